@@ -1,0 +1,109 @@
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const domain = z
+  .string()
+  .toLowerCase()
+  .regex(
+    /^(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/,
+    'must be a host name such as aviary.example',
+  );
+const cidr = z.string().regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, 'must be an IPv4 network such as 10.128.0.0/14');
+/** 32 random bytes in base64. */
+const key32 = z.string().refine((value) => Buffer.from(value, 'base64').length === 32, 'must be 32 bytes in base64');
+const postgresUrl = z.string().refine((value) => /^postgres(ql)?:\/\//.test(value), 'must be a postgres:// address');
+const list = z
+  .string()
+  .default('')
+  .transform((value) =>
+    value
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean),
+  );
+
+/** What every process of the platform needs. Names of variables are these keys with the prefix AVIARY_. */
+export const commonShape = {
+  ENV: z.enum(['production', 'development', 'test']).default('production'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  PLATFORM_ID: z.uuid(),
+};
+
+export const edgeShape = {
+  PORTAL_DOMAIN: domain.default('aviary.localhost'),
+  TENANT_DOMAIN: domain.default('aviary.localhost'),
+  HTTP_PORT: port.default(80),
+  HTTPS_PORT: port.default(443),
+};
+
+const database = {
+  DATABASE_URL: postgresUrl,
+};
+
+const smtp = {
+  /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
+  SMTP_URL: z.string().default(''),
+  MAIL_FROM: z.string().default('Aviary <no-reply@aviary.localhost>'),
+};
+
+export const shapes = {
+  api: {
+    ...commonShape,
+    ...edgeShape,
+    ...database,
+    REDIS_URL: z.string().default(''),
+    API_PORT: port.default(8080),
+    /** Private: gate redeems codes, metrics are scraped; never routed by the proxy. */
+    API_PRIVATE_PORT: port.default(8081),
+    API_HOST: z.string().default('0.0.0.0'),
+    /** Seed of the Ed25519 key that signs access tokens and sign-on sessions. */
+    SIGN_ON_SEED: key32,
+    /** Peers whose X-Forwarded-For is believed. */
+    TRUSTED_PROXIES: list,
+    ENGINE_ID: z.string().default('local'),
+    SMTP_URL: z.string().default(''),
+  },
+  worker: { ...commonShape, ...edgeShape, ...database, ...smtp },
+  gate: {
+    ...commonShape,
+    ...edgeShape,
+    GATE_PORT: port.default(8082),
+    GATE_HOST: z.string().default('0.0.0.0'),
+    GATE_SEED: key32,
+    /** SPKI DER in base64 of the portal's sign-on key. */
+    SIGN_ON_PUBLIC_KEY: z.string().min(1),
+    API_PRIVATE_URL: z.url(),
+    GATE_STATE_DIR: z.string().min(1),
+  },
+  agent: {
+    ...commonShape,
+    ...edgeShape,
+    ...database,
+    MASTER_KEY: key32,
+    ENGINE_ID: z.string().default('local'),
+    /** Empty asks the Docker socket of this host; `tcp://…` or `unix://…` names another. */
+    ENGINE_ENDPOINT: z.string().default('unix:///var/run/docker.sock'),
+    DATA_DIR: z.string().default('/var/lib/aviary'),
+    ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    TEMPLATE_DIR: z.string().default('/app/tenant-template'),
+    GATE_PUBLIC_KEY: z.string().min(1),
+    /** Where Traefik reaches the portal's processes. */
+    API_URL: z.url(),
+    GATE_URL: z.url(),
+    /** Image that carries iptables, used for the firewall helper. */
+    TOOLS_IMAGE: z.string().min(1),
+    TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),
+    ACME_EMAIL: z.string().default(''),
+    ACME_DIRECTORY: z.string().default(''),
+    /** lego's name of the DNS provider for the tenants' wildcard. */
+    ACME_DNS_PROVIDER: z.string().default(''),
+    AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
+    LEASE_SECONDS: z.coerce.number().positive().default(15),
+    PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
+  },
+  cli: { ...commonShape, ...edgeShape, ...database },
+  migrate: { ...commonShape, OWNER_DATABASE_URL: postgresUrl, APP_PASSWORD: z.string().min(16) },
+} as const;
+
+export type ProcessName = keyof typeof shapes;
+export type Config<P extends ProcessName> = Readonly<z.infer<z.ZodObject<(typeof shapes)[P]>>>;

@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { slugSchema, uuidSchema } from './names.js';
+
+/** Headers that carry who is asking from the gate to a runtime. Copies from outside are stripped on every route. */
+export const IDENTITY_HEADER = 'x-aviary-identity';
+export const USER_HEADER = 'x-aviary-user';
+
+/** The gate's cookie on a tenant host; the __Host- prefix makes it host-only and Secure. */
+export const GATE_COOKIE = '__Host-aviary-session';
+export const GATE_STATE_COOKIE = '__Host-aviary-state';
+/** Everything below this path on a tenant host is answered by the gate, never by the tenant. */
+export const GATE_PATH = '/.aviary';
+/** The portal page that mints a sign-on code: `/sign-on?stack=<slug>&state=<hash>&next=<path>`. */
+export const SIGN_ON_PAGE = '/sign-on';
+
+export const SESSION_TTL_SECONDS = 12 * 3600;
+export const IDENTITY_TTL_SECONDS = 60;
+export const SIGN_ON_CODE_TTL_SECONDS = 60;
+
+/** Claims of the session token in the gate's cookie: EdDSA, issuer `aviary-portal`, audience the tenant's id. */
+export const sessionClaimsSchema = z.object({
+  iss: z.literal('aviary-portal'),
+  aud: uuidSchema,
+  sub: uuidSchema,
+  sid: uuidSchema,
+  slug: slugSchema,
+  name: z.string(),
+  role: z.enum(['owner', 'support']),
+  iat: z.int(),
+  exp: z.int(),
+});
+export type SessionClaims = z.infer<typeof sessionClaimsSchema>;
+
+/** Claims of the identity token: EdDSA by the gate's own key, issuer `aviary-gate`, audience the tenant's id, 60 s. */
+export const identityClaimsSchema = sessionClaimsSchema.omit({ iss: true }).extend({ iss: z.literal('aviary-gate') });
+export type IdentityClaims = z.infer<typeof identityClaimsSchema>;
+
+/** POST /api/v1/sign-on by the signed-in person; `state` is base64url(sha256(nonce)) of the gate's state cookie. */
+export const signOnRequestSchema = z.strictObject({
+  stack: slugSchema,
+  state: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  next: z
+    .string()
+    .max(1024)
+    .regex(/^\/(?![/\\])[^\p{C}\\]*$/u)
+    .default('/'),
+});
+export type SignOnRequest = z.infer<typeof signOnRequestSchema>;
+export const signOnResponseSchema = z.object({ redirect: z.url() });
+
+/** POST /internal/redeem, gate to api on its private port, once per code. */
+export const redeemRequestSchema = z.strictObject({
+  code: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  host: z.string().max(253),
+  state: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+});
+export const redeemResponseSchema = z.object({ token: z.string(), next: z.string() });
+
+/** GET /internal/revocations: session ids (portal sessions) whose sign-ons are no longer valid, newest 12 h. */
+export const revocationsSchema = z.object({ revoked: z.array(z.object({ sid: uuidSchema, at: z.iso.datetime() })) });
+export type Revocations = z.infer<typeof revocationsSchema>;
+
+/** POST <tenant host>/.aviary/sessions by the runtime: which of these sessions of open streams are still valid. */
+export const sessionCheckRequestSchema = z.strictObject({ sids: z.array(uuidSchema).max(100) });
+export const sessionCheckResponseSchema = z.object({ revoked: z.array(uuidSchema) });

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { slugSchema, uuidSchema } from './names.js';
+import { stackLimitsSchema } from './stacks.js';
+
+/**
+ * What the agent writes for a runtime (`/run/aviary/spec.json` in its secret volume). Public facts only; the
+ * secrets lie beside it in files of their own. Keys are SPKI DER in base64.
+ */
+export const stackSpecSchema = z.object({
+  version: z.literal(1),
+  platform: uuidSchema,
+  tenant: uuidSchema,
+  slug: slugSchema,
+  generation: z.int().min(1),
+  /** Only in this generation may the runtime create its schema in an empty database. */
+  provisioningGeneration: z.int().min(1),
+  release: z.string(),
+  dashboardUrl: z.url(),
+  portalUrl: z.url(),
+  limits: stackLimitsSchema,
+  gatePublicKey: z.string(),
+  database: z.object({ host: z.string(), port: z.int(), user: z.string(), database: z.string() }),
+  redis: z.object({ host: z.string(), port: z.int() }),
+});
+export type StackSpec = z.infer<typeof stackSpecSchema>;
+
+/** Files beside the spec. */
+export const SPEC_FILES = {
+  directory: '/run/aviary',
+  spec: 'spec.json',
+  databasePassword: 'database-password',
+  redisPassword: 'redis-password',
+  /** The stack's own Ed25519 key, PKCS8 PEM: signs its reports to the portal. */
+  stackKey: 'stack-key.pem',
+  /** PEM bundle of the authority that signs the portal's certificate; empty where a public one does. */
+  portalCa: 'portal-ca.pem',
+} as const;
+
+/** GET /ready of a runtime: 200 with this body once it is migrated and wrote and read both stores; else 503. */
+export const readySchema = z.object({
+  ready: z.literal(true),
+  tenant: uuidSchema,
+  generation: z.int(),
+  release: z.string(),
+  postgres: z.literal('ok'),
+  redis: z.literal('ok'),
+});
+export type Ready = z.infer<typeof readySchema>;
+/** The 503 body: `code` is DATA_MISSING or UNAVAILABLE; the first never mends itself. */
+export const notReadySchema = z.object({ ready: z.literal(false), code: z.string(), message: z.string() });

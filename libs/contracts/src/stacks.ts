@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { displayNameSchema, slugSchema, uuidSchema } from './names.js';
+import { operationViewSchema } from './operations.js';
+import { STACK_STATUS, type StackStatus } from './status.js';
+
+export const DESIRED_STATES = ['running', 'stopped', 'hibernated', 'deleted'] as const;
+export type DesiredState = (typeof DESIRED_STATES)[number];
+
+export const HOLD_REASONS = ['billing', 'operator', 'disclaimer', 'exchange_key', 'breaker', 'verify_only'] as const;
+export type HoldReason = (typeof HOLD_REASONS)[number];
+
+/** Hard limits of one stack, from its owner's plan. Memory in MiB, CPU in cores, disk in GiB. */
+export const stackLimitsSchema = z.object({
+  cpus: z.number().positive().max(64),
+  memoryMb: z.int().min(128),
+  diskGb: z.int().min(1),
+  pids: z.int().min(32),
+  bots: z.int().min(1),
+});
+export type StackLimits = z.infer<typeof stackLimitsSchema>;
+
+export const createStackSchema = z.strictObject({
+  name: displayNameSchema.optional(),
+  template: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,30}$/)
+    .default('standard'),
+});
+export type CreateStack = z.infer<typeof createStackSchema>;
+
+export const stackViewSchema = z.object({
+  id: uuidSchema,
+  slug: slugSchema,
+  name: z.string(),
+  owner: z.string(),
+  template: z.string(),
+  release: z.string(),
+  dashboardUrl: z.url(),
+  apiUrl: z.url(),
+  desired: z.enum(DESIRED_STATES),
+  holds: z.array(z.enum(HOLD_REASONS)),
+  status: z.enum(Object.keys(STACK_STATUS) as [StackStatus, ...StackStatus[]]),
+  /** Since when the status holds and when it was last looked at, through the proxy. */
+  since: z.iso.datetime(),
+  checkedAt: z.iso.datetime().nullable(),
+  reason: z.string().nullable(),
+  limits: stackLimitsSchema,
+  createdAt: z.iso.datetime(),
+  openOperation: operationViewSchema.nullable(),
+  /** The newest heartbeat of the runtime, as it reported it; null before the first. */
+  heartbeat: z
+    .object({ at: z.iso.datetime(), bots: z.int(), runningBots: z.int(), openOrders: z.int(), equity: z.string() })
+    .nullable(),
+});
+export type StackView = z.infer<typeof stackViewSchema>;
+export const stackListSchema = z.object({ items: z.array(stackViewSchema), next: z.string().nullable() });
+export type StackList = z.infer<typeof stackListSchema>;
+
+/** What is answered (202) to a request that starts an operation. */
+export const acceptedSchema = z.object({ stack: stackViewSchema, operation: operationViewSchema });
+export type Accepted = z.infer<typeof acceptedSchema>;
+
+/** Destroying is confirmed by naming the stack. */
+export const destroyStackSchema = z.strictObject({ confirm: slugSchema });

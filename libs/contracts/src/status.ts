@@ -1,0 +1,55 @@
+/** The status vocabulary: one place that gives each state its tone, word and icon, for pages, CLI and mails alike. */
+export type Tone = 'ok' | 'work' | 'warn' | 'bad' | 'off' | 'none';
+
+export interface StatusWord {
+  tone: Tone;
+  /** Key under `status.` in the language files; `word` is the English text. */
+  key: string;
+  word: string;
+  /** A name of @tabler/icons-react without its `Icon` prefix. */
+  icon: string;
+}
+
+const status = (key: string, tone: Tone, word: string, icon: string): StatusWord => ({ key, tone, word, icon });
+
+export const STACK_STATUS = {
+  running: status('stack.running', 'ok', 'Running', 'CircleCheck'),
+  queued: status('stack.queued', 'work', 'Queued', 'Hourglass'),
+  creating: status('stack.creating', 'work', 'Creating…', 'Loader2'),
+  starting: status('stack.starting', 'work', 'Starting…', 'Loader2'),
+  stopping: status('stack.stopping', 'work', 'Stopping…', 'Loader2'),
+  restarting: status('stack.restarting', 'work', 'Restarting…', 'Loader2'),
+  deleting: status('stack.deleting', 'work', 'Deleting…', 'Loader2'),
+  repairing: status('stack.repairing', 'warn', 'Repairing itself', 'Bandage'),
+  attention: status('stack.attention', 'bad', 'Needs attention', 'AlertTriangle'),
+  asleep: status('stack.asleep', 'off', 'Asleep', 'Moon'),
+  stopped: status('stack.stopped', 'off', 'Stopped by you', 'PlayerStop'),
+  suspended: status('stack.suspended', 'warn', 'Suspended', 'Lock'),
+  unknown: status('stack.unknown', 'none', 'No news', 'CircleDashed'),
+  deleted: status('stack.deleted', 'off', 'Deleted', 'Trash'),
+} as const satisfies Record<string, StatusWord>;
+export type StackStatus = keyof typeof STACK_STATUS;
+
+export const BOT_STATUS = {
+  created: status('bot.created', 'off', 'Not started', 'PlayerPlay'),
+  running: status('bot.running', 'ok', 'Running', 'PlayerPlay'),
+  waiting: status('bot.waiting', 'work', 'Waiting for price', 'ArrowsVertical'),
+  paused: status('bot.paused', 'off', 'Paused', 'PlayerPause'),
+  stopping: status('bot.stopping', 'work', 'Cancelling orders', 'ArrowBarToDown'),
+  stopped: status('bot.stopped', 'off', 'Stopped', 'PlayerStop'),
+  finished: status('bot.finished', 'off', 'Finished', 'FlagCheck'),
+  locked: status('bot.locked', 'warn', 'Locked', 'ShieldLock'),
+  error: status('bot.error', 'bad', 'Stopped by error', 'CircleX'),
+} as const satisfies Record<string, StatusWord>;
+export type BotStatus = keyof typeof BOT_STATUS;
+
+export const OPERATION_STATUS = {
+  queued: status('operation.queued', 'work', 'Queued', 'Hourglass'),
+  running: status('operation.running', 'work', 'Running', 'Loader2'),
+  overdue: status('operation.overdue', 'warn', 'Overdue', 'ClockExclamation'),
+  done: status('operation.done', 'ok', 'Done', 'CircleCheck'),
+  rolled_back: status('operation.rolled_back', 'warn', 'Rolled back', 'ArrowBackUp'),
+  failed: status('operation.failed', 'bad', 'Failed', 'CircleX'),
+  cancelled: status('operation.cancelled', 'off', 'Cancelled', 'Ban'),
+} as const satisfies Record<string, StatusWord>;
+export type OperationStatus = keyof typeof OPERATION_STATUS;

@@ -1,0 +1,3 @@
+export * from './tokens.js';
+export * from './sealing.js';
+export * from './signing.js';

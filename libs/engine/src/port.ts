@@ -1,0 +1,199 @@
+/**
+ * What the platform needs of a container engine, in our own words. Every method takes bounds (a deadline in
+ * milliseconds and, where somebody may cancel, a signal) and throws DomainError only: ENGINE_UNREACHABLE,
+ * ENGINE_REFUSED (details.status, details.reason), ENGINE_CONFLICT (the name is taken), IMAGE_MISSING,
+ * NO_CAPACITY (no address, no memory), DEADLINE_EXCEEDED.
+ *
+ * Every method that changes something may be called twice: making what exists exactly so, starting what runs,
+ * stopping what is stopped and removing what is gone all succeed and change nothing.
+ */
+import type { Bounds } from '#libs/async';
+
+/** `aviary.platform`, `aviary.tenant`, `aviary.service`, `aviary.generation`, `aviary.spec-hash`, … */
+export type Labels = Readonly<Record<string, string>>;
+
+export const LABEL = {
+  platform: 'aviary.platform',
+  tenant: 'aviary.tenant',
+  service: 'aviary.service',
+  generation: 'aviary.generation',
+  specHash: 'aviary.spec-hash',
+  /** network: `tenant` or `edge`; volume: the volume's name in the template, or `secrets`. */
+  role: 'aviary.role',
+} as const;
+
+/** Whose objects a call is about. Without a tenant: those of the platform as a whole. */
+export interface Owner {
+  platform: string;
+  tenant?: string;
+}
+
+export interface EngineInfo {
+  id: string;
+  version: string;
+  apiVersion: string;
+  /** Lowest version the engine still answers. */
+  minApiVersion: string;
+  cpus: number;
+  memoryBytes: number;
+  /** Where the engine keeps its data, on its host. */
+  dataRoot: string;
+  cgroupVersion: string;
+  liveRestore: boolean;
+}
+
+export interface NetworkSpec {
+  name: string;
+  labels: Labels;
+  subnet: string;
+  gateway: string;
+  /** Part of the subnet the engine may hand out by itself, away from the addresses we allocate. */
+  ipRange?: string;
+  internal: boolean;
+  /** Containers on it may talk to each other. */
+  icc: boolean;
+  bridgeName: string;
+  mtu?: number;
+}
+
+export interface VolumeSpec {
+  name: string;
+  labels: Labels;
+}
+
+/** Limits the engine can change while the container runs. Memory equals swap, so nothing is ever swapped. */
+export interface ContainerLimits {
+  cpus: number;
+  memoryBytes: number;
+  pids: number;
+}
+
+export interface Mount {
+  volume: string;
+  target: string;
+  readOnly: boolean;
+}
+
+export interface Tmpfs {
+  target: string;
+  sizeBytes: number;
+}
+
+export interface Attachment {
+  network: string;
+  address: string;
+  aliases: readonly string[];
+}
+
+export interface ContainerSpec {
+  name: string;
+  labels: Labels;
+  image: string;
+  command?: readonly string[];
+  environment: Readonly<Record<string, string>>;
+  /** `uid:gid`, never root. */
+  user: string;
+  mounts: readonly Mount[];
+  tmpfs: readonly Tmpfs[];
+  /** The first is the default route; the others are connected before the start. */
+  networks: readonly Attachment[];
+  /** Host names added to /etc/hosts: name → address. */
+  extraHosts: Readonly<Record<string, string>>;
+  limits: ContainerLimits;
+  ulimits: Readonly<Record<string, number>>;
+  stopGraceSeconds: number;
+  stopSignal?: string;
+  restart: 'unless-stopped' | 'no';
+}
+
+export interface FileEntry {
+  path: string;
+  content: string | Buffer;
+  mode: number;
+  uid: number;
+  gid: number;
+}
+
+export interface ContainerState {
+  id: string;
+  name: string;
+  labels: Labels;
+  /** Image id the container was made from. */
+  imageId: string;
+  status: 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead' | 'removing';
+  exitCode: number | null;
+  oomKilled: boolean;
+  startedAt: string | null;
+  restartCount: number;
+  limits: ContainerLimits;
+  networks: Readonly<Record<string, { address: string }>>;
+}
+
+export interface NetworkState {
+  id: string;
+  name: string;
+  labels: Labels;
+  subnet: string | null;
+  internal: boolean;
+}
+
+export interface VolumeState {
+  name: string;
+  labels: Labels;
+}
+
+export interface EngineObjects {
+  containers: ContainerState[];
+  networks: NetworkState[];
+  volumes: VolumeState[];
+}
+
+export interface Engine {
+  info(bounds: Bounds): Promise<EngineInfo>;
+
+  /** Everything whose labels name this owner, stopped or running; inspected. */
+  observe(owner: Owner, bounds: Bounds): Promise<EngineObjects>;
+
+  /** The image's id (`sha256:…`), or null when the engine does not have it. Never pulls. */
+  imageId(reference: string, bounds: Bounds): Promise<string | null>;
+
+  createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void>;
+  /** Disconnects what is still attached, then removes. Refuses (ENGINE_CONFLICT) what the owner's labels do not prove. */
+  removeNetwork(name: string, owner: Owner, bounds: Bounds): Promise<void>;
+
+  createVolume(spec: VolumeSpec, bounds: Bounds): Promise<void>;
+  removeVolume(name: string, owner: Owner, bounds: Bounds): Promise<void>;
+
+  /** Creates and connects to all networks; does not start. */
+  createContainer(spec: ContainerSpec, bounds: Bounds): Promise<void>;
+  /** Puts files below `directory` of a created container; `directory` is one of its volumes. */
+  putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void>;
+  startContainer(name: string, bounds: Bounds): Promise<void>;
+  /** Signals, waits `graceSeconds`, then kills. The bounds must leave room for the grace. */
+  stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;
+  removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
+  updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void>;
+  setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void>;
+  connectNetwork(container: string, attachment: Attachment, bounds: Bounds): Promise<void>;
+  disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void>;
+
+  /** The last lines of both streams, oldest first, without time stamps. */
+  logTail(container: string, lines: number, bounds: Bounds): Promise<string[]>;
+
+  /** Runs a helper container to its end and removes it; used for the firewall. Resolves with exit code and output. */
+  runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }>;
+
+  /** Where a service of a stack is reached from the host: static addresses are this adapter's own matter. */
+  endpoint(container: ContainerSpec, port: number): { host: string; port: number };
+}
+
+export interface HelperSpec {
+  name: string;
+  labels: Labels;
+  image: string;
+  command: readonly string[];
+  stdin?: string;
+  hostNetwork: boolean;
+  capabilities: readonly string[];
+  user: string;
+}
