@@ -9,3 +9,4 @@ export * from './reports.js';
 export * from './jobs.js';
 export * from './auth.js';
 export * from './actor.js';
+export * from './platform.js';
