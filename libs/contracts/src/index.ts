@@ -10,3 +10,4 @@ export * from './jobs.js';
 export * from './auth.js';
 export * from './actor.js';
 export * from './platform.js';
+export * from './runtime-api.js';
