@@ -1,0 +1,57 @@
+import { dynamicFileSchema, type DynamicFile, type RouteFile } from './dynamic.js';
+import { routeInvalid } from './values.js';
+
+/** JSON is YAML, and unlike YAML it has one way to write a value. Keys keep their order, so equal means equal text. */
+export function renderFile(name: string, file: DynamicFile): RouteFile {
+  const content = `${JSON.stringify(file, null, 1)}\n`;
+  validateRouteFile({ name, content });
+  return { name, content };
+}
+
+export const SHARED_FILE = 'aviary-shared.yml';
+export const CANARY_FILE = 'aviary-canary.yml';
+const TENANT_FILE = /^(u[a-z2-7]{6})\.yml$/;
+
+/**
+ * Refuses (ROUTE_INVALID) a file that Traefik could stumble over or that speaks for another than its own name: its
+ * schema is ours to the letter, no template expression, and a tenant's file holds that tenant's names and hosts only.
+ */
+export function validateRouteFile({ name, content }: RouteFile): DynamicFile {
+  const tenant = TENANT_FILE.exec(name);
+  if (!tenant && name !== SHARED_FILE && name !== CANARY_FILE) {
+    throw routeInvalid('the file name is not one of ours');
+  }
+  if (content.includes('{{')) {
+    throw routeInvalid('it holds a template expression');
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(content);
+  } catch (cause) {
+    throw Object.assign(routeInvalid('it is not JSON'), { cause });
+  }
+  const result = dynamicFileSchema.safeParse(parsed);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw routeInvalid(`${issue?.path.join('.') ?? 'it'} is not as we render it`);
+  }
+  if (tenant?.[1] !== undefined) {
+    ownNamesOnly(tenant[1], result.data);
+  }
+  return result.data;
+}
+
+function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
+  const names = [http.routers, http.services ?? {}, http.middlewares ?? {}].flatMap((part) => Object.keys(part));
+  if (names.some((name) => !name.startsWith(`${slug}-`)) || http.serversTransports || tls) {
+    throw routeInvalid(`${slug} names a thing that is not its own`);
+  }
+  for (const { rule, middlewares = [], service } of Object.values(http.routers)) {
+    const foreign = [...middlewares, service].some((reference) => !reference.startsWith(`${slug}-`));
+    const hosts = [...rule.matchAll(/Host\(`([^`]*)`\)/g)].map((found) => found[1] ?? '');
+    const own = hosts.length === 1 && new RegExp(`^(api-)?${slug}[.]`).test(hosts[0] ?? '');
+    if (foreign || !own || !rule.startsWith('Host(`') || rule.includes('||') || rule.includes('HostRegexp')) {
+      throw routeInvalid(`${slug} claims a host or service that is not its own`);
+    }
+  }
+}

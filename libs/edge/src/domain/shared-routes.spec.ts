@@ -1,0 +1,133 @@
+import type { DynamicFile } from './dynamic.js';
+import { renderCanary, renderShared, strippedHeaders } from './shared-routes.js';
+
+const settings = {
+  portalDomain: 'aviary.test',
+  tenantDomain: 'stacks.test',
+  gateUrl: 'http://10.131.255.195:8082',
+  apiUrl: 'http://10.131.255.194:8080',
+  certificateDir: '/certs/',
+};
+const server = (url: string): unknown => ({ loadBalancer: { servers: [{ url }], serversTransport: 'fast@file' } });
+
+describe('what all routes share', () => {
+  const file = renderShared(settings);
+
+  it('is exactly this', () => {
+    expect(file.name).toBe('aviary-shared.yml');
+    const pair = (name: string): unknown => ({ certFile: `/certs/${name}.crt`, keyFile: `/certs/${name}.key` });
+    expect(JSON.parse(file.content)).toEqual({
+      http: {
+        routers: {
+          portal: {
+            entryPoints: ['websecure'],
+            tls: {},
+            rule: 'Host(`aviary.test`) && !PathRegexp(`(?i)^/(internal|metrics)(/|$)`) && !PathRegexp(`/[.][.]?;`)',
+            priority: 100,
+            service: 'portal',
+          },
+          challenge: {
+            entryPoints: ['web'],
+            rule: 'PathPrefix(`/.well-known/acme-challenge/`)',
+            priority: 1000,
+            service: 'gate',
+          },
+          'challenge-secure': {
+            entryPoints: ['websecure'],
+            tls: {},
+            rule: 'PathPrefix(`/.well-known/acme-challenge/`)',
+            priority: 1000,
+            service: 'gate',
+          },
+          nothing: {
+            entryPoints: ['websecure'],
+            tls: {},
+            rule: 'HostRegexp(`^([a-z0-9-]+[.])*aviary[.]test$`) || HostRegexp(`^([a-z0-9-]+[.])*stacks[.]test$`)',
+            priority: 1,
+            middlewares: ['nothing-mark'],
+            service: 'gate',
+          },
+        },
+        services: { portal: server('http://10.131.255.194:8080'), gate: server('http://10.131.255.195:8082') },
+        middlewares: {
+          strip: { headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((name) => [name, ''])) } },
+          'nothing-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'nothing' } } },
+        },
+        serversTransports: { fast: { forwardingTimeouts: { dialTimeout: '500ms' } } },
+      },
+      tls: {
+        certificates: [pair('portal'), pair('tenants')],
+        stores: { default: { defaultCertificate: pair('portal') } },
+        options: { default: { minVersion: 'VersionTLS12' } },
+      },
+    });
+  });
+
+  it('names an only domain once', () => {
+    const one = JSON.parse(renderShared({ ...settings, tenantDomain: 'aviary.test' }).content) as DynamicFile;
+    expect(one.http.routers['nothing']?.rule).toBe('HostRegexp(`^([a-z0-9-]+[.])*aviary[.]test$`)');
+  });
+
+  it('strips all spellings of every header only the edge may set', () => {
+    expect(strippedHeaders()).toEqual([
+      'X-Aviary-Identity',
+      'X-Aviary_Identity',
+      'X_Aviary-Identity',
+      'X_Aviary_Identity',
+      'X-Aviary-User',
+      'X-Aviary_User',
+      'X_Aviary-User',
+      'X_Aviary_User',
+      'X-Aviary-Tenant',
+      'X-Aviary_Tenant',
+      'X_Aviary-Tenant',
+      'X_Aviary_Tenant',
+      'X-Aviary-Page',
+      'X-Aviary_Page',
+      'X_Aviary-Page',
+      'X_Aviary_Page',
+    ]);
+  });
+
+  it.each([
+    { portalDomain: 'a`) || Host(`b' },
+    { tenantDomain: '{{ .x }}' },
+    { apiUrl: 'http://api:8080' },
+    { apiUrl: 'https://10.0.0.1:1' },
+    { apiUrl: 'http://10.0.0.1:8080/internal' },
+    { apiUrl: 'http://10.0.0.256:80' },
+    { gateUrl: 'http://10.0.0.1:99999' },
+    { certificateDir: '/certs/{{ .x }}' },
+    { certificateDir: 'certs' },
+    { certificateDir: '/certs\n' },
+  ])('refuses %j', (change) => {
+    expect(() => renderShared({ ...settings, ...change })).toThrow(expect.objectContaining({ code: 'ROUTE_INVALID' }));
+  });
+});
+
+describe('the canary', () => {
+  it('answers on its reserved host with the generation and needs no other process', () => {
+    const { name, content } = renderCanary(settings, 42);
+    expect(name).toBe('aviary-canary.yml');
+    expect(JSON.parse(content)).toEqual({
+      http: {
+        routers: {
+          canary: {
+            entryPoints: ['websecure'],
+            rule: 'Host(`canary.stacks.test`)',
+            priority: 1000,
+            middlewares: ['canary-generation'],
+            service: 'noop@internal',
+            tls: {},
+          },
+        },
+        middlewares: { 'canary-generation': { headers: { customResponseHeaders: { 'X-Aviary-Routes': '42' } } } },
+      },
+    });
+  });
+
+  it('refuses a generation that is no whole number', () => {
+    expect(() => renderCanary(settings, 1.5)).toThrow(expect.objectContaining({ code: 'ROUTE_INVALID' }));
+    expect(() => renderCanary(settings, -1)).toThrow(expect.objectContaining({ code: 'ROUTE_INVALID' }));
+  });
+});

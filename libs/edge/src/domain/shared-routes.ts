@@ -1,0 +1,129 @@
+import { IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import type { DynamicFile, RouteFile, Router } from './dynamic.js';
+import { CANARY_FILE, SHARED_FILE, renderFile } from './render.js';
+import {
+  type EdgeSettings,
+  NO_DOT_PARAMETERS,
+  PAGE_HEADER,
+  TENANT_HEADER,
+  TRANSPORT,
+  headerCase,
+  toServer,
+} from './tenant-routes.js';
+import { hostValue, plainValue, routeInvalid, serverUrl } from './values.js';
+
+export const CHALLENGE_PATH = '/.well-known/acme-challenge/';
+export const GENERATION_HEADER = 'x-aviary-routes';
+
+/** Paths of the api that serve the platform itself. Express matches paths in any case, so this does too. */
+const PRIVATE_PATHS = '!PathRegexp(`(?i)^/(internal|metrics)(/|$)`)';
+
+/** Below every route we publish, above nothing. */
+const PRIORITY = { nothing: 1, portal: 100, challenge: 1000, canary: 1000 };
+
+/** A reserved host: never a slug, covered by the tenants' wildcard certificate. */
+export function canaryHost(tenantDomain: string): string {
+  return `canary.${hostValue('TENANT_DOMAIN', tenantDomain)}`;
+}
+
+/**
+ * Every header that only the proxy or the gate may set, and the spellings of it that a server which folds `_` and
+ * `-` together (CGI, WSGI) would read as the same.
+ */
+export function strippedHeaders(): string[] {
+  return [IDENTITY_HEADER, USER_HEADER, TENANT_HEADER, PAGE_HEADER].flatMap((header) => {
+    const [first = '', second = '', third = ''] = headerCase(header).split('-');
+    return ['-', '_'].flatMap((a) => ['-', '_'].map((b) => `${first}${a}${second}${b}${third}`));
+  });
+}
+
+const certificate = (directory: string, name: string): { certFile: string; keyFile: string } => ({
+  certFile: `${directory}/${name}.crt`,
+  keyFile: `${directory}/${name}.key`,
+});
+
+/** What all routes share: stripping, the portal, ACME challenges, certificates, and an answer for unknown hosts. */
+export function renderShared(settings: EdgeSettings): RouteFile {
+  const portal = hostValue('PORTAL_DOMAIN', settings.portalDomain);
+  const tenants = hostValue('TENANT_DOMAIN', settings.tenantDomain);
+  const directory = plainValue('the certificate folder', settings.certificateDir).replace(/\/+$/, '');
+  if (!directory.startsWith('/')) {
+    throw routeInvalid('the certificate folder must be an absolute path');
+  }
+  const secure: Pick<Router, 'entryPoints' | 'tls'> = { entryPoints: ['websecure'], tls: {} };
+  const challenge = { rule: `PathPrefix(\`${CHALLENGE_PATH}\`)`, priority: PRIORITY.challenge, service: 'gate' };
+  const file: DynamicFile = {
+    http: {
+      routers: {
+        portal: {
+          ...secure,
+          rule: `Host(\`${portal}\`) && ${PRIVATE_PATHS} && ${NO_DOT_PARAMETERS}`,
+          priority: PRIORITY.portal,
+          service: 'portal',
+        },
+        // Plain HTTP is where an authority asks; the second router answers it where it was led on to HTTPS.
+        challenge: { entryPoints: ['web'], ...challenge },
+        'challenge-secure': { ...secure, ...challenge },
+        nothing: {
+          ...secure,
+          rule: `HostRegexp(\`^([a-z0-9-]+[.])*${[...new Set([portal, tenants])].map(escapeDots).join('$`) || HostRegexp(`^([a-z0-9-]+[.])*')}$\`)`,
+          priority: PRIORITY.nothing,
+          middlewares: ['nothing-mark'],
+          service: 'gate',
+        },
+      },
+      services: {
+        portal: toServer(serverUrl('the api', settings.apiUrl)),
+        gate: toServer(serverUrl('the gate', settings.gateUrl)),
+      },
+      middlewares: {
+        // An empty value removes the header. Bound to the entry point, so no route can be published without it.
+        strip: {
+          headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((header) => [header, ''])) },
+        },
+        'nothing-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'nothing' } } },
+      },
+      // Nothing answers ARP for a stopped container: without this a request waits three seconds for its 502.
+      serversTransports: { [TRANSPORT]: { forwardingTimeouts: { dialTimeout: '500ms' } } },
+    },
+    tls: {
+      certificates: [certificate(directory, 'portal'), certificate(directory, 'tenants')],
+      stores: { default: { defaultCertificate: certificate(directory, 'portal') } },
+      options: { default: { minVersion: 'VersionTLS12' } },
+    },
+  };
+  return renderFile(SHARED_FILE, file);
+}
+
+function escapeDots(host: string): string {
+  return host.replaceAll('.', '[.]');
+}
+
+/**
+ * Proof that the proxy follows its folder: the reserved host answers with the generation written last. The answer
+ * (418) comes from the proxy's built-in service, so no other process has a part in it.
+ */
+export function renderCanary(settings: EdgeSettings, generation: number): RouteFile {
+  if (!Number.isSafeInteger(generation) || generation < 0) {
+    throw routeInvalid('the generation is not a whole number');
+  }
+  return renderFile(CANARY_FILE, {
+    http: {
+      routers: {
+        canary: {
+          entryPoints: ['websecure'],
+          rule: `Host(\`${canaryHost(settings.tenantDomain)}\`)`,
+          priority: PRIORITY.canary,
+          middlewares: ['canary-generation'],
+          service: 'noop@internal',
+          tls: {},
+        },
+      },
+      middlewares: {
+        'canary-generation': {
+          headers: { customResponseHeaders: { [headerCase(GENERATION_HEADER)]: String(generation) } },
+        },
+      },
+    },
+  });
+}

@@ -1,0 +1,236 @@
+import fc from 'fast-check';
+import { isDomainError } from '#libs/contracts';
+import type { DynamicFile } from './dynamic.js';
+import { validateRouteFile } from './render.js';
+import { type EdgeSettings, renderTenantRoutes, type TenantRoutes } from './tenant-routes.js';
+
+const settings: EdgeSettings = {
+  portalDomain: 'aviary.test',
+  tenantDomain: 'stacks.test',
+  gateUrl: 'http://10.131.255.195:8082',
+  apiUrl: 'http://10.131.255.194:8080',
+  certificateDir: '/certs',
+};
+const tenantId = '0193a1f0-0000-7000-8000-000000000001';
+const address = { host: '10.131.192.5', port: 8080 };
+const tenant: TenantRoutes = {
+  tenantId,
+  slug: 'uabc234',
+  serving: 'tenant',
+  routes: [
+    { host: 'dashboard', auth: 'portal', address },
+    { host: 'api', auth: 'token', address },
+  ],
+};
+const render = (change: Partial<TenantRoutes> = {}, other: Partial<EdgeSettings> = {}): DynamicFile =>
+  JSON.parse(renderTenantRoutes({ ...tenant, ...change }, { ...settings, ...other }).content) as DynamicFile;
+const codeOf = (work: () => unknown): string => {
+  try {
+    work();
+    return 'accepted';
+  } catch (error) {
+    return isDomainError(error) ? error.code : String(error);
+  }
+};
+
+const gateServer = {
+  loadBalancer: { servers: [{ url: 'http://10.131.255.195:8082' }], serversTransport: 'fast@file' },
+};
+const ownServer = { loadBalancer: { servers: [{ url: 'http://10.131.192.5:8080' }], serversTransport: 'fast@file' } };
+const auth = {
+  forwardAuth: {
+    address: `http://10.131.255.195:8082/auth?tenant=${tenantId}`,
+    authRequestHeaders: ['Cookie', 'Accept'],
+    authResponseHeaders: ['X-Aviary-Identity', 'X-Aviary-User'],
+    maxResponseBodySize: 65_536,
+    trustForwardHeader: false,
+  },
+};
+const gateRouter = {
+  entryPoints: ['websecure'],
+  rule: 'Host(`uabc234.stacks.test`) && PathPrefix(`/.aviary`) && !PathRegexp(`/[.][.]?;`)',
+  priority: 300,
+  middlewares: ['uabc234-mark'],
+  service: 'uabc234-gate',
+  tls: {},
+};
+
+describe('the routes of a stack', () => {
+  it('are exactly these while it serves', () => {
+    const { name } = renderTenantRoutes(tenant, settings);
+    expect(name).toBe('uabc234.yml');
+    expect(render()).toEqual({
+      http: {
+        routers: {
+          'uabc234-dashboard': {
+            entryPoints: ['websecure'],
+            rule: 'Host(`uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
+            priority: 100,
+            middlewares: ['uabc234-auth'],
+            service: 'uabc234-dashboard',
+            tls: {},
+          },
+          'uabc234-api': {
+            entryPoints: ['websecure'],
+            rule: 'Host(`api-uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
+            priority: 100,
+            middlewares: [],
+            service: 'uabc234-api',
+            tls: {},
+          },
+          'uabc234-gate': gateRouter,
+        },
+        services: { 'uabc234-gate': gateServer, 'uabc234-dashboard': ownServer, 'uabc234-api': ownServer },
+        middlewares: {
+          'uabc234-mark': { headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': '' } } },
+          'uabc234-auth': auth,
+        },
+      },
+    });
+  });
+
+  it('lead to the gate while it sleeps, still only after sign-on', () => {
+    const { http } = render({ serving: 'asleep' });
+    expect(Object.values(http.routers).map((router) => router.service)).toEqual(Array(3).fill('uabc234-gate'));
+    expect(http.services).toEqual({ 'uabc234-gate': gateServer });
+    expect(http.routers['uabc234-dashboard']?.middlewares).toEqual(['uabc234-auth', 'uabc234-mark']);
+    expect(http.routers['uabc234-api']?.middlewares).toEqual(['uabc234-mark']);
+    expect(http.middlewares?.['uabc234-mark']).toEqual({
+      headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': 'asleep' } },
+    });
+  });
+
+  it('open a public path only below a prefix and without path parameters', () => {
+    const hooks = { host: 'api', auth: 'none', address, path: '/hooks/' } as const;
+    const { http } = render({ routes: [...tenant.routes, hooks] });
+    expect(http.routers['uabc234-api-path']).toEqual({
+      entryPoints: ['websecure'],
+      rule: 'Host(`api-uabc234.stacks.test`) && PathPrefix(`/hooks/`) && !PathRegexp(`;`)',
+      priority: 200,
+      middlewares: [],
+      service: 'uabc234-api-path',
+      tls: {},
+    });
+    expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', address }] }))).toBe('ROUTE_INVALID');
+  });
+
+  it('refuse two claims on one host', () => {
+    expect(codeOf(() => render({ routes: [tenant.routes[0]!, tenant.routes[0]!] }))).toBe('ROUTE_INVALID');
+  });
+});
+
+describe('hostile values', () => {
+  const hostile = [
+    '{{ env "HOME" }}',
+    'x`) || HostRegexp(`.*',
+    'a\nb',
+    'a\r\nb',
+    'a\u2028b',
+    '../../etc/passwd',
+    'uabc234.yml\0',
+    '',
+    ' ',
+    'http://evil.test',
+    'a"b',
+    "a'b",
+    '169.254.169.254.',
+    'localhost',
+    '::1',
+  ];
+
+  it.each(hostile)('%j is refused in every place', (value) => {
+    expect(codeOf(() => render({ slug: value }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => render({ tenantId: value }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'token', address: { host: value, port: 80 } }] }))).toBe(
+      'ROUTE_INVALID',
+    );
+    expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', path: value, address }] }))).toBe(
+      'ROUTE_INVALID',
+    );
+    expect(codeOf(() => render({}, { gateUrl: value }))).toBe('ROUTE_INVALID');
+    // `localhost` is a host name; as a domain it is unwise and yet harmless here.
+    if (value !== 'localhost') {
+      expect(codeOf(() => render({}, { tenantDomain: value }))).toBe('ROUTE_INVALID');
+    }
+  });
+
+  it.each(['/hooks/../', '/hooks//x', '/hooks/..;/', '/hooks/%2e', 'hooks', '/', '/a b'])(
+    'path %j is refused',
+    (path) => {
+      expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', path, address }] }))).toBe('ROUTE_INVALID');
+    },
+  );
+
+  it.each([0, 65_536, 1.5, Number.NaN])('port %p is refused', (port) => {
+    const route = { host: 'api', auth: 'token', address: { host: '10.0.0.1', port } } as const;
+    expect(codeOf(() => render({ routes: [route] }))).toBe('ROUTE_INVALID');
+  });
+
+  it('whatever comes in, what is rendered is valid, claims only its own hosts, and holds no template', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), fc.string(), (slug, host, path) => {
+        const routes = [{ host: 'api', auth: 'none', path, address: { host, port: 1 } }] as const;
+        let file;
+        try {
+          file = renderTenantRoutes({ ...tenant, slug, routes }, settings);
+        } catch (error) {
+          expect(isDomainError(error, 'ROUTE_INVALID')).toBe(true);
+          return;
+        }
+        validateRouteFile(file);
+        expect(file.content).not.toContain('{{');
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('validating a file before it is written', () => {
+  const file = renderTenantRoutes(tenant, settings);
+  const bent = (
+    change: (config: { http: Record<string, Record<string, Record<string, unknown>>> }) => void,
+  ): string => {
+    const config = JSON.parse(file.content) as Parameters<typeof change>[0];
+    change(config);
+    return codeOf(() => validateRouteFile({ name: file.name, content: JSON.stringify(config) }));
+  };
+
+  it('accepts what we render', () => {
+    expect(codeOf(() => validateRouteFile(file))).toBe('accepted');
+    expect(bent(() => undefined)).toBe('accepted');
+  });
+
+  it('refuses unknown fields, foreign names, hosts, services and middlewares', () => {
+    const router = 'uabc234-dashboard';
+    expect(bent((c) => Object.assign(c, { udp: {} }))).toBe('ROUTE_INVALID');
+    expect(bent((c) => Object.assign(c.http['routers']![router]!, { ruleSyntax: 'v2' }))).toBe('ROUTE_INVALID');
+    expect(bent((c) => Object.assign(c.http['routers']!, { 'uother22-x': c.http['routers']![router] }))).toBe(
+      'ROUTE_INVALID',
+    );
+    for (const rule of [
+      'Host(`uother2.stacks.test`)',
+      'Host(`uabc234.stacks.test`) || Host(`aviary.test`)',
+      'HostRegexp(`.*`)',
+      'PathPrefix(`/`)',
+      '!Host(`uabc234.stacks.test`)',
+    ]) {
+      expect(bent((c) => Object.assign(c.http['routers']![router]!, { rule }))).toBe('ROUTE_INVALID');
+    }
+    for (const service of ['portal', 'api@internal', 'uother2-dashboard']) {
+      expect(bent((c) => Object.assign(c.http['routers']![router]!, { service }))).toBe('ROUTE_INVALID');
+    }
+    expect(bent((c) => Object.assign(c.http['routers']![router]!, { middlewares: ['strip@file'] }))).toBe(
+      'ROUTE_INVALID',
+    );
+  });
+
+  it('refuses other names, other formats and template expressions', () => {
+    expect(codeOf(() => validateRouteFile({ ...file, name: 'other.yml' }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => validateRouteFile({ ...file, name: 'uabc234.yaml' }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => validateRouteFile({ ...file, name: 'uother2.yml' }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => validateRouteFile({ ...file, content: 'http: {}' }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => validateRouteFile({ ...file, content: file.content.replace('/.aviary', '{{ 1 }}') }))).toBe(
+      'ROUTE_INVALID',
+    );
+  });
+});

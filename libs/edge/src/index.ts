@@ -1,0 +1,33 @@
+export { validateRouteFile, SHARED_FILE, CANARY_FILE } from './domain/render.js';
+export type { RouteFile, DynamicFile } from './domain/dynamic.js';
+export {
+  renderTenantRoutes,
+  tenantFileName,
+  tenantHost,
+  GATE_PAGES,
+  PAGE_HEADER,
+  TENANT_HEADER,
+  type EdgeSettings,
+  type GatePage,
+  type TenantRoute,
+  type TenantRoutes,
+} from './domain/tenant-routes.js';
+export {
+  renderShared,
+  renderCanary,
+  canaryHost,
+  strippedHeaders,
+  CHALLENGE_PATH,
+  GENERATION_HEADER,
+} from './domain/shared-routes.js';
+export {
+  renderFirewall,
+  renderFirewallLoader,
+  renderFirewallReader,
+  renderFirewallRemover,
+  canonicalFirewall,
+  expectedFirewall,
+  firewallNames,
+  type FirewallSettings,
+} from './domain/firewall.js';
+export { RouteFolder, type RouteFolderOptions, type Quarantined } from './route-folder.js';

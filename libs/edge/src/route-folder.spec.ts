@@ -1,0 +1,150 @@
+import { mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { RouteFile } from './domain/dynamic.js';
+import { renderCanary, renderShared } from './domain/shared-routes.js';
+import { renderTenantRoutes } from './domain/tenant-routes.js';
+import { RouteFolder } from './route-folder.js';
+
+const settings = {
+  portalDomain: 'aviary.test',
+  tenantDomain: 'stacks.test',
+  gateUrl: 'http://10.0.0.2:8082',
+  apiUrl: 'http://10.0.0.3:8080',
+  certificateDir: '/certs',
+};
+const tenantFile = (slug: string, serving: 'tenant' | 'asleep' = 'tenant'): RouteFile =>
+  renderTenantRoutes(
+    {
+      tenantId: '0193a1f0-0000-7000-8000-000000000001',
+      slug,
+      serving,
+      routes: [{ host: 'dashboard', auth: 'portal', address: { host: '10.0.1.2', port: 8080 } }],
+    },
+    settings,
+  );
+
+describe('the route folder', () => {
+  const shared = renderShared(settings);
+  const logger = { warn: () => undefined, info: () => undefined };
+  let base: string;
+  let directory: string;
+  let folder: RouteFolder;
+  const open = (): RouteFolder =>
+    new RouteFolder({ directory, quarantineDirectory: join(base, 'quarantine'), logger: logger });
+  const content = async (name: string): Promise<string> => readFile(join(directory, name), 'utf8');
+
+  beforeEach(async () => {
+    base = await mkdtemp(join(tmpdir(), 'aviary-routes-'));
+    directory = join(base, 'routes');
+    await mkdir(directory);
+    folder = open();
+  });
+  afterEach(async () => {
+    await rm(base, { recursive: true, force: true });
+  });
+
+  it('publishes, replaces and removes; nothing else is left in the folder', async () => {
+    await folder.adopt([shared]);
+    const file = tenantFile('uabc234');
+    await folder.publish(file);
+    expect(await content('uabc234.yml')).toBe(file.content);
+    expect((await stat(join(directory, 'uabc234.yml'))).mode & 0o777).toBe(0o644);
+    await folder.publish(tenantFile('uabc234', 'asleep'));
+    expect(await folder.read('uabc234.yml')).toBe(tenantFile('uabc234', 'asleep').content);
+    expect(await readdir(directory)).toEqual(['aviary-shared.yml', 'uabc234.yml']);
+    await folder.remove('uabc234.yml');
+    await folder.remove('uabc234.yml');
+    expect(await folder.list()).toEqual(['aviary-shared.yml']);
+  });
+
+  it('never writes an invalid file', async () => {
+    await folder.publish(tenantFile('uabc234'));
+    await expect(folder.publish({ name: 'uabc234.yml', content: 'http: [' })).rejects.toMatchObject({
+      code: 'ROUTE_INVALID',
+    });
+    await expect(folder.publish({ name: '../x.yml', content: '{}' })).rejects.toMatchObject({ code: 'ROUTE_INVALID' });
+    expect(await content('uabc234.yml')).toBe(tenantFile('uabc234').content);
+    expect(await readdir(base)).toEqual(['routes']);
+  });
+
+  it('moves away whatever is foreign or altered, in any shape, and puts ours back', async () => {
+    const good = tenantFile('uabc234');
+    await folder.adopt([shared, good]);
+    await writeFile(join(directory, 'uabc234.yml'), '{"http": {"routers": {}}}');
+    await writeFile(join(directory, 'broken.yml'), 'http: [');
+    await writeFile(join(directory, '.hidden.yml'), 'http: {}');
+    await writeFile(join(directory, 'uzzz222.yml'), tenantFile('uzzz222').content);
+    await mkdir(join(directory, 'sub'));
+    await writeFile(join(directory, 'sub', 'deep.toml'), '[http');
+    await writeFile(join(base, 'elsewhere.yml'), 'http: {}');
+    await symlink(join(base, 'elsewhere.yml'), join(directory, 'link.yml'));
+    await writeFile(join(directory, '.uabc234.yml.0badcafe.tmp'), 'half');
+
+    const found = await folder.quarantine();
+    expect(found.map(({ name, reason }) => `${name} ${reason}`).toSorted()).toEqual([
+      '.hidden.yml broken',
+      'broken.yml broken',
+      'link.yml foreign',
+      'sub foreign',
+      'uabc234.yml altered',
+      'uzzz222.yml foreign',
+    ]);
+    expect(await readdir(directory)).toEqual(['aviary-shared.yml', 'uabc234.yml']);
+    expect(await content('uabc234.yml')).toBe(good.content);
+    expect(await readdir(join(base, 'quarantine'))).toHaveLength(6);
+    expect(await readFile(found.find(({ name }) => name === 'broken.yml')!.movedTo, 'utf8')).toBe('http: [');
+    expect(await readFile(join(base, 'elsewhere.yml'), 'utf8')).toBe('http: {}');
+    expect(await folder.quarantine()).toEqual([]);
+  });
+
+  it('writes a missing file of ours again', async () => {
+    await folder.adopt([shared, tenantFile('uabc234')]);
+    await rm(join(directory, 'uabc234.yml'));
+    expect(await folder.quarantine()).toEqual([]);
+    expect(await content('uabc234.yml')).toBe(tenantFile('uabc234').content);
+  });
+
+  it('before it knows the whole list, removes only what is broken', async () => {
+    await folder.publish(tenantFile('uabc234'));
+    await writeFile(join(directory, 'broken.yml'), 'http: [');
+    const again = open();
+    expect((await again.quarantine()).map(({ name }) => name)).toEqual(['broken.yml']);
+    expect(await again.list()).toEqual(['uabc234.yml']);
+    expect((await again.adopt([shared])).map(({ name }) => name)).toEqual(['uabc234.yml']);
+  });
+
+  it('keeps what was published while the list was being made', async () => {
+    await folder.publish(tenantFile('uabc234', 'asleep'));
+    await folder.adopt([shared, tenantFile('uabc234')]);
+    expect(await content('uabc234.yml')).toBe(tenantFile('uabc234', 'asleep').content);
+  });
+
+  it('touch replaces the shared file by an equal one', async () => {
+    await folder.adopt([shared, renderCanary(settings, 1)]);
+    const before = await stat(join(directory, shared.name));
+    await folder.touch();
+    const after = await stat(join(directory, shared.name));
+    expect(after.ino).not.toBe(before.ino);
+    expect(await content(shared.name)).toBe(shared.content);
+  });
+
+  it('readers see whole files only, while many are written', async () => {
+    const valid = new Set([tenantFile('uabc234').content, tenantFile('uabc234', 'asleep').content]);
+    await folder.publish(tenantFile('uabc234'));
+    let writing = true;
+    const writer = (async () => {
+      for (let turn = 0; turn < 100; turn += 1) {
+        await folder.publish(tenantFile('uabc234', turn % 2 ? 'asleep' : 'tenant'));
+      }
+      writing = false;
+    })();
+    let reads = 0;
+    while (writing) {
+      expect(valid.has(await content('uabc234.yml'))).toBe(true);
+      reads += 1;
+    }
+    await writer;
+    expect(reads).toBeGreaterThan(10);
+  });
+});

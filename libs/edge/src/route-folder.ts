@@ -1,0 +1,188 @@
+import { randomBytes } from 'node:crypto';
+import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KeyedMutex } from '#libs/async';
+import { isDomainError } from '#libs/contracts';
+import type { Logger } from '#libs/telemetry';
+import { SHARED_FILE, validateRouteFile } from './domain/render.js';
+import type { RouteFile } from './domain/dynamic.js';
+
+export interface RouteFolderOptions {
+  /** Traefik's dynamic folder. Only this class writes there. */
+  directory: string;
+  quarantineDirectory: string;
+  logger: Pick<Logger, 'warn' | 'info'>;
+  now?: () => Date;
+}
+
+export interface Quarantined {
+  name: string;
+  /** foreign: not a file of ours; altered: not what we wrote; broken: Traefik would stumble over it. */
+  reason: 'foreign' | 'altered' | 'broken';
+  movedTo: string;
+}
+
+const LOCK = 'folder';
+const TEMPORARY = /^[.].+[.]tmp$/;
+
+/**
+ * The proxy's dynamic folder. Traefik reads every .yml, .yaml and .toml in it, hidden ones and subfolders included,
+ * and one bad file stops all updates; so what stands there is exactly what `adopt`, `publish` and `remove` said.
+ */
+export class RouteFolder {
+  private readonly mutex = new KeyedMutex();
+  private readonly wanted = new Map<string, string>();
+  private adopted = false;
+
+  constructor(private readonly options: RouteFolderOptions) {}
+
+  /**
+   * Makes `files` the whole content and clears away what else is there. Called once the full list is known; until
+   * then `quarantine` removes only what is broken, since a file it does not know may be a stack's good route.
+   */
+  async adopt(files: readonly RouteFile[]): Promise<Quarantined[]> {
+    files.forEach(validateRouteFile);
+    return this.mutex.run(LOCK, async () => {
+      await mkdir(this.options.directory, { recursive: true, mode: 0o755 });
+      // What was published while the list was being made is newer than the list.
+      for (const file of files) {
+        if (!this.wanted.has(file.name)) {
+          this.wanted.set(file.name, file.content);
+        }
+      }
+      this.adopted = true;
+      return this.sweep();
+    });
+  }
+
+  /** Writes one file so that Traefik sees the old one or the new one, never half. Refuses what is not valid. */
+  async publish(file: RouteFile): Promise<void> {
+    validateRouteFile(file);
+    await this.mutex.run(LOCK, async () => {
+      this.wanted.set(file.name, file.content);
+      await this.write(file);
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.mutex.run(LOCK, async () => {
+      this.wanted.delete(name);
+      await rm(join(this.options.directory, name), { force: true });
+    });
+  }
+
+  /** Names of the files that are there, ours or not. */
+  async list(): Promise<string[]> {
+    return (await readdir(this.options.directory)).filter((name) => !TEMPORARY.test(name)).toSorted();
+  }
+
+  /** The published content of a file, or null. */
+  async read(name: string): Promise<string | null> {
+    return readText(join(this.options.directory, name));
+  }
+
+  /** Moves away what is not ours or not as we wrote it, and writes ours again. Run at least once a minute. */
+  async quarantine(): Promise<Quarantined[]> {
+    return this.mutex.run(LOCK, () => this.sweep());
+  }
+
+  /** Traefik does not watch certificates: an event in its folder makes it read them again. */
+  async touch(): Promise<void> {
+    await this.mutex.run(LOCK, async () => {
+      const content = this.wanted.get(SHARED_FILE) ?? (await this.read(SHARED_FILE));
+      if (content !== null) {
+        await this.write({ name: SHARED_FILE, content });
+      }
+    });
+  }
+
+  private async sweep(): Promise<Quarantined[]> {
+    const { directory } = this.options;
+    const found: Quarantined[] = [];
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const { name } = entry;
+      if (TEMPORARY.test(name) && entry.isFile()) {
+        // Left by a process that died between writing and renaming; nobody else writes while we hold the lock.
+        await rm(join(directory, name), { force: true });
+        continue;
+      }
+      const content = entry.isFile() ? await readText(join(directory, name)) : null;
+      const reason = this.verdict(name, content);
+      if (reason) {
+        found.push({ name, reason, movedTo: await this.moveAway(name) });
+      }
+    }
+    for (const [name, content] of this.wanted) {
+      if ((await readText(join(directory, name))) !== content) {
+        await this.write({ name, content });
+      }
+    }
+    for (const { name, reason, movedTo } of found) {
+      this.options.logger.warn({ file: name, reason, movedTo }, 'a file in the route folder was quarantined');
+    }
+    return found;
+  }
+
+  private verdict(name: string, content: string | null): Quarantined['reason'] | null {
+    const ours = this.wanted.get(name);
+    if (ours !== undefined) {
+      return content === ours ? null : 'altered';
+    }
+    if (content === null) {
+      return 'foreign';
+    }
+    try {
+      validateRouteFile({ name, content });
+    } catch (error) {
+      if (!isDomainError(error, 'ROUTE_INVALID')) {
+        throw error;
+      }
+      return 'broken';
+    }
+    return this.adopted ? 'foreign' : null;
+  }
+
+  private async moveAway(name: string): Promise<string> {
+    const { directory, quarantineDirectory, now = () => new Date() } = this.options;
+    await mkdir(quarantineDirectory, { recursive: true, mode: 0o700 });
+    const stamp = now().toISOString().replaceAll(/[-:.]/g, '');
+    const target = join(quarantineDirectory, `${stamp}-${randomBytes(3).toString('hex')}-${name}`);
+    try {
+      await rename(join(directory, name), target);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') {
+        throw error;
+      }
+      // The two folders may be mounts of their own, and a rename does not cross those.
+      await cp(join(directory, name), target, { recursive: true, verbatimSymlinks: true });
+      await rm(join(directory, name), { recursive: true, force: true });
+    }
+    return target;
+  }
+
+  private async write({ name, content }: RouteFile): Promise<void> {
+    const { directory } = this.options;
+    // Ends in .tmp, which Traefik does not read; a hidden .yml it would.
+    const temporary = join(directory, `.${name}.${randomBytes(4).toString('hex')}.tmp`);
+    try {
+      // No fsync: it would cost every provisioning a disk flush, and after a power cut the files are adopted anew.
+      await writeFile(temporary, content, { flag: 'wx', mode: 0o644 });
+      await rename(temporary, join(directory, name));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+}
+
+async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EISDIR') {
+      return null;
+    }
+    throw error;
+  }
+}
