@@ -1,0 +1,76 @@
+import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import { AccountEntity } from './account.entity.js';
+import { EngineEntity } from './engine.entity.js';
+import { ReleaseEntity } from './release.entity.js';
+
+/** What a customer wants of their stack, and what its agent last saw of it. */
+@Entity('tenants')
+@Check('tenants_slug', `slug ~ '^u[a-z2-7]{6}$'`)
+@Check('tenants_desired', `desired in ('running', 'stopped', 'hibernated', 'deleted')`)
+@Check('tenants_observed', `observed in ('none', 'running', 'stopped', 'partial', 'failed')`)
+@Check('tenants_counters', `generation >= 1 and epoch >= 1`)
+@Index('tenants_account', ['accountId'])
+@Index('tenants_engine', ['engineId'])
+export class TenantEntity {
+  @PrimaryColumn('uuid', { primaryKeyConstraintName: 'tenants_pk' })
+  id: string;
+
+  @Column('uuid')
+  @ForeignKey(() => AccountEntity, { name: 'tenants_account_fk' })
+  accountId: string;
+
+  @Column('text')
+  @ForeignKey(() => EngineEntity, { name: 'tenants_engine_fk' })
+  engineId: string;
+
+  @Index('tenants_slug_unique', { unique: true })
+  @Column('text')
+  slug: string;
+
+  @Column('text')
+  name: string;
+
+  @Column('text')
+  template: string;
+
+  @Column('text')
+  @ForeignKey(() => ReleaseEntity, { name: 'tenants_release_fk' })
+  releaseId: string;
+
+  @Column('jsonb')
+  limits: { cpus: number; memoryMb: number; diskGb: number; pids: number; bots: number };
+
+  @Column('text')
+  desired: 'running' | 'stopped' | 'hibernated' | 'deleted';
+
+  /** Raised whenever the containers are to be made anew. */
+  @Column('integer')
+  generation: number;
+
+  /** Only a runtime of this generation may create its schema in an empty database. */
+  @Column('integer')
+  provisioningGeneration: number;
+
+  /** Part of every volume's name; a restore makes a new one. */
+  @Column('integer')
+  epoch: number;
+
+  /** SPKI DER in base64: verifies the stack's reports. Null until its secrets were made. */
+  @Column('text', { nullable: true })
+  publicKey: string | null;
+
+  @Column('text')
+  observed: 'none' | 'running' | 'stopped' | 'partial' | 'failed';
+
+  @Column('timestamptz')
+  observedSince: Date;
+
+  @Column('timestamptz', { nullable: true })
+  checkedAt: Date | null;
+
+  @Column('text', { nullable: true })
+  reason: string | null;
+
+  @Column('timestamptz')
+  createdAt: Date;
+}

@@ -1,0 +1,172 @@
+import type { DesiredState, HoldReason, StackLimits } from '#libs/contracts';
+import { LABEL, specHash, type ContainerSpec, type NetworkSpec, type Owner, type VolumeSpec } from '#libs/engine';
+import {
+  edgeAddress,
+  edgeNames,
+  edgeSubnet,
+  stackNames,
+  tenantAddress,
+  tenantSubnet,
+  type AddressPool,
+  type Template,
+} from '#libs/tenants';
+
+/** Where every secret volume is mounted, read-only. */
+export const SECRETS_DIRECTORY = '/run/aviary';
+
+/** Everything the platform's rows say of one stack. */
+export interface StackFacts {
+  platformId: string;
+  tenantId: string;
+  slug: string;
+  generation: number;
+  epoch: number;
+  desired: DesiredState;
+  holds: readonly HoldReason[];
+  limits: StackLimits;
+  template: Template;
+  /** Image id by service: what was pinned, whatever the tag means today. */
+  images: Readonly<Record<string, string>>;
+  subnet: number;
+  /** Slot on an edge bridge by service. */
+  edges: Readonly<Record<string, { edge: number; slot: number }>>;
+  pool: AddressPool;
+  /** Names that must lead to this host from inside the stack (the portal's and the stack's own). */
+  hostsOnGateway: readonly string[];
+  mtu?: number;
+  release: string;
+  /** The only generation whose runtime may create its schema in an empty database. */
+  provisioningGeneration: number;
+}
+
+export interface WantedContainer {
+  service: string;
+  spec: ContainerSpec;
+}
+
+export interface StackWant {
+  owner: Required<Owner>;
+  /** Effectively running: wanted, and nothing holds it back. */
+  run: boolean;
+  /** Nothing at all is to be left. */
+  gone: boolean;
+  edges: readonly number[];
+  network: NetworkSpec;
+  volumes: readonly VolumeSpec[];
+  containers: readonly WantedContainer[];
+  /** Services in the order they are stopped: what trades first, what it stores in last. */
+  stopOrder: readonly (readonly string[])[];
+}
+
+const MIB = 1024 * 1024;
+/** Below this PostgreSQL cannot start its own processes. */
+const LEAST_PIDS = 48;
+
+function containerSpec(facts: StackFacts, service: string, position: number): ContainerSpec {
+  const part = facts.template.services[service];
+  const share = facts.template.aviary.shares[service];
+  if (!part || !share) {
+    throw new Error(`template ${facts.template.name} has no service ${service}`);
+  }
+  const names = stackNames(facts.platformId, facts.slug);
+  const inner = {
+    network: names.tenantNetwork,
+    address: tenantAddress(facts.pool, facts.subnet, position),
+    aliases: [service],
+  };
+  const slot = facts.edges[service];
+  // The edge comes first: the first network is the default route, and the inner one has none to offer.
+  const networks = slot
+    ? [
+        {
+          network: edgeNames(facts.platformId, slot.edge).network,
+          address: edgeAddress(facts.pool, slot.edge, slot.slot),
+          aliases: [],
+        },
+        inner,
+      ]
+    : [inner];
+  const gateway = slot ? edgeSubnet(facts.pool, slot.edge).gateway : null;
+  const spec: ContainerSpec = {
+    name: names.container(service),
+    labels: {},
+    image: facts.images[service] ?? part.image,
+    ...(part.command ? { command: part.command } : {}),
+    environment: part.environment,
+    user: part.user,
+    mounts: [
+      ...part.volumes.map(({ volume, target, readOnly }) => ({
+        volume: names.volume(volume, facts.epoch),
+        target,
+        readOnly,
+      })),
+      ...(facts.template.aviary.files[service]
+        ? [{ volume: names.secrets(service), target: SECRETS_DIRECTORY, readOnly: true }]
+        : []),
+    ],
+    tmpfs: part.tmpfs,
+    networks,
+    extraHosts: gateway === null ? {} : Object.fromEntries(facts.hostsOnGateway.map((host) => [host, gateway])),
+    limits: {
+      cpus: Math.round(facts.limits.cpus * share.cpus * 1_000) / 1_000,
+      memoryBytes: Math.floor(facts.limits.memoryMb * share.memory) * MIB,
+      pids: Math.max(LEAST_PIDS, Math.floor(facts.limits.pids * share.memory)),
+    },
+    ulimits: { nofile: 4_096, core: 0 },
+    stopGraceSeconds: part.stop_grace_period,
+    ...(part.stop_signal ? { stopSignal: part.stop_signal } : {}),
+    restart: 'unless-stopped',
+  };
+  return {
+    ...spec,
+    labels: {
+      [LABEL.platform]: facts.platformId,
+      [LABEL.tenant]: facts.tenantId,
+      [LABEL.service]: service,
+      [LABEL.generation]: String(facts.generation),
+      [LABEL.specHash]: specHash(spec),
+    },
+  };
+}
+
+/** What the engine should hold for a stack: a function of rows, so it can be worked out anywhere and compared. */
+export function wantStack(facts: StackFacts): StackWant {
+  const names = stackNames(facts.platformId, facts.slug);
+  const services = Object.keys(facts.template.services).toSorted();
+  const owner = { platform: facts.platformId, tenant: facts.tenantId };
+  const labels = { [LABEL.platform]: facts.platformId, [LABEL.tenant]: facts.tenantId };
+  const gone = facts.desired === 'deleted';
+  const { cidr, gateway } = tenantSubnet(facts.pool, facts.subnet);
+  const order = facts.template.aviary.upgradeOrder;
+  const stopOrder = [...order].toReversed().map((service) => [service]);
+  return {
+    owner,
+    run: facts.desired === 'running' && facts.holds.length === 0,
+    gone,
+    edges: gone ? [] : [...new Set(Object.values(facts.edges).map(({ edge }) => edge))].toSorted((a, b) => a - b),
+    network: {
+      name: names.tenantNetwork,
+      labels: { ...labels, [LABEL.role]: 'tenant' },
+      subnet: cidr,
+      gateway,
+      internal: true,
+      icc: true,
+      bridgeName: names.tenantBridge,
+      ...(facts.mtu === undefined ? {} : { mtu: facts.mtu }),
+    },
+    volumes: [
+      ...Object.keys(facts.template.volumes).map((volume) => ({
+        name: names.volume(volume, facts.epoch),
+        labels: { ...labels, [LABEL.role]: volume },
+      })),
+      ...services
+        .filter((service) => facts.template.aviary.files[service])
+        .map((service) => ({
+          name: names.secrets(service),
+          labels: { ...labels, [LABEL.role]: 'secrets', [LABEL.service]: service },
+        })),
+    ],
+    containers: services.map((service, position) => ({ service, spec: containerSpec(facts, service, position) })),
+    stopOrder,
+  };
+}

@@ -1,0 +1,46 @@
+import { renderTenantRoutes, tenantFileName, type EdgeSettings, type RouteFile, type RouteFolder } from '#libs/edge';
+import { edgeAddress } from '#libs/tenants';
+import type { StackFacts } from './domain/want.js';
+import type { Routes, Serving } from './ports.js';
+
+/** The stack's file in the proxy's folder, by address from our own table: so it may be there before the container is. */
+export function stackRouteFile(facts: StackFacts, serving: Serving, settings: EdgeSettings): RouteFile {
+  return renderTenantRoutes(
+    {
+      tenantId: facts.tenantId,
+      slug: facts.slug,
+      serving,
+      routes: facts.template.aviary.routes.map(({ host, service, port, auth }) => {
+        const slot = facts.edges[service];
+        if (!slot) {
+          throw new Error(`${facts.slug}: ${service} serves a route but has no edge address`);
+        }
+        return { host, auth, address: { host: edgeAddress(facts.pool, slot.edge, slot.slot), port } };
+      }),
+    },
+    settings,
+  );
+}
+
+export class EdgeRoutes implements Routes {
+  constructor(
+    private readonly folder: RouteFolder,
+    private readonly settings: EdgeSettings,
+  ) {}
+
+  read(slug: string): Promise<string | null> {
+    return this.folder.read(tenantFileName(slug));
+  }
+
+  write(slug: string, text: string): Promise<void> {
+    return this.folder.publish({ name: tenantFileName(slug), content: text });
+  }
+
+  remove(slug: string): Promise<void> {
+    return this.folder.remove(tenantFileName(slug));
+  }
+
+  render(facts: StackFacts, serving: Serving): string {
+    return stackRouteFile(facts, serving, this.settings).content;
+  }
+}

@@ -1,0 +1,76 @@
+import type { DataSource } from 'typeorm';
+import { DomainError } from '#libs/contracts';
+import { OperationEntity } from '#libs/db';
+
+export interface LeaseSettings {
+  /** This process, such as `agent@host#pid`. */
+  owner: string;
+  seconds: number;
+}
+
+/**
+ * The right to work on one operation: taken by compare-and-set, renewed while work goes on, and proven by its
+ * fencing number before each engine call. The database's clock decides, so hosts need not agree on the time.
+ */
+export class Lease {
+  private constructor(
+    private readonly dataSource: DataSource,
+    private readonly settings: LeaseSettings,
+    readonly operation: OperationEntity,
+  ) {}
+
+  /** Null when the operation is over or somebody else holds it. */
+  static async take(dataSource: DataSource, settings: LeaseSettings, operationId: string): Promise<Lease | null> {
+    const [rows] = (await dataSource.query(
+      `update operations
+          set state = 'running', started_at = coalesce(started_at, now()), attempts = attempts + 1, fencing = fencing + 1,
+              lease_owner = $2, lease_expires_at = now() + make_interval(secs => $3)
+        where id = $1 and state in ('queued', 'running')
+          and (lease_owner is null or lease_owner = $2 or lease_expires_at < now())
+        returning id`,
+      [operationId, settings.owner, settings.seconds],
+    )) as [{ id: string }[], number];
+    if (rows.length === 0) {
+      return null;
+    }
+    const operation = await dataSource.manager.findOneByOrFail(OperationEntity, { id: operationId });
+    return new Lease(dataSource, settings, operation);
+  }
+
+  get fencing(): number {
+    return this.operation.fencing;
+  }
+
+  /** Throws FENCED once the lease is another's or has run out. */
+  async prove(): Promise<void> {
+    const rows = await this.dataSource.query<unknown[]>(
+      `select 1 from operations where id = $1 and fencing = $2 and lease_owner = $3 and lease_expires_at > now()`,
+      [this.operation.id, this.fencing, this.settings.owner],
+    );
+    if (rows.length === 0) {
+      throw new DomainError('FENCED', { details: { operation: this.operation.id } });
+    }
+  }
+
+  /** Extends the lease and says whether a person asked for an end meanwhile. Throws FENCED. */
+  async renew(): Promise<{ cancelRequested: boolean }> {
+    const [rows] = (await this.dataSource.query(
+      `update operations set lease_expires_at = now() + make_interval(secs => $4)
+        where id = $1 and fencing = $2 and lease_owner = $3 and state = 'running' and lease_expires_at > now()
+        returning cancel_requested_at is not null as cancel`,
+      [this.operation.id, this.fencing, this.settings.owner, this.settings.seconds],
+    )) as [{ cancel: boolean }[], number];
+    if (!rows[0]) {
+      throw new DomainError('FENCED', { details: { operation: this.operation.id } });
+    }
+    return { cancelRequested: rows[0].cancel };
+  }
+
+  /** Lets the operation be taken again at once; does nothing when it is no longer ours. */
+  async release(): Promise<void> {
+    await this.dataSource.query(
+      `update operations set lease_owner = null, lease_expires_at = null where id = $1 and fencing = $2 and lease_owner = $3 and state = 'running'`,
+      [this.operation.id, this.fencing, this.settings.owner],
+    );
+  }
+}

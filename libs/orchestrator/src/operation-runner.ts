@@ -1,0 +1,264 @@
+import { randomUUID } from 'node:crypto';
+import { DeadlineError, KeyedMutex, waitFor } from '#libs/async';
+import { DomainError, isDomainError, type ErrorCode } from '#libs/contracts';
+import { OperationStepEntity, tx } from '#libs/db';
+import type { Engine } from '#libs/engine';
+import type { Logger } from '#libs/telemetry';
+import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
+import { readFacts, type FactSettings } from './facts.js';
+import { guardedEngine } from './guarded-engine.js';
+import { Lease, type LeaseSettings } from './lease.js';
+import { PHASE_HANDLERS, recordObserved, type PhaseDeps } from './phases.js';
+import { StepLog } from './step-log.js';
+
+export interface RunnerSettings extends FactSettings {
+  lease: LeaseSettings;
+  /** How long to wait for the portal's database to come back before the work is left to the next look. */
+  databaseAwayMs: number;
+}
+
+/** Tries of one operation, over crashes and lost databases together, before it is called failed. */
+const MOST_ATTEMPTS = 20;
+
+/** SQLSTATE classes and socket errors that mean "the database is away", not "the statement is wrong". */
+const AWAY = /^(08|57P0[123]|53300)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND)$/;
+function databaseIsAway(error: unknown): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const code = (at as { code?: unknown }).code;
+    if (
+      (typeof code === 'string' && AWAY.test(code)) ||
+      /Connection terminated|timeout exceeded when trying to connect/.test(at.message)
+    ) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** Makes operations so: takes the lease, runs the phases that are not done, writes the end. */
+export class OperationRunner {
+  /** One piece of work per stack in this process: what a superseded run still has in flight must end before the next begins. */
+  private readonly perTenant = new KeyedMutex();
+  private readonly live = new Map<string, Promise<void>>();
+  /** Makes the run of a stack look at its lease at once, instead of at its next turn. */
+  private readonly pokes = new Map<string, () => void>();
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly deps: PhaseDeps,
+    private readonly settings: RunnerSettings,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Whether this process works on it right now. */
+  isLive(operationId: string): boolean {
+    return this.live.has(operationId);
+  }
+
+  /**
+   * Resolves when the operation has ended or is another's; rejects when it could not be worked on and should be
+   * looked at again (engine or database away).
+   */
+  run(operationId: string, tenantId: string, stop: AbortSignal): Promise<void> {
+    const already = this.live.get(operationId);
+    if (already) {
+      return already;
+    }
+    this.pokes.get(tenantId)?.();
+    const work = this.perTenant
+      .run(tenantId, () => this.untilEnded(operationId, stop))
+      .finally(() => this.live.delete(operationId));
+    this.live.set(operationId, work);
+    return work;
+  }
+
+  private async untilEnded(operationId: string, stop: AbortSignal): Promise<void> {
+    for (;;) {
+      try {
+        await this.once(operationId, stop);
+        return;
+      } catch (error) {
+        if (!databaseIsAway(error)) {
+          throw error;
+        }
+        this.logger.warn({ operation: operationId, err: error }, 'portal database away, waiting for it');
+        await waitFor(() => this.deps.dataSource.query<unknown[]>('select 1'), {
+          what: 'the portal database coming back',
+          deadlineMs: this.settings.databaseAwayMs,
+          signal: stop,
+        });
+      }
+    }
+  }
+
+  private async once(operationId: string, stop: AbortSignal): Promise<void> {
+    const lease = await Lease.take(this.deps.dataSource, this.settings.lease, operationId);
+    if (!lease) {
+      return;
+    }
+    const { operation } = lease;
+    const log = this.logger.child({ operation: operation.id, stack: operation.slug, kind: operation.kind });
+    const control = new AbortController();
+    const signal = AbortSignal.any([stop, control.signal]);
+    const renew = (): void => {
+      lease.renew().then(
+        ({ cancelRequested }) => {
+          if (cancelRequested) {
+            control.abort(new DomainError('OPERATION_CANCELLED'));
+          }
+        },
+        (error: unknown) => {
+          // Away is not lost: the lease itself decides, by its expiry, at the next engine call.
+          if (isDomainError(error, 'FENCED')) {
+            control.abort(error);
+          }
+        },
+      );
+    };
+    const renewing = setInterval(renew, (this.settings.lease.seconds * 1_000) / 3);
+    this.pokes.set(operation.tenantId, renew);
+    try {
+      await this.phases(lease, signal);
+      await this.succeed(lease);
+      log.info('operation done');
+    } catch (error) {
+      await this.ended(
+        lease,
+        signal.aborted && !(error instanceof DomainError) ? (signal.reason ?? error) : error,
+        stop,
+      );
+    } finally {
+      clearInterval(renewing);
+      this.pokes.delete(operation.tenantId);
+    }
+  }
+
+  private async phases(lease: Lease, signal: AbortSignal): Promise<void> {
+    const { dataSource, now } = this.deps;
+    const { operation } = lease;
+    const engine = guardedEngine(this.engine, () => lease.prove());
+    const log = new StepLog(dataSource, operation.id, lease.fencing, now);
+    const steps = await dataSource.manager.findBy(OperationStepEntity, { operationId: operation.id });
+    const done = new Set(
+      steps.filter((step) => step.action === null && step.state === 'done').map((step) => step.phase),
+    );
+    const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
+    for (const [index, { name, deadlineMs }] of rules.entries()) {
+      if (done.has(name)) {
+        continue;
+      }
+      signal.throwIfAborted();
+      const facts = await readFacts(dataSource.manager, this.settings, operation.tenantId);
+      if (!facts) {
+        throw new DomainError('NOT_FOUND', { message: `The rows of ${operation.slug} are gone.` });
+      }
+      await log.beginPhase(name, index);
+      const phaseSignal = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+      try {
+        const detail = await PHASE_HANDLERS[name]({
+          deps: this.deps,
+          engine,
+          facts,
+          log,
+          phase: name,
+          signal: phaseSignal,
+          deadlineMs,
+        });
+        await log.endPhase(name, 'done', detail);
+      } catch (error) {
+        const meant =
+          phaseSignal.aborted && !signal.aborted ? new DeadlineError(`Phase ${name}`, deadlineMs, error) : error;
+        await this.noteFailure(log, name, meant);
+        throw meant;
+      }
+    }
+  }
+
+  /** The phase's own row; when that cannot be written either, the first error is the one to tell. */
+  private async noteFailure(log: StepLog, phase: string, error: unknown): Promise<void> {
+    try {
+      await log.endPhase(phase, 'failed', error instanceof Error ? error.message : String(error));
+    } catch (second) {
+      this.logger.warn({ err: second, phase }, 'could not note the failure of a phase');
+    }
+  }
+
+  private async succeed(lease: Lease): Promise<void> {
+    const { operation } = lease;
+    await tx(this.deps.dataSource, async (db) => {
+      const [, moved] = (await db.query(
+        `update operations set state = 'done', finished_at = $3, lease_owner = null, lease_expires_at = null
+          where id = $1 and state = 'running' and fencing = $2`,
+        [operation.id, lease.fencing, this.deps.now()],
+      )) as [unknown, number];
+      if (moved !== 1) {
+        throw new DomainError('FENCED', { details: { operation: operation.id } });
+      }
+      if (operation.kind === 'destroy') {
+        await db.query('delete from tenants where id = $1', [operation.tenantId]);
+      } else {
+        const observed = operation.kind === 'stop' ? 'stopped' : 'running';
+        await recordObserved(db, { tenantId: operation.tenantId, observed, reason: null, now: this.deps.now() });
+      }
+    });
+  }
+
+  private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {
+    const { operation } = lease;
+    if (isDomainError(error, 'FENCED')) {
+      this.logger.warn({ operation: operation.id }, 'operation taken over by another worker');
+      return;
+    }
+    if (stop.aborted || databaseIsAway(error)) {
+      // Not the operation's fault: it stays open and is looked at again, here or by another agent.
+      await lease.release().catch((second: unknown) => this.logger.warn({ err: second }, 'lease left to expire'));
+      throw error;
+    }
+    if (isDomainError(error, 'ENGINE_UNREACHABLE') && operation.attempts < MOST_ATTEMPTS) {
+      await lease.release();
+      throw error;
+    }
+    const cancelled = isDomainError(error, 'OPERATION_CANCELLED');
+    const told = this.tell(error);
+    this.logger[cancelled ? 'info' : 'error'](
+      { operation: operation.id, stack: operation.slug, errorId: told.errorId, err: error },
+      'operation ended without success',
+    );
+    await tx(this.deps.dataSource, async (db) => {
+      const [, moved] = (await db.query(
+        `update operations set state = $4, finished_at = $3, error = $5, lease_owner = null, lease_expires_at = null
+          where id = $1 and state = 'running' and fencing = $2`,
+        [operation.id, lease.fencing, this.deps.now(), cancelled ? 'cancelled' : 'failed', JSON.stringify(told)],
+      )) as [unknown, number];
+      if (moved === 1) {
+        await db.query(`update operation_steps set state = 'skipped' where operation_id = $1 and state = 'pending'`, [
+          operation.id,
+        ]);
+        await recordObserved(db, {
+          tenantId: operation.tenantId,
+          observed: cancelled ? 'partial' : 'failed',
+          reason: cancelled
+            ? `The ${operation.kind} was cancelled half-way. Start or destroy the stack.`
+            : told.message,
+          now: this.deps.now(),
+        });
+      }
+    });
+  }
+
+  private tell(error: unknown): {
+    code: ErrorCode;
+    message: string;
+    errorId: string;
+    details: Record<string, unknown>;
+  } {
+    const errorId = randomUUID();
+    if (error instanceof DomainError) {
+      return { code: error.code, message: error.message, errorId, details: error.details };
+    }
+    if (error instanceof DeadlineError) {
+      return { code: 'DEADLINE_EXCEEDED', message: `${error.message}.`, errorId, details: {} };
+    }
+    return { code: 'INTERNAL', message: new DomainError('INTERNAL').message, errorId, details: {} };
+  }
+}

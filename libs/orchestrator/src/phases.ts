@@ -1,0 +1,221 @@
+import { waitFor } from '#libs/async';
+import { DomainError } from '#libs/contracts';
+import { LABEL, type Engine } from '#libs/engine';
+import { tx, type TenantEntity } from '#libs/db';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { PhaseName } from '#libs/tenants';
+import { execute, type ApplyContext } from './apply.js';
+import { plan, type Action } from './domain/plan.js';
+import { runInOrder } from './domain/schedule.js';
+import { wantStack, type StackFacts, type StackWant } from './domain/want.js';
+import type { EdgeKeeper } from './edge-keeper.js';
+import type { Probes, Routes, Serving } from './ports.js';
+import type { StackSecrets } from './secrets.js';
+import type { StepLog } from './step-log.js';
+
+export interface PhaseDeps {
+  dataSource: DataSource;
+  routes: Routes;
+  secrets: StackSecrets;
+  probes: Probes;
+  edges: EdgeKeeper;
+  now: () => Date;
+}
+
+export interface PhaseContext {
+  deps: PhaseDeps;
+  /** Proves the lease before every change. */
+  engine: Engine;
+  facts: StackFacts;
+  log: StepLog;
+  phase: PhaseName;
+  signal: AbortSignal;
+  deadlineMs: number;
+}
+
+/** A plan that is still not empty after this many looks will not become so: something undoes our work. */
+const MOST_PASSES = 5;
+const OBSERVE_MS = 20_000;
+
+export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promise<string | null>> = {
+  prepare: async ({ deps, facts }) => {
+    await tx(deps.dataSource, (db) => deps.secrets.ensure(db, facts, deps.now()));
+    return null;
+  },
+  converge: (context) => converge(context, wantStack(context.facts), serving(context.facts)),
+  drain: (context) => converge(context, { ...wantStack(context.facts), run: false }, away(context.facts)),
+  unpublish: async (context) => {
+    const { deps, facts } = context;
+    const text = facts.desired === 'deleted' ? null : deps.routes.render(facts, away(facts));
+    const current = await deps.routes.read(facts.slug);
+    if (current !== text) {
+      await apply(context, wantStack(facts), [
+        text === null
+          ? { id: 'remove route route', kind: 'remove route', target: 'route', needs: [] }
+          : { id: 'write route route', kind: 'write route', target: 'route', needs: [], text },
+      ]);
+    }
+    return null;
+  },
+  health: async (context) => {
+    const { deps, facts, signal, deadlineMs } = context;
+    const ended = new AbortController();
+    const bounded = AbortSignal.any([signal, ended.signal]);
+    try {
+      await Promise.race([deps.probes.ready(facts, { deadlineMs, signal: bounded }), crashLoop(context, bounded)]);
+    } catch (error) {
+      throw await withLogTail(context, error);
+    } finally {
+      ended.abort();
+    }
+    return null;
+  },
+  publish: async ({ deps, facts, signal, deadlineMs }) => {
+    await deps.probes.served(facts, { deadlineMs, signal });
+    return null;
+  },
+  erase: (context) => converge(context, wantStack(context.facts), away(context.facts)),
+  verify: async (context) => {
+    const { engine, facts, deps, signal } = context;
+    const left = await engine.observe(wantStack(facts).owner, { deadlineMs: OBSERVE_MS, signal });
+    const names = [...left.containers, ...left.networks, ...left.volumes].map(({ name }) => name);
+    const route = await deps.routes.read(facts.slug);
+    if (names.length > 0 || route !== null) {
+      throw new DomainError('WRONG_STATE', {
+        message: `Still there after erasing: ${[...names, ...(route === null ? [] : ['route'])].join(', ')}.`,
+        details: { left: names },
+      });
+    }
+    return 'nothing left';
+  },
+};
+
+/** What the gate says while the stack does not answer. */
+function away(facts: StackFacts): Exclude<Serving, 'tenant'> {
+  if (facts.holds.length > 0) {
+    return 'suspended';
+  }
+  return ({ running: 'starting', stopped: 'stopped', hibernated: 'asleep', deleted: 'stopped' } as const)[
+    facts.desired
+  ];
+}
+
+function serving(facts: StackFacts): Serving {
+  return wantStack(facts).run ? 'tenant' : away(facts);
+}
+
+/** Observe, plan, apply, and look again until there is nothing to do. */
+async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving): Promise<string | null> {
+  const { deps, engine, facts, signal } = context;
+  let previous = '';
+  for (let pass = 0; pass < MOST_PASSES; pass += 1) {
+    const have = {
+      objects: await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal }),
+      edges: await deps.edges.known(engine, signal),
+      route: await deps.routes.read(facts.slug),
+    };
+    const route = { text: want.gone ? null : deps.routes.render(facts, leadsTo) };
+    const actions = plan(want, have, route);
+    if (actions.length === 0) {
+      return pass === 0 ? 'nothing to do' : null;
+    }
+    const ids = actions.map(({ id }) => id).join('; ');
+    if (ids === previous) {
+      throw new DomainError('ENGINE_REFUSED', {
+        message: `These do not last: ${ids}.`,
+        details: { actions: actions.map(({ id }) => id) },
+      });
+    }
+    previous = ids;
+    await apply(context, want, actions);
+  }
+  throw new DomainError('ENGINE_REFUSED', { message: `Not as wanted after ${MOST_PASSES} passes: ${previous}.` });
+}
+
+async function apply(context: PhaseContext, want: StackWant, actions: readonly Action[]): Promise<void> {
+  const { deps, engine, facts, log, phase, signal } = context;
+  const applying: ApplyContext = { engine, routes: deps.routes, secrets: deps.secrets, facts, want, signal };
+  try {
+    await runInOrder(actions, async (action) => {
+      signal.throwIfAborted();
+      const step = log.begin(phase, action);
+      try {
+        await execute(action, applying);
+        if (action.kind === 'create edge') {
+          deps.edges.made(action.edge);
+        }
+        log.end(step, 'done');
+      } catch (error) {
+        log.end(step, 'failed', error instanceof Error ? error.message : String(error));
+        throw error;
+      }
+    });
+  } catch (error) {
+    // What we believed of the edges may be why it failed.
+    deps.edges.forget();
+    throw error;
+  }
+}
+
+/** A container the engine restarted this often while we waited will not become healthy by waiting longer. */
+const RESTARTS_OF_A_CRASH_LOOP = 3;
+const LOOK_FOR_CRASHES_MS = 2_000;
+const TAIL_LINES = 15;
+
+/** Rejects when a container of the stack keeps dying; never resolves. */
+async function crashLoop({ engine, facts }: PhaseContext, signal: AbortSignal): Promise<never> {
+  const want = wantStack(facts);
+  const crashed = await waitFor(
+    async () => {
+      const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+      return containers.find((state) => state.restartCount >= RESTARTS_OF_A_CRASH_LOOP || state.status === 'dead');
+    },
+    {
+      what: 'a crash',
+      deadlineMs: Number.MAX_SAFE_INTEGER / 2,
+      signal,
+      intervalMs: LOOK_FOR_CRASHES_MS,
+      maxIntervalMs: LOOK_FOR_CRASHES_MS,
+    },
+  );
+  throw new DomainError('HEALTH_GATE_FAILED', {
+    message: `${crashed.labels[LABEL.service] ?? crashed.name} keeps ending with exit code ${crashed.exitCode ?? '?'}${crashed.oomKilled ? ' (out of memory)' : ''}.`,
+    details: {
+      service: crashed.labels[LABEL.service],
+      exitCode: crashed.exitCode,
+      oomKilled: crashed.oomKilled,
+      restarts: crashed.restartCount,
+    },
+  });
+}
+
+/** The error with the last lines of each service, which is what a person asks for first. */
+async function withLogTail({ engine, facts }: PhaseContext, error: unknown): Promise<unknown> {
+  if (!(error instanceof DomainError) || !['HEALTH_GATE_FAILED', 'DATA_MISSING'].includes(error.code)) {
+    return error;
+  }
+  const logs: Record<string, string[]> = {};
+  for (const { service, spec } of wantStack(facts).containers) {
+    try {
+      logs[service] = await engine.logTail(spec.name, TAIL_LINES, { deadlineMs: 5_000 });
+    } catch (cause) {
+      logs[service] = [`(no log: ${cause instanceof Error ? cause.message : String(cause)})`];
+    }
+  }
+  return new DomainError(error.code, { message: error.message, details: { ...error.details, logs }, cause: error });
+}
+
+interface Observation {
+  tenantId: string;
+  observed: TenantEntity['observed'];
+  reason: string | null;
+  now: Date;
+}
+
+/** Writes what was seen, on the row that pages read. */
+export async function recordObserved(db: Pick<EntityManager, 'query'>, seen: Observation): Promise<void> {
+  await db.query(
+    `update tenants set observed_since = case when observed = $2 then observed_since else $4 end, observed = $2, reason = $3, checked_at = $4 where id = $1`,
+    [seen.tenantId, seen.observed, seen.reason, seen.now],
+  );
+}

@@ -1,0 +1,29 @@
+import type { GatePage } from '#libs/edge';
+import type { FileEntry } from '#libs/engine';
+import type { StackFacts } from './domain/want.js';
+
+/** Where a stack's addresses lead: to its services, or to the gate, which says why not. */
+export type Serving = 'tenant' | GatePage;
+
+/** The published route of a stack: one file per stack in the proxy's folder. */
+export interface Routes {
+  /** Text of the stack's file as it lies there, or null. */
+  read(slug: string): Promise<string | null>;
+  write(slug: string, text: string): Promise<void>;
+  remove(slug: string): Promise<void>;
+  /** What the file should say. */
+  render(facts: StackFacts, serving: Serving): string;
+}
+
+/** The files of one service's secret volume, opened only while they are delivered. */
+export interface SecretFiles {
+  filesFor(facts: StackFacts, service: string): Promise<FileEntry[]>;
+}
+
+/** Looks at a stack from outside. Both resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */
+export interface Probes {
+  /** The runtime's /ready by address: migrated, and one write and read in both stores. */
+  ready(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void>;
+  /** The same through the proxy over TLS, as a visitor comes. */
+  served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void>;
+}

@@ -1,0 +1,183 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent, request as httpsRequest } from 'node:https';
+import { DeadlineError, waitFor } from '#libs/async';
+import { DomainError, GATE_PATH, notReadySchema, readySchema, type Ready } from '#libs/contracts';
+import { edgeAddress, stackHost } from '#libs/tenants';
+import type { StackFacts } from './domain/want.js';
+import type { Probes } from './ports.js';
+
+export interface ProbeSettings {
+  tenantDomain: string;
+  /** Where the proxy listens on this host. */
+  proxy: { host: string; port: number };
+  /** PEM of the authority behind the proxy's certificate; empty for the system's own list. */
+  ca: () => Promise<string>;
+}
+
+interface Answer {
+  status: number;
+  headers: IncomingMessage['headers'];
+  body: string;
+}
+
+/** One try; a container that is starting either refuses at once or does not answer ARP at all. */
+const BY_ADDRESS_MS = 250;
+const THROUGH_PROXY_MS = 2_000;
+const LARGEST_ANSWER = 64 * 1024;
+
+function read(response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    response.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > LARGEST_ANSWER) {
+        response.destroy(new Error('answer too large'));
+      }
+      chunks.push(chunk);
+    });
+    response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    response.on('error', reject);
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A page instead of JSON is an answer of somebody else; the schema refuses it with the status in the message.
+    return undefined;
+  }
+}
+
+/** What /ready of this stack says, or why it does not count. DATA_MISSING never mends itself, so it ends the wait. */
+function judge(answer: Answer, facts: StackFacts): Ready {
+  const document = parseJson(answer.body);
+  const ready = readySchema.safeParse(document);
+  if (
+    answer.status === 200 &&
+    ready.success &&
+    ready.data.tenant === facts.tenantId &&
+    ready.data.generation === facts.generation
+  ) {
+    return ready.data;
+  }
+  const notReady = notReadySchema.safeParse(document);
+  if (notReady.success && notReady.data.code === 'DATA_MISSING') {
+    throw new FatalProbe(new DomainError('DATA_MISSING', { message: notReady.data.message }));
+  }
+  throw new Error(notReady.success ? notReady.data.message : `status ${answer.status}`);
+}
+
+class FatalProbe extends Error {
+  constructor(readonly reason: DomainError) {
+    super(reason.message);
+  }
+}
+
+async function until(
+  what: string,
+  bounds: { deadlineMs: number; signal: AbortSignal },
+  probe: () => Promise<void>,
+): Promise<void> {
+  let fatal: DomainError | undefined;
+  try {
+    await waitFor(
+      async () => {
+        try {
+          await probe();
+        } catch (error) {
+          if (error instanceof FatalProbe) {
+            fatal = error.reason;
+            return true;
+          }
+          throw error;
+        }
+        return true;
+      },
+      { what, deadlineMs: bounds.deadlineMs, signal: bounds.signal, intervalMs: 15, maxIntervalMs: 150 },
+    );
+  } catch (error) {
+    if (error instanceof DeadlineError) {
+      const why = error.cause instanceof Error ? error.cause.message : 'no answer';
+      throw new DomainError('HEALTH_GATE_FAILED', {
+        message: `${what} did not happen in ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
+        details: { last: why },
+        cause: error,
+      });
+    }
+    throw error;
+  }
+  if (fatal) {
+    throw fatal;
+  }
+}
+
+export class HttpProbes implements Probes {
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: 32 });
+
+  constructor(private readonly settings: ProbeSettings) {}
+
+  async ready(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {
+    const { service, port, ready } = facts.template.aviary.runtime;
+    const slot = facts.edges[service];
+    if (!slot) {
+      throw new DomainError('TEMPLATE_INVALID', { message: `The runtime service ${service} has no edge address.` });
+    }
+    const host = edgeAddress(facts.pool, slot.edge, slot.slot);
+    await until('The runtime becoming ready', bounds, async () => {
+      const answer = await new Promise<Answer>((resolve, reject) => {
+        const request = httpRequest(
+          { host, port, path: ready, signal: AbortSignal.timeout(BY_ADDRESS_MS) },
+          (response) => {
+            read(response).then(
+              (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+              reject,
+            );
+          },
+        );
+        request.on('error', reject);
+        request.end();
+      });
+      judge(answer, facts);
+    });
+  }
+
+  async served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {
+    const { ready } = facts.template.aviary.runtime;
+    const { tenantDomain } = this.settings;
+    await until('The route being served', bounds, async () => {
+      judge(await this.throughProxy(stackHost('api', facts.slug, tenantDomain), ready), facts);
+      const front = await this.throughProxy(stackHost('dashboard', facts.slug, tenantDomain), '/');
+      if (front.status !== 302 || !front.headers.location?.includes(`${GATE_PATH}/start`)) {
+        throw new Error(`the dashboard's address answers ${front.status} instead of asking to sign in`);
+      }
+    });
+  }
+
+  private async throughProxy(host: string, path: string): Promise<Answer> {
+    const ca = await this.settings.ca();
+    return new Promise<Answer>((resolve, reject) => {
+      const request = httpsRequest(
+        {
+          host: this.settings.proxy.host,
+          port: this.settings.proxy.port,
+          servername: host,
+          path,
+          agent: this.agent,
+          headers: { host, accept: 'text/html' },
+          signal: AbortSignal.timeout(THROUGH_PROXY_MS),
+          ...(ca === '' ? {} : { ca }),
+        },
+        (response) => {
+          read(response).then(
+            (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+            reject,
+          );
+        },
+      );
+      request.on('error', reject);
+      request.end();
+    });
+  }
+}

@@ -1,0 +1,123 @@
+import { randomBytes } from 'node:crypto';
+import type { DataSource, EntityManager } from 'typeorm';
+import { httpsOrigin } from '#libs/config';
+import { DomainError, type StackSpec } from '#libs/contracts';
+import { newSigningKey, open, publicKeyText, seal } from '#libs/crypto';
+import { TenantEntity, TenantSecretEntity } from '#libs/db';
+import type { FileEntry } from '#libs/engine';
+import { stackHost, type TemplateSecret } from '#libs/tenants';
+import type { StackFacts } from './domain/want.js';
+import type { SecretFiles } from './ports.js';
+
+export interface SecretSettings {
+  masterKey: Buffer;
+  gatePublicKey: string;
+  portalDomain: string;
+  tenantDomain: string;
+  httpsPort: number;
+  /** PEM of the authority behind the portal's certificate; empty where a public one signs. */
+  portalCa: () => Promise<string>;
+}
+
+/** A secret may be read by its own service only. */
+const FILE_MODE = 0o400;
+
+const context = (tenantId: string, name: string): string => `tenant/${tenantId}/${name}`;
+
+function generate(rule: TemplateSecret): { text: string; publicKey: string | null } {
+  if ('kind' in rule) {
+    const key = newSigningKey();
+    return { text: key.export({ format: 'pem', type: 'pkcs8' }).toString(), publicKey: publicKeyText(key) };
+  }
+  return { text: randomBytes(rule.bytes).toString('base64url'), publicKey: null };
+}
+
+/** Generated per tenant, sealed in the portal's database, opened only to be delivered. */
+export class StackSecrets implements SecretFiles {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly settings: SecretSettings,
+  ) {}
+
+  /** Makes what is missing and leaves what is there, so it may run twice. */
+  async ensure(db: EntityManager, facts: StackFacts, now: Date): Promise<void> {
+    const there = new Set((await db.findBy(TenantSecretEntity, { tenantId: facts.tenantId })).map(({ name }) => name));
+    for (const [name, rule] of Object.entries(facts.template.aviary.secrets)) {
+      if (there.has(name)) {
+        continue;
+      }
+      const { text, publicKey } = generate(rule);
+      const sealed = seal(this.settings.masterKey, context(facts.tenantId, name), text);
+      await db.insert(TenantSecretEntity, { tenantId: facts.tenantId, name, sealed, createdAt: now });
+      if (publicKey !== null) {
+        await db.update(TenantEntity, { id: facts.tenantId }, { publicKey });
+      }
+    }
+  }
+
+  async filesFor(facts: StackFacts, service: string): Promise<FileEntry[]> {
+    const files = facts.template.aviary.files[service];
+    const user = facts.template.services[service]?.user;
+    if (!files || !user) {
+      return [];
+    }
+    const rows = await this.dataSource.manager.findBy(TenantSecretEntity, { tenantId: facts.tenantId });
+    const values = new Map(
+      rows.map(({ name, sealed }) => [
+        name,
+        open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString(),
+      ]),
+    );
+    const [uid = 0, gid = 0] = user.split(':').map(Number);
+    const portalCa = await this.settings.portalCa();
+    return Object.entries(files).map(([path, pattern]) => ({
+      path,
+      mode: FILE_MODE,
+      uid,
+      gid,
+      content: pattern.replace(
+        /\$\{([a-z-]+)(?::([a-z0-9-]+))?\}/g,
+        (_whole, kind: string, name: string | undefined) => {
+          if (kind === 'spec') {
+            return JSON.stringify(this.spec(facts), null, 2);
+          }
+          if (kind === 'portal-ca') {
+            return portalCa;
+          }
+          const value = values.get(name ?? '');
+          if (value === undefined) {
+            throw new DomainError('WRONG_STATE', {
+              message: `The secret ${name ?? ''} of ${facts.slug} was not made yet.`,
+            });
+          }
+          return value;
+        },
+      ),
+    }));
+  }
+
+  private spec(facts: StackFacts): StackSpec {
+    const { portalDomain, tenantDomain, httpsPort, gatePublicKey } = this.settings;
+    const user = facts.template.services['postgres']?.environment['POSTGRES_USER'] ?? 'postgres';
+    return {
+      version: 1,
+      platform: facts.platformId,
+      tenant: facts.tenantId,
+      slug: facts.slug,
+      generation: facts.generation,
+      provisioningGeneration: facts.provisioningGeneration,
+      release: facts.release,
+      dashboardUrl: httpsOrigin(stackHost('dashboard', facts.slug, tenantDomain), httpsPort),
+      portalUrl: httpsOrigin(portalDomain, httpsPort),
+      limits: facts.limits,
+      gatePublicKey,
+      database: {
+        host: 'postgres',
+        port: 5432,
+        user,
+        database: facts.template.services['postgres']?.environment['POSTGRES_DB'] ?? user,
+      },
+      redis: { host: 'redis', port: 6379 },
+    };
+  }
+}

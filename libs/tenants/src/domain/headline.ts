@@ -1,0 +1,51 @@
+import type { DesiredState, HoldReason, OperationKind, StackStatus } from '#libs/contracts';
+
+export type ObservedState = 'none' | 'running' | 'stopped' | 'partial' | 'failed';
+
+export interface HeadlineInput {
+  desired: DesiredState;
+  holds: readonly HoldReason[];
+  observed: ObservedState;
+  checkedAt: Date | null;
+  /** Kind of the open operation, and whether it has begun. */
+  operation: { kind: OperationKind; started: boolean } | null;
+  now: Date;
+}
+
+/** Stacks are checked every five minutes; older news than two intervals is no news. */
+export const STALE_AFTER_MS = 10 * 60_000;
+
+const WHILE: Record<OperationKind, StackStatus> = {
+  provision: 'creating',
+  start: 'starting',
+  stop: 'stopping',
+  restart: 'restarting',
+  destroy: 'deleting',
+};
+
+/** Precedence: deleting > suspended > operation > needs attention > no news > asleep or stopped > running. */
+export function headline(input: HeadlineInput): StackStatus {
+  const { desired, holds, observed, operation, checkedAt, now } = input;
+  if (desired === 'deleted') {
+    return 'deleting';
+  }
+  if (holds.some((hold) => hold !== 'breaker')) {
+    return 'suspended';
+  }
+  if (operation) {
+    return operation.started ? WHILE[operation.kind] : 'queued';
+  }
+  if (holds.includes('breaker') || observed === 'failed' || observed === 'partial') {
+    return 'attention';
+  }
+  if (checkedAt === null || now.getTime() - checkedAt.getTime() > STALE_AFTER_MS) {
+    return 'unknown';
+  }
+  if (desired === 'hibernated') {
+    return 'asleep';
+  }
+  if (desired === 'stopped') {
+    return 'stopped';
+  }
+  return observed === 'running' ? 'running' : 'attention';
+}

@@ -1,0 +1,103 @@
+import { appendAudit } from '#libs/audit';
+import { DomainError, type Actor, type OperationList, type OperationView } from '#libs/contracts';
+import { OperationEntity, tx } from '#libs/db';
+import { ownerScope } from './authorise.js';
+import { mayCancel } from './domain/operation-rules.js';
+import { findOperations, operationViews } from './operation.repository.js';
+import type { TenantDeps } from './settings.js';
+
+export interface OperationListQuery {
+  cursor?: string;
+  limit?: number;
+  slug?: string;
+  state?: string;
+}
+
+const PAGE = 50;
+
+export class OperationService {
+  constructor(private readonly deps: Pick<TenantDeps, 'dataSource' | 'now'>) {}
+
+  async list(actor: Actor, query: OperationListQuery = {}): Promise<OperationList> {
+    const limit = Math.min(query.limit ?? PAGE, PAGE);
+    const db = this.deps.dataSource.manager;
+    const found = await findOperations(db, {
+      accountId: ownerScope(actor),
+      limit: limit + 1,
+      ...(query.slug === undefined ? {} : { slug: query.slug }),
+      ...(query.state === undefined ? {} : { state: query.state }),
+      ...(query.cursor === undefined ? {} : { after: query.cursor }),
+    });
+    const page = found.slice(0, limit);
+    return {
+      items: await operationViews(db, page, this.deps.now()),
+      next: found.length > limit ? (page.at(-1)?.id ?? null) : null,
+    };
+  }
+
+  async get(actor: Actor, id: string): Promise<OperationView> {
+    const db = this.deps.dataSource.manager;
+    const [view] = await operationViews(db, [await this.find(actor, id)], this.deps.now());
+    if (!view) {
+      throw new DomainError('NOT_FOUND');
+    }
+    return view;
+  }
+
+  /**
+   * Asks for an end. A queued operation is cancelled at once; a running one ends at its next safe point. Throws
+   * WRONG_STATE for what is over or would leave harm behind.
+   */
+  async cancel(actor: Actor, id: string): Promise<OperationView> {
+    const found = await this.find(actor, id);
+    if (!mayCancel(found.kind, found.state)) {
+      throw new DomainError('WRONG_STATE', {
+        message: `A ${found.kind} that is ${found.state} cannot be cancelled.`,
+        details: { kind: found.kind, state: found.state },
+      });
+    }
+    const now = this.deps.now();
+    await tx(this.deps.dataSource, async (db) => {
+      const ended = await db
+        .createQueryBuilder()
+        .update(OperationEntity)
+        .set({
+          state: 'cancelled',
+          finishedAt: now,
+          error: { code: 'OPERATION_CANCELLED', message: 'Cancelled before it began.', errorId: id, details: {} },
+        })
+        .where('id = :id and state = :from', { id, from: 'queued' })
+        .execute();
+      if (ended.affected === 0) {
+        const asked = await db
+          .createQueryBuilder()
+          .update(OperationEntity)
+          .set({ cancelRequestedAt: now })
+          .where('id = :id and state = :from', { id, from: 'running' })
+          .execute();
+        if (asked.affected === 0) {
+          throw new DomainError('LOST_RACE', { message: 'The operation ended just now.' });
+        }
+      }
+      await appendAudit(db, {
+        actor,
+        action: 'operation.cancel',
+        target: { kind: 'operation', id },
+        after: { kind: found.kind, slug: found.slug },
+      });
+    });
+    return this.get(actor, id);
+  }
+
+  private async find(actor: Actor, id: string): Promise<OperationEntity> {
+    const account = ownerScope(actor);
+    const row = await this.deps.dataSource.manager.findOneBy(
+      OperationEntity,
+      account === null ? { id } : { id, accountId: account },
+    );
+    if (!row) {
+      throw new DomainError('NOT_FOUND', { message: 'There is no such operation, or it is not yours.' });
+    }
+    return row;
+  }
+}

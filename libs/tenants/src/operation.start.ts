@@ -1,0 +1,95 @@
+import type { EntityManager } from 'typeorm';
+import { actorName, type Actor, type OperationKind } from '#libs/contracts';
+import { DomainError } from '#libs/contracts';
+import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
+import type { Queue } from '#libs/jobs';
+import { OPERATION_PHASES, operationDeadlineMs, preempts } from './domain/operation-rules.js';
+
+interface StartInput {
+  tenant: TenantEntity;
+  kind: OperationKind;
+  actor: Actor;
+  now: Date;
+}
+
+/** Ends what is open on the stack, so that a destroy can take its place. Its holder is fenced off at once. */
+async function cancelOpen(tx: EntityManager, tenantId: string, now: Date): Promise<void> {
+  await tx.query(
+    `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
+            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', 'The stack is being destroyed instead.', 'errorId', id::text, 'details', '{}'::jsonb)
+      where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
+    [tenantId, now],
+  );
+  await tx.query(
+    `update operation_steps set state = 'skipped', finished_at = $2
+      where state in ('pending', 'running') and operation_id in (select id from operations where tenant_id = $1 and state = 'cancelled')`,
+    [tenantId, now],
+  );
+}
+
+/**
+ * Inserts the operation with its phases and enqueues the job that looks at it, in the caller's transaction.
+ * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open.
+ */
+export async function startOperation(
+  tx: EntityManager,
+  queue: Pick<Queue, 'enqueue'>,
+  input: StartInput,
+): Promise<OperationEntity> {
+  const { tenant, kind, actor, now } = input;
+  const open = await tx.findOne(OperationEntity, {
+    where: [
+      { tenantId: tenant.id, exclusive: true, state: 'queued' },
+      { tenantId: tenant.id, exclusive: true, state: 'running' },
+    ],
+    lock: { mode: 'pessimistic_write' },
+  });
+  if (open && !(preempts(kind) && open.kind !== kind)) {
+    throw new DomainError('TENANT_BUSY', {
+      message: `A ${open.kind} of ${tenant.slug} is under way since ${open.createdAt.toISOString()}. Wait for it, or cancel it.`,
+      details: { operationId: open.id, kind: open.kind, since: open.createdAt.toISOString() },
+    });
+  }
+  if (open) {
+    await cancelOpen(tx, tenant.id, now);
+  }
+  const operation = tx.create(OperationEntity, {
+    id: newId(),
+    tenantId: tenant.id,
+    slug: tenant.slug,
+    accountId: tenant.accountId,
+    engineId: tenant.engineId,
+    kind,
+    state: 'queued',
+    exclusive: true,
+    requestedBy: actorName(actor),
+    createdAt: now,
+    startedAt: null,
+    finishedAt: null,
+    deadlineAt: new Date(now.getTime() + operationDeadlineMs(kind)),
+    cancelRequestedAt: null,
+    leaseOwner: null,
+    leaseExpiresAt: null,
+    fencing: 0,
+    attempts: 0,
+    error: null,
+  });
+  await tx.insert(OperationEntity, operation);
+  await tx.insert(
+    OperationStepEntity,
+    OPERATION_PHASES[kind].map((phase, index) => ({
+      operationId: operation.id,
+      // Actions of a phase are numbered between it and the next one.
+      seq: index * 1_000,
+      phase: phase.name,
+      action: null,
+      target: null,
+      state: 'pending' as const,
+      startedAt: null,
+      finishedAt: null,
+      detail: null,
+    })),
+  );
+  await queue.enqueue(tx, 'engine.operation', { operationId: operation.id }, { engineId: tenant.engineId });
+  return operation;
+}

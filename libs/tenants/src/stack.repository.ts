@@ -1,0 +1,131 @@
+import type { EntityManager } from 'typeorm';
+import { httpsOrigin } from '#libs/config';
+import type { HoldReason, OperationView, StackView } from '#libs/contracts';
+import { AccountEntity, HeartbeatEntity, HoldEntity, ReleaseEntity, TenantEntity } from '#libs/db';
+import { headline } from './domain/headline.js';
+import { stackHost } from './domain/names.js';
+import { openOperations } from './operation.repository.js';
+import type { Places } from './settings.js';
+
+interface ListFilter {
+  /** Only this account's stacks; null lists everybody's, for operators. */
+  accountId: string | null;
+  slug?: string;
+  q?: string;
+  /** Slug of the last row of the page before. */
+  after?: string;
+  limit: number;
+}
+
+/** Rows of the page, oldest first by slug of creation; cursor pages keep a stable order while stacks come and go. */
+export async function findTenants(db: EntityManager, filter: ListFilter): Promise<TenantEntity[]> {
+  const query = db.createQueryBuilder(TenantEntity, 'tenant').orderBy('tenant.id', 'DESC').limit(filter.limit);
+  if (filter.accountId !== null) {
+    query.andWhere('tenant.accountId = :account', { account: filter.accountId });
+  }
+  if (filter.slug !== undefined) {
+    query.andWhere('tenant.slug = :slug', { slug: filter.slug });
+  }
+  if (filter.q) {
+    const like = `%${filter.q.replace(/[\\%_]/g, '\\$&')}%`;
+    query.leftJoin(AccountEntity, 'account', 'account.id = tenant.accountId');
+    query.andWhere(
+      '(tenant.slug like :like or tenant.name ilike :like or account.username like :like or account.email like :like)',
+      { like },
+    );
+  }
+  if (filter.after !== undefined) {
+    query.andWhere('tenant.id < :after', { after: filter.after });
+  }
+  return query.getMany();
+}
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+
+function groupBy<T>(rows: readonly T[], key: (row: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const row of rows) {
+    groups.set(key(row), [...(groups.get(key(row)) ?? []), row]);
+  }
+  return groups;
+}
+
+/** Views of many stacks by a fixed number of queries. */
+export async function stackViews(
+  db: EntityManager,
+  tenants: readonly TenantEntity[],
+  places: Places,
+  now: Date,
+): Promise<StackView[]> {
+  if (tenants.length === 0) {
+    return [];
+  }
+  const ids = tenants.map((tenant) => tenant.id);
+  const holds = groupBy(
+    await db.createQueryBuilder(HoldEntity, 'hold').where('hold.tenantId in (:...ids)', { ids }).getMany(),
+    (row) => row.tenantId,
+  );
+  const beats = groupBy(
+    await db.createQueryBuilder(HeartbeatEntity, 'beat').where('beat.tenantId in (:...ids)', { ids }).getMany(),
+    (row) => row.tenantId,
+  );
+  const releases = groupBy(
+    await db
+      .createQueryBuilder(ReleaseEntity, 'release')
+      .select(['release.id', 'release.version'])
+      .where('release.id in (:...ids)', { ids: tenants.map((tenant) => tenant.releaseId) })
+      .getMany(),
+    (row) => row.id,
+  );
+  const owners = groupBy(
+    await db
+      .createQueryBuilder(AccountEntity, 'account')
+      .select(['account.id', 'account.username'])
+      .where('account.id in (:...ids)', { ids: tenants.map((tenant) => tenant.accountId) })
+      .getMany(),
+    (row) => row.id,
+  );
+  const operations = new Map(
+    (await openOperations(db, ids, now)).map((view): [string, OperationView] => [view.stackId, view]),
+  );
+  return tenants.map((tenant) => {
+    const operation = operations.get(tenant.id) ?? null;
+    const reasons = (holds.get(tenant.id) ?? []).map((row): HoldReason => row.reason);
+    const beat = beats.get(tenant.id)?.[0];
+    return {
+      id: tenant.id,
+      slug: tenant.slug,
+      name: tenant.name,
+      owner: owners.get(tenant.accountId)?.[0]?.username ?? '',
+      template: tenant.template,
+      release: releases.get(tenant.releaseId)?.[0]?.version ?? '',
+      dashboardUrl: httpsOrigin(stackHost('dashboard', tenant.slug, places.tenantDomain), places.httpsPort),
+      apiUrl: httpsOrigin(stackHost('api', tenant.slug, places.tenantDomain), places.httpsPort),
+      desired: tenant.desired,
+      holds: reasons,
+      status: headline({
+        desired: tenant.desired,
+        holds: reasons,
+        observed: tenant.observed,
+        checkedAt: tenant.checkedAt,
+        operation: operation && { kind: operation.kind, started: operation.state === 'running' },
+        now,
+      }),
+      since: tenant.observedSince.toISOString(),
+      checkedAt: iso(tenant.checkedAt),
+      reason: tenant.reason,
+      limits: tenant.limits,
+      createdAt: tenant.createdAt.toISOString(),
+      openOperation: operation,
+      heartbeat: beat
+        ? {
+            at: beat.at.toISOString(),
+            bots: beat.bots,
+            runningBots: beat.runningBots,
+            openOrders: beat.openOrders,
+            equity: beat.equity,
+          }
+        : null,
+    };
+  });
+}
