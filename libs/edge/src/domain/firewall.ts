@@ -97,11 +97,15 @@ export function renderFirewall(settings: FirewallSettings): string {
   return ['*filter', `:${forward} - [0:0]`, `:${input} - [0:0]`, ...rules(settings), 'COMMIT', ''].join('\n');
 }
 
-/** Picks the iptables whose tables the engine uses: a rule in the other backend is a rule in a table nobody asks. */
+/**
+ * Picks the iptables whose tables the engine uses: a rule in the other backend is a rule in a table nobody asks. The
+ * legacy one is asked only where its table exists, since asking would make it.
+ */
 const BACKEND = `tool=iptables
-for candidate in iptables-nft iptables-legacy; do
-  if command -v "$candidate" >/dev/null && "$candidate" -w 5 -n -L DOCKER-USER >/dev/null 2>&1; then tool=$candidate; break; fi
-done`;
+has_chain() { command -v "$1" >/dev/null && "$1" -w 5 -n -L DOCKER-USER >/dev/null 2>&1; }
+if has_chain iptables-nft; then tool=iptables-nft
+elif grep -qsx filter /proc/net/ip_tables_names && has_chain iptables-legacy; then tool=iptables-legacy
+fi`;
 
 /**
  * A POSIX shell script that loads everything: run by a unit before the engine starts and by the agent in a helper
