@@ -1,0 +1,73 @@
+import { AccountEntity } from './account.entity.js';
+import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
+import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
+import { EngineEntity } from './engine.entity.js';
+import { IdempotentRequestEntity } from './idempotent-request.entity.js';
+import { MailTokenEntity } from './mail-token.entity.js';
+import { OperationEntity, OperationStepEntity } from './operation.entity.js';
+import { OutboxMailEntity } from './outbox-mail.entity.js';
+import { PlanEntity } from './plan.entity.js';
+import { PlatformEntity } from './platform.entity.js';
+import { ReleaseEntity } from './release.entity.js';
+import { ScheduleTickEntity } from './schedule-tick.entity.js';
+import { RefreshTokenEntity, SessionEntity } from './session.entity.js';
+import {
+  EdgeSlotEntity,
+  HeartbeatEntity,
+  HoldEntity,
+  HostnameEntity,
+  RuntimeEventEntity,
+  SignOnCodeEntity,
+  TenantSecretEntity,
+  TenantSubnetEntity,
+} from './tenant-parts.entity.js';
+import { TenantEntity } from './tenant.entity.js';
+import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
+
+export * from './account.entity.js';
+export * from './audit.entity.js';
+export * from './disclaimer-acceptance.entity.js';
+export * from './engine.entity.js';
+export * from './idempotent-request.entity.js';
+export * from './mail-token.entity.js';
+export * from './operation.entity.js';
+export * from './outbox-mail.entity.js';
+export * from './plan.entity.js';
+export * from './platform.entity.js';
+export * from './release.entity.js';
+export * from './schedule-tick.entity.js';
+export * from './session.entity.js';
+export * from './sign-in-guard.entity.js';
+export * from './tenant-parts.entity.js';
+export * from './tenant.entity.js';
+
+/** Every table there is: a new entity is one export above and one line here. */
+export const ENTITIES = [
+  AccountEntity,
+  AuditEntryEntity,
+  AuditSealEntity,
+  DisclaimerAcceptanceEntity,
+  EdgeSlotEntity,
+  EngineEntity,
+  HeartbeatEntity,
+  HoldEntity,
+  HostnameEntity,
+  IdempotentRequestEntity,
+  KnownDeviceEntity,
+  MailTokenEntity,
+  OperationEntity,
+  OperationStepEntity,
+  OutboxMailEntity,
+  PlanEntity,
+  PlatformEntity,
+  RefreshTokenEntity,
+  ReleaseEntity,
+  RuntimeEventEntity,
+  ScheduleTickEntity,
+  SessionEntity,
+  SignInGuardEntity,
+  SignOnCodeEntity,
+  TenantEntity,
+  TenantSecretEntity,
+  TenantSubnetEntity,
+];

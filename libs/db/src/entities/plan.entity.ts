@@ -1,0 +1,66 @@
+import { Check, Column, Entity, PrimaryColumn, Unique } from 'typeorm';
+import type { StackLimits } from '#libs/contracts';
+
+/** What an account may have. Operators edit these rows; the first ones are seeded by the migration. */
+@Entity('plans')
+@Unique('uq_plans_code', ['code'])
+@Check('ck_plans_money', 'price_minor >= 0 and stacks >= 0 and trial_days >= 0')
+@Check('ck_plans_rates', 'profit_share_bps between 0 and 10000 and max_position_bps between 1 and 10000')
+export class PlanEntity {
+  @PrimaryColumn('uuid')
+  id: string;
+
+  /** Stable short name: free, basic, pro, premium. */
+  @Column('text')
+  code: string;
+
+  @Column('text')
+  name: string;
+
+  /** Order on pages, cheapest first. */
+  @Column('integer')
+  position: number;
+
+  /** A month, in minor units of `currency` (cents). */
+  @Column('integer')
+  priceMinor: number;
+
+  @Column('text')
+  currency: string;
+
+  /** Share of profit, in hundredths of a percent. */
+  @Column('integer')
+  profitShareBps: number;
+
+  /** Largest position as a part of equity, in hundredths of a percent. */
+  @Column('integer')
+  maxPositionBps: number;
+
+  @Column('integer')
+  leverage: number;
+
+  @Column('integer')
+  trialDays: number;
+
+  /** How many stacks an account of this plan may have. */
+  @Column('integer')
+  stacks: number;
+
+  /** Limits of each of them. */
+  @Column('jsonb')
+  limits: StackLimits;
+
+  @Column('integer')
+  backupRetentionDays: number;
+
+  /** 1 is answered first. */
+  @Column('integer')
+  supportPriority: number;
+
+  /** Names of strategies; null means all. */
+  @Column('jsonb', { nullable: true })
+  strategies: string[] | null;
+
+  @Column('timestamptz')
+  createdAt: Date;
+}
