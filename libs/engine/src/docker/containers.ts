@@ -1,0 +1,198 @@
+import type Docker from 'dockerode';
+import { Semaphore, waitFor, type Bounds } from '#libs/async';
+import { DomainError } from '#libs/contracts';
+import { checkContainerSpec, checkFiles, containerLabels } from '../checks.js';
+import { assertOwned, assertSame } from '../ownership.js';
+import type { ContainerLimits, ContainerSpec, ContainerState, FileEntry, Owner } from '../port.js';
+import { tarOf } from './archive.js';
+import { signalled, type DockerClient } from './client.js';
+import { createOptions, limitOptions } from './container-options.js';
+import { containerState } from './container-state.js';
+import { uploadThroughCourier } from './courier.js';
+import { demuxLines } from './demux.js';
+import { reasonOf, statusOf } from './errors.js';
+import { absent, unchanged } from './missing.js';
+import { attach, connect } from './networks.js';
+
+/** An inspect costs 2–5 ms of the engine's time; more at once only queue there. */
+const INSPECT_PARALLEL = 8;
+
+export class DockerContainers {
+  constructor(
+    private readonly client: DockerClient,
+    /** Engines collapse under many starts at once, so creates and starts share these slots. */
+    private readonly slots: Semaphore,
+  ) {}
+
+  async create(spec: ContainerSpec, bounds: Bounds): Promise<void> {
+    checkContainerSpec(spec);
+    await this.client.call(`create container ${spec.name}`, bounds, (docker, signal) =>
+      this.slots.run(async () => {
+        signal.throwIfAborted();
+        await requireVolumes(docker, spec, signal);
+        const made = await this.createOnce(docker, spec, { ...bounds, signal });
+        for (const attachment of spec.networks.slice(1)) {
+          await (made === 'now' ? attach : connect)(docker, spec.name, attachment, signal);
+        }
+      }),
+    );
+  }
+
+  private async createOnce(
+    docker: Docker,
+    spec: ContainerSpec,
+    bounds: Bounds & { signal: AbortSignal },
+  ): Promise<'now' | 'before'> {
+    const { signal } = bounds;
+    const create = (): Promise<unknown> => docker.createContainer(signalled(signal, createOptions(spec)));
+    try {
+      await create();
+      return 'now';
+    } catch (error) {
+      const existing = statusOf(error) === 409 ? await inspect(docker, spec.name, signal) : undefined;
+      if (!existing) {
+        throw error;
+      }
+      if (existing.State.Status === 'removing') {
+        await waitUntilGone(docker, spec.name, bounds);
+        await create();
+        return 'now';
+      }
+      assertSame('container', spec.name, existing.Config.Labels, containerLabels(spec));
+      return 'before';
+    }
+  }
+
+  async putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void> {
+    checkFiles(files);
+    const tar = await tarOf(files);
+    await this.client.call(`put files into ${container}`, bounds, async (docker, signal) => {
+      const target = docker.getContainer(container);
+      const info = await target.inspect(signalled(signal, {}));
+      const mount = info.Mounts.find(({ Destination }) => Destination === directory);
+      if (mount?.Type !== 'volume' || !mount.Name) {
+        throw new DomainError('ENGINE_REFUSED', {
+          message: `${directory} is not a volume of ${container}; files elsewhere would not survive.`,
+          details: { container, directory },
+        });
+      }
+      if (mount.RW) {
+        await target.putArchive(tar, signalled(signal, { path: directory }));
+      } else {
+        await uploadThroughCourier({ docker, container: info, volume: mount.Name, directory, tar, signal });
+      }
+    });
+  }
+
+  async start(name: string, bounds: Bounds): Promise<void> {
+    await this.client.call(`start container ${name}`, bounds, (docker, signal) =>
+      this.slots.run(async () => {
+        signal.throwIfAborted();
+        await unchanged(docker.getContainer(name).start(signalled(signal, {})));
+      }),
+    );
+  }
+
+  async stop(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    await this.client.call(`stop container ${name}`, bounds, async (docker, signal) => {
+      await absent(unchanged(docker.getContainer(name).stop(signalled(signal, { t: graceSeconds }))));
+    });
+  }
+
+  async remove(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.client.call(`remove container ${name}`, bounds, async (docker, signal) => {
+      const existing = await inspect(docker, name, signal);
+      if (!existing) {
+        return;
+      }
+      assertOwned('container', name, existing.Config.Labels, owner);
+      await removeById(docker, existing.Id, { ...bounds, signal });
+    });
+  }
+
+  async updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
+    await this.client.call(`change limits of ${name}`, bounds, (docker, signal) =>
+      docker.getContainer(name).update(signalled(signal, limitOptions(limits))),
+    );
+  }
+
+  async setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void> {
+    await this.client.call(`change restart policy of ${name}`, bounds, (docker, signal) =>
+      docker.getContainer(name).update(signalled(signal, { RestartPolicy: { Name: restart } })),
+    );
+  }
+
+  async list(owner: readonly string[], bounds: Bounds): Promise<ContainerState[]> {
+    return await this.client.call('list containers', bounds, async (docker, signal) => {
+      const listed = await docker.listContainers(signalled(signal, { all: true, filters: { label: [...owner] } }));
+      const inspecting = new Semaphore(INSPECT_PARALLEL);
+      const states = await Promise.all(
+        listed.map(({ Id }) =>
+          inspecting.run(async () => {
+            signal.throwIfAborted();
+            const info = await absent(docker.getContainer(Id).inspect(signalled(signal, {})));
+            return info && containerState(info);
+          }),
+        ),
+      );
+      return states.filter((state) => state !== undefined);
+    });
+  }
+
+  async logTail(name: string, lines: number, bounds: Bounds): Promise<string[]> {
+    return await this.client.call(`read the log of ${name}`, bounds, async (docker, signal) => {
+      const options = { stdout: true, stderr: true, tail: lines, follow: false } as const;
+      const framed = await docker.getContainer(name).logs(signalled(signal, options));
+      return demuxLines(framed).slice(-lines);
+    });
+  }
+}
+
+/** By exact name: the engine would also answer to the beginning of an id. */
+async function inspect(
+  docker: Docker,
+  name: string,
+  signal: AbortSignal,
+): Promise<Docker.ContainerInspectInfo | undefined> {
+  const info = await absent(docker.getContainer(name).inspect(signalled(signal, {})));
+  return info?.Name === `/${name}` ? info : undefined;
+}
+
+/**
+ * Kills and removes, with the anonymous volumes that an image's VOLUME lines made; named ones stay. A removal that is
+ * already under way counts, once it is done.
+ */
+export async function removeById(docker: Docker, id: string, bounds: Bounds & { signal: AbortSignal }): Promise<void> {
+  try {
+    await absent(docker.getContainer(id).remove(signalled(bounds.signal, { force: true, v: true })));
+  } catch (error) {
+    if (statusOf(error) !== 409 || !/already in progress/i.test(reasonOf(error))) {
+      throw error;
+    }
+    await waitUntilGone(docker, id, bounds);
+  }
+}
+
+async function waitUntilGone(docker: Docker, id: string, { deadlineMs, signal }: Bounds): Promise<void> {
+  await waitFor(
+    async (probeSignal) => {
+      const info = await absent(docker.getContainer(id).inspect(signalled(probeSignal, {})));
+      return info ? undefined : true;
+    },
+    { what: `removal of container ${id}`, deadlineMs, ...(signal ? { signal } : {}) },
+  );
+}
+
+/** The engine would make a missing volume, empty and without our labels: a database would start with no data. */
+async function requireVolumes(docker: Docker, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
+  await Promise.all(
+    spec.mounts.map(async ({ volume }) => {
+      if (!(await absent(docker.getVolume(volume).inspect(signalled(signal, {}))))) {
+        throw new DomainError('ENGINE_REFUSED', {
+          message: `The volume ${volume} of ${spec.name} does not exist.`,
+          details: { status: 404, reason: 'no such volume', volume },
+        });
+      }
+    }),
+  );
+}

@@ -1,0 +1,146 @@
+import { Semaphore, type Bounds } from '#libs/async';
+import { endpointOf } from '../endpoint.js';
+import {
+  LABEL,
+  type Attachment,
+  type ContainerLimits,
+  type ContainerSpec,
+  type Engine,
+  type EngineInfo,
+  type EngineObjects,
+  type FileEntry,
+  type HelperSpec,
+  type NetworkSpec,
+  type Owner,
+  type VolumeSpec,
+} from '../port.js';
+import { DockerClient } from './client.js';
+import { DockerContainers } from './containers.js';
+import { DockerHelpers } from './helper.js';
+import { DockerImages } from './images.js';
+import { DockerNetworks } from './networks.js';
+import { DockerVolumes } from './volumes.js';
+
+export interface DockerEngineOptions {
+  /** `unix:///var/run/docker.sock` or `tcp://host:port`. Nothing is asked before the first call. */
+  endpoint: string;
+  /** Containers created or started at once; 4 to 8 (moby#42096: more at once collapse the engine). */
+  parallel?: number;
+}
+
+/** The engine port over one Docker Engine. */
+export class DockerEngine implements Engine {
+  private readonly client: DockerClient;
+  private readonly containers: DockerContainers;
+  private readonly networks: DockerNetworks;
+  private readonly volumes: DockerVolumes;
+  private readonly images: DockerImages;
+  private readonly helpers: DockerHelpers;
+
+  constructor({ endpoint, parallel = 6 }: DockerEngineOptions) {
+    this.client = new DockerClient(endpoint);
+    this.containers = new DockerContainers(this.client, new Semaphore(parallel));
+    this.networks = new DockerNetworks(this.client);
+    this.volumes = new DockerVolumes(this.client);
+    this.images = new DockerImages(this.client);
+    this.helpers = new DockerHelpers(this.client);
+  }
+
+  async info(bounds: Bounds): Promise<EngineInfo> {
+    return await this.client.call('info', bounds, async (docker) => {
+      const [version, info] = await Promise.all([docker.version(), docker.info()]);
+      return {
+        id: info.ID,
+        version: version.Version,
+        apiVersion: version.ApiVersion,
+        minApiVersion: version.MinAPIVersion ?? version.ApiVersion,
+        cpus: info.NCPU,
+        memoryBytes: info.MemTotal,
+        dataRoot: info.DockerRootDir,
+        cgroupVersion: (info as { CgroupVersion?: string }).CgroupVersion ?? '1',
+        liveRestore: info.LiveRestoreEnabled,
+      };
+    });
+  }
+
+  async observe(owner: Owner, bounds: Bounds): Promise<EngineObjects> {
+    const labels = [`${LABEL.platform}=${owner.platform}`];
+    if (owner.tenant !== undefined) {
+      labels.push(`${LABEL.tenant}=${owner.tenant}`);
+    }
+    const [containers, networks, volumes] = await Promise.all([
+      this.containers.list(labels, bounds),
+      this.networks.list(labels, bounds),
+      this.volumes.list(labels, bounds),
+    ]);
+    return { containers, networks, volumes };
+  }
+
+  async imageId(reference: string, bounds: Bounds): Promise<string | null> {
+    return await this.images.id(reference, bounds);
+  }
+
+  async createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void> {
+    await this.networks.create(spec, bounds);
+  }
+
+  async removeNetwork(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.networks.remove(name, owner, bounds);
+  }
+
+  async createVolume(spec: VolumeSpec, bounds: Bounds): Promise<void> {
+    await this.volumes.create(spec, bounds);
+  }
+
+  async removeVolume(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.volumes.remove(name, owner, bounds);
+  }
+
+  async createContainer(spec: ContainerSpec, bounds: Bounds): Promise<void> {
+    await this.containers.create(spec, bounds);
+  }
+
+  async putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void> {
+    await this.containers.putFiles(container, directory, files, bounds);
+  }
+
+  async startContainer(name: string, bounds: Bounds): Promise<void> {
+    await this.containers.start(name, bounds);
+  }
+
+  async stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    await this.containers.stop(name, graceSeconds, bounds);
+  }
+
+  async removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.containers.remove(name, owner, bounds);
+  }
+
+  async updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
+    await this.containers.updateLimits(name, limits, bounds);
+  }
+
+  async setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void> {
+    await this.containers.setRestart(name, restart, bounds);
+  }
+
+  async connectNetwork(container: string, attachment: Attachment, bounds: Bounds): Promise<void> {
+    await this.networks.connect(container, attachment, bounds);
+  }
+
+  async disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void> {
+    await this.networks.disconnect(container, network, bounds);
+  }
+
+  async logTail(container: string, lines: number, bounds: Bounds): Promise<string[]> {
+    return await this.containers.logTail(container, lines, bounds);
+  }
+
+  async runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }> {
+    return await this.helpers.runOnce(spec, bounds);
+  }
+
+  endpoint(container: ContainerSpec, port: number): { host: string; port: number } {
+    return endpointOf(container, port);
+  }
+}
