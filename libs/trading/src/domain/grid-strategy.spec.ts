@@ -1,0 +1,447 @@
+import fc from 'fast-check';
+import { gridParamsSchema, type GridParams } from '#libs/contracts';
+import { dec, sum, text, type Amount } from './decimal.js';
+import { gridAccount } from './grid-ledger.js';
+import { gridProblems } from './grid-problems.js';
+import { newGrid, type GridEffect, type GridEvent, type GridState, type OrderRequest } from './grid-state.js';
+import { stepGrid } from './grid-strategy.js';
+import { refusal, type MarketRules } from './market.js';
+import { crosses, matchOrder, type PaperOrder } from './paper-exchange.js';
+
+const RULES: MarketRules = { tick: '0.1', step: '0.00001', minNotional: '5', fee: '0.001' };
+
+/** A bot on a paper exchange, in memory: what the runtime does with a database between. */
+class Simulation {
+  state: GridState;
+  price: Amount;
+  readonly book = new Map<number, PaperOrder & { request: OrderRequest }>();
+  readonly log: GridEvent[] = [];
+  readonly requests: OrderRequest[] = [];
+  readonly effects: GridEffect[] = [];
+  private steps = 0;
+
+  constructor(
+    readonly params: GridParams,
+    price: Amount,
+    readonly partialChance = 0,
+    readonly seed = 1,
+    readonly rules = RULES,
+  ) {
+    this.state = newGrid(params, rules);
+    this.price = price;
+  }
+
+  feed(event: GridEvent): void {
+    this.log.push(event);
+    const result = stepGrid(this.state, event);
+    this.state = result.state;
+    this.effects.push(...result.effects);
+    this.requests.push(...result.orders);
+    for (const request of result.orders) {
+      const reason = refusal({ ...request, price: request.price ?? this.price }, this.rules);
+      if (reason) {
+        throw new Error(`refused: ${reason}`);
+      }
+      const { ref, side, price, quantity } = request;
+      this.book.set(ref, { id: String(ref), side, price, quantity, filled: '0', request });
+    }
+    for (const request of result.orders) {
+      this.match(request.ref, true);
+    }
+    for (const ref of result.cancels) {
+      this.book.delete(ref);
+      this.feed({ type: 'cancelled', ref, now: this.price });
+    }
+  }
+
+  start(): this {
+    this.feed({ type: 'start', price: this.price });
+    return this;
+  }
+
+  to(...prices: Amount[]): this {
+    for (const price of prices) {
+      this.price = price;
+      this.steps += 1;
+      for (const ref of [...this.book.keys()]) {
+        this.match(ref, false);
+      }
+      this.feed({ type: 'price', price });
+    }
+    return this;
+  }
+
+  match(ref: number, arriving: boolean): void {
+    const order = this.book.get(ref);
+    const at = { price: this.price, key: String(this.steps), arriving };
+    const market = { rules: this.rules, seed: this.seed, partialChance: this.partialChance };
+    const trade = order && matchOrder(order, at, market);
+    if (!order || !trade) {
+      return;
+    }
+    this.fill(ref, trade);
+  }
+
+  fill(ref: number, trade: { price: Amount; quantity: Amount; fee: Amount }): void {
+    const order = this.book.get(ref);
+    if (!order) {
+      throw new Error('no such order');
+    }
+    order.filled = text(dec(order.filled).plus(trade.quantity));
+    if (dec(order.filled).gte(order.quantity)) {
+      this.book.delete(ref);
+    }
+    const { price, quantity, fee } = trade;
+    this.feed({ type: 'fill', ref, price, quantity, fee, now: this.price });
+  }
+
+  live(side: 'buy' | 'sell'): string[] {
+    return [...this.book.values()]
+      .filter((order) => order.side === side)
+      .map((order) => order.price ?? 'market')
+      .sort((a, b) => dec(a).cmp(b));
+  }
+}
+
+const grid = (change: Partial<GridParams> = {}): GridParams => ({
+  ...gridParamsSchema.parse({ lower: '60000', upper: '72000', grids: 12, mode: 'arith', investment: '1200' }),
+  ...change,
+});
+const start = (change: Partial<GridParams> = {}, price = '64980.4'): Simulation =>
+  new Simulation(grid(change), price).start();
+
+/** What must hold after every event, whatever happened. */
+function checkInvariants(sim: Simulation): void {
+  const { state, price, params } = sim;
+  const live = [...sim.book.values()].filter(({ request }) => request.purpose === 'grid');
+  const cells = live.map(({ request }) => request.cell);
+  expect(new Set(cells).size).toBe(cells.length);
+  expect(live.length).toBeLessThanOrEqual(params.grids);
+  const buys = live.filter(({ side }) => side === 'buy').map((order) => dec(order.price ?? 0));
+  const sells = live.filter(({ side }) => side === 'sell').map((order) => dec(order.price ?? 0));
+  if (live.every(({ filled }) => filled === '0')) {
+    expect(buys.every((buy) => sells.every((sell) => buy.lt(sell)))).toBe(true);
+  }
+  const account = gridAccount(state, price);
+  const capacity = sum(state.cells.map((cell) => cell.quantity));
+  expect(dec(account.base).gte(0) && dec(account.base).lte(capacity)).toBe(true);
+  expect(dec(state.cash).gte(0)).toBe(true);
+  // Open buy orders are covered by the cash: exposure never exceeds the investment.
+  const committed = sum(
+    live
+      .filter(({ side }) => side === 'buy')
+      .map((order) =>
+        dec(order.price ?? 0)
+          .times(dec(order.quantity).minus(order.filled))
+          .times('1.001'),
+      ),
+  );
+  expect(committed.lte(state.cash)).toBe(true);
+  const gain = dec(account.equity).minus(params.investment);
+  expect(account.pnl.total).toBe(text(gain));
+  const parts = dec(account.pnl.grid).plus(account.pnl.unrealised).plus(account.pnl.otherFees);
+  expect(text(parts)).toBe(account.pnl.total);
+}
+
+describe('start', () => {
+  it('buys the base of the upper cells at market, then places sells above and buys below one empty level', () => {
+    const sim = start();
+    expect(sim.requests[0]).toMatchObject({ type: 'market', side: 'buy', purpose: 'start', quantity: '0.01092' });
+    expect(sim.live('sell')).toEqual(['66000', '67000', '68000', '69000', '70000', '71000', '72000']);
+    expect(sim.live('buy')).toEqual(['60000', '61000', '62000', '63000', '64000']);
+    expect(sim.state.phase).toBe('active');
+    checkInvariants(sim);
+  });
+
+  it('buys nothing above the range and everything below it', () => {
+    expect(start({}, '75000').live('buy')).toHaveLength(12);
+    const below = start({}, '59000');
+    expect(below.live('sell')).toHaveLength(12);
+    checkInvariants(below);
+  });
+
+  it('waits for the trigger price, from either side', () => {
+    const sim = start({ triggerPrice: '64000' });
+    expect(sim.state.phase).toBe('waiting');
+    sim.to('64500', '64000.1');
+    expect(sim.requests).toEqual([]);
+    sim.to('63990');
+    expect(sim.state.phase).toBe('active');
+    expect(start({ triggerPrice: '66000' }).to('66100').state.phase).toBe('active');
+  });
+
+  it('fails in words when the parameters became untradable', () => {
+    const sim = start({ stopLoss: '59000', triggerPrice: '58000' });
+    sim.to('57900');
+    expect(sim.effects.at(-1)).toMatchObject({ kind: 'failed', code: 'STRATEGY_INVALID' });
+    expect(sim.state.phase).toBe('idle');
+  });
+
+  it('buys less below when the start order cost more than planned', () => {
+    const sim = new Simulation(grid(), '64980.4');
+    sim.feed({ type: 'start', price: '64980.4' });
+    const slipped = new Simulation(grid({ investment: '1194.4' }), '64980.4');
+    const result = stepGrid(slipped.state, { type: 'start', price: '64980.4' });
+    const order = result.orders[0];
+    const fee = text(
+      dec(order?.quantity ?? 0)
+        .times('66000')
+        .times('0.001'),
+    );
+    const after = stepGrid(result.state, {
+      type: 'fill',
+      ref: order?.ref ?? 0,
+      price: '66000',
+      quantity: order?.quantity ?? '0',
+      fee,
+      now: '66000',
+    });
+    const needed = sum(
+      after.orders
+        .filter(({ side }) => side === 'buy')
+        .map((o) =>
+          dec(o.price ?? 0)
+            .times(o.quantity)
+            .times('1.001'),
+        ),
+    );
+    expect(needed.gt(0) && needed.lte(after.state.cash)).toBe(true);
+  });
+});
+
+describe('counter orders', () => {
+  it('sells one level above a purchase and credits the cell', () => {
+    const sim = start().to('64000');
+    expect(sim.live('buy')).toEqual(['60000', '61000', '62000', '63000']);
+    expect(sim.live('sell')[0]).toBe('65000');
+    sim.to('65000');
+    // 0.00156 × (1000 − 64 − 65)
+    expect(sim.state.gridProfit).toBe('1.35876');
+    expect(sim.state.cellsClosed).toBe(1);
+    expect(sim.live('buy').at(-1)).toBe('64000');
+    checkInvariants(sim);
+  });
+
+  it('buys one level below a sale and credits from the level, not from the start price', () => {
+    const sim = start().to('66000');
+    expect(sim.live('buy').at(-1)).toBe('65000');
+    // 0.00156 × 1000 less 0.1 % of 66 000 and of the start price 64 980.4
+    expect(sim.state.gridProfit).toBe(text(dec('0.00156').times(1000).minus(dec('0.00156').times('130.9804'))));
+    checkInvariants(sim);
+  });
+
+  it('places one for the filled part only, when the price turns and the part is worth the minimum', () => {
+    const sim = start();
+    const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
+    sim.price = '64000';
+    sim.fill(ref, { price: '64000', quantity: '0.001', fee: '0.064' });
+    expect(sim.live('buy')).toContain('64000');
+    sim.to('64499');
+    expect(sim.live('sell')[0]).toBe('66000');
+    sim.to('64501');
+    expect(sim.live('buy')).not.toContain('64000');
+    const counter = sim.requests.at(-1);
+    expect(counter).toMatchObject({ side: 'sell', price: '65000', quantity: '0.001' });
+    checkInvariants(sim);
+    // And after the sale the cell buys its full quantity again.
+    sim.to('65000');
+    expect(sim.requests.at(-1)).toMatchObject({ side: 'buy', price: '64000', quantity: '0.00156' });
+  });
+
+  it('places none for a part below the minimum', () => {
+    const sim = start();
+    const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
+    sim.fill(ref, { price: '64000', quantity: '0.00005', fee: '0.0032' });
+    const before = sim.requests.length;
+    sim.feed({ type: 'price', price: '64990' });
+    expect(sim.requests).toHaveLength(before);
+    expect(sim.live('buy')).toContain('64000');
+  });
+
+  it('idles outside the range and resumes on return', () => {
+    const sim = start().to('73000');
+    expect([sim.live('sell'), sim.live('buy').length]).toEqual([[], 12]);
+    expect(gridAccount(sim.state, sim.price).base).toBe('0');
+    const placed = sim.requests.length;
+    sim.to('74000', '73500');
+    expect(sim.requests).toHaveLength(placed);
+    expect(sim.effects.filter(({ kind }) => kind === 'range')).toEqual([
+      { kind: 'range', range: 'above', price: '73000' },
+    ]);
+    sim.to('70900');
+    expect(sim.live('sell')).toEqual(['72000']);
+    sim.to('59000');
+    expect([sim.live('buy'), sim.live('sell').length]).toEqual([[], 12]);
+    checkInvariants(sim);
+  });
+});
+
+describe('end', () => {
+  it('sells everything at the stop-loss', () => {
+    const sim = start({ stopLoss: '58500', onExit: 'sell' }).to('58500');
+    expect(sim.state.phase).toBe('ended');
+    expect(sim.book.size).toBe(0);
+    const account = gridAccount(sim.state, sim.price);
+    expect(account.base).toBe('0');
+    // The preview's figure for the same fall, to the cent.
+    expect(dec(account.pnl.total).toFixed(2)).toBe('-100.35');
+    checkInvariants(sim);
+  });
+
+  it('keeps the base where asked, and acts on the stop-loss even while paused', () => {
+    const sim = start({ stopLoss: '58500', onExit: 'keep' });
+    sim.feed({ type: 'pause' });
+    sim.to('58400');
+    expect(sim.effects.at(-1)).toEqual({ kind: 'ended', reason: 'stop_loss', price: '58400' });
+    expect(dec(gridAccount(sim.state, sim.price).base).gt(0)).toBe(true);
+    expect(sim.book.size).toBe(0);
+  });
+
+  it('ends at the take-profit with the gain of the preview', () => {
+    const sim = start({ takeProfit: '72500' }).to('72500');
+    expect(sim.effects.at(-1)).toMatchObject({ kind: 'ended', reason: 'take_profit' });
+    expect(dec(gridAccount(sim.state, sim.price).pnl.total).toFixed(2)).toBe('42.43');
+  });
+
+  it('stops for a person: cancels all, sells or keeps', () => {
+    const sold = start();
+    sold.feed({ type: 'stop', onExit: 'sell', price: sold.price });
+    expect([sold.state.phase, sold.book.size, gridAccount(sold.state, sold.price).base]).toEqual(['ended', 0, '0']);
+    const kept = start();
+    kept.feed({ type: 'stop', onExit: 'keep', price: kept.price });
+    expect(gridAccount(kept.state, kept.price).base).toBe('0.01092');
+    checkInvariants(kept);
+  });
+
+  it('stops before it began', () => {
+    const sim = new Simulation(grid(), '64980.4');
+    sim.feed({ type: 'stop', onExit: 'sell', price: sim.price });
+    expect(sim.state.phase).toBe('ended');
+    expect(sim.requests).toEqual([]);
+  });
+});
+
+describe('pause', () => {
+  it('places nothing new, keeps open orders, books their fills and catches up on resume', () => {
+    const sim = start();
+    sim.feed({ type: 'pause' });
+    const placed = sim.requests.length;
+    sim.to('63000');
+    expect(sim.requests).toHaveLength(placed);
+    expect(sim.live('buy')).toEqual(['60000', '61000', '62000']);
+    sim.feed({ type: 'resume', price: '63000' });
+    expect(sim.live('sell').slice(0, 2)).toEqual(['64000', '65000']);
+    checkInvariants(sim);
+  });
+});
+
+describe('an order the exchange refuses', () => {
+  it('is reported, and tried again on resume', () => {
+    const sim = new Simulation(grid(), '64980.4');
+    const begun = stepGrid(sim.state, { type: 'start', price: '64980.4' });
+    const refused = stepGrid(begun.state, { type: 'rejected', ref: 1, reason: 'market closed' });
+    expect(refused.effects).toEqual([{ kind: 'failed', code: 'ORDER_REJECTED', reason: 'market closed' }]);
+    expect(stepGrid(refused.state, { type: 'resume', price: '64980.4' }).orders).toMatchObject([{ purpose: 'start' }]);
+  });
+});
+
+describe('properties', () => {
+  const scenario = fc
+    .record({
+      lower: fc.integer({ min: 9_000, max: 10_000 }),
+      width: fc.integer({ min: 300, max: 4_000 }),
+      grids: fc.integer({ min: 2, max: 30 }),
+      mode: fc.constantFrom('arith' as const, 'geo' as const),
+      investment: fc.integer({ min: 200, max: 20_000 }),
+      onExit: fc.constantFrom('keep' as const, 'sell' as const),
+      stop: fc.boolean(),
+      profit: fc.boolean(),
+      seed: fc.integer({ min: 0, max: 1_000_000 }),
+      partialChance: fc.constantFrom(0, 0.3, 0.9),
+      first: fc.integer({ min: 8_800, max: 14_500 }),
+      moves: fc.array(fc.integer({ min: -400, max: 400 }), { minLength: 1, maxLength: 40 }),
+    })
+    .map(({ lower, width, stop, profit, first, moves, seed, partialChance, ...rest }) => {
+      const params = gridParamsSchema.parse({
+        ...rest,
+        lower: String(lower),
+        upper: String(lower + width),
+        investment: String(rest.investment),
+        stopLoss: stop ? String(lower - 150) : null,
+        takeProfit: profit ? String(lower + width + 150) : null,
+      });
+      let price = first;
+      const path = moves.map((move) => String((price = Math.max(8_000, price + move))));
+      return { params, first: String(first), path, seed, partialChance };
+    })
+    .filter(({ params, first }) => gridProblems(params, RULES, first).every((p) => p.severity === 'warning'));
+
+  it('keeps every invariant on any path, and every order is one an exchange takes', () => {
+    fc.assert(
+      fc.property(scenario, ({ params, first, path, seed, partialChance }) => {
+        const sim = new Simulation(params, first, partialChance, seed).start();
+        checkInvariants(sim);
+        for (const [i, price] of path.entries()) {
+          if (i % 11 === 7) {
+            sim.feed({ type: 'pause' });
+          }
+          sim.to(price);
+          checkInvariants(sim);
+          if (i % 11 === 9) {
+            sim.feed({ type: 'resume', price });
+            checkInvariants(sim);
+          }
+        }
+        sim.feed({ type: 'stop', onExit: params.onExit, price: sim.price });
+        expect(sim.state.phase).toBe('ended');
+        expect(sim.book.size).toBe(0);
+        checkInvariants(sim);
+      }),
+      { numRuns: 120 },
+    );
+  });
+
+  it('gives the same orders when the same events are replayed, also through JSON', () => {
+    fc.assert(
+      fc.property(scenario, ({ params, first, path, seed, partialChance }) => {
+        const sim = new Simulation(params, first, partialChance, seed).start().to(...path);
+        let state = newGrid(params, RULES);
+        const orders: OrderRequest[] = [];
+        for (const event of sim.log) {
+          const result = stepGrid(JSON.parse(JSON.stringify(state)) as GridState, event);
+          orders.push(...result.orders);
+          state = result.state;
+        }
+        expect(orders).toEqual(sim.requests);
+        expect(state).toEqual(sim.state);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('ends in the same state whatever the order of fills that do not cross', () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray([60, 61, 62, 63, 64], { minLength: 2 }), (levels) => {
+        const run = (order: number[]): unknown => {
+          const sim = start();
+          sim.price = '60000';
+          for (const level of order) {
+            const price = String(level * 1000);
+            const ref = [...sim.book.values()].find((o) => o.price === price && o.side === 'buy')?.request.ref ?? 0;
+            const quantity = '0.00156';
+            sim.fill(ref, { price, quantity, fee: text(dec(price).times(quantity).times('0.001')) });
+          }
+          const { cash, gridProfit, cells } = sim.state;
+          return { cash, gridProfit, cells: cells.map((cell) => ({ ...cell, order: cell.order?.side })) };
+        };
+        expect(run(levels)).toEqual(run([...levels].sort((a, b) => a - b)));
+      }),
+    );
+  });
+
+  it('leaves the state alone when a price changes nothing', () => {
+    const sim = start();
+    expect(stepGrid(sim.state, { type: 'price', price: '64990' }).state).toBe(sim.state);
+    expect(crosses({ side: 'buy', price: '64000' }, '64000.1')).toBe(false);
+  });
+});

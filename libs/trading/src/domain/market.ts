@@ -1,0 +1,52 @@
+import type { Decimal } from 'decimal.js';
+import { dec, text, type Amount } from './decimal.js';
+
+/** What an exchange accepts for a pair. Prices are multiples of tick, quantities of step; fee is of one side. */
+export interface MarketRules {
+  tick: Amount;
+  step: Amount;
+  minNotional: Amount;
+  fee: Amount;
+}
+
+export type Side = 'buy' | 'sell';
+
+/** The nearest multiple of the tick; halves go down, so that a level never moves up into its neighbour. */
+export function roundPrice(price: Decimal, tick: Amount): Decimal {
+  return price.div(tick).toDecimalPlaces(0, 5).times(tick);
+}
+
+export function floorQuantity(quantity: Decimal, step: Amount): Decimal {
+  return quantity.div(step).floor().times(step);
+}
+
+export function ceilQuantity(quantity: Decimal, step: Amount): Decimal {
+  return quantity.div(step).ceil().times(step);
+}
+
+/** True when an exchange would take an order of this size at this price. */
+export function isTradable(price: Decimal, quantity: Decimal, rules: MarketRules): boolean {
+  return quantity.gte(rules.step) && price.times(quantity).gte(rules.minNotional);
+}
+
+/** Why an exchange refuses an order, or null. `price` is the limit, or the present price for a market order. */
+export function refusal(
+  order: { price: Amount; quantity: Amount; type: 'limit' | 'market' },
+  rules: MarketRules,
+): string | null {
+  const price = dec(order.price);
+  const quantity = dec(order.quantity);
+  if (!price.gt(0) || !quantity.gt(0)) {
+    return 'price and quantity must be above zero';
+  }
+  if (order.type === 'limit' && !price.mod(rules.tick).isZero()) {
+    return `price ${order.price} is not a multiple of the tick ${rules.tick}`;
+  }
+  if (!quantity.mod(rules.step).isZero()) {
+    return `quantity ${order.quantity} is not a multiple of the step ${rules.step}`;
+  }
+  if (price.times(quantity).lt(rules.minNotional)) {
+    return `worth ${text(price.times(quantity))}, less than the minimum ${rules.minNotional}`;
+  }
+  return null;
+}
