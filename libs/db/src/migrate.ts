@@ -59,8 +59,7 @@ async function grantAppRole(tx: Tx, appPassword: string): Promise<void> {
   );
   // The verifier, not the password: statements may be logged by the server. It holds no quote.
   await tx.query(
-    `${rows[0]?.there ? 'alter' : 'create'} role ${APP_ROLE} with login nosuperuser nocreatedb nocreaterole ` +
-      `password '${scramVerifier(appPassword)}'`,
+    `${rows[0]?.there ? 'alter' : 'create'} role ${APP_ROLE} with login ` + `password '${scramVerifier(appPassword)}'`,
   );
   await tx.query(`grant usage on schema public to ${APP_ROLE}`);
   await tx.query(`revoke all on all tables in schema public from ${APP_ROLE}`);

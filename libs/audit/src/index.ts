@@ -1,0 +1,3 @@
+export * from './append.js';
+export type { AuditFault } from './domain/chain.js';
+export * from './seal.js';

@@ -1,0 +1,26 @@
+const MINUTE = 60_000;
+
+/** How far back missed runs are looked for: a portal away for longer starts afresh. */
+export const LOOK_BACK_MINUTES = 25 * 60;
+
+/**
+ * The times in (last, now] at which a schedule was due, newest `limit` of them, oldest first. Schedules are of whole
+ * minutes, so each minute is asked once; `matches` is the cron expression.
+ */
+export function missedTimes(
+  matches: (at: Date) => boolean,
+  range: { last: Date; now: Date },
+  limit: number,
+): { due: Date[]; dropped: number } {
+  const newest = Math.floor(range.now.getTime() / MINUTE);
+  const oldest = Math.max(Math.floor(range.last.getTime() / MINUTE) + 1, newest - LOOK_BACK_MINUTES + 1);
+  const all: Date[] = [];
+  for (let minute = oldest; minute <= newest; minute += 1) {
+    const at = new Date(minute * MINUTE);
+    if (matches(at)) {
+      all.push(at);
+    }
+  }
+  const due = limit > 0 ? all.slice(-limit) : [];
+  return { due, dropped: all.length - due.length };
+}
