@@ -1,0 +1,30 @@
+import { SLUG_PATTERN, signOnRequestSchema } from '#libs/contracts';
+
+const nextSchema = signOnRequestSchema.shape.next;
+
+/** A path on the same host, or `/`. Whatever could lead to another host (`//x`, `/\x`, a scheme) is not a path. */
+export function safeNext(value: string | null): string {
+  const result = nextSchema.safeParse(value ?? '/');
+  return result.success && !result.data.startsWith('/.aviary') ? result.data : '/';
+}
+
+/** As it may stand in a Location header: anything outside ASCII percent-encoded. */
+export function locationPath(path: string): string {
+  return path.replace(/[^\x21-\x7e]/gu, (char) => encodeURIComponent(char));
+}
+
+/** The stack a host name belongs to: exactly one label `u……` before the tenants' domain; any port is ignored. */
+export function dashboardSlug(host: string | undefined, tenantDomain: string): string | null {
+  const name = hostName(host);
+  const suffix = `.${tenantDomain}`;
+  if (name === null || !name.endsWith(suffix)) {
+    return null;
+  }
+  const label = name.slice(0, -suffix.length);
+  return SLUG_PATTERN.test(label) ? label : null;
+}
+
+function hostName(host: string | undefined): string | null {
+  const found = /^([a-z0-9.-]{1,253})(:\d{1,5})?$/i.exec(host ?? '');
+  return found?.[1]?.toLowerCase() ?? null;
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { httpsOrigin, loadConfig } from '#libs/config';
+import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
+import { createLogger } from '#libs/telemetry';
+import { redeemAt } from './redeem.js';
+import { Revocations } from './revocations.js';
+import { Gate } from './server.js';
+import { Sessions } from './sessions.js';
+import { SignOn } from './sign-on.js';
+
+const config = loadConfig('gate');
+const logger = createLogger('gate', config.LOG_LEVEL);
+const now = (): number => Date.now();
+const portalOrigin = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
+const tenantOrigin = (slug: string): string => httpsOrigin(`${slug}.${config.TENANT_DOMAIN}`, config.HTTPS_PORT);
+const { TENANT_DOMAIN: tenantDomain } = config;
+
+const revocations = new Revocations({
+  apiUrl: config.API_PRIVATE_URL,
+  stateDirectory: config.GATE_STATE_DIR,
+  logger,
+  now,
+});
+const sessions = new Sessions({
+  signOnKey: publicKeyFromText(config.SIGN_ON_PUBLIC_KEY),
+  gateKey: signingKeyFromSeed(Buffer.from(config.GATE_SEED, 'base64')),
+  revocations,
+  now,
+});
+const redeem = redeemAt(config.API_PRIVATE_URL);
+const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, tenantOrigin, tenantDomain, logger, now });
+const gate = new Gate({
+  sessions,
+  revocations,
+  signOn,
+  tenantDomain,
+  tenantOrigin,
+  portalOrigin,
+  // Where the agent's ACME client leaves its answers.
+  webRoot: join(config.GATE_STATE_DIR, 'webroot'),
+  logger,
+});
+
+const server = gate.listen();
+revocations.start();
+server.listen(config.GATE_PORT, config.GATE_HOST, () => {
+  logger.info({ port: config.GATE_PORT, host: config.GATE_HOST }, 'the gate answers');
+});
+
+let stopping = false;
+const stop = (signal: string): void => {
+  if (stopping) {
+    return;
+  }
+  stopping = true;
+  logger.info({ signal }, 'the gate stops');
+  server.close();
+  server.closeIdleConnections();
+  revocations.stop().catch((error: unknown) => {
+    logger.error({ err: error }, 'the list of revocations was not written');
+    process.exitCode = 1;
+  });
+};
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);

@@ -1,0 +1,43 @@
+import { DomainError, redeemResponseSchema } from '#libs/contracts';
+import { boundedText } from './revocations.js';
+
+/** A person waits for this in front of a blank page; the proxy itself would wait longer. */
+const DEADLINE_MS = 4000;
+const MAX_BYTES = 16 * 1024;
+
+export type Redeem = (request: {
+  code: string;
+  host: string;
+  state: string;
+}) => Promise<{ token: string; next: string }>;
+
+/**
+ * Asks the api, once, what a sign-on code stands for. TOKEN_INVALID: the api refused it (used, expired, of another
+ * browser); UNAVAILABLE: no usable answer came.
+ */
+export function redeemAt(apiUrl: string): Redeem {
+  return async (request) => {
+    try {
+      const response = await fetch(new URL('/internal/redeem', apiUrl), {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(request),
+        redirect: 'error',
+        signal: AbortSignal.timeout(DEADLINE_MS),
+      });
+      const text = await boundedText(response, MAX_BYTES);
+      if (response.status >= 400 && response.status < 500) {
+        throw new DomainError('TOKEN_INVALID', { details: { status: response.status } });
+      }
+      if (response.status !== 200 && response.status !== 201) {
+        throw new Error(`the api answered ${response.status}`);
+      }
+      return redeemResponseSchema.parse(JSON.parse(text));
+    } catch (cause) {
+      if (cause instanceof DomainError) {
+        throw cause;
+      }
+      throw new DomainError('UNAVAILABLE', { message: 'Signing in is not possible at the moment.', cause });
+    }
+  };
+}

@@ -1,0 +1,147 @@
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
+import { DomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import type { Logger } from '#libs/telemetry';
+import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
+import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
+import { readCookie } from './http/cookies.js';
+import { standInPage } from './http/pages.js';
+import { dashboardSlug } from './http/targets.js';
+import type { Revocations } from './revocations.js';
+import type { Sessions } from './sessions.js';
+import type { SignOn } from './sign-on.js';
+
+/** Set by the proxy's routes, which replace any copy from outside. */
+const TENANT_HEADER = 'x-aviary-tenant';
+const PAGE_HEADER = 'x-aviary-page';
+const AUTH = '/auth?tenant=';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export interface GateDeps {
+  sessions: Sessions;
+  revocations: Revocations;
+  signOn: SignOn;
+  tenantDomain: string;
+  tenantOrigin: (slug: string) => string;
+  portalOrigin: string;
+  webRoot: string;
+  logger: Logger;
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+const wantsPage = (request: IncomingMessage): boolean => (header(request, 'accept') ?? '').includes('text/html');
+
+/**
+ * What stands before every tenant route. A request that came by a published route carries the proxy's mark (tenant
+ * or page); only one without a mark, from the proxy itself, is answered as forward-auth or health.
+ */
+export class Gate {
+  constructor(private readonly deps: GateDeps) {}
+
+  listen(): Server {
+    const server = createServer((request, response) => {
+      this.answer(request, response).catch((error: unknown) => {
+        this.fail(response, error);
+      });
+    });
+    server.headersTimeout = 5000;
+    server.requestTimeout = 10_000;
+    // Longer than the proxy keeps its idle connections (90 s): the side that asks must be the one that closes.
+    server.keepAliveTimeout = 120_000;
+    server.maxHeadersCount = 100;
+    return server;
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '/';
+    const tenant = header(request, TENANT_HEADER);
+    const page = header(request, PAGE_HEADER);
+    if (tenant !== undefined || page !== undefined) {
+      await this.visit(request, response, { tenant, page: page ?? 'nothing' });
+    } else if (path.startsWith(AUTH)) {
+      await this.authorise(request, response, path.slice(AUTH.length));
+    } else if (path.startsWith(CHALLENGE_PREFIX)) {
+      await this.challenge(response, path);
+    } else if (path === '/healthz') {
+      sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
+    } else {
+      sendError(response, new DomainError('NOT_FOUND'));
+    }
+  }
+
+  /** Traefik's question before each request of a route `auth: portal`. */
+  private async authorise(request: IncomingMessage, response: ServerResponse, tenant: string): Promise<void> {
+    const slug = dashboardSlug(header(request, 'x-forwarded-host'), this.deps.tenantDomain);
+    if (slug === null || !UUID.test(tenant)) {
+      sendError(response, new DomainError('FORBIDDEN'));
+      return;
+    }
+    const session = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    if (session) {
+      response.writeHead(200, {
+        [IDENTITY_HEADER]: await this.deps.sessions.identity(session),
+        [USER_HEADER]: session.claims.sub,
+        'content-length': '0',
+      });
+      response.end();
+      return;
+    }
+    const method = header(request, 'x-forwarded-method');
+    if ((method === 'GET' || method === 'HEAD') && wantsPage(request)) {
+      const next = encodeURIComponent(header(request, 'x-forwarded-uri') ?? '/');
+      // Absolute: the proxy would resolve a relative one against this process's own address.
+      redirect(response, 302, `${this.deps.tenantOrigin(slug)}${GATE_PATH}/start?next=${next}`);
+      return;
+    }
+    sendError(response, new DomainError('UNAUTHENTICATED', { message: 'Sign in to this dashboard first.' }));
+  }
+
+  /** A person's request, by one of the routes that lead here. */
+  private async visit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { tenant, page }: { tenant: string | undefined; page: string },
+  ): Promise<void> {
+    const slug = dashboardSlug(request.headers.host, this.deps.tenantDomain);
+    const url = URL.parse(request.url ?? '/', 'http://gate.invalid');
+    if (url?.pathname.startsWith(`${GATE_PATH}/`) && slug !== null && tenant !== undefined && UUID.test(tenant)) {
+      if (await this.deps.signOn.handle({ request, response, url, tenant, slug })) {
+        return;
+      }
+    } else if (page !== 'nothing' && !wantsPage(request)) {
+      sendError(response, new DomainError('UNAVAILABLE', { message: `This stack does not answer: it is ${page}.` }));
+      return;
+    }
+    const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
+    if (stay === 'nothing' && !wantsPage(request)) {
+      sendError(response, new DomainError('NOT_FOUND'));
+      return;
+    }
+    sendPage(response, standInPage(stay, this.deps.portalOrigin), this.deps.portalOrigin);
+  }
+
+  private async challenge(response: ServerResponse, path: string): Promise<void> {
+    const content = await readChallenge(this.deps.webRoot, path);
+    if (content === null) {
+      sendError(response, new DomainError('NOT_FOUND'));
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'x-content-type-options': 'nosniff' });
+    response.end(content);
+  }
+
+  private fail(response: ServerResponse, error: unknown): void {
+    if (response.headersSent) {
+      response.destroy();
+      this.deps.logger.error({ err: error }, 'an answer broke off');
+      return;
+    }
+    const errorId = sendError(response, error);
+    if (!(error instanceof DomainError)) {
+      this.deps.logger.error({ err: error, errorId }, 'a request failed');
+    }
+  }
+}
