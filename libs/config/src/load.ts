@@ -37,6 +37,19 @@ export function loadConfig<P extends ProcessName>(
   return Object.freeze(result.data) as unknown as Config<P>;
 }
 
+/** The variables of a process's settings that are set, by their full names and as they were given. */
+export function givenSettings(
+  process_: ProcessName,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.keys(shapes[process_]).flatMap((key) => {
+      const value = env[PREFIX + key];
+      return value === undefined || value === '' ? [] : [[PREFIX + key, value]];
+    }),
+  );
+}
+
 /** `https://host` with the port only where it is not 443. */
 export function httpsOrigin(host: string, port: number): string {
   return port === 443 ? `https://${host}` : `https://${host}:${port}`;

@@ -61,7 +61,10 @@ export const shapes = {
     /** Peers whose X-Forwarded-For is believed. */
     TRUSTED_PROXIES: list,
     ENGINE_ID: z.string().default('local'),
+    ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     SMTP_URL: z.string().default(''),
+    /** The built web pages. */
+    WEB_DIR: z.string().default('dist/apps/web'),
   },
   worker: { ...commonShape, ...edgeShape, ...database, ...smtp },
   gate: {
@@ -92,6 +95,10 @@ export const shapes = {
     GATE_URL: z.url(),
     /** Image that carries iptables, used for the firewall helper. */
     TOOLS_IMAGE: z.string().min(1),
+    /** What a template's ${AVIARY_IMAGE_…} stand for in stacks made from now on. */
+    IMAGE_POSTGRES: z.string().min(1),
+    IMAGE_REDIS: z.string().min(1),
+    IMAGE_RUNTIME: z.string().min(1),
     TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),
     ACME_EMAIL: z.string().default(''),
     ACME_DIRECTORY: z.string().default(''),
@@ -102,6 +109,25 @@ export const shapes = {
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
   cli: { ...commonShape, ...edgeShape, ...database },
+  /** What a person may set in `.env`; `up` makes every other setting of the processes from these. */
+  host: {
+    ENV: commonShape.ENV,
+    LOG_LEVEL: commonShape.LOG_LEVEL,
+    ...edgeShape,
+    DATA_DIR: z
+      .string()
+      .regex(/^\/[\w./-]+$/, 'must be an absolute path without spaces')
+      .default('/var/lib/aviary'),
+    ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    /** Loopback port of the proxy's ping and metrics. */
+    PROXY_PORT: port.default(19_080),
+    TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),
+    ACME_EMAIL: z.string().default(''),
+    ACME_DIRECTORY: z.string().default(''),
+    ACME_DNS_PROVIDER: z.string().default(''),
+    OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
+    ...smtp,
+  },
   migrate: { ...commonShape, OWNER_DATABASE_URL: postgresUrl, APP_PASSWORD: z.string().min(16) },
 } as const;
 

@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parsePool, portalSubnet } from '#libs/tenants';
+import { run } from './run-command.js';
+import { networkText, parseNetwork, type Route } from './networks.js';
+import type { Platform } from './settings.js';
+
+export const IMAGES = ['portal', 'runtime', 'postgres', 'redis', 'traefik'] as const;
+export type ImageName = (typeof IMAGES)[number];
+export type ImageReferences = Readonly<Record<ImageName, string>>;
+
+/** What the host decides and no person sets. */
+export interface ComposeFacts {
+  images: ImageReferences;
+  /** Group of the engine's socket, which the agent joins. */
+  engineGroup: number;
+  engineSocket: string;
+  mtu: number;
+}
+
+/** Every variable docker-compose.portal.yml takes. */
+export function composeEnvironment(platform: Platform, facts: ComposeFacts): Record<string, string> {
+  const { config, prefix } = platform;
+  const subnet = portalSubnet(parsePool(config.ADDRESS_POOL));
+  const upperHalf = { base: parseNetwork(subnet.cidr).base + 32, prefix: 27 };
+  const privileged = Math.min(config.HTTP_PORT, config.HTTPS_PORT) < 1024;
+  return {
+    ...Object.fromEntries(platform.values),
+    AVIARY_PREFIX: prefix,
+    AVIARY_PORTAL_SUBNET: subnet.cidr,
+    AVIARY_PORTAL_DYNAMIC: networkText(upperHalf),
+    AVIARY_GATEWAY_ADDRESS: subnet.gateway,
+    AVIARY_API_ADDRESS: subnet.hosts.api,
+    AVIARY_GATE_ADDRESS: subnet.hosts.gate,
+    AVIARY_WORKER_ADDRESS: subnet.hosts.worker,
+    AVIARY_POSTGRES_ADDRESS: subnet.hosts.postgres,
+    AVIARY_REDIS_ADDRESS: subnet.hosts.redis,
+    AVIARY_TRAEFIK_USER: privileged ? '0' : '10002',
+    AVIARY_ENGINE_GROUP: String(facts.engineGroup),
+    AVIARY_ENGINE_SOCKET: facts.engineSocket,
+    AVIARY_MTU: String(facts.mtu),
+    ...Object.fromEntries(
+      Object.entries(facts.images).map(([name, reference]) => [`AVIARY_IMAGE_${name.toUpperCase()}`, reference]),
+    ),
+  };
+}
+
+/** The MTU of the way out: a larger one inside makes large answers vanish where the path drops fragments. */
+export async function outwardMtu(routes: readonly Route[]): Promise<number> {
+  const out = routes.find((route) => route.prefix === 0);
+  return out ? Number(await readFile(`/sys/class/net/${out.interface}/mtu`, 'utf8')) : 1500;
+}
+
+export class Compose {
+  constructor(
+    private readonly repository: string,
+    private readonly environment: Record<string, string>,
+  ) {}
+
+  /** `docker compose …` on the portal's file; what it says goes to the person when `show`. */
+  async call(args: readonly string[], options: { show?: boolean; deadlineMs?: number } = {}): Promise<string> {
+    const file = join(this.repository, 'docker-compose.portal.yml');
+    return run('docker', ['compose', '--ansi', 'never', '--progress', 'quiet', '-f', file, ...args], {
+      ...options,
+      // no `.env` is read: its values come as environment, where nothing in them is expanded
+      env: { ...this.environment, COMPOSE_DISABLE_ENV_FILE: '1' },
+    });
+  }
+}

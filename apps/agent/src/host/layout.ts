@@ -1,0 +1,88 @@
+import { chmod, chown, mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { HostConfig, Platform } from './settings.js';
+import { readText } from './settings.js';
+
+/** uid and gid of the portal's processes; Traefik shares the group, to read keys. */
+const PORTAL = 10_001;
+/** uid of Postgres and Redis, as in the official images. */
+const DATABASE = 999;
+
+interface Folder {
+  name: string;
+  owner: number;
+  mode: number;
+}
+
+/** The data folder. Everything the agent writes belongs to it; what it may not change belongs to root. */
+const FOLDERS: readonly Folder[] = [
+  { name: '', owner: 0, mode: 0o755 },
+  { name: 'routes', owner: PORTAL, mode: 0o750 },
+  { name: 'certs', owner: PORTAL, mode: 0o750 },
+  { name: 'ca', owner: PORTAL, mode: 0o700 },
+  { name: 'gate', owner: PORTAL, mode: 0o700 },
+  { name: 'acme', owner: PORTAL, mode: 0o700 },
+  { name: 'quarantine', owner: PORTAL, mode: 0o700 },
+  { name: 'firewall', owner: 0, mode: 0o755 },
+  { name: 'traefik', owner: 0, mode: 0o755 },
+  { name: 'secrets', owner: 0, mode: 0o711 },
+  { name: 'bin', owner: 0, mode: 0o755 },
+];
+
+export async function makeFolders(config: HostConfig): Promise<void> {
+  for (const { name, owner, mode } of FOLDERS) {
+    const path = join(config.DATA_DIR, name);
+    await mkdir(path, { recursive: true });
+    await chown(path, owner, owner);
+    await chmod(path, mode);
+  }
+}
+
+export interface FileOptions {
+  mode: number;
+  owner?: number;
+}
+
+/** Writes whole or not at all, and only what differs. True when it wrote. */
+export async function writeWhole(path: string, content: string, { mode, owner = 0 }: FileOptions): Promise<boolean> {
+  const same = (await readText(path)) === content;
+  if (!same) {
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = `${path}.tmp`;
+    await writeFile(temporary, content, { mode: 0o600 });
+    await rename(temporary, path);
+  }
+  await chown(path, owner, owner);
+  await chmod(path, mode);
+  return !same;
+}
+
+/** Fills `${NAME}`; an unknown name is a mistake in the template. */
+export function fill(template: string, values: Readonly<Record<string, string | number>>): string {
+  return template.replace(/\$\{([A-Z_]+)\}/g, (_whole, name: string) => {
+    const value = values[name];
+    if (value === undefined) {
+      throw new Error(`The template names ${name}, which has no value`);
+    }
+    return String(value);
+  });
+}
+
+/** Files the portal's containers are given. */
+export async function writePlatformFiles(platform: Platform, repository: string): Promise<void> {
+  const { config, values } = platform;
+  const at = (...path: string[]): string => join(config.DATA_DIR, ...path);
+  await writeWhole(at('platform'), `${platform.id}\n`, { mode: 0o644 });
+  await writeWhole(at('secrets', 'owner-password'), values.get('AVIARY_OWNER_PASSWORD') ?? '', {
+    mode: 0o400,
+    owner: DATABASE,
+  });
+  const redis = `dir /data\nappendonly no\nsave ""\nmaxmemory 64mb\nmaxmemory-policy volatile-ttl\nrequirepass ${values.get('AVIARY_REDIS_PASSWORD') ?? ''}\n`;
+  await writeWhole(at('secrets', 'redis.conf'), redis, { mode: 0o400, owner: DATABASE });
+  const template = await readText(join(repository, 'traefik/traefik.yml'));
+  await writeWhole(
+    at('traefik', 'traefik.yml'),
+    fill(template ?? '', { HTTP_PORT: config.HTTP_PORT, HTTPS_PORT: config.HTTPS_PORT, PROXY_PORT: config.PROXY_PORT }),
+    { mode: 0o644 },
+  );
+}

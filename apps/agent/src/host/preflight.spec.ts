@@ -1,0 +1,79 @@
+import { createServer, type AddressInfo } from 'node:net';
+import { LEAST_DISK, LEAST_MEMORY, parseMemory, portIsFree, problems, type HostFacts } from './preflight.js';
+import { settle, type Platform } from './settings.js';
+
+const platform = (given: Record<string, string> = {}): Platform => ({
+  config: settle('', given).config,
+  id: '0190a000-0000-7000-8000-000000000001',
+  prefix: 'beef',
+  values: new Map(),
+  envText: '',
+  envFile: '/nowhere/.env',
+  isNew: true,
+});
+
+const good: HostFacts = {
+  engine: {
+    version: '20.10.24',
+    apiVersion: '1.41',
+    minApiVersion: '1.12',
+    dataRoot: '/var/lib/docker',
+    memoryBytes: 4e9,
+    cpus: 2,
+    liveRestore: true,
+  },
+  memory: { total: LEAST_MEMORY, available: LEAST_MEMORY },
+  disk: { engine: LEAST_DISK, data: LEAST_DISK },
+  routes: [{ interface: 'eth0', base: 0, prefix: 0 }],
+  takenPorts: [],
+  dataOwner: null,
+  running: false,
+};
+
+it('finds nothing against a good host', () => {
+  expect(problems(platform(), good)).toEqual([]);
+});
+
+it.each<[string, Partial<HostFacts>, RegExp]>([
+  ['a taken port', { takenPorts: [443] }, /Port 443 is taken.*AVIARY_HTTPS_PORT/],
+  ['little memory', { memory: { total: 1e9, available: 1e9 } }, /0\.9 GiB of memory; 1\.5 GiB/],
+  ['a full disk', { disk: { engine: 2 ** 30, data: LEAST_DISK } }, /Only 1\.0 GiB.*\/var\/lib\/docker/],
+  [
+    'an overlapping network',
+    { routes: [{ interface: 'tun0', base: 0x0a820000, prefix: 16 }] },
+    /10\.130\.0\.0\/16.*tun0/,
+  ],
+  ['somebody else’s data', { dataOwner: 'other' }, /belongs to platform other/],
+  ['an old engine', { engine: { ...good.engine, apiVersion: '1.39' } }, /20\.10/],
+])('says one sentence about %s', (_what, fact, sentence) => {
+  const found = problems(platform(), { ...good, ...fact });
+  expect(found).toHaveLength(1);
+  expect(found[0]).toMatch(sentence);
+});
+
+it('asks less disk of a platform that runs already', () => {
+  expect(problems(platform(), { ...good, disk: { engine: 2 * 2 ** 30, data: 2 * 2 ** 30 }, running: true })).toEqual(
+    [],
+  );
+});
+
+it('refuses equal ports and ACME without an account', () => {
+  expect(problems(platform({ AVIARY_HTTP_PORT: '443' }), good)).toEqual([expect.stringMatching(/must differ/)]);
+  expect(problems(platform({ AVIARY_TLS_MODE: 'acme' }), good)).toEqual([expect.stringMatching(/AVIARY_ACME_EMAIL/)]);
+});
+
+it('knows a listening port from a free one', async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  expect(await portIsFree(port, '127.0.0.1')).toBe(false);
+  await new Promise((resolve) => server.close(resolve));
+  expect(await portIsFree(port, '127.0.0.1')).toBe(true);
+});
+
+it('reads the kernel’s memory figures', () => {
+  expect(parseMemory('MemTotal:        2048 kB\nMemFree: 1 kB\nMemAvailable:    1024 kB\n')).toEqual({
+    total: 2 * 2 ** 20,
+    available: 2 ** 20,
+  });
+});

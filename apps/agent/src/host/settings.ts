@@ -1,0 +1,124 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile, writeFile, chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import { givenSettings, loadConfig, type Config } from '#libs/config';
+import { isDomainError, platformPrefix } from '#libs/contracts';
+import { publicKeyText, signingKeyFromSeed } from '#libs/crypto';
+import { appendMissing, parseEnvFile, type EnvEntry } from './env-file.js';
+import { Refusal } from './talk.js';
+
+export type HostConfig = Config<'host'>;
+
+/** One platform on this host: what a person set and what `up` generated. */
+export interface Platform {
+  config: HostConfig;
+  id: string;
+  prefix: string;
+  /** Everything of `.env`, by full name. */
+  values: ReadonlyMap<string, string>;
+  /** The text `.env` should have; differs from what it has when something was added. */
+  envText: string;
+  envFile: string;
+  /** No `.env` was there, or one without a platform id. */
+  isNew: boolean;
+}
+
+const COMMENTS: Partial<Record<string, string>> = {
+  AVIARY_PORTAL_DOMAIN: 'Settings. Change a value and run scripts/up again.',
+  AVIARY_PLATFORM_ID: 'Generated. Without these the data of this platform cannot be read: keep a copy in a safe place.',
+};
+
+const key = (): string => randomBytes(32).toString('base64');
+/** URL-safe, since two of them become part of a connection address. */
+const password = (): string => randomBytes(24).toString('base64url');
+
+/** Names and values `up` generates once. A public key follows its seed, so a seed restored by hand keeps its meaning. */
+export function generated(there: ReadonlyMap<string, string>): EnvEntry[] {
+  const value = (name: string, make: () => string): EnvEntry => ({ name, value: there.get(name) || make() });
+  const publicOf = (seed: string): string => publicKeyText(signingKeyFromSeed(Buffer.from(seed, 'base64')));
+  const signOn = value('AVIARY_SIGN_ON_SEED', key);
+  const gate = value('AVIARY_GATE_SEED', key);
+  return [
+    value('AVIARY_PLATFORM_ID', randomUUID),
+    value('AVIARY_MASTER_KEY', key),
+    signOn,
+    { name: 'AVIARY_SIGN_ON_PUBLIC_KEY', value: publicOf(signOn.value) },
+    gate,
+    { name: 'AVIARY_GATE_PUBLIC_KEY', value: publicOf(gate.value) },
+    value('AVIARY_OWNER_PASSWORD', password),
+    value('AVIARY_APP_PASSWORD', password),
+    value('AVIARY_REDIS_PASSWORD', password),
+  ];
+}
+
+export async function readText(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      return null;
+    }
+    throw error;
+  }
+}
+
+/** Settings of `.env`, completed by those given in the environment; a contradiction between the two is refused. */
+export function settle(
+  envText: string,
+  given: Readonly<Record<string, string>>,
+): { config: HostConfig; entries: EnvEntry[] } {
+  const there = parseEnvFile(envText);
+  const torn = Object.keys(given).filter((name) => there.has(name) && there.get(name) !== given[name]);
+  if (torn.length > 0) {
+    throw new Refusal(
+      torn.map((name) => `${name} is set differently in .env. Change it there, or unset it here.`),
+      2,
+    );
+  }
+  let config: HostConfig;
+  try {
+    config = loadConfig('host', { ...Object.fromEntries(there), ...given });
+  } catch (error) {
+    if (isDomainError(error, 'CONFIG_INVALID')) {
+      throw new Refusal([`${error.message} Correct it in .env.`], 2);
+    }
+    throw error;
+  }
+  const entries = Object.entries(config).map(([name, value]) => ({
+    name: `AVIARY_${name}`,
+    value: String(value),
+  }));
+  return { config, entries };
+}
+
+export async function readPlatform(repository: string): Promise<Platform> {
+  const envFile = join(repository, '.env');
+  const before = (await readText(envFile)) ?? '';
+  const { config, entries } = settle(before, givenSettings('host'));
+  const withComments = [...entries, ...generated(parseEnvFile(before))].map((entry) => {
+    const comment = COMMENTS[entry.name];
+    return comment === undefined ? entry : { ...entry, comment };
+  });
+  const envText = appendMissing(before, withComments);
+  const values = parseEnvFile(envText);
+  const id = values.get('AVIARY_PLATFORM_ID') ?? '';
+  return {
+    config,
+    id,
+    prefix: platformPrefix(id),
+    values,
+    envText,
+    envFile,
+    isNew: !parseEnvFile(before).has('AVIARY_PLATFORM_ID'),
+  };
+}
+
+/** Writes what was added. The file holds every secret of the platform, so only root may read it. */
+export async function saveEnv(platform: Platform): Promise<boolean> {
+  if ((await readText(platform.envFile)) === platform.envText) {
+    return false;
+  }
+  await writeFile(platform.envFile, platform.envText, { mode: 0o600 });
+  await chmod(platform.envFile, 0o600);
+  return true;
+}

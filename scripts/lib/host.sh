@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# Running a host command of the platform (apps/agent/src/host) in the tools image. Needs: say.sh, ROOT.
+
+# A setting of .env or the environment, else the default.
+setting() { # name, default
+  local value=${!1:-}
+  [[ -n $value ]] || value=$(sed -n "s/^$1=//p" "$ROOT/.env" 2>/dev/null | tail -n 1)
+  printf '%s' "${value:-$2}"
+}
+
+# host_command IMAGE NAME [ARGUMENT…]: node dist/apps/agent/src/host/NAME.js with engine, data folder and repository.
+host_command() {
+  local image=$1 name=$2 data arguments=() variable
+  shift 2
+  data=$(setting AVIARY_DATA_DIR /var/lib/aviary)
+  mkdir -p "$data" "${IMAGE_CACHE:=/var/cache/aviary/images}" /var/log/aviary /usr/local/share/ca-certificates
+  for variable in $(compgen -e AVIARY_) NO_COLOR TERM NPM_CONFIG_REGISTRY; do
+    # by name only: the values stay out of the argument list
+    [[ -z ${!variable:-} ]] || arguments+=(-e "$variable")
+  done
+  [[ -t 0 && -t 1 ]] && arguments+=(-t)
+  docker run --rm -i "${arguments[@]}" --user 0:0 --network host --cap-add NET_ADMIN --log-driver none \
+    -v /var/run/docker.sock:/var/run/docker.sock -v "$data:$data" -v "$ROOT:$ROOT" \
+    -v "$IMAGE_CACHE:$IMAGE_CACHE" -v /var/log/aviary:/var/log/aviary \
+    -v /usr/local/share/ca-certificates:/usr/local/share/ca-certificates:ro \
+    "$image" node "dist/apps/agent/src/host/$name.js" "$ROOT" "$@"
+}
+
+# The image `up` started last; sets IMAGE, fails where there was no `up`.
+running_image() {
+  IMAGE=$(cat "$(setting AVIARY_DATA_DIR /var/lib/aviary)/portal-image" 2>/dev/null) && docker image inspect "$IMAGE" >/dev/null 2>&1
+}

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Words to the person at the terminal: progress on stderr, one line each; results belong on stdout.
+
+say() { printf '%s\n' "· $*" >&2; }
+
+die() {
+  printf '%s\n' "✗ $1" >&2
+  exit "${2:-1}"
+}
+
+# Runs a command that takes long, its output to a log; says every 15 s that it lives and, if it fails, why.
+# patiently WHAT LOG COMMAND…
+patiently() {
+  local what=$1 log=$2 started=$SECONDS pid status=0
+  shift 2
+  "$@" >"$log" 2>&1 &
+  pid=$!
+  local next=15
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS - started >= next)); then
+      say "$what: $((SECONDS - started)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-90)"
+      next=$((next + 15))
+    fi
+  done
+  wait "$pid" || status=$?
+  if ((status != 0)); then
+    tail -n 30 "$log" >&2
+    printf '%s\n' "✗ $what failed after $((SECONDS - started)) s; all of it is in $log" >&2
+  elif ((SECONDS - started >= 5)); then
+    say "$what: done in $((SECONDS - started)) s"
+  fi
+  return "$status"
+}
