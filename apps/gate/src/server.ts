@@ -4,7 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { standInPage } from './http/pages.js';
+import { isStandIn, standInPage } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
@@ -60,7 +60,7 @@ export class Gate {
     const tenant = header(request, TENANT_HEADER);
     const page = header(request, PAGE_HEADER);
     if (tenant !== undefined || page !== undefined) {
-      await this.visit(request, response, { tenant, page: page ?? 'nothing' });
+      await this.visit(request, response, { tenant, page: isStandIn(page) ? page : 'nothing' });
     } else if (path.startsWith(AUTH)) {
       await this.authorise(request, response, path.slice(AUTH.length));
     } else if (path.startsWith(CHALLENGE_PREFIX)) {

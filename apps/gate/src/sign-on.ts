@@ -22,6 +22,8 @@ import type { Sessions } from './sessions.js';
 /** Time to log in at the portal, two factors and all, before the way back is closed. */
 const STATE_SECONDS = 600;
 const MAX_BODY = 8192;
+/** A state cookie as `begin` sets it; a shorter one could be guessed by whoever wrote the link. */
+const NONCE = /^[A-Za-z0-9_-]{43}$/;
 
 export interface SignOnDeps {
   sessions: Sessions;
@@ -86,7 +88,7 @@ export class SignOn {
     const asked = redeemRequestSchema.safeParse({
       code: url.searchParams.get('code'),
       host: `${slug}.${this.deps.tenantDomain}`,
-      state: nonce === null ? null : hashToken(nonce),
+      state: nonce !== null && NONCE.test(nonce) ? hashToken(nonce) : null,
     });
     if (!asked.success) {
       // No nonce: this browser never asked to sign in here, so somebody else's link is being followed.

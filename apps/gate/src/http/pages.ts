@@ -53,43 +53,32 @@ export function pageHeaders(portalOrigin: string): Record<string, string> {
 }
 
 /** What the gate says in place of a stack, by the word its route carries. */
+const STAND_INS: Record<string, Omit<Page, 'link' | 'status'>> = {
+  starting: { title: 'Starting…', text: 'This dashboard opens by itself in a few seconds.', refreshSeconds: 2 },
+  asleep: {
+    title: 'Asleep',
+    text: 'No bot runs here, so this stack is asleep. Your data is kept. Start it from the portal.',
+  },
+  stopped: {
+    title: 'Stopped',
+    text: 'This stack was stopped. Your data is kept and nothing trades. Start it from the portal.',
+  },
+  suspended: {
+    title: 'Suspended',
+    text: 'This stack is suspended. Your data is kept. The portal says why and what to do.',
+  },
+};
+
+export function isStandIn(word: string | undefined): word is string {
+  return word !== undefined && Object.hasOwn(STAND_INS, word);
+}
+
 export function standInPage(word: string, portalOrigin: string): Page {
-  const portal = { href: `${portalOrigin}/app`, label: 'Open the portal' };
-  switch (word) {
-    case 'starting':
-      return {
-        status: 503,
-        title: 'Starting…',
-        text: 'This dashboard opens by itself in a few seconds.',
-        refreshSeconds: 2,
-      };
-    case 'asleep':
-      return {
-        status: 503,
-        title: 'Asleep',
-        text: 'No bot runs here, so this stack is asleep. Your data is kept. Start it from the portal.',
-        link: portal,
-      };
-    case 'stopped':
-      return {
-        status: 503,
-        title: 'Stopped',
-        text: 'This stack was stopped. Your data is kept and nothing trades. Start it from the portal.',
-        link: portal,
-      };
-    case 'suspended':
-      return {
-        status: 503,
-        title: 'Suspended',
-        text: 'This stack is suspended. Your data is kept. The portal says why and what to do.',
-        link: portal,
-      };
-    default:
-      return {
-        status: 404,
-        title: 'Nothing here',
-        text: 'There is no dashboard at this address. Look at the address again, or find yours on the portal.',
-        link: portal,
-      };
+  const link = { href: `${portalOrigin}/app`, label: 'Open the portal' };
+  const found = isStandIn(word) ? STAND_INS[word] : undefined;
+  if (!found) {
+    const text = 'There is no dashboard at this address. Look at the address again, or find yours on the portal.';
+    return { status: 404, title: 'Nothing here', text, link };
   }
+  return { status: 503, ...found, ...(found.refreshSeconds === undefined ? { link } : {}) };
 }
