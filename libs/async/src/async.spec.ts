@@ -35,6 +35,12 @@ describe('waitFor', () => {
   });
 });
 
+it('a deadline beyond the longest timer does not fire at once', async () => {
+  await expect(
+    withDeadline('pull', { deadlineMs: 1e12 }, () => new Promise((resolve) => setImmediate(() => resolve(7)))),
+  ).resolves.toBe(7);
+});
+
 describe('withDeadline', () => {
   it('rejects at the deadline even when the work ignores its signal', async () => {
     await expect(withDeadline('pull', { deadlineMs: 20 }, () => new Promise(() => undefined))).rejects.toThrow(

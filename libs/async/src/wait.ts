@@ -13,9 +13,16 @@ export class DeadlineError extends Error {
   }
 }
 
+/** Beyond this a timer fires at once instead of late. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+function timeoutSignal(deadlineMs: number): AbortSignal {
+  return AbortSignal.timeout(Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(deadlineMs))));
+}
+
 /** A signal that fires at the deadline or when the caller's own signal does. */
 export function boundedSignal({ deadlineMs, signal }: Bounds): AbortSignal {
-  const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs)));
+  const timeout = timeoutSignal(deadlineMs);
   return signal ? AbortSignal.any([signal, timeout]) : timeout;
 }
 
@@ -68,7 +75,7 @@ export async function withDeadline<T>(
   bounds: Bounds,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(bounds.deadlineMs)));
+  const timeout = timeoutSignal(bounds.deadlineMs);
   const signal = bounds.signal ? AbortSignal.any([bounds.signal, timeout]) : timeout;
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = (): void => {

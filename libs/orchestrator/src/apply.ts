@@ -1,7 +1,7 @@
 import { LABEL, type ContainerSpec, type Engine } from '#libs/engine';
 import { edgeNames, edgeSubnet } from '#libs/tenants';
-import type { Action, ActionKind } from './domain/plan.js';
-import { SECRETS_DIRECTORY, type StackFacts, type StackWant } from './domain/want.js';
+import type { Action, ActionKind } from './planner/plan.js';
+import { SECRETS_DIRECTORY, type StackFacts, type StackWant } from './planner/want.js';
 import type { Routes, SecretFiles } from './ports.js';
 
 export interface ApplyContext {

@@ -1,6 +1,6 @@
 import { renderTenantRoutes, tenantFileName, type EdgeSettings, type RouteFile, type RouteFolder } from '#libs/edge';
 import { edgeAddress } from '#libs/tenants';
-import type { StackFacts } from './domain/want.js';
+import type { StackFacts } from './planner/want.js';
 import type { Routes, Serving } from './ports.js';
 
 /** The stack's file in the proxy's folder, by address from our own table: so it may be there before the container is. */

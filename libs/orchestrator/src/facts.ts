@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { EdgeSlotEntity, HoldEntity, ReleaseEntity, TenantEntity, TenantSubnetEntity } from '#libs/db';
 import { stackHost, type AddressPool, type Template } from '#libs/tenants';
-import type { StackFacts } from './domain/want.js';
+import type { StackFacts } from './planner/want.js';
 
 export interface FactSettings {
   platformId: string;

@@ -1,5 +1,5 @@
-export * from './domain/want.js';
-export * from './domain/plan.js';
+export * from './planner/want.js';
+export * from './planner/plan.js';
 export * from './ports.js';
 export * from './facts.js';
 export * from './secrets.js';

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { DeadlineError, KeyedMutex, waitFor } from '#libs/async';
 import { DomainError, isDomainError, type ErrorCode } from '#libs/contracts';
-import { OperationStepEntity, tx } from '#libs/db';
+import { OperationStepEntity, tx, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
@@ -33,6 +33,11 @@ function databaseIsAway(error: unknown): boolean {
     }
   }
   return false;
+}
+
+/** Rows are locked in one order everywhere, the stack's first: a request for a new operation locks them so too. */
+async function lockTenant(db: Pick<Tx, 'query'>, tenantId: string): Promise<void> {
+  await db.query('select from tenants where id = $1 for update', [tenantId]);
 }
 
 /** Makes operations so: takes the lease, runs the phases that are not done, writes the end. */
@@ -186,6 +191,7 @@ export class OperationRunner {
   private async succeed(lease: Lease): Promise<void> {
     const { operation } = lease;
     await tx(this.deps.dataSource, async (db) => {
+      await lockTenant(db, operation.tenantId);
       const [, moved] = (await db.query(
         `update operations set state = 'done', finished_at = $3, lease_owner = null, lease_expires_at = null
           where id = $1 and state = 'running' and fencing = $2`,
@@ -225,6 +231,7 @@ export class OperationRunner {
       'operation ended without success',
     );
     await tx(this.deps.dataSource, async (db) => {
+      await lockTenant(db, operation.tenantId);
       const [, moved] = (await db.query(
         `update operations set state = $4, finished_at = $3, error = $5, lease_owner = null, lease_expires_at = null
           where id = $1 and state = 'running' and fencing = $2`,

@@ -5,9 +5,9 @@ import { tx, type TenantEntity } from '#libs/db';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { PhaseName } from '#libs/tenants';
 import { execute, type ApplyContext } from './apply.js';
-import { plan, type Action } from './domain/plan.js';
-import { runInOrder } from './domain/schedule.js';
-import { wantStack, type StackFacts, type StackWant } from './domain/want.js';
+import { plan, type Action } from './planner/plan.js';
+import { runInOrder } from './planner/schedule.js';
+import { wantStack, type StackFacts, type StackWant } from './planner/want.js';
 import type { EdgeKeeper } from './edge-keeper.js';
 import type { Probes, Routes, Serving } from './ports.js';
 import type { StackSecrets } from './secrets.js';
@@ -111,7 +111,7 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
   for (let pass = 0; pass < MOST_PASSES; pass += 1) {
     const have = {
       objects: await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal }),
-      edges: await deps.edges.known(engine, signal),
+      edges: deps.edges.known(),
       route: await deps.routes.read(facts.slug),
     };
     const route = { text: want.gone ? null : deps.routes.render(facts, leadsTo) };
@@ -162,8 +162,8 @@ const RESTARTS_OF_A_CRASH_LOOP = 3;
 const LOOK_FOR_CRASHES_MS = 2_000;
 const TAIL_LINES = 15;
 
-/** Rejects when a container of the stack keeps dying; never resolves. */
-async function crashLoop({ engine, facts }: PhaseContext, signal: AbortSignal): Promise<never> {
+/** Rejects when a container of the stack keeps dying, or at the phase's deadline; never resolves. */
+async function crashLoop({ engine, facts, deadlineMs }: PhaseContext, signal: AbortSignal): Promise<never> {
   const want = wantStack(facts);
   const crashed = await waitFor(
     async () => {
@@ -172,7 +172,7 @@ async function crashLoop({ engine, facts }: PhaseContext, signal: AbortSignal): 
     },
     {
       what: 'a crash',
-      deadlineMs: Number.MAX_SAFE_INTEGER / 2,
+      deadlineMs,
       signal,
       intervalMs: LOOK_FOR_CRASHES_MS,
       maxIntervalMs: LOOK_FOR_CRASHES_MS,

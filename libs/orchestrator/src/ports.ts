@@ -1,6 +1,6 @@
 import type { GatePage } from '#libs/edge';
 import type { FileEntry } from '#libs/engine';
-import type { StackFacts } from './domain/want.js';
+import type { StackFacts } from './planner/want.js';
 
 /** Where a stack's addresses lead: to its services, or to the gate, which says why not. */
 export type Serving = 'tenant' | GatePage;

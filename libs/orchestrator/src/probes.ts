@@ -3,7 +3,7 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { DeadlineError, waitFor } from '#libs/async';
 import { DomainError, GATE_PATH, notReadySchema, readySchema, type Ready } from '#libs/contracts';
 import { edgeAddress, stackHost } from '#libs/tenants';
-import type { StackFacts } from './domain/want.js';
+import type { StackFacts } from './planner/want.js';
 import type { Probes } from './ports.js';
 
 export interface ProbeSettings {

@@ -6,7 +6,7 @@ import { newSigningKey, open, publicKeyText, seal } from '#libs/crypto';
 import { TenantEntity, TenantSecretEntity } from '#libs/db';
 import type { FileEntry } from '#libs/engine';
 import { stackHost, type TemplateSecret } from '#libs/tenants';
-import type { StackFacts } from './domain/want.js';
+import type { StackFacts } from './planner/want.js';
 import type { SecretFiles } from './ports.js';
 
 export interface SecretSettings {

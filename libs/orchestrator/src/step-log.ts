@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { DomainError } from '#libs/contracts';
-import type { Action } from './domain/plan.js';
+import type { Action } from './planner/plan.js';
 
 /** How many actions a phase may log before the next phase's number; a plan is far smaller. */
 const SEQ_PER_PHASE = 1_000;

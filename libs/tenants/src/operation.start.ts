@@ -53,7 +53,7 @@ export async function startOperation(
   if (open) {
     await cancelOpen(tx, tenant.id, now);
   }
-  const operation = tx.create(OperationEntity, {
+  const operation: OperationEntity = {
     id: newId(),
     tenantId: tenant.id,
     slug: tenant.slug,
@@ -73,8 +73,8 @@ export async function startOperation(
     fencing: 0,
     attempts: 0,
     error: null,
-  });
-  await tx.insert(OperationEntity, operation);
+  };
+  await tx.insert(OperationEntity, { ...operation, error: null });
   await tx.insert(
     OperationStepEntity,
     OPERATION_PHASES[kind].map((phase, index) => ({

@@ -1,0 +1,241 @@
+import { randomUUID } from 'node:crypto';
+import { getServers } from 'node:dns';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { isIPv4 } from 'node:net';
+import type { Config } from '#libs/config';
+import { platformPrefix } from '#libs/contracts';
+import { assertPlatform, createDataSource, EngineEntity, OperationEntity, TenantEntity } from '#libs/db';
+import { ensureCertificates, renderCanary, renderShared, RouteFolder, type EdgeSettings } from '#libs/edge';
+import type { Engine } from '#libs/engine';
+import { createQueue } from '#libs/jobs';
+import {
+  EdgeKeeper,
+  EdgeRoutes,
+  HttpProbes,
+  OperationRunner,
+  type Probes,
+  readFacts,
+  stackRouteFile,
+  StackSecrets,
+  wantStack,
+} from '#libs/orchestrator';
+import { parsePool } from '#libs/tenants';
+import type { Logger } from '#libs/telemetry';
+import { FirewallKeeper } from './firewall-keeper.js';
+import { OperationSweeper } from './operation-sweeper.js';
+import { startPrivateServer } from './private-server.js';
+import { registerReleases } from './releases.js';
+import { RouteCanary } from './route-canary.js';
+import { StackChecker } from './stack-checker.js';
+import { Timers } from './timers.js';
+
+export interface AgentParts {
+  config: Config<'agent'>;
+  engine: Engine;
+  logger: Logger;
+  /** How stacks are looked at; over HTTP by address and through the proxy unless told. */
+  probes?: Probes;
+}
+
+const SWEEP_SECONDS = 5;
+const QUARANTINE_SECONDS = 20;
+const FIREWALL_SECONDS = 60;
+const CANARY_SECONDS = 60;
+const CHECK_SECONDS = 30;
+const CERTIFICATE_SECONDS = 12 * 3600;
+const SIGN_OF_LIFE_SECONDS = 10;
+const ENGINE_MS = 20_000;
+/** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
+const DATABASE_AWAY_MS = 10 * 60_000;
+
+/** Puts the agent together and starts it. The returned function stops it and leaves every operation to be resumed. */
+export async function startAgent({
+  config,
+  engine,
+  logger,
+  probes: givenProbes,
+}: AgentParts): Promise<() => Promise<void>> {
+  const now = (): Date => new Date();
+  const stopping = new AbortController();
+  const dataSource = await createDataSource(config.DATABASE_URL, { applicationName: 'aviary-agent' }).initialize();
+  await assertPlatform(dataSource, config.PLATFORM_ID);
+  const pool = parsePool(config.ADDRESS_POOL);
+  const folder = (name: string): string => join(config.DATA_DIR, name);
+  const edge: EdgeSettings = {
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+    gateUrl: config.GATE_URL,
+    apiUrl: config.API_URL,
+    certificateDir: '/etc/traefik/certs',
+  };
+  const facts = {
+    platformId: config.PLATFORM_ID,
+    engineId: config.ENGINE_ID,
+    pool,
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+  };
+  const portalCa = async (): Promise<string> =>
+    config.TLS_MODE === 'local' ? readFile(folder('ca/ca.crt'), 'utf8') : '';
+
+  const info = await engine.info({ deadlineMs: ENGINE_MS });
+  const signOfLife = (): Promise<unknown> =>
+    dataSource
+      .createQueryBuilder()
+      .insert()
+      .into(EngineEntity)
+      .values({
+        id: config.ENGINE_ID,
+        kind: 'docker',
+        capacity: { memoryMb: Math.floor(info.memoryBytes / 1024 ** 2), cpus: info.cpus },
+        createdAt: now(),
+        seenAt: now(),
+      })
+      .orUpdate(['capacity', 'seen_at'], ['id'])
+      .execute();
+  await signOfLife();
+  const releases = await registerReleases({
+    directory: config.TEMPLATE_DIR,
+    images: {
+      AVIARY_IMAGE_POSTGRES: config.IMAGE_POSTGRES,
+      AVIARY_IMAGE_REDIS: config.IMAGE_REDIS,
+      AVIARY_IMAGE_RUNTIME: config.IMAGE_RUNTIME,
+    },
+    dataSource,
+    engine,
+    logger,
+    now,
+  });
+
+  const routes = new RouteFolder({ directory: folder('routes'), quarantineDirectory: folder('quarantine'), logger });
+  await routes.adopt([renderShared(edge), renderCanary(edge, 0), ...(await publishedRoutes())]);
+
+  const proxy = { host: '127.0.0.1', port: config.HTTPS_PORT };
+  const probes = givenProbes ?? new HttpProbes({ tenantDomain: config.TENANT_DOMAIN, proxy, ca: portalCa });
+  const secrets = new StackSecrets(dataSource, {
+    masterKey: Buffer.from(config.MASTER_KEY, 'base64'),
+    gatePublicKey: config.GATE_PUBLIC_KEY,
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+    httpsPort: config.HTTPS_PORT,
+    portalCa,
+  });
+  const runner = new OperationRunner(
+    engine,
+    {
+      dataSource,
+      routes: new EdgeRoutes(routes, edge),
+      secrets,
+      probes,
+      edges: new EdgeKeeper(),
+      now,
+    },
+    {
+      ...facts,
+      databaseAwayMs: DATABASE_AWAY_MS,
+      lease: { owner: `${config.ENGINE_ID}@${hostname()}#${randomUUID()}`, seconds: config.LEASE_SECONDS },
+    },
+    logger,
+  );
+  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
+  await queue.start();
+  await queue.work(
+    {
+      'engine.operation': async ({ operationId }) => {
+        const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
+        if (row) {
+          await runner.run(operationId, row.tenantId, stopping.signal);
+        }
+      },
+    },
+    { engineId: config.ENGINE_ID, concurrency: config.PROVISION_PARALLEL },
+  );
+
+  const timers = new Timers(stopping.signal, logger);
+  const sweeper = new OperationSweeper({ dataSource, runner, engineId: config.ENGINE_ID, logger });
+  const checker = new StackChecker({ dataSource, engine, probes, settings: facts, logger, now });
+  const firewall = new FirewallKeeper({
+    engine,
+    platformId: config.PLATFORM_ID,
+    image: config.TOOLS_IMAGE,
+    settings: {
+      prefix: platformPrefix(config.PLATFORM_ID),
+      resolvers: getServers().filter((address) => isIPv4(address)),
+      portalPorts: [config.HTTP_PORT, config.HTTPS_PORT],
+    },
+    logger,
+  });
+  const canary = new RouteCanary({ folder: routes, edge, proxy, ca: portalCa });
+  timers.every('sweep', SWEEP_SECONDS, () => sweeper.turn(stopping.signal));
+  timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
+  // The clock's seconds: each generation is new, also after a restart of the agent.
+  timers.every('proxy', CANARY_SECONDS, () => canary.sing(Math.floor(now().getTime() / 1_000)));
+  timers.every('firewall', FIREWALL_SECONDS, () => firewall.assert());
+  timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
+  timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
+  timers.every('certificates', CERTIFICATE_SECONDS, renewCertificates);
+  const server = await startPrivateServer(config.AGENT_SOCKET, health, metrics);
+  logger.info({ engine: info.version, api: info.apiVersion, releases }, 'agent ready');
+
+  /** Only stacks that are there have a route; those being made or erased get or lose theirs by their operation. */
+  async function publishedRoutes(): Promise<{ name: string; content: string }[]> {
+    const tenants = await dataSource.manager.findBy(TenantEntity, { engineId: config.ENGINE_ID });
+    const files = [];
+    for (const { id, observed } of tenants) {
+      const row = await readFacts(dataSource.manager, facts, id);
+      if (row && row.desired !== 'deleted' && observed !== 'none') {
+        files.push(
+          stackRouteFile(row, wantStack(row).run ? 'tenant' : row.holds.length > 0 ? 'suspended' : 'stopped', edge),
+        );
+      }
+    }
+    return files;
+  }
+
+  async function renewCertificates(): Promise<void> {
+    const { changed } = await ensureCertificates({
+      mode: config.TLS_MODE,
+      dataDir: config.DATA_DIR,
+      portalDomain: config.PORTAL_DOMAIN,
+      tenantDomain: config.TENANT_DOMAIN,
+      now: now(),
+      acme: { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER },
+    });
+    if (changed) {
+      await routes.touch();
+    }
+  }
+
+  async function health(): Promise<{ ok: boolean; checks: Record<string, string> }> {
+    const failing = timers.failing();
+    const database = await dataSource.query('select 1').then(
+      () => 'ok',
+      (error: unknown) => (error instanceof Error ? error.message : 'away'),
+    );
+    return { ok: database === 'ok' && Object.keys(failing).length === 0, checks: { database, ...failing } };
+  }
+
+  async function metrics(): Promise<string> {
+    const rows = await dataSource.query<{ kind: string; state: string; n: string }[]>(
+      `select kind, state, count(*) as n from operations where engine_id = $1 group by kind, state order by kind, state`,
+      [config.ENGINE_ID],
+    );
+    const lines = rows.map(({ kind, state, n }) => `aviary_operations{kind="${kind}",state="${state}"} ${n}`);
+    return [
+      '# HELP aviary_operations Operations of this engine by kind and state.',
+      '# TYPE aviary_operations gauge',
+      ...lines,
+      '',
+    ].join('\n');
+  }
+
+  return async () => {
+    stopping.abort(new Error('the agent is stopping'));
+    server.close();
+    await queue.stop();
+    await timers.ended();
+    await dataSource.destroy();
+  };
+}

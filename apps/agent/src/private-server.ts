@@ -1,0 +1,47 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { dirname } from 'node:path';
+
+export interface Health {
+  ok: boolean;
+  checks: Record<string, string>;
+}
+
+/**
+ * The agent's private port: a unix socket on this host, for the health check of its container and for metrics. It
+ * answers GET of two fixed paths and parses nothing else.
+ */
+export async function startPrivateServer(
+  path: string,
+  health: () => Promise<Health>,
+  metrics: () => Promise<string>,
+): Promise<Server> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  // Left by a process that was killed; a live one would hold the engine's lease and be noticed elsewhere.
+  await rm(path, { force: true });
+  const server = createServer((request, response) => {
+    const answer = async (): Promise<{ status: number; type: string; body: string }> => {
+      if (request.method === 'GET' && request.url === '/healthz') {
+        const state = await health();
+        return { status: state.ok ? 200 : 503, type: 'application/json', body: JSON.stringify(state) };
+      }
+      if (request.method === 'GET' && request.url === '/metrics') {
+        return { status: 200, type: 'text/plain; version=0.0.4', body: await metrics() };
+      }
+      return { status: 404, type: 'text/plain', body: 'no such path\n' };
+    };
+    answer().then(
+      ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
+      (error: unknown) =>
+        response
+          .writeHead(500, { 'content-type': 'text/plain' })
+          .end(`${error instanceof Error ? error.message : 'failed'}\n`),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  await chmod(path, 0o600);
+  return server;
+}

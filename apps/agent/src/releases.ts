@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { DomainError, isDomainError } from '#libs/contracts';
+import { ReleaseEntity } from '#libs/db';
+import type { Engine } from '#libs/engine';
+import type { Logger } from '#libs/telemetry';
+import { parseTemplate } from '#libs/tenants';
+import type { DataSource } from 'typeorm';
+
+const CALL_MS = 20_000;
+
+interface RegisterOptions {
+  directory: string;
+  /** What `${AVIARY_IMAGE_…}` in a template stands for. */
+  images: Readonly<Record<string, string>>;
+  dataSource: DataSource;
+  engine: Engine;
+  logger: Logger;
+  now: () => Date;
+}
+
+/**
+ * Reads every template of the folder and registers it with its images pinned by id, so that a tag that moves later
+ * changes nothing. A template that is not acceptable or lacks an image is reported and left out; the others serve.
+ */
+export async function registerReleases(options: RegisterOptions): Promise<string[]> {
+  const registered: string[] = [];
+  for (const entry of await readdir(options.directory, { withFileTypes: true })) {
+    if (!entry.isDirectory()) {
+      continue;
+    }
+    try {
+      registered.push(await registerOne(options, join(options.directory, entry.name, 'compose.yml')));
+    } catch (error) {
+      if (!isDomainError(error, 'TEMPLATE_INVALID') && !isDomainError(error, 'IMAGE_MISSING')) {
+        throw error;
+      }
+      options.logger.error({ template: entry.name, err: error }, 'template left out');
+    }
+  }
+  return registered;
+}
+
+async function registerOne(options: RegisterOptions, file: string): Promise<string> {
+  const template = parseTemplate(parse(await readFile(file, 'utf8')), options.images);
+  const images: Record<string, string> = {};
+  for (const [service, { image }] of Object.entries(template.services)) {
+    const id = await options.engine.imageId(image, { deadlineMs: CALL_MS });
+    if (id === null) {
+      throw new DomainError('IMAGE_MISSING', {
+        message: `The engine has no image ${image}, which ${template.name} needs for ${service}. Run scripts/up to make it.`,
+        details: { image, service, template: template.name },
+      });
+    }
+    images[service] = id;
+  }
+  const digest = createHash('sha256')
+    .update(JSON.stringify([template, images]))
+    .digest('hex')
+    .slice(0, 8);
+  const id = `${template.name}@${template.aviary.version}+${digest}`;
+  await options.dataSource
+    .createQueryBuilder()
+    .insert()
+    .into(ReleaseEntity)
+    .values({
+      id,
+      template: template.name,
+      version: template.aviary.version,
+      definition: template,
+      images,
+      state: 'stable',
+      createdAt: options.now(),
+    })
+    .orIgnore()
+    .execute();
+  return id;
+}

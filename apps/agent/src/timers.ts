@@ -1,0 +1,48 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from '#libs/telemetry';
+
+/**
+ * Runs `turn` now and again after each pause, never twice at once, until `stop` fires. A turn that fails is logged
+ * and tried again at the next one; `failing` then names it for the health check.
+ */
+export class Timers {
+  private readonly failures = new Map<string, string>();
+  private readonly running: Promise<void>[] = [];
+
+  constructor(
+    private readonly stop: AbortSignal,
+    private readonly logger: Logger,
+  ) {}
+
+  every(name: string, seconds: number, turn: () => Promise<unknown>): void {
+    this.running.push(this.loop(name, seconds, turn));
+  }
+
+  failing(): Record<string, string> {
+    return Object.fromEntries(this.failures);
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all(this.running);
+  }
+
+  private async loop(name: string, seconds: number, turn: () => Promise<unknown>): Promise<void> {
+    while (!this.stop.aborted) {
+      try {
+        await turn();
+        this.failures.delete(name);
+      } catch (error) {
+        if (!this.stop.aborted) {
+          this.failures.set(name, error instanceof Error ? error.message : String(error));
+          this.logger.error({ err: error, timer: name }, 'a periodic task failed');
+        }
+      }
+      // Rejects only because of `stop`, which the loop's own condition sees.
+      await pause(seconds * 1_000, undefined, { signal: this.stop }).catch((error: unknown) => {
+        if (!this.stop.aborted) {
+          throw error;
+        }
+      });
+    }
+  }
+}

@@ -1,0 +1,272 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { parse } from 'yaml';
+import type { ContainerState, EngineObjects } from '#libs/engine';
+import { parsePool, parseTemplate } from '#libs/tenants';
+import { plan, type Action, type StackHave } from './plan.js';
+import { wantStack, type StackFacts } from './want.js';
+
+const template = parseTemplate(
+  parse(readFileSync(join(import.meta.dirname, '../../../../tenant-template/standard/compose.yml'), 'utf8')),
+  {
+    AVIARY_IMAGE_POSTGRES: 'pg:1',
+    AVIARY_IMAGE_REDIS: 'redis:1',
+    AVIARY_IMAGE_RUNTIME: 'runtime:1',
+  },
+);
+const facts: StackFacts = {
+  platformId: '0190a000-0000-7000-8000-000000000001',
+  tenantId: '0190a000-0000-7000-8000-0000000000aa',
+  slug: 'u4k7mzq',
+  generation: 1,
+  provisioningGeneration: 1,
+  epoch: 1,
+  release: '0.1.0',
+  desired: 'running',
+  holds: [],
+  limits: { cpus: 1, memoryMb: 512, diskGb: 5, pids: 256, bots: 2 },
+  template,
+  images: { postgres: 'sha256:p', redis: 'sha256:r', runtime: 'sha256:t' },
+  subnet: 0,
+  edges: { runtime: { edge: 0, slot: 3 } },
+  pool: parsePool('10.128.0.0/14'),
+  hostsOnGateway: ['aviary.localhost'],
+};
+
+interface World {
+  objects: EngineObjects;
+  edges: Set<number>;
+  route: string | null;
+}
+
+const empty = (): World => ({ objects: { containers: [], networks: [], volumes: [] }, edges: new Set(), route: null });
+
+/** What the engine would hold after an action: the smallest model that can contradict the planner. */
+function applyTo(world: World, action: Action): void {
+  const { objects } = world;
+  const container = (name: string): ContainerState => {
+    const found = objects.containers.find((state) => state.name === name);
+    if (!found) {
+      throw new Error(`${action.id}: no container ${name}`);
+    }
+    return found;
+  };
+  switch (action.kind) {
+    case 'create edge':
+      world.edges.add(action.edge);
+      return;
+    case 'write route':
+      world.route = action.text;
+      return;
+    case 'remove route':
+      world.route = null;
+      return;
+    case 'create network':
+      objects.networks.push({
+        id: action.spec.name,
+        name: action.spec.name,
+        labels: action.spec.labels,
+        subnet: action.spec.subnet,
+        internal: true,
+      });
+      return;
+    case 'remove network':
+      objects.networks = objects.networks.filter(({ name }) => name !== action.name);
+      return;
+    case 'create volume':
+      objects.volumes.push({ name: action.spec.name, labels: action.spec.labels });
+      return;
+    case 'remove volume':
+      objects.volumes = objects.volumes.filter(({ name }) => name !== action.name);
+      return;
+    case 'create container': {
+      const { spec } = action;
+      for (const { volume } of spec.mounts) {
+        if (!objects.volumes.some(({ name }) => name === volume)) {
+          throw new Error(`${spec.name} needs ${volume}`);
+        }
+      }
+      if (!objects.networks.some(({ name }) => spec.networks.some(({ network }) => network === name))) {
+        throw new Error(`${spec.name} needs its network`);
+      }
+      objects.containers.push({
+        id: spec.name,
+        name: spec.name,
+        labels: spec.labels,
+        imageId: spec.image,
+        status: 'created',
+        exitCode: null,
+        oomKilled: false,
+        startedAt: null,
+        restartCount: 0,
+        limits: spec.limits,
+        networks: Object.fromEntries(spec.networks.map(({ network, address }) => [network, { address }])),
+      });
+      return;
+    }
+    case 'deliver files':
+      if (container(action.spec.name).status === 'running') {
+        throw new Error('files delivered to a running container');
+      }
+      return;
+    case 'start container':
+      container(action.name).status = 'running';
+      return;
+    case 'stop container':
+      container(action.name).status = 'exited';
+      return;
+    case 'remove container':
+      if (container(action.name).status === 'running') {
+        throw new Error(`${action.name} removed while it runs`);
+      }
+      objects.containers = objects.containers.filter(({ name }) => name !== action.name);
+      return;
+    case 'change limits':
+      container(action.name).limits = action.limits;
+      return;
+    case 'connect network': {
+      const state = container(action.container);
+      Object.assign(state.networks, {
+        [action.network]: { address: action.spec.networks.find(({ network }) => network === action.network)?.address },
+      });
+      return;
+    }
+  }
+}
+
+/** Applies in an order the needs allow, chosen by `pick`. */
+function run(world: World, actions: readonly Action[], pick: (ready: Action[]) => Action): string[] {
+  const done = new Set<string>();
+  const left = new Set(actions);
+  const order: string[] = [];
+  while (left.size > 0) {
+    const ready = [...left].filter(({ needs }) => needs.every((need) => done.has(need)));
+    const next = pick(ready);
+    left.delete(next);
+    applyTo(world, next);
+    done.add(next.id);
+    order.push(next.id);
+  }
+  return order;
+}
+
+const have = (world: World): StackHave => ({ objects: world.objects, edges: world.edges, route: world.route });
+const first = (ready: Action[]): Action => {
+  const [action] = ready;
+  if (!action) {
+    throw new Error('nothing is ready: a circle, or a need outside the plan');
+  }
+  return action;
+};
+
+const built = (): World => {
+  const world = empty();
+  run(world, plan(wantStack(facts), have(world), { text: 'route' }), first);
+  return world;
+};
+
+it('makes everything from nothing, and then finds nothing to do', () => {
+  const world = built();
+  expect(world.objects.containers.map(({ name, status }) => [name, status]).toSorted()).toEqual([
+    [expect.stringContaining('u4k7mzq-postgres') as string, 'running'],
+    [expect.stringContaining('u4k7mzq-redis') as string, 'running'],
+    [expect.stringContaining('u4k7mzq-runtime') as string, 'running'],
+  ]);
+  expect(world.objects.volumes).toHaveLength(5);
+  expect(plan(wantStack(facts), have(world), { text: 'route' })).toEqual([]);
+});
+
+it('starts services side by side: no service waits for another', () => {
+  const actions = plan(wantStack(facts), have(empty()), { text: 'route' });
+  const starts = actions.filter(({ kind }) => kind === 'start container');
+  expect(starts).toHaveLength(3);
+  for (const start of starts) {
+    expect(start.needs).toEqual([`deliver files ${start.target}`]);
+  }
+  expect(actions.find(({ kind }) => kind === 'write route')?.needs).toEqual([]);
+});
+
+it('stops what trades before what it stores in, and keeps containers and data', () => {
+  const world = built();
+  const order = run(world, plan(wantStack({ ...facts, desired: 'stopped' }), have(world), { text: 'asleep' }), first);
+  expect(order[0]).toBe('write route route');
+  expect(order.slice(1).map((id) => id.split('-').at(-1))).toEqual(['runtime', 'redis', 'postgres']);
+  expect(world.objects.volumes).toHaveLength(5);
+  expect(plan(wantStack({ ...facts, desired: 'stopped' }), have(world), { text: 'asleep' })).toEqual([]);
+});
+
+it('a hold stops a stack that is wanted', () => {
+  const actions = plan(wantStack({ ...facts, holds: ['billing'] }), have(built()), { text: 'route' });
+  expect(new Set(actions.map(({ kind }) => kind))).toEqual(new Set(['stop container']));
+});
+
+it('erases everything, also what the template no longer knows', () => {
+  const world = built();
+  const [sample] = world.objects.containers;
+  if (!sample) {
+    throw new Error('no container');
+  }
+  world.objects.containers.push({ ...sample, name: 'aviary-x-u4k7mzq-old', id: 'old' });
+  world.objects.volumes.push({ name: 'aviary-x-u4k7mzq-data-0', labels: {} });
+  run(world, plan(wantStack({ ...facts, desired: 'deleted' }), have(world), { text: null }), first);
+  expect(world).toEqual(empty().route === null ? { ...empty(), edges: new Set([0]) } : empty());
+});
+
+it('makes a container anew when its specification changed, and only that one', () => {
+  const world = built();
+  const actions = plan(wantStack({ ...facts, images: { ...facts.images, redis: 'sha256:new' } }), have(world), {
+    text: 'route',
+  });
+  expect(actions.map(({ kind }) => kind)).toEqual([
+    'stop container',
+    'remove container',
+    'create container',
+    'deliver files',
+    'start container',
+  ]);
+  expect(actions.every(({ target }) => target.endsWith('-redis'))).toBe(true);
+  run(world, actions, first);
+  expect(
+    plan(wantStack({ ...facts, images: { ...facts.images, redis: 'sha256:new' } }), have(world), { text: 'route' }),
+  ).toEqual([]);
+});
+
+it('changes limits live', () => {
+  const world = built();
+  const more = { ...facts, limits: { ...facts.limits, memoryMb: 1024 } };
+  expect(new Set(plan(wantStack(more), have(world), { text: 'route' }).map(({ kind }) => kind))).toEqual(
+    new Set(['change limits']),
+  );
+});
+
+it('comes to the same end from any damaged state, in any order the needs allow', () => {
+  const desired = fc.constantFrom('running' as const, 'stopped' as const, 'deleted' as const);
+  fc.assert(
+    fc.property(
+      desired,
+      fc.infiniteStream(fc.nat()),
+      fc.uint8Array({ minLength: 12, maxLength: 12 }),
+      (target, choices, damage) => {
+        const world = built();
+        // Damage: each container may be gone or stopped, volumes of secrets and the network gone, the route altered.
+        world.objects.containers = world.objects.containers.filter((state, index) => {
+          if ((damage[index] ?? 0) % 3 === 1) {
+            state.status = 'exited';
+          }
+          return (damage[index] ?? 0) % 3 !== 0;
+        });
+        if (world.objects.containers.length === 0 && (damage[4] ?? 0) % 2 === 0) {
+          world.objects.networks = [];
+        }
+        world.route = (damage[5] ?? 0) % 2 === 0 ? null : 'altered';
+        const want = wantStack({ ...facts, desired: target });
+        const route = { text: target === 'deleted' ? null : 'route' };
+        const actions = plan(want, have(world), route);
+        run(world, actions, (ready) => ready[(choices.next().value ?? 0) % ready.length] ?? first(ready));
+        expect(plan(want, have(world), route)).toEqual([]);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,287 @@
+import { waitFor } from '#libs/async';
+import { DomainError, type Accepted } from '#libs/contracts';
+import { HostnameEntity, OperationEntity, TenantEntity, TenantSecretEntity, TenantSubnetEntity } from '#libs/db';
+import { neverReady, type Engine } from '#libs/engine';
+import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+let world: StackWorld;
+const never = new AbortController().signal;
+
+beforeAll(async () => {
+  world = await stackWorld();
+}, 60_000);
+afterAll(() => world.close());
+afterEach(() => world.engine.log.reset());
+
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+
+async function run(accepted: Accepted, options: Parameters<StackWorld['runner']>[0] = {}): Promise<OperationEntity> {
+  await world.runner(options).run(accepted.operation.id, accepted.stack.id, never);
+  return world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: accepted.operation.id });
+}
+
+async function provisioned(): Promise<{ owner: Owner; accepted: Accepted; slug: string }> {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  const ended = await run(accepted);
+  expect(ended).toMatchObject({ state: 'done', error: null });
+  return { owner, accepted, slug: accepted.stack.slug };
+}
+
+const mine = (slug: string): string[] =>
+  Object.values(world.engine.names())
+    .flat()
+    .filter((name) => name.includes(slug));
+
+it('provisions, stops, starts, restarts and destroys, and leaves nothing', async () => {
+  const { owner, accepted, slug } = await provisioned();
+  expect(mine(slug)).toHaveLength(9);
+  expect((await world.stacks.get(owner, slug)).status).toBe('running');
+  expect(await world.folder.list()).toContain(`${slug}.yml`);
+  const spec =
+    world.engine.fileIn(mine(slug).find((name) => name.endsWith('runtime-secrets')) ?? '', 'spec.json') ?? '{}';
+  expect(JSON.parse(spec)).toMatchObject({ tenant: accepted.stack.id, slug, generation: 1 });
+
+  for (const [kind, status] of [
+    ['stop', 'stopped'],
+    ['start', 'running'],
+    ['restart', 'running'],
+  ] as const) {
+    const ended = await run(await world.stacks.request(owner, slug, kind));
+    expect(ended).toMatchObject({ state: 'done', error: null });
+    expect((await world.stacks.get(owner, slug)).status).toBe(status);
+  }
+
+  const destroyed = await run(await world.stacks.request(owner, slug, 'destroy'));
+  expect(destroyed).toMatchObject({ state: 'done', error: null });
+  expect(mine(slug)).toEqual([]);
+  expect(await world.folder.list()).not.toContain(`${slug}.yml`);
+  const where = { tenantId: accepted.stack.id };
+  const { manager } = world.database.dataSource;
+  expect(await manager.countBy(TenantEntity, { id: accepted.stack.id })).toBe(0);
+  for (const entity of [TenantSecretEntity, TenantSubnetEntity, HostnameEntity]) {
+    expect(await manager.countBy(entity, where)).toBe(0);
+  }
+  await expect(world.stacks.get(owner, slug)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+});
+
+it('seals secrets: no generated value stands in a row, label, environment or command', async () => {
+  const { slug } = await provisioned();
+  const volume = mine(slug).find((name) => name.endsWith('postgres-secrets')) ?? '';
+  const password = world.engine.fileIn(volume, 'database-password') ?? '';
+  expect(password).toHaveLength(32);
+  const calls = JSON.stringify(world.engine.log.calls.filter(({ method }) => method !== 'putFiles'));
+  expect(calls).toContain(slug);
+  expect(calls).not.toContain(password);
+  const rows = await world.database.dataSource.query<{ text: string }[]>(
+    `select encode(sealed, 'escape') as text from tenant_secrets union all select row_to_json(o)::text from operations o
+     union all select row_to_json(s)::text from operation_steps s union all select row_to_json(t)::text from tenants t`,
+  );
+  expect(rows.length).toBeGreaterThan(5);
+  expect(rows.some(({ text }) => text.includes(password))).toBe(false);
+});
+
+it('shows its phases from the first moment and its actions as they were done', async () => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  expect(accepted.operation.steps.map(({ phase, state }) => [phase, state])).toEqual([
+    ['prepare', 'pending'],
+    ['converge', 'pending'],
+    ['health', 'pending'],
+    ['publish', 'pending'],
+  ]);
+  await run(accepted);
+  const { steps } = await world.operations.get(owner, accepted.operation.id);
+  expect(steps.filter(({ action }) => action === null).every(({ state }) => state === 'done')).toBe(true);
+  expect(steps.filter(({ action }) => action === 'start container')).toHaveLength(3);
+  expect(steps.map(({ seq }) => seq)).toEqual(steps.map(({ seq }) => seq).toSorted((a, b) => a - b));
+});
+
+it('refuses a second operation while one is open, but lets destroy take its place', async () => {
+  const owner = await world.account();
+  const created = await world.stacks.create(owner, { template: 'standard' });
+  const { slug } = created.stack;
+  await expect(world.stacks.request(owner, slug, 'stop')).rejects.toMatchObject({
+    code: 'TENANT_BUSY',
+    details: { kind: 'provision', operationId: created.operation.id },
+  });
+  const both = await Promise.allSettled([
+    world.stacks.request(owner, slug, 'destroy'),
+    world.stacks.request(owner, slug, 'destroy'),
+  ]);
+  expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  const won = both.find((result) => result.status === 'fulfilled');
+  expect((await world.operations.get(owner, created.operation.id)).state).toBe('cancelled');
+  await run((won as PromiseFulfilledResult<Accepted>).value);
+  expect(mine(slug)).toEqual([]);
+});
+
+it('a destroy that overtakes a running provision fences it off and leaves nothing', async () => {
+  const owner = await world.account();
+  const created = await world.stacks.create(owner, { template: 'standard' });
+  const { promise: held, resolve: inHealth } = Promise.withResolvers<void>();
+  const runner = world.runner({
+    probes: {
+      ...healthyProbes,
+      ready: (_facts, { signal }) => {
+        inHealth();
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error)),
+        );
+      },
+    },
+  });
+  const provisioning = runner.run(created.operation.id, created.stack.id, never);
+  await held;
+  const destroy = await world.stacks.request(owner, created.stack.slug, 'destroy');
+  expect((await world.operations.get(owner, created.operation.id)).error?.message).toBe(
+    'The stack is being destroyed instead.',
+  );
+  await runner.run(destroy.operation.id, created.stack.id, never);
+  await provisioning;
+  expect(mine(created.stack.slug)).toEqual([]);
+  expect((await world.operations.get(owner, created.operation.id)).state).toBe('cancelled');
+  expect((await world.operations.get(owner, destroy.operation.id)).state).toBe('done');
+});
+
+it('tells with the last log lines when a container never becomes healthy', async () => {
+  const owner = await world.account();
+  const before = world.engine.behaviour;
+  world.engine.behaviour = (context) =>
+    context.name.endsWith('-runtime') ? neverReady('migrating', 'cannot open the database') : before(context);
+  try {
+    const probes = {
+      ...healthyProbes,
+      ready: () => Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'no answer' })),
+    };
+    const accepted = await world.stacks.create(owner, { template: 'standard' });
+    const ended = await run(accepted, { probes });
+    expect(ended.state).toBe('failed');
+    expect(ended.error).toMatchObject({
+      code: 'HEALTH_GATE_FAILED',
+      details: { logs: { runtime: ['migrating', 'cannot open the database'] } },
+    });
+    const view = await world.stacks.get(owner, accepted.stack.slug);
+    expect(view).toMatchObject({ status: 'attention', reason: 'no answer' });
+  } finally {
+    world.engine.behaviour = before;
+  }
+});
+
+it.each([
+  ['an image is missing', 'createContainer', 'IMAGE_MISSING'],
+  ['the engine refuses a create', 'createContainer', 'ENGINE_REFUSED'],
+  ['the engine has no network left', 'createNetwork', 'NO_CAPACITY'],
+] as const)('fails with a reason when %s, and destroy still removes all', async (_what, method, code) => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  world.engine.log.failOn({ method, nth: world.engine.log.count(method) + 1, code });
+  const ended = await run(accepted);
+  expect(ended).toMatchObject({ state: 'failed', error: { code } });
+  world.engine.log.reset();
+  await run(await world.stacks.request(owner, accepted.stack.slug, 'destroy'));
+  expect(mine(accepted.stack.slug)).toEqual([]);
+});
+
+it('never touches objects of another platform', async () => {
+  const foreign = {
+    'aviary.platform': '0190a000-0000-7000-8000-00000000f0f0',
+    'aviary.tenant': '0190a000-0000-7000-8000-00000000f0f1',
+  };
+  const bounds = { deadlineMs: 1_000 };
+  const { owner, slug } = await provisioned();
+  await world.engine.createVolume({ name: `aviary-ffff-${slug}-data-1`, labels: foreign }, bounds);
+  await run(await world.stacks.request(owner, slug, 'destroy'));
+  expect(mine(slug)).toEqual([`aviary-ffff-${slug}-data-1`]);
+});
+
+it('only one of two agents works on an operation', async () => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  const { id } = accepted.stack;
+  await Promise.all([
+    world.runner().run(accepted.operation.id, id, never),
+    world.runner().run(accepted.operation.id, id, never),
+  ]);
+  expect((await world.operations.get(owner, accepted.operation.id)).state).toBe('done');
+  const row = await world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: accepted.operation.id });
+  expect(row.attempts).toBe(1);
+  const started = world.engine.log.calls.filter(
+    ({ method, args }) => method === 'startContainer' && JSON.stringify(args).includes(accepted.stack.slug),
+  );
+  expect(started).toHaveLength(3);
+});
+
+it('takes over from a worker that died, once its lease has run out and not before', async () => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  const { dataSource } = world.database;
+  await dataSource.query(
+    `update operations set state = 'running', started_at = now(), fencing = 7, lease_owner = 'dead', lease_expires_at = now() + interval '1 second' where id = $1`,
+    [accepted.operation.id],
+  );
+  await world.runner().run(accepted.operation.id, accepted.stack.id, never);
+  expect(mine(accepted.stack.slug)).toEqual([]);
+  await waitFor(
+    async () => {
+      const [row] = await dataSource.query<{ over: boolean }[]>(
+        'select lease_expires_at < now() as over from operations where id = $1',
+        [accepted.operation.id],
+      );
+      return row?.over ? true : undefined;
+    },
+    { what: 'the dead worker’s lease running out', deadlineMs: 5_000 },
+  );
+  const ended = await run(accepted);
+  expect(ended).toMatchObject({ state: 'done', fencing: 8 });
+});
+
+it('stops at the next engine call once its lease is another’s', async () => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  const stolen: Engine = new Proxy(world.engine, {
+    get(target, name, receiver) {
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (name !== 'createNetwork') {
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      }
+      return async (...args: Parameters<Engine['createNetwork']>) => {
+        await target.createNetwork(...args);
+        await world.database.dataSource.query(
+          `update operations set fencing = fencing + 1, lease_owner = 'thief', lease_expires_at = now() + interval '1 minute' where id = $1`,
+          [accepted.operation.id],
+        );
+      };
+    },
+  });
+  await world.runner({ engine: stolen }).run(accepted.operation.id, accepted.stack.id, never);
+  expect(mine(accepted.stack.slug).filter((name) => /-(postgres|redis|runtime)$/.test(name))).toEqual([]);
+  expect((await world.operations.get(owner, accepted.operation.id)).state).toBe('running');
+});
+
+describe('what an account may', () => {
+  it('see and change: only its own', async () => {
+    const { slug } = await provisioned();
+    const stranger = await world.account();
+    await expect(world.stacks.get(stranger, slug)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await expect(world.stacks.request(stranger, slug, 'destroy')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    expect((await world.stacks.list(stranger)).items).toEqual([]);
+  });
+
+  it('create: as many as the plan says, also when asked for at once', async () => {
+    const owner = await world.account('free');
+    const results = await Promise.allSettled(
+      Array.from({ length: 5 }, () => world.stacks.create(owner, { template: 'standard' })),
+    );
+    const made = results.filter(({ status }) => status === 'fulfilled');
+    const [{ stacks }] = await world.database.dataSource.query<[{ stacks: number }]>(
+      `select stacks from plans where code = 'free'`,
+    );
+    expect(made).toHaveLength(stacks);
+    expect(
+      results
+        .filter((result) => result.status === 'rejected')
+        .every((result) => (result.reason as DomainError).code === 'QUOTA_EXCEEDED'),
+    ).toBe(true);
+  });
+});
