@@ -1,0 +1,98 @@
+import { waitFor } from '#libs/async';
+import { LABEL } from '../port.js';
+import { SECONDS, addressIn, bounds, type ContractWorld } from './contract-world.js';
+import { fails } from './expectations.js';
+
+export function processesContract(world: ContractWorld): void {
+  it('changes limits and restart policy of a running container', async () => {
+    const spec = await world.started(world.container('resized'));
+    const more = { cpus: 0.75, memoryBytes: 96 * 1024 * 1024, pids: 48 };
+    await world.engine.updateLimits(spec.name, more, bounds);
+    await world.engine.setRestart(spec.name, 'unless-stopped', bounds);
+    await world.engine.setRestart(spec.name, 'no', bounds);
+    expect(await world.state(spec)).toMatchObject({ status: 'running', limits: more });
+    const less = { cpus: 0.25, memoryBytes: 32 * 1024 * 1024, pids: 16 };
+    await world.engine.updateLimits(spec.name, less, bounds);
+    expect((await world.state(spec)).limits).toEqual(less);
+  });
+
+  it('tells exit code and the last lines of the log', async () => {
+    const lines = Array.from({ length: 30 }, (_, index) => `line ${index}`);
+    const spec = await world.started(world.container('prints', { command: world.programs.print(3, ...lines) }));
+    expect(await world.ended(spec)).toMatchObject({ exitCode: 3, oomKilled: false });
+    expect(await world.engine.logTail(spec.name, 5, bounds)).toEqual(lines.slice(-5));
+    expect(await world.engine.logTail(spec.name, 100, bounds)).toEqual(lines);
+    const silent = world.container('silent');
+    await world.engine.createContainer(silent, bounds);
+    expect(await world.engine.logTail(silent.name, 5, bounds)).toEqual([]);
+  });
+
+  it('restarts under unless-stopped and counts it', async () => {
+    const spec = await world.started(
+      world.container('loops', { restart: 'unless-stopped', command: world.programs.print(1, 'again') }),
+    );
+    const seen = await waitFor(
+      async () => {
+        const now = await world.state(spec);
+        return now.restartCount > 0 ? now : undefined;
+      },
+      { what: 'a restart', deadlineMs: 10 * SECONDS },
+    );
+    expect(seen.restartCount).toBeGreaterThan(0);
+    await world.engine.stopContainer(spec.name, 1, bounds);
+    expect(await world.state(spec)).toMatchObject({ status: 'exited', exitCode: 1 });
+  });
+
+  it('kills what ignores the stop signal once the grace is over', async () => {
+    const spec = await world.started(world.container('stubborn', { command: world.programs.stubborn() }));
+    await world.engine.stopContainer(spec.name, 1, bounds);
+    expect(await world.state(spec)).toMatchObject({ status: 'exited', exitCode: 137, oomKilled: false });
+  });
+
+  it('ends at the deadline and when the caller aborts, and says which', async () => {
+    const spec = await world.started(world.container('slow', { command: world.programs.stubborn() }));
+    await fails(world.engine.stopContainer(spec.name, 20, { deadlineMs: 150 }), 'DEADLINE_EXCEEDED');
+    const control = new AbortController();
+    const stopping = world.engine.stopContainer(spec.name, 20, { ...bounds, signal: control.signal });
+    control.abort();
+    await fails(stopping, 'OPERATION_CANCELLED');
+    await fails(world.engine.observe(world.mine, { ...bounds, signal: control.signal }), 'OPERATION_CANCELLED');
+    const before = performance.now();
+    await world.engine.removeContainer(spec.name, world.mine, bounds);
+    expect(performance.now() - before).toBeLessThan(10 * SECONDS);
+  });
+
+  it('runs a helper to its end with input and output, and leaves nothing of it', async () => {
+    const stdin = Array.from({ length: 2_000 }, (_, index) => `*filter line ${index}`).join('\n');
+    const spec = world.helper('helper', { command: world.programs.cat(4), stdin: `${stdin}\n` });
+    expect(await world.engine.runOnce(spec, bounds)).toEqual({ exitCode: 4, output: stdin });
+    expect(await world.engine.runOnce(world.helper('helper'), bounds)).toEqual({ exitCode: 0, output: 'done' });
+    expect((await world.engine.observe({ platform: world.platform }, bounds)).containers).toEqual([]);
+  });
+
+  it('removes a helper that does not end in time, and one left by a process that died', async () => {
+    const hanging = world.helper('hangs', { command: world.programs.idle() });
+    await fails(world.engine.runOnce(hanging, { deadlineMs: 1_500 }), 'DEADLINE_EXCEEDED');
+    await waitFor(
+      async () =>
+        (await world.engine.observe({ platform: world.platform }, bounds)).containers.length === 0 ? true : undefined,
+      { what: 'removal of the helper', deadlineMs: 10 * SECONDS },
+    );
+    await world.started(
+      world.container('left', { name: world.named('hangs'), labels: { [LABEL.platform]: world.platform } }),
+    );
+    expect(await world.engine.runOnce(world.helper('hangs'), bounds)).toMatchObject({ exitCode: 0 });
+    expect((await world.engine.observe({ platform: world.platform }, bounds)).containers).toEqual([]);
+  });
+
+  it('makes and starts several containers at once', async () => {
+    const net = world.network('net');
+    await world.engine.createNetwork(net, bounds);
+    const specs = [5, 6, 7, 8].map((host) =>
+      world.container(`many${host}`, { networks: [{ network: net.name, address: addressIn(net, host), aliases: [] }] }),
+    );
+    await Promise.all(specs.map((spec) => world.started(spec)));
+    const { containers } = await world.engine.observe(world.mine, bounds);
+    expect(containers.map(({ status }) => status)).toEqual(['running', 'running', 'running', 'running']);
+  });
+}

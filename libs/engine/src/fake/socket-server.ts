@@ -1,0 +1,130 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { DomainError, isDomainError } from '#libs/contracts';
+import type { Bounds } from '#libs/async';
+import type { Engine } from '../port.js';
+import { MUTATIONS, type EngineMethod } from './call-log.js';
+import { receive, send, type Request, type Response } from './socket-protocol.js';
+
+type AnyMethod = (...args: unknown[]) => Promise<unknown>;
+
+interface Ambush {
+  call: number;
+  of: 'all' | 'mutations';
+  end: 'hold' | 'cut';
+  sprung: (method: EngineMethod) => void;
+}
+
+/**
+ * Lends an engine to other processes over a unix socket. The engine lives here, so it outlives a caller that is killed;
+ * a call that began is finished, as a real engine does, whether or not anybody still listens.
+ */
+export class FakeEngineServer {
+  /** Calls that arrived since the start or the last reset, and those of them that change something. */
+  calls = 0;
+  mutations = 0;
+  private ambush: Ambush | undefined;
+  private readonly sockets = new Set<Socket>();
+  private readonly closing = new AbortController();
+
+  private constructor(
+    private readonly engine: Engine,
+    private readonly server: Server,
+  ) {}
+
+  static async listen(engine: Engine, path: string): Promise<FakeEngineServer> {
+    const server = createServer();
+    const lent = new FakeEngineServer(engine, server);
+    server.on('connection', (socket) => lent.serve(socket));
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    return lent;
+  }
+
+  resetCounts(): void {
+    this.calls = 0;
+    this.mutations = 0;
+    this.ambush = undefined;
+  }
+
+  /**
+   * Call number `call` (from 1) is executed, but never answered: resolves with its method at that moment, for the
+   * test to kill the caller. Later calls are served as usual.
+   */
+  async holdAfter(call: number, of: 'all' | 'mutations' = 'all'): Promise<EngineMethod> {
+    return await this.lieInWait(call, of, 'hold');
+  }
+
+  /** Call number `call` is executed, then the connection is cut: the caller hears that the engine is unreachable. */
+  async cutAfter(call: number, of: 'all' | 'mutations' = 'all'): Promise<EngineMethod> {
+    return await this.lieInWait(call, of, 'cut');
+  }
+
+  async close(): Promise<void> {
+    this.closing.abort(new DomainError('OPERATION_CANCELLED', { message: 'The test took its engine away.' }));
+    for (const socket of this.sockets) {
+      socket.destroy();
+    }
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  private async lieInWait(call: number, of: Ambush['of'], end: Ambush['end']): Promise<EngineMethod> {
+    return await new Promise((sprung) => {
+      this.ambush = { call, of, end, sprung };
+    });
+  }
+
+  private serve(socket: Socket): void {
+    this.sockets.add(socket);
+    const running = new Map<number, AbortController>();
+    socket.on('close', () => this.sockets.delete(socket));
+    // a killed caller: what it began goes on, the answers find nobody
+    socket.on('error', () => socket.destroy());
+    receive<Request>(socket, (request) => {
+      if ('abort' in request) {
+        running.get(request.id)?.abort();
+        return;
+      }
+      const control = new AbortController();
+      running.set(request.id, control);
+      void this.answer(socket, request, control).finally(() => running.delete(request.id));
+    });
+  }
+
+  private async answer(
+    socket: Socket,
+    request: Exclude<Request, { abort: true }>,
+    control: AbortController,
+  ): Promise<void> {
+    this.calls += 1;
+    const mutates = MUTATIONS.includes(request.method);
+    this.mutations += mutates ? 1 : 0;
+    const { ambush } = this;
+    const mine = ambush && (ambush.of === 'all' ? this.calls : mutates ? this.mutations : 0) === ambush.call;
+    const response = await this.execute(request, AbortSignal.any([control.signal, this.closing.signal]));
+    if (mine) {
+      this.ambush = undefined;
+      ambush.sprung(request.method);
+      if (ambush.end === 'cut') {
+        socket.destroy();
+      }
+    } else if (socket.writable) {
+      send(socket, response);
+    }
+  }
+
+  private async execute(
+    { id, method, args, deadlineMs }: Exclude<Request, { abort: true }>,
+    signal: AbortSignal,
+  ): Promise<Response> {
+    const bounds: Bounds = { deadlineMs, signal };
+    try {
+      const call = this.engine[method].bind(this.engine) as AnyMethod;
+      return { id, ok: true, value: await call(...args, bounds) };
+    } catch (error) {
+      const known = isDomainError(error) ? error : new DomainError('INTERNAL', { message: String(error) });
+      return { id, ok: false, code: known.code, message: known.message, details: known.details };
+    }
+  }
+}
