@@ -11,3 +11,4 @@ export * from './auth.js';
 export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';
+export * from './fleet.js';

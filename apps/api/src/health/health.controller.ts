@@ -1,0 +1,42 @@
+import { Controller, Get, HttpStatus, Inject, Res } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+import { z } from 'zod';
+import { LISTENER, type Listener } from '../http/access.guard.js';
+import { Public } from '../http/access.js';
+import { Answers } from '../http/answers.js';
+import { Unlimited } from '../http/rate-limits.js';
+import { Readiness } from './readiness.js';
+
+const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) });
+
+@ApiTags('Health')
+@Controller()
+export class HealthController {
+  constructor(
+    private readonly readiness: Readiness,
+    @Inject(LISTENER) private readonly listener: Listener,
+  ) {}
+
+  @Get('healthz')
+  @Public()
+  @Unlimited()
+  @ApiOperation({ summary: 'Is the process alive' })
+  @Answers(HttpStatus.OK, statusSchema, 'It is.')
+  alive(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  @Get('readyz')
+  @Public()
+  @Unlimited()
+  @ApiOperation({ summary: 'Can it do its work', description: '503 while it cannot.' })
+  @Answers(HttpStatus.OK, statusSchema, 'It can.')
+  async ready(@Res({ passthrough: true }) response: Response): Promise<Record<string, unknown>> {
+    const { ready, parts } = await this.readiness.look();
+    response.status(ready ? 200 : 503);
+    const status = ready ? 'ok' : 'unavailable';
+    // What we are made of is nobody's business on the public listener.
+    return this.listener.kind === 'private' ? { status, parts } : { status };
+  }
+}

@@ -1,0 +1,24 @@
+import ipaddr from 'ipaddr.js';
+
+/** The address of the other end, IPv4 also where the socket is dual-stack; null when the socket is gone already. */
+export function clientAddress(request: { ip?: string | undefined }): string | null {
+  return request.ip !== undefined && ipaddr.isValid(request.ip) ? ipaddr.process(request.ip).toString() : null;
+}
+
+/**
+ * What counts as one sender for limits: an IPv4 address, or an IPv6 /64, which is what one customer of a provider
+ * gets (RFC 6177) and could otherwise walk through.
+ */
+export function networkOf(address: string | null): string {
+  if (address === null) {
+    return 'unknown';
+  }
+  const parsed = ipaddr.process(address);
+  if (parsed.kind() === 'ipv4') {
+    return parsed.toString();
+  }
+  return `${(parsed as ipaddr.IPv6).parts
+    .slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(':')}::/64`;
+}
