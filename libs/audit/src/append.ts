@@ -8,8 +8,8 @@ export interface AuditEvent {
   action: string;
   target: { kind: string; id: string };
   /** What changed, as plain values. Values under names that sound secret are replaced before they are stored. */
-  before?: unknown;
-  after?: unknown;
+  before?: object;
+  after?: object;
   /** Only where the actor carries none, such as a sign-in that failed. */
   ip?: string | null;
 }

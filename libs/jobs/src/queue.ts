@@ -167,7 +167,7 @@ export class Queue {
   private async run(
     name: JobName,
     handle: JobHandler<JobName>,
-    job: JobWithMetadata<object>,
+    job: JobWithMetadata<unknown>,
   ): Promise<{ id: string; status: 'completed' | 'failed' | 'deadletter'; output?: object }> {
     const attempt = job.retryCount + 1;
     const exhausted = job.retryCount >= job.retryLimit;

@@ -48,10 +48,10 @@ export class AuditEntryEntity {
   targetId: string;
 
   @Column('jsonb', { nullable: true })
-  before: unknown;
+  before: object | null;
 
   @Column('jsonb', { nullable: true })
-  after: unknown;
+  after: object | null;
 }
 
 /** The hash chain over the entries, in a table of its own because entries themselves are never updated. */
