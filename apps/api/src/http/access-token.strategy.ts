@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import passport from 'passport';
-import { AccessTokens } from './access-tokens.js';
+import { SessionLookup } from './session-lookup.js';
 import type { SignedIn } from './request.js';
 
 export const ACCESS_TOKEN = 'access-token';
@@ -39,11 +39,11 @@ class BearerHeaderStrategy extends passport.Strategy {
 
 @Injectable()
 export class AccessTokenStrategy extends PassportStrategy(BearerHeaderStrategy, ACCESS_TOKEN) {
-  constructor(private readonly tokens: AccessTokens) {
+  constructor(private readonly sessions: SessionLookup) {
     super();
   }
 
   validate(token: string, request: Readonly<{ ip?: string }>): Promise<SignedIn | null> {
-    return this.tokens.signedIn(token, request);
+    return this.sessions.signedIn(token, request);
   }
 }

@@ -1,7 +1,7 @@
 import { applyDecorators, HttpCode } from '@nestjs/common';
 import { ApiBearerAuth, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
-import { ERROR_CODES } from '#libs/contracts';
+import { ERROR_CODES, uuidSchema } from '#libs/contracts';
 
 export const errorBodySchema = z.object({
   code: z.enum(ERROR_CODES as [string, ...string[]]),
@@ -23,6 +23,6 @@ export function Answers(status: number, schema: z.ZodType | null, description: s
 export const WithToken = (): MethodDecorator & ClassDecorator => ApiBearerAuth('access-token');
 
 export const pageQuery = {
-  cursor: z.string().max(200).optional().describe('`next` of the page before.'),
+  cursor: uuidSchema.optional().describe('`next` of the page before.'),
   limit: z.coerce.number().int().min(1).max(50).optional(),
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Injectable } from '@nestjs/common';
 import type { Response } from 'express';
 import { hashToken } from '#libs/crypto';
-import { AccessTokens } from './access-tokens.js';
+import { SessionLookup } from './session-lookup.js';
 import { errorBody } from './error.filter.js';
 import { LiveStreams } from './live-streams.js';
 import type { ApiRequest, SignedIn } from './request.js';
@@ -30,7 +30,7 @@ export interface EventSourceOf<T> {
 export class EventStreams {
   constructor(
     private readonly streams: LiveStreams,
-    private readonly tokens: AccessTokens,
+    private readonly sessions: SessionLookup,
   ) {}
 
   async send<T>(
@@ -84,7 +84,7 @@ export class EventStreams {
     control: AbortController,
   ): Promise<void> {
     try {
-      if (!(await this.tokens.signedIn(who.token, request))) {
+      if (!(await this.sessions.signedIn(who.token, request))) {
         control.abort();
         return;
       }

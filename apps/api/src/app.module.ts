@@ -1,0 +1,50 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { AuthController } from './auth/auth.controller.js';
+import { CoreModule } from './core.module.js';
+import { HealthController } from './health/health.controller.js';
+import { AccessTokenStrategy } from './http/access-token.strategy.js';
+import { EventStreams } from './http/event-stream.js';
+import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
+import { OperationsController } from './operations/operations.controller.js';
+import { OperatorController } from './operator/operator.controller.js';
+import { OutboxController } from './operator/outbox.controller.js';
+import { GateController } from './private/gate.controller.js';
+import { MetricsController } from './private/metrics.controller.js';
+import { ReportsController } from './reports/reports.controller.js';
+import type { Services } from './services.js';
+import { SignOnController } from './sign-on/sign-on.controller.js';
+import { StacksController } from './stacks/stacks.controller.js';
+
+/** What the proxy routes to. A controller is public by standing here; nothing private may. */
+@Module({})
+export class PublicModule {
+  static with(services: Services): DynamicModule {
+    return {
+      module: PublicModule,
+      imports: [CoreModule.with(services, 'public')],
+      controllers: [
+        AuthController,
+        StacksController,
+        OperationsController,
+        SignOnController,
+        ReportsController,
+        OperatorController,
+        OutboxController,
+        HealthController,
+      ],
+      providers: [AccessTokenStrategy, EventStreams, IdempotencyInterceptor],
+    };
+  }
+}
+
+/** What only the platform's own network reaches: the gate's questions, metrics, detailed health. */
+@Module({})
+export class PrivateModule {
+  static with(services: Services): DynamicModule {
+    return {
+      module: PrivateModule,
+      imports: [CoreModule.with(services, 'private')],
+      controllers: [GateController, MetricsController, HealthController],
+    };
+  }
+}

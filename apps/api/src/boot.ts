@@ -1,0 +1,46 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import type { Config } from '#libs/config';
+import { httpsOrigin } from '#libs/config';
+import { PrivateModule, PublicModule } from './app.module.js';
+import { createHttpApp } from './http/http-app.js';
+import { serveOpenApi } from './http/openapi.js';
+import { servePages } from './http/pages.js';
+import { createServices, type ServiceOptions, type Services } from './services.js';
+
+export interface Api {
+  publicApp: NestExpressApplication;
+  privateApp: NestExpressApplication;
+  services: Services;
+  close(): Promise<void>;
+}
+
+/**
+ * The whole portal API, initialised but not listening: `main.ts` makes it listen, tests send requests to it as it is.
+ * Two applications on the same services, so that a route exists on the one listener only.
+ */
+export async function bootApi(config: Config<'api'>, options: ServiceOptions): Promise<Api> {
+  const services = await createServices(config, options);
+  try {
+    const http = { logger: options.logger, trustedProxies: config.TRUSTED_PROXIES };
+    const publicApp = await createHttpApp(PublicModule.with(services), http);
+    serveOpenApi(publicApp, httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT));
+    servePages(publicApp, config.WEB_DIR);
+    const privateApp = await createHttpApp(PrivateModule.with(services), http);
+    await publicApp.init();
+    await privateApp.init();
+    return {
+      publicApp,
+      privateApp,
+      services,
+      // Answers under way finish first; what they use is closed after them.
+      close: async () => {
+        services.streams.endAll();
+        await Promise.all([publicApp.close(), privateApp.close()]);
+        await services.close();
+      },
+    };
+  } catch (error) {
+    await services.close();
+    throw error;
+  }
+}

@@ -1,0 +1,31 @@
+import { loadConfig } from '#libs/config';
+import { createLogger } from '#libs/telemetry';
+import { bootApi } from './boot.js';
+
+const config = loadConfig('api');
+const logger = createLogger('api', config.LOG_LEVEL);
+const api = await bootApi(config, { logger });
+await api.publicApp.listen(config.API_PORT, config.API_HOST);
+await api.privateApp.listen(config.API_PRIVATE_PORT, config.API_HOST);
+logger.info({ port: config.API_PORT, privatePort: config.API_PRIVATE_PORT }, 'api listens');
+
+/** Longer than any request of ours may take; then the process ends whatever is left. */
+const GRACE_MS = 20_000;
+let stopping = false;
+const stop = (signal: string): void => {
+  if (stopping) {
+    return;
+  }
+  stopping = true;
+  logger.info({ signal }, 'api stops');
+  setTimeout(() => process.exit(1), GRACE_MS).unref();
+  api.close().then(
+    () => process.exit(0),
+    (error: unknown) => {
+      logger.error({ err: error }, 'api did not stop cleanly');
+      process.exit(1);
+    },
+  );
+};
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);

@@ -1,0 +1,429 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Accepted, ErrorBody, FleetOverview, OperationList, OperationView, StackView } from '#libs/contracts';
+import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
+import { waitFor } from '#libs/async';
+import { person, stackOf, testApi, type TestApi, type TestPerson } from '../support/api.js';
+
+let t: TestApi;
+let owner: TestPerson;
+beforeAll(async () => {
+  t = await testApi();
+  owner = await person(t);
+  await t.db.dataSource.query(`update accounts set plan_id = (select id from plans where code = 'premium')`);
+});
+afterAll(() => t.close());
+
+const code = (answer: { body: unknown }): string => (answer.body as ErrorBody).code;
+const post = (path: string, who = owner) => t.http.post(`/api/v1${path}`).set(who.auth);
+const stacksOf = async (who = owner): Promise<StackView[]> =>
+  ((await t.http.get('/api/v1/stacks').set(who.auth).expect(200)).body as { items: StackView[] }).items;
+
+/** What the agent would do. */
+const finish = (operationId: string): Promise<unknown> =>
+  t.db.dataSource.query(`update operations set state = 'done', finished_at = now() where id = $1`, [operationId]);
+
+describe('stacks', () => {
+  it('are created with the operation that makes them, and read by name', async () => {
+    const answer = await post('/stacks').send({ name: 'Ana’s birds' }).expect(202);
+    const { stack, operation } = answer.body as Accepted;
+    expect(stack).toMatchObject({ name: 'Ana’s birds', status: 'queued', desired: 'running', owner: owner.username });
+    expect(stack.dashboardUrl).toBe(`https://${stack.slug}.aviary.localhost`);
+    expect(operation).toMatchObject({ kind: 'provision', state: 'queued', slug: stack.slug });
+    expect(operation.steps.length).toBeGreaterThan(1);
+    const read = await t.http.get(`/api/v1/stacks/${stack.slug}`).set(owner.auth).expect(200);
+    expect((read.body as StackView).id).toBe(stack.id);
+    const jobs: unknown[] = await t.db.dataSource.query(`select from pgboss.job where data ->> 'operationId' = $1`, [
+      operation.id,
+    ]);
+    expect(jobs).toHaveLength(1);
+    await finish(operation.id);
+  });
+
+  it('stop, start, restart and go, one operation after the other', async () => {
+    const { stack, operation } = await stackOf(t, owner);
+    const busy = await post(`/stacks/${stack.slug}/stop`);
+    expect([busy.status, code(busy)]).toEqual([409, 'TENANT_BUSY']);
+    await finish(operation.id);
+    for (const kind of ['stop', 'start', 'restart']) {
+      const answer = await post(`/stacks/${stack.slug}/${kind}`).expect(202);
+      expect((answer.body as Accepted).operation.kind).toBe(kind);
+      await finish((answer.body as Accepted).operation.id);
+    }
+    const gone = await t.http
+      .delete(`/api/v1/stacks/${stack.slug}`)
+      .set(owner.auth)
+      .send({ confirm: stack.slug })
+      .expect(202);
+    expect((gone.body as Accepted).operation.kind).toBe('destroy');
+  });
+
+  it('are destroyed only when named', async () => {
+    const { stack } = await stackOf(t, owner);
+    for (const body of [{}, { confirm: 'uaaaaaa' }, { confirm: stack.slug, force: true }]) {
+      const answer = await t.http.delete(`/api/v1/stacks/${stack.slug}`).set(owner.auth).send(body);
+      expect([answer.status, code(answer)]).toEqual([400, 'VALIDATION_FAILED']);
+    }
+    expect((await stacksOf()).find(({ slug }) => slug === stack.slug)?.desired).toBe('running');
+  });
+
+  it('refuse names that would become a path, a template expression or another field', async () => {
+    for (const body of [{ name: '{{ .Env }}' }, { name: '' }, { name: '<b>' }, { template: '../etc' }, { slug: 'u' }]) {
+      const answer = await post('/stacks').send(body);
+      expect([answer.status, code(answer)]).toEqual([400, 'VALIDATION_FAILED']);
+    }
+    for (const slug of ['..%2f..%2fetc', 'u%7B%7Bx%7D%7D', 'UAAAAAA', 'u1']) {
+      const answer = await t.http.get(`/api/v1/stacks/${slug}`).set(owner.auth);
+      expect([slug, answer.status]).toEqual([slug, 400]);
+    }
+  });
+});
+
+describe('Idempotency-Key', () => {
+  it('makes one stack of two requests at once, and both callers learn of that one', async () => {
+    const who = await person(t);
+    const key = randomUUID();
+    const send = () => post('/stacks', who).set('Idempotency-Key', key).send({ name: 'Once' });
+    const answers = await Promise.all(Array.from({ length: 6 }, send));
+    for (const answer of answers) {
+      expect([202, 409]).toContain(answer.status);
+      if (answer.status === 409) {
+        expect(code(answer)).toBe('IDEMPOTENCY_IN_PROGRESS');
+      }
+    }
+    const made = new Set(answers.filter(({ status }) => status === 202).map((a) => (a.body as Accepted).stack.id));
+    expect(made.size).toBe(1);
+    expect(await stacksOf(who)).toHaveLength(1);
+    const replay = await send();
+    expect([replay.status, replay.headers['idempotency-replayed']]).toEqual([202, 'true']);
+    expect(made.has((replay.body as Accepted).stack.id)).toBe(true);
+  });
+
+  it('gives the first answer again, whatever the order of the fields', async () => {
+    const key = randomUUID();
+    const first = await post('/stacks')
+      .set('Idempotency-Key', key)
+      .send({ name: 'A', template: 'standard' })
+      .expect(202);
+    const again = await post('/stacks')
+      .set('Idempotency-Key', key)
+      .send({ template: 'standard', name: 'A' })
+      .expect(202);
+    expect(again.body).toEqual(first.body);
+  });
+
+  it('is not taken for another request, and is each account’s own', async () => {
+    const other = await person(t);
+    const key = randomUUID();
+    const first = await post('/stacks').set('Idempotency-Key', key).send({ name: 'A' }).expect(202);
+    const reused = await post('/stacks').set('Idempotency-Key', key).send({ name: 'B' });
+    expect([reused.status, code(reused)]).toEqual([422, 'IDEMPOTENCY_KEY_REUSED']);
+    const elsewhere = await post('/stacks', other).set('Idempotency-Key', key).send({ name: 'A' }).expect(202);
+    expect((elsewhere.body as Accepted).stack.id).not.toBe((first.body as Accepted).stack.id);
+  });
+
+  it('is free again after a refusal, since nothing was made', async () => {
+    const who = await person(t);
+    await stackOf(t, who);
+    const key = randomUUID();
+    const refused = await post('/stacks', who).set('Idempotency-Key', key).send({});
+    expect([refused.status, code(refused)]).toEqual([403, 'QUOTA_EXCEEDED']);
+    await t.db.dataSource.query(`update accounts set plan_id = (select id from plans where code = 'premium')`);
+    await post('/stacks', who).set('Idempotency-Key', key).send({}).expect(202);
+  });
+
+  it('finds the stack of a request whose process died before it kept the answer', async () => {
+    const key = randomUUID();
+    const first = await post('/stacks').set('Idempotency-Key', key).send({ name: 'Crashed' }).expect(202);
+    await t.db.dataSource.query(
+      `update requests set status = null, body = null, answered_at = null, created_at = now() - interval '5 minutes' where key = $1`,
+      [key],
+    );
+    const before = (await stacksOf()).length;
+    const again = await post('/stacks').set('Idempotency-Key', key).send({ name: 'Crashed' }).expect(202);
+    expect((again.body as Accepted).stack.id).toBe((first.body as Accepted).stack.id);
+    expect(await stacksOf()).toHaveLength(before);
+  });
+
+  it('whose process died before it made anything is taken over, and a day later it is forgotten', async () => {
+    const key = randomUUID();
+    const send = (name: string) => post('/stacks').set('Idempotency-Key', key).send({ name });
+    const first = await send('One').expect(202);
+    const set = (what: string) => t.db.dataSource.query(`update requests set ${what} where key = $1`, [key]);
+    await set(`status = null, body = null, answered_at = null, operation_id = null`);
+    expect(code(await send('One'))).toBe('IDEMPOTENCY_IN_PROGRESS');
+    await set(`created_at = now() - interval '5 minutes'`);
+    const second = await send('One').expect(202);
+    expect((second.body as Accepted).stack.id).not.toBe((first.body as Accepted).stack.id);
+    await set(`expires_at = now() - interval '1 second'`);
+    const third = await send('Quite another').expect(202);
+    expect((third.body as Accepted).stack.id).not.toBe((second.body as Accepted).stack.id);
+  });
+
+  it('must be printable', async () => {
+    for (const key of ['', 'x'.repeat(201), 'two words']) {
+      const answer = await post('/stacks').set('Idempotency-Key', key).send({});
+      expect([answer.status, code(answer)]).toEqual([400, 'VALIDATION_FAILED']);
+    }
+  });
+});
+
+interface StreamEvent {
+  id?: string;
+  event?: string;
+  data?: string;
+}
+
+/** A minimal reader of server-sent events; comments come as events without data. */
+async function* eventsOf(
+  path: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): AsyncGenerator<StreamEvent> {
+  const answer = await fetch(`${t.url}${path}`, { headers, signal });
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of answer.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const fields = text
+        .slice(0, end)
+        .split('\n')
+        .map((line) => /^(\w*): ?(.*)$/.exec(line) ?? []);
+      text = text.slice(end + 2);
+      const event = Object.fromEntries(fields.map(([, name = '', value = '']) => [name, value])) as StreamEvent;
+      if (event.data !== undefined) {
+        yield event;
+      }
+    }
+  }
+}
+
+describe('following live', () => {
+  it('sends an operation as it changes and ends after its final state', async () => {
+    const { operation } = await stackOf(t, owner);
+    const states: string[] = [];
+    const started = performance.now();
+    let told = 0;
+    for await (const { event, data } of eventsOf(
+      `/api/v1/operations/${operation.id}/events`,
+      owner.auth,
+      AbortSignal.timeout(20_000),
+    )) {
+      expect(event).toBe('operation');
+      const { state } = JSON.parse(data ?? '{}') as OperationView;
+      states.push(state);
+      if (state === 'queued') {
+        await t.db.dataSource.query(`update operations set state = 'running', started_at = now() where id = $1`, [
+          operation.id,
+        ]);
+        told = performance.now();
+      }
+      if (state === 'running') {
+        // By notification, not by the look every 5 s.
+        expect(performance.now() - told).toBeLessThan(3_000);
+        await finish(operation.id);
+      }
+    }
+    expect(states).toEqual(['queued', 'running', 'done']);
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+
+  it('does not repeat to Last-Event-ID what it has seen, and ends the reconnecting when all is over', async () => {
+    const { operation } = await stackOf(t, owner);
+    const path = `/api/v1/operations/${operation.id}/events`;
+    const first = await eventsOf(path, owner.auth, AbortSignal.timeout(20_000)).next();
+    const seen = String((first.value as StreamEvent).id);
+    const later = eventsOf(path, { ...owner.auth, 'Last-Event-ID': seen }, AbortSignal.timeout(20_000));
+    const next = later.next();
+    await finish(operation.id);
+    const { value } = (await next) as { value: StreamEvent };
+    expect((JSON.parse(value.data ?? '{}') as OperationView).state).toBe('done');
+    expect((await later.next()).done).toBe(true);
+    const over = await fetch(`${t.url}${path}`, { headers: { ...owner.auth, 'Last-Event-ID': String(value.id) } });
+    expect(over.status).toBe(204);
+  });
+
+  it('ends soon after the session ended', async () => {
+    const who = await person(t);
+    const { stack, operation } = await stackOf(t, who);
+    const events = eventsOf(`/api/v1/stacks/${stack.slug}/events`, who.auth, AbortSignal.timeout(30_000));
+    expect((await events.next()).done).toBe(false);
+    await t.db.dataSource.query(`update sessions set revoked_at = now() where account_id = $1`, [who.id]);
+    const ended = Date.now();
+    for (let next = await events.next(); !next.done; next = await events.next()) {
+      expect(operation.id).toBeDefined();
+    }
+    expect(Date.now() - ended).toBeLessThan(15_000);
+  }, 40_000);
+
+  it('is refused for what is not one’s own before any stream begins', async () => {
+    const stranger = await person(t);
+    const { operation } = await stackOf(t, owner);
+    const answer = await fetch(`${t.url}/api/v1/operations/${operation.id}/events`, { headers: stranger.auth });
+    expect([answer.status, ((await answer.json()) as ErrorBody).code]).toEqual([404, 'NOT_FOUND']);
+  });
+
+  it('leaves nothing open when the reader goes', async () => {
+    const { operation } = await stackOf(t, owner);
+    const leave = new AbortController();
+    const events = eventsOf(`/api/v1/operations/${operation.id}/events`, owner.auth, leave.signal);
+    await events.next();
+    const open = t.api.services.streams.size;
+    leave.abort();
+    await waitFor(() => (t.api.services.streams.size < open ? true : undefined), {
+      what: 'stream to close',
+      deadlineMs: 5_000,
+    });
+    await finish(operation.id);
+  });
+});
+
+describe('operations', () => {
+  it('are listed by stack and state, and cancelled while they wait', async () => {
+    const { stack, operation } = await stackOf(t, owner);
+    const list = async (query: string) =>
+      ((await t.http.get(`/api/v1/operations?${query}`).set(owner.auth).expect(200)).body as OperationList).items;
+    expect((await list(`slug=${stack.slug}&state=queued`)).map(({ id }) => id)).toEqual([operation.id]);
+    const cancelled = await post(`/operations/${operation.id}/cancel`).expect(200);
+    expect((cancelled.body as OperationView).state).toBe('cancelled');
+    const again = await post(`/operations/${operation.id}/cancel`);
+    expect([again.status, code(again)]).toEqual([409, 'WRONG_STATE']);
+    expect(await list(`slug=${stack.slug}&state=queued`)).toEqual([]);
+  });
+
+  it('are paged without gaps', async () => {
+    const first = (await t.http.get('/api/v1/operations?limit=2').set(owner.auth).expect(200)).body as OperationList;
+    expect(first.items).toHaveLength(2);
+    const rest = await t.http.get(`/api/v1/operations?limit=2&cursor=${first.next}`).set(owner.auth).expect(200);
+    const ids = [...first.items, ...(rest.body as OperationList).items].map(({ id }) => id);
+    expect(new Set(ids).size).toBe(4);
+    await t.http.get('/api/v1/operations?limit=1000').set(owner.auth).expect(400);
+    await t.http.get('/api/v1/operations?limt=1').set(owner.auth).expect(400);
+  });
+});
+
+describe('sign-on', () => {
+  it('is redeemed once, by the right host and browser, on the private listener', async () => {
+    const { stack } = await stackOf(t, owner);
+    const state = createHash('sha256').update('nonce').digest('base64url');
+    const minted = await post('/sign-on').send({ stack: stack.slug, state, next: '/bots' }).expect(200);
+    const url = new URL((minted.body as { redirect: string }).redirect);
+    const body = { code: url.searchParams.get('code'), host: url.host, state };
+    await t.http.post('/internal/redeem').send(body).expect(404);
+    const foreign = await t.internal.post('/internal/redeem').send({ ...body, host: 'uaaaaaa.aviary.localhost' });
+    expect([foreign.status, code(foreign)]).toEqual([401, 'TOKEN_INVALID']);
+    const redeemed = await t.internal.post('/internal/redeem').send(body).expect(200);
+    expect((redeemed.body as { next: string }).next).toBe('/bots');
+    const again = await t.internal.post('/internal/redeem').send(body);
+    expect([again.status, code(again)]).toEqual([401, 'TOKEN_REUSED']);
+  });
+
+  it('tells the gate which sessions ended', async () => {
+    const who = await person(t);
+    await t.http
+      .post('/api/v1/auth/logout')
+      .set({ Cookie: who.cookie, Origin: 'https://aviary.localhost' })
+      .expect(204);
+    const answer = await t.internal.get('/internal/revocations').expect(200);
+    expect((answer.body as { revoked: unknown[] }).revoked.length).toBeGreaterThan(0);
+  });
+
+  it('goes nowhere but into the stack', async () => {
+    const { stack } = await stackOf(t, owner);
+    for (const next of ['https://evil.example', '//evil.example', '/\\evil.example', 'bots']) {
+      await post('/sign-on')
+        .send({ stack: stack.slug, state: 'a'.repeat(43), next })
+        .expect(400);
+    }
+  });
+});
+
+describe('reports of a runtime', () => {
+  it('are taken when the stack’s own key signed these very bytes', async () => {
+    const { stack } = await stackOf(t, owner);
+    const key = newSigningKey();
+    await t.db.dataSource.query('update tenants set public_key = $2 where id = $1', [stack.id, publicKeyText(key)]);
+    const id = randomUUID();
+    const heartbeat = {
+      id,
+      kind: 'heartbeat',
+      at: new Date().toISOString(),
+      bots: 2,
+      runningBots: 1,
+      openOrders: 9,
+      equity: '10.5',
+    };
+    const body = JSON.stringify({ reports: [heartbeat] });
+    const sign = (bytes: string) =>
+      signToken(
+        key,
+        { bodySha256: createHash('sha256').update(bytes).digest('base64url') },
+        { issuer: stack.id, audience: 'aviary-reports', ttlSeconds: 60 },
+      );
+    const send = async (bytes: string, token: string) =>
+      t.http
+        .post('/api/v1/runtime/reports')
+        .set({ Authorization: `Stack ${token}`, 'Content-Type': 'application/json' })
+        .send(bytes);
+    const taken = await send(body, await sign(body));
+    expect([taken.status, taken.body]).toEqual([200, { stored: [id] }]);
+    const read = await t.http.get(`/api/v1/stacks/${stack.slug}`).set(owner.auth).expect(200);
+    expect((read.body as StackView).heartbeat).toMatchObject({ bots: 2, equity: '10.5' });
+    expect((await send(body.replace('10.5', '99999'), await sign(body))).status).toBe(401);
+    const other = await signToken(
+      newSigningKey(),
+      { bodySha256: '' },
+      { issuer: stack.id, audience: 'aviary-reports', ttlSeconds: 60 },
+    );
+    expect((await send(body, other)).status).toBe(401);
+  });
+});
+
+describe('the console', () => {
+  it('counts the fleet and shows everybody’s things', async () => {
+    const operator = await person(t, 'operator');
+    const get = (path: string) => t.http.get(`/api/v1/operator/${path}`).set(operator.auth).expect(200);
+    const overview = (await get('overview')).body as FleetOverview;
+    const [{ count }]: [{ count: number }] = await t.db.dataSource.query('select count(*)::int as count from tenants');
+    expect(overview.stacks.total).toBe(count);
+    expect(Object.values(overview.stacks.byStatus).reduce((sum, n) => sum + n, 0)).toBe(count);
+    expect(overview.users.byState.active).toBe(overview.users.total);
+    expect(overview.operations.doneLastDay).toBeGreaterThan(0);
+    const users = (await get('users')).body as { items: { username: string }[] };
+    expect(users.items.map(({ username }) => username)).toContain(owner.username);
+    const stacks = (await get(`stacks?q=${owner.username}`)).body as { items: StackView[] };
+    expect(stacks.items.length).toBeGreaterThan(0);
+    expect(stacks.items.every((stack) => stack.owner === owner.username)).toBe(true);
+  });
+
+  it('reads the outbox and sends a mail again', async () => {
+    const operator = await person(t, 'operator');
+    const list = await t.http.get('/api/v1/operator/outbox').set(operator.auth).expect(200);
+    const [mail] = (list.body as { items: { id: string; to: string; text: string }[] }).items;
+    expect(mail?.text).toMatch(/https:\/\//);
+    const one = await t.http.get(`/api/v1/operator/outbox/${mail?.id}`).set(operator.auth).expect(200);
+    expect((one.body as { to: string }).to).toBe(mail?.to);
+    const waiting = await t.http.post(`/api/v1/operator/outbox/${mail?.id}/resend`).set(operator.auth);
+    expect([waiting.status, code(waiting)]).toEqual([409, 'WRONG_STATE']);
+    await t.db.dataSource.query(`update outbox_mails set state = 'kept' where id = $1`, [mail?.id]);
+    await t.http.post(`/api/v1/operator/outbox/${mail?.id}/resend`).set(operator.auth).expect(202);
+    await t.http.post(`/api/v1/operator/outbox/${randomUUID()}/resend`).set(operator.auth).expect(404);
+  });
+});
+
+it('answers 503 while the database is away, and goes on when it is back', async () => {
+  const [{ name }]: [{ name: string }] = await t.db.dataSource.query('select current_database() as name');
+  await t.db.dataSource.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid() and usename = current_user`,
+    [name],
+  );
+  await waitFor(
+    async () => {
+      const answer = await t.http.get('/api/v1/stacks').set(owner.auth);
+      expect([200, 503]).toContain(answer.status);
+      return answer.status === 200 ? true : undefined;
+    },
+    { what: 'api to go on', deadlineMs: 10_000 },
+  );
+});
