@@ -31,3 +31,5 @@ export {
   type FirewallSettings,
 } from './domain/firewall.js';
 export { RouteFolder, type RouteFolderOptions, type Quarantined } from './route-folder.js';
+export { ensureCertificates, readPortalAuthority, type CertificateReport } from './certificates/ensure.js';
+export type { AcmeOptions, CertificateOptions } from './certificates/options.js';

@@ -1,0 +1,32 @@
+import { nextOrderAt, type Order, recentOrders } from './acme-budget.js';
+
+const now = new Date('2026-03-10T12:00:00.000Z');
+const ago = (hours: number, outcome: Order['outcome'] = 'issued', certificate = 'portal'): Order => ({
+  at: new Date(now.getTime() - hours * 3_600_000).toISOString(),
+  certificate,
+  outcome,
+});
+
+describe('the budget of orders', () => {
+  it('has room at first and for each certificate of its own', () => {
+    expect(nextOrderAt([], 'portal', now)).toBeNull();
+    expect(nextOrderAt([ago(1), ago(2), ago(3)], 'portal', now)).toBeNull();
+    expect(nextOrderAt([ago(1), ago(2), ago(3), ago(4)], 'tenants', now)).toBeNull();
+  });
+
+  it('is used up by four certificates in a week, until the oldest of them is a week old', () => {
+    const orders = [ago(1), ago(100), ago(2), ago(3), ago(160)];
+    expect(nextOrderAt(orders, 'portal', now)).toEqual(new Date('2026-03-13T08:00:00.000Z'));
+    expect(nextOrderAt(orders, 'portal', new Date('2026-03-13T08:00:00.000Z'))).toBeNull();
+  });
+
+  it('is used up by four failures in half a day, also those that never ended', () => {
+    const orders = [ago(1, 'failed'), ago(2, 'started'), ago(3, 'failed'), ago(10, 'failed')];
+    expect(nextOrderAt(orders, 'portal', now)).toEqual(new Date('2026-03-10T14:00:00.000Z'));
+    expect(nextOrderAt([...orders.slice(1), ago(13, 'failed')], 'portal', now)).toBeNull();
+  });
+
+  it('forgets what no longer counts', () => {
+    expect(recentOrders([ago(1), ago(167), ago(169)], now)).toHaveLength(2);
+  });
+});
