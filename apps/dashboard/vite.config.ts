@@ -7,6 +7,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 
 export default defineConfig({
   root,
+  publicDir: `${repository}libs/ui/public`,
   plugins: [react()],
   resolve: {
     // the same alias as package.json's "imports", but to the sources

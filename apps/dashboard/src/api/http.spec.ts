@@ -8,9 +8,19 @@ describe('talking to the stack', () => {
   });
 
   it('keeps code, message and errorId of our own error body', () => {
-    const error = toError(409, { code: 'WRONG_STATE', message: 'It is stopped.', errorId: 'e1', details: { state: 'x' } });
+    const error = toError(409, {
+      code: 'WRONG_STATE',
+      message: 'It is stopped.',
+      errorId: 'e1',
+      details: { state: 'x' },
+    });
     expect(error).toBeInstanceOf(ApiError);
-    expect(error).toMatchObject({ code: 'WRONG_STATE', message: 'It is stopped.', errorId: 'e1', details: { state: 'x' } });
+    expect(error).toMatchObject({
+      code: 'WRONG_STATE',
+      message: 'It is stopped.',
+      errorId: 'e1',
+      details: { state: 'x' },
+    });
   });
 
   it('takes a foreign answer for a stack that cannot be reached', () => {

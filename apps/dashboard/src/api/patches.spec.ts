@@ -66,7 +66,13 @@ describe('a price on the candles', () => {
 
   it('opens the next candle on its minute', () => {
     const next = withTick(candles, { pair: 'BTC/USDT', price: '98', at: '2026-11-21T14:01:30.000Z' });
-    expect(next.items.at(-1)).toEqual({ at: '2026-11-21T14:01:00.000Z', open: '98', high: '98', low: '98', close: '98' });
+    expect(next.items.at(-1)).toEqual({
+      at: '2026-11-21T14:01:00.000Z',
+      open: '98',
+      high: '98',
+      low: '98',
+      close: '98',
+    });
     expect(next.items).toHaveLength(2);
   });
 

@@ -113,7 +113,8 @@ export function withEquity(series: EquitySeries, at: string, equity: string): Eq
   if (last !== undefined && Date.parse(at) < Date.parse(last.at)) {
     return series;
   }
-  const replace = last !== undefined && before !== undefined && Date.parse(at) - Date.parse(before.at) < EQUITY_SPACING_MS;
+  const replace =
+    last !== undefined && before !== undefined && Date.parse(at) - Date.parse(before.at) < EQUITY_SPACING_MS;
   const kept = replace ? series.points.slice(0, -1) : series.points;
   return { ...series, points: [...kept, { at, equity }] };
 }

@@ -51,8 +51,7 @@ export const botQuery = (id: string) =>
 export const candlesQuery = (pair: Pair, interval: CandleInterval) =>
   queryOptions({
     queryKey: keys.candles(pair, interval),
-    queryFn: ({ signal }) =>
-      request<Candles>(withQuery('/market/candles', { pair, interval, limit: 500 }), { signal }),
+    queryFn: ({ signal }) => request<Candles>(withQuery('/market/candles', { pair, interval, limit: 500 }), { signal }),
     // the stream moves the last candle; a new one from the source every minute keeps the two together
     refetchInterval: 60_000,
   });

@@ -82,7 +82,11 @@ interface Around {
 }
 
 function options(element: HTMLElement, { latest, colours, readout }: Around): uPlot.Options {
-  const axis = { stroke: colours.muted, ticks: { stroke: colours.line, size: 4 }, font: '12px Inter Variable, sans-serif' };
+  const axis = {
+    stroke: colours.muted,
+    ticks: { stroke: colours.line, size: 4 },
+    font: '12px Inter Variable, sans-serif',
+  };
   const amountOf = (position: number) => latest.current.formatAmount(position.toFixed(READOUT_TICK));
   return {
     width: element.clientWidth,

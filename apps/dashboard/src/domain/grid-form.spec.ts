@@ -36,7 +36,13 @@ function paramsOf(draft = typed) {
 
 describe('grid form', () => {
   it('reads what people type', () => {
-    expect(paramsOf()).toMatchObject({ lower: '60000', upper: '72000.0', grids: 12, investment: '1200', stopLoss: null });
+    expect(paramsOf()).toMatchObject({
+      lower: '60000',
+      upper: '72000.0',
+      grids: 12,
+      investment: '1200',
+      stopLoss: null,
+    });
     expect(readField('0060')).toEqual({ value: '60', wrong: false, ambiguous: false });
     expect(readField('0')).toMatchObject({ value: null, wrong: true });
     expect(readField(' ')).toEqual({ value: null, wrong: false, ambiguous: false });
@@ -59,14 +65,17 @@ describe('grid form', () => {
     expect(settleField('abc', '0.1')).toEqual({ text: 'abc', moved: false });
   });
 
-  it.each(['narrow', 'balanced', 'wide'] as const)('preset %s can be started as it is, close to the price', (preset) => {
-    const draft = applyPreset(preset, market, emptyDraft('BTC/USDT', '1000'));
-    const { startable, problems, preview } = previewForm(paramsOf(draft), market, '10000');
-    expect(problems).toEqual([]);
-    expect(startable).toBe(true);
-    const nearest = preview.figures?.ladder.find((level) => level.side === 'buy');
-    expect(Number(nearest?.price)).toBeGreaterThan(64980.4 * 0.997);
-  });
+  it.each(['narrow', 'balanced', 'wide'] as const)(
+    'preset %s can be started as it is, close to the price',
+    (preset) => {
+      const draft = applyPreset(preset, market, emptyDraft('BTC/USDT', '1000'));
+      const { startable, problems, preview } = previewForm(paramsOf(draft), market, '10000');
+      expect(problems).toEqual([]);
+      expect(startable).toBe(true);
+      const nearest = preview.figures?.ladder.find((level) => level.side === 'buy');
+      expect(Number(nearest?.price)).toBeGreaterThan(64980.4 * 0.997);
+    },
+  );
 
   it('puts the account that cannot pay after what can never be traded and before warnings', () => {
     const above = previewForm({ ...paramsOf(), lower: '66000' }, market, '100');

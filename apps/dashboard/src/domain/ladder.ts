@@ -15,7 +15,10 @@ export interface LadderExtras {
 }
 
 /** The next buy below and the next sell above the price: the two levels whose labels a person looks for. */
-export function nextLevels(levels: readonly BotLevel[], price: string | null): { buy: string | null; sell: string | null } {
+export function nextLevels(
+  levels: readonly BotLevel[],
+  price: string | null,
+): { buy: string | null; sell: string | null } {
   let buy: string | null = null;
   let sell: string | null = null;
   for (const level of levels) {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import {
   compare,
-  distancePercent,
+  distance,
+  fractionOf,
   isAmount,
   parseTyped,
-  percentOf,
   placeInRange,
   signOf,
   snapToTick,
@@ -35,12 +35,13 @@ describe('money as text', () => {
     );
   });
 
-  it('gives distances in percent with sign', () => {
-    expect(distancePercent('72000', '64980.4')).toBe('10.80');
-    expect(distancePercent('60000', '64980.4')).toBe('-7.66');
-    expect(distancePercent('60000', '0')).toBeNull();
-    expect(distancePercent('', '5')).toBeNull();
-    expect(percentOf('1', '3')).toBe('33.33');
+  it('gives distances as fractions with sign', () => {
+    expect(distance('72000', '64980.4')).toBe('0.10802642');
+    expect(distance('60000', '64980.4')).toBe('-0.07664465');
+    expect(distance('60000', '0')).toBeNull();
+    expect(distance('', '5')).toBeNull();
+    expect(fractionOf('1', '3')).toBe('0.33333333');
+    expect(fractionOf('0.0000000001', '1')).toBe('0');
   });
 
   it('places a price in its range, also outside of it', () => {

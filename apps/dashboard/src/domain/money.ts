@@ -24,15 +24,15 @@ export function signOf(amount: string): -1 | 0 | 1 {
   return value.isZero() ? 0 : value.isNegative() ? -1 : 1;
 }
 
-/** `part` of `whole` as a percentage with two decimals; null where there is no whole. */
-export function percentOf(part: string, whole: string): string | null {
+/** `part` of `whole` as a fraction, exact enough for any number of shown decimals; null where there is no whole. */
+export function fractionOf(part: string, whole: string): string | null {
   const base = new Exact(whole);
-  return base.isZero() ? null : new Exact(part).div(base).times(100).toFixed(2);
+  return base.isZero() ? null : new Exact(part).div(base).toDecimalPlaces(8).toFixed();
 }
 
-/** How far `price` is from `reference`, in percent with sign; null without a reference. */
-export function distancePercent(price: string, reference: string): string | null {
-  return isAmount(price) && isAmount(reference) ? percentOf(subtract(price, reference), reference) : null;
+/** How far `price` is from `reference`, as a fraction with sign; null without a reference. */
+export function distance(price: string, reference: string): string | null {
+  return isAmount(price) && isAmount(reference) ? fractionOf(subtract(price, reference), reference) : null;
 }
 
 /** Place of a price within its range, 0 to 1; below and above stay recognisable as < 0 and > 1. */

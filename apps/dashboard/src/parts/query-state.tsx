@@ -1,51 +1,17 @@
-import { Alert, Button, Skeleton, Stack, Text } from '@mantine/core';
-import { IconAlertTriangle, IconPlugConnectedX } from '@tabler/icons-react';
+import { ErrorState } from '#libs/ui';
 import type { UseQueryResult } from '@tanstack/react-query';
-import { useEffect, useState, type ReactNode } from 'react';
-import { useTranslation } from 'react-i18next';
-import { ApiError, UnreachableError } from '../api/http.js';
+import type { ReactNode } from 'react';
+import { UnreachableError } from '../api/http.js';
+import { useT } from '../i18n/i18n.js';
 
-/** Skeletons appear only when waiting is noticed; before that an empty place is calmer than a flash of grey. */
-const SKELETON_AFTER_MS = 150;
-
-export function Loading({ height, rows = 1 }: { height: number; rows?: number }) {
-  const { t } = useTranslation();
-  const [shown, setShown] = useState(false);
-  useEffect(() => {
-    const timer = setTimeout(() => setShown(true), SKELETON_AFTER_MS);
-    return () => clearTimeout(timer);
-  }, []);
-  return (
-    <Stack gap={8} aria-busy="true" aria-label={t('common.loading')} role="status" mih={height * rows}>
-      {shown ? Array.from({ length: rows }, (_, row) => <Skeleton key={row} height={height - 8} radius={4} />) : null}
-    </Stack>
-  );
-}
-
-/** A failure in its place: what, its id, and the way to try again. The rest of the page lives on. */
-export function Failure({ error, retry }: { error: Error; retry?: (() => void) | undefined }) {
-  const { t } = useTranslation();
-  const away = error instanceof UnreachableError;
-  const known = error instanceof ApiError;
-  return (
-    <Alert
-      role="alert"
-      variant="default"
-      className={away ? 'notice notice-warn' : 'notice notice-bad'}
-      icon={away ? <IconPlugConnectedX aria-hidden /> : <IconAlertTriangle aria-hidden />}
-    >
-      <Text size="sm">{away ? t('common.unreachable') : known ? error.message : t('common.failed')}</Text>
-      {known && error.errorId !== null ? (
-        <Text size="xs" c="dimmed" className="mono">
-          {t('common.errorId', { id: error.errorId })}
-        </Text>
-      ) : null}
-      {retry === undefined ? null : (
-        <Button variant="default" size="xs" mt={8} onClick={retry}>
-          {t('common.retry')}
-        </Button>
-      )}
-    </Alert>
+/** A failure in its place. A stack that does not answer is said to be that, and not to be a fault of the page. */
+export function Failed({ error, onRetry }: { error: Error; onRetry?: () => void }) {
+  const t = useT();
+  const retry = onRetry === undefined ? {} : { onRetry };
+  return error instanceof UnreachableError ? (
+    <ErrorState error={{ message: t('common.unreachable') }} title={t('common.unreachableTitle')} {...retry} />
+  ) : (
+    <ErrorState error={error} {...retry} />
   );
 }
 
@@ -61,7 +27,7 @@ export function QueryState<T>({ query, loading, children }: QueryStateProps<T>) 
     return children(query.data);
   }
   if (query.error !== null) {
-    return <Failure error={query.error} retry={() => void query.refetch()} />;
+    return <Failed error={query.error} onRetry={() => void query.refetch()} />;
   }
   return loading;
 }

@@ -1,0 +1,2 @@
+export const BOT_TABS = ['orders', 'fills', 'events', 'settings'] as const;
+export type BotTab = (typeof BOT_TABS)[number];

@@ -1,0 +1,349 @@
+import type { Bot, MarketPair, Pair } from '#libs/contracts';
+import { GRID_PRESETS } from '#libs/trading';
+import { Amount, PageTitle, Panel, Skeletons } from '#libs/ui';
+import { Button, SegmentedControl } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { keys } from '../api/keys.js';
+import { botsQuery, createBot, marketQuery, meQuery, overviewQuery } from '../api/queries.js';
+import { useFreshness } from '../api/use-stream.js';
+import { useTitle } from '../app/use-title.js';
+import { clearDraft, readDraft, saveDraft, type GridDraft } from '../domain/draft.js';
+import {
+  applyPreset,
+  defaultInvestment,
+  draftOf,
+  emptyDraft,
+  isPreset,
+  previewForm,
+  readForm,
+  toCreate,
+} from '../domain/grid-form.js';
+import { useT } from '../i18n/i18n.js';
+import { useFigures } from '../parts/figures.js';
+import { Failed, QueryState } from '../parts/query-state.js';
+import { GridChart } from './grid-chart.js';
+import { GridFields } from './grid-fields.js';
+import { GridFiguresList, Ladder, ProblemList, useProblemText } from './grid-figures.js';
+
+/** Long enough that typing is not writing, short enough that a closed tab loses nothing. */
+const SAVE_AFTER_MS = 400;
+
+export function NewGridPage() {
+  const t = useT();
+  useTitle(t('grid.title'));
+  const market = useQuery(marketQuery());
+  const overview = useQuery(overviewQuery());
+  const bots = useQuery(botsQuery());
+  const search = useSearch({ from: '/bots/new' });
+  const waiting = overview.isPending || (search.clone !== undefined && bots.isPending);
+  return (
+    <QueryState query={market} loading={<Skeletons shape="page" />}>
+      {({ pairs }) =>
+        waiting ? (
+          <Skeletons shape="page" />
+        ) : (
+          <GridForm
+            pairs={pairs}
+            free={overview.data?.free}
+            source={bots.data?.items.find((bot) => bot.id === search.clone)}
+            key={search.clone ?? search.preset ?? 'own'}
+          />
+        )
+      }
+    </QueryState>
+  );
+}
+
+interface GridFormProps {
+  pairs: readonly MarketPair[];
+  free: string | undefined;
+  source: Bot | undefined;
+}
+
+interface Begin {
+  draft: GridDraft;
+  restoredAt: string | null;
+}
+
+/** A link that names a preset or a bot to clone begins with that; else the draft of last time; else Balanced. */
+function begin(props: GridFormProps, search: { preset?: string | undefined; pair?: Pair | undefined }): Begin {
+  const { pairs, free, source } = props;
+  if (source !== undefined) {
+    return { draft: draftOf(source.pair, source.params), restoredAt: null };
+  }
+  const market = pairs.find((known) => known.pair === search.pair) ?? pairs[0];
+  const saved = readDraft(localStorage);
+  const preset = isPreset(search.preset) ? search.preset : null;
+  if (saved !== null && preset === null && pairs.some((known) => known.pair === saved.draft.pair)) {
+    return { draft: saved.draft, restoredAt: saved.savedAt };
+  }
+  const empty = emptyDraft(market?.pair ?? 'BTC/USDT', defaultInvestment(free));
+  return {
+    draft: market === undefined ? empty : applyPreset(preset ?? 'balanced', market, empty),
+    restoredAt: null,
+  };
+}
+
+function GridForm(props: GridFormProps) {
+  const { pairs, free } = props;
+  const t = useT();
+  const search = useSearch({ from: '/bots/new' });
+  const [{ draft, restoredAt }, setForm] = useState(() => begin(props, search));
+  const { savedAt, forget } = useSavedDraft(draft);
+  const market = pairs.find((known) => known.pair === draft.pair) ?? pairs[0];
+  const textOf = useProblemText();
+  const reading = useMemo(() => readForm(draft), [draft]);
+  const shown = useMemo(
+    () => (reading.params === null || market === undefined ? null : previewForm(reading.params, market, free)),
+    [reading, market, free],
+  );
+  if (market === undefined) {
+    return null;
+  }
+  const change = (part: Partial<GridDraft>) => setForm((old) => ({ ...old, draft: { ...old.draft, ...part } }));
+  const byField: Record<string, string> = {};
+  for (const problem of shown?.problems ?? []) {
+    if (problem.severity === 'error') {
+      byField[problem.field] ??= textOf(problem);
+    }
+  }
+  const figures = shown?.preview.figures ?? null;
+  return (
+    <>
+      <PageTitle tone="work" facts={<PriceFacts market={market} />}>
+        {t('grid.title')}
+      </PageTitle>
+      <div className="form-bar">
+        <PairChoice
+          pairs={pairs}
+          draft={draft}
+          onDraft={(next) => setForm({ draft: next, restoredAt: null })}
+          free={free}
+        />
+        <Presets draft={draft} market={market} onDraft={(next) => setForm({ draft: next, restoredAt: null })} />
+      </div>
+      {restoredAt === null ? null : (
+        <RestoredNote
+          at={restoredAt}
+          onDiscard={() => {
+            forget();
+            setForm({
+              draft: applyPreset('balanced', market, emptyDraft(market.pair, defaultInvestment(free))),
+              restoredAt: null,
+            });
+          }}
+        />
+      )}
+      <div className="grid-form">
+        <Panel title={t('grid.settings')}>
+          <GridFields draft={draft} market={market} free={free} onChange={change} problems={byField} />
+        </Panel>
+        <Panel
+          title={t('grid.chart', { pair: market.pair })}
+          actions={<span className="panel-note">{t('grid.dragHint')}</span>}
+          flush
+        >
+          <div className="chart-and-ladder">
+            <GridChart market={market} draft={draft} ladder={figures?.ladder ?? []} onChange={change} />
+            <Ladder rungs={figures?.ladder ?? []} tick={market.tick} price={market.price} />
+          </div>
+        </Panel>
+        <Panel title={t('grid.preview')}>
+          {figures === null || reading.params === null ? (
+            <p className="av-muted">{t('grid.incomplete')}</p>
+          ) : (
+            <GridFiguresList figures={figures} investment={reading.params.investment} market={market} />
+          )}
+          <ProblemList problems={shown?.problems ?? []} />
+        </Panel>
+      </div>
+      <StartBar
+        draft={draft}
+        startable={shown?.startable ?? false}
+        fresh={market.fresh}
+        savedAt={savedAt}
+        onStarted={forget}
+      />
+    </>
+  );
+}
+
+/** Keeps what is typed in this browser, a moment after the last key; silent after the form has been used. */
+function useSavedDraft(draft: GridDraft): { savedAt: string | null; forget: () => void } {
+  const [savedAt, setSavedAt] = useState<string | null>(null);
+  const first = useRef(draft);
+  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  useEffect(() => {
+    if (draft === first.current) {
+      return undefined;
+    }
+    const pending = setTimeout(() => {
+      const at = new Date().toISOString();
+      setSavedAt(saveDraft(localStorage, draft, at) ? at : null);
+    }, SAVE_AFTER_MS);
+    timer.current = pending;
+    return () => clearTimeout(pending);
+  }, [draft]);
+  const forget = () => {
+    if (timer.current !== null) {
+      clearTimeout(timer.current);
+    }
+    clearDraft(localStorage);
+    setSavedAt(null);
+  };
+  return { savedAt, forget };
+}
+
+function PriceFacts({ market }: { market: MarketPair }) {
+  const t = useT();
+  const figures = useFigures();
+  return (
+    <span>
+      {market.pair} · {t('grid.price')}{' '}
+      <strong className="ink">
+        <Amount value={market.price} tick={market.tick} />
+      </strong>{' '}
+      {market.fresh ? t('grid.live') : t('grid.stalePrice', { time: figures.time(market.priceAt, 'seconds') })}
+    </span>
+  );
+}
+
+interface ChoiceProps {
+  draft: GridDraft;
+  onDraft: (draft: GridDraft) => void;
+}
+
+function PairChoice({
+  pairs,
+  draft,
+  onDraft,
+  free,
+}: ChoiceProps & { pairs: readonly MarketPair[]; free: string | undefined }) {
+  const t = useT();
+  return (
+    <SegmentedControl
+      aria-label={t('grid.pair')}
+      value={draft.pair}
+      data={pairs.map((known) => known.pair)}
+      onChange={(value) => {
+        const next = pairs.find((known) => known.pair === value);
+        if (next !== undefined) {
+          // prices of one pair mean nothing on another
+          onDraft(
+            applyPreset('balanced', next, {
+              ...emptyDraft(next.pair, defaultInvestment(free)),
+              investment: draft.investment,
+            }),
+          );
+        }
+      }}
+    />
+  );
+}
+
+function Presets({ draft, market, onDraft }: ChoiceProps & { market: MarketPair }) {
+  const t = useT();
+  return (
+    <div className="presets-bar" role="group" aria-label={t('grid.presets')}>
+      <span className="av-muted">{t('grid.presets')}</span>
+      {GRID_PRESETS.map((preset) => (
+        <Button
+          key={preset}
+          size="xs"
+          variant={draft.preset === preset ? 'filled' : 'default'}
+          aria-pressed={draft.preset === preset}
+          onClick={() => onDraft(applyPreset(preset, market, draft))}
+        >
+          {t(`presets.${preset}.name`)}
+        </Button>
+      ))}
+    </div>
+  );
+}
+
+function RestoredNote({ at, onDiscard }: { at: string; onDiscard: () => void }) {
+  const t = useT();
+  const figures = useFigures();
+  return (
+    <p className="note" role="status">
+      {t('grid.restored', { time: figures.time(at) })}{' '}
+      <button type="button" className="text-button" onClick={onDiscard}>
+        {t('grid.discard')}
+      </button>
+    </p>
+  );
+}
+
+interface StartBarProps {
+  draft: GridDraft;
+  startable: boolean;
+  fresh: boolean;
+  savedAt: string | null;
+  onStarted: () => void;
+}
+
+/** Always in reach: on a phone it sticks to the lower edge. */
+function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps) {
+  const t = useT();
+  const figures = useFigures();
+  const navigate = useNavigate();
+  const client = useQueryClient();
+  const { liveness } = useFreshness();
+  const { data: me } = useQuery(meQuery());
+  const { data: list } = useQuery(botsQuery());
+  // one key per filled-in form: pressing twice, or again after a lost answer, makes one bot
+  const attempt = useRef<{ body: string; key: string } | null>(null);
+  const start = useMutation({
+    mutationFn: async () => {
+      const { params } = readForm(draft);
+      if (params === null) {
+        throw new Error('the form is not complete');
+      }
+      const body = toCreate(draft, params);
+      const text = JSON.stringify(body);
+      if (attempt.current?.body !== text) {
+        attempt.current = { body: text, key: crypto.randomUUID() };
+      }
+      return createBot(body, attempt.current.key);
+    },
+    onSuccess: async (bot) => {
+      onStarted();
+      client.setQueryData(keys.bot(bot.id), bot);
+      await client.invalidateQueries({ queryKey: keys.bots });
+      notifications.show({ message: t('grid.started', { name: bot.name }) });
+      await navigate({ to: '/bots/$id', params: { id: bot.id } });
+    },
+  });
+  const full = list !== undefined && list.items.length >= list.limit;
+  const blocked =
+    me?.mayTrade === false ? t('common.readOnly') : full ? t('bots.limitReached', { limit: list.limit }) : null;
+  const unsure = liveness === 'stale' || liveness === 'offline';
+  return (
+    <div className="action-bar">
+      {start.error === null ? null : <Failed error={start.error} />}
+      {blocked === null ? null : <p className="reason">{blocked}</p>}
+      <div className="action-bar-row">
+        <Button
+          size="md"
+          loading={start.isPending}
+          disabled={!startable || blocked !== null || unsure}
+          onClick={() => start.mutate()}
+        >
+          {t('grid.start')}
+        </Button>
+        <span className="av-muted" role="status">
+          {unsure
+            ? t('grid.waitLive')
+            : !fresh
+              ? t('grid.waitPrice')
+              : savedAt === null
+                ? ''
+                : t('grid.saved', { time: figures.time(savedAt, 'seconds') })}
+        </span>
+      </div>
+    </div>
+  );
+}
