@@ -168,7 +168,7 @@ export async function startAgent({
     logger,
   });
   const canary = new RouteCanary({ folder: routes, edge, proxy, ca: portalCa });
-  timers.every('sweep', SWEEP_SECONDS, () => sweeper.turn(stopping.signal));
+  timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn(stopping.signal));
   timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
   // The clock's seconds: each generation is new, also after a restart of the agent.
   timers.every('proxy', CANARY_SECONDS, () => canary.sing(Math.floor(now().getTime() / 1_000)));

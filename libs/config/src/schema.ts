@@ -108,7 +108,13 @@ export const shapes = {
     LEASE_SECONDS: z.coerce.number().positive().default(15),
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
-  cli: { ...commonShape, ...edgeShape, ...database },
+  cli: {
+    ...commonShape,
+    ...edgeShape,
+    ...database,
+    ENGINE_ID: z.string().default('local'),
+    ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+  },
   /** What a person may set in `.env`; `up` makes every other setting of the processes from these. */
   host: {
     ENV: commonShape.ENV,

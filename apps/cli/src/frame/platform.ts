@@ -1,0 +1,90 @@
+import { httpsOrigin, loadConfig } from '#libs/config';
+import { DomainError, type Actor } from '#libs/contracts';
+import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
+import { createQueue, type Queue } from '#libs/jobs';
+import { createLogger, type Logger } from '#libs/telemetry';
+import { ChangeFeed, OperationService, parsePool, StackService } from '#libs/tenants';
+
+/** What commands work with: the same services the pages use, on the same database. */
+export interface Platform {
+  dataSource: Database;
+  queue: Queue;
+  logger: Logger;
+  portalUrl: string;
+  stacks: StackService;
+  operations: OperationService;
+  feed: ChangeFeed;
+  now: () => Date;
+  /** The operator in whose name it is done, for the audit. */
+  operator(): Promise<Actor & { kind: 'operator' }>;
+  /** Id of an account by e-mail or user name. */
+  accountId(who: string): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Connects; `as` names the operator who acts, the oldest one unless told. */
+export async function connectPlatform(as: string | undefined, verbose: boolean): Promise<Platform> {
+  const config = loadConfig('cli');
+  const logger = createLogger('cli', verbose ? 'debug' : 'error', 2);
+  const dataSource = await createDataSource(config.DATABASE_URL, {
+    applicationName: 'aviary-cli',
+    poolSize: 3,
+  }).initialize();
+  await assertPlatform(dataSource, config.PLATFORM_ID);
+  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-cli', logger });
+  await queue.start();
+  const now = (): Date => new Date();
+  const deps = {
+    dataSource,
+    queue,
+    now,
+    places: { portalDomain: config.PORTAL_DOMAIN, tenantDomain: config.TENANT_DOMAIN, httpsPort: config.HTTPS_PORT },
+  };
+  const feed = new ChangeFeed(config.DATABASE_URL, logger);
+  feed.start();
+  return {
+    dataSource,
+    queue,
+    logger,
+    portalUrl: httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT),
+    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    operations: new OperationService(deps),
+    feed,
+    now,
+    async operator() {
+      const account = await dataSource.manager.findOne(AccountEntity, {
+        where: { role: 'operator', state: 'active', ...(as === undefined ? {} : { username: as.toLowerCase() }) },
+        order: { createdAt: 'ASC' },
+      });
+      if (!account) {
+        throw new DomainError('FORBIDDEN', {
+          message:
+            as === undefined
+              ? 'There is no operator yet: aviary user create --operator.'
+              : `There is no active operator ${as}.`,
+        });
+      }
+      return {
+        kind: 'operator',
+        accountId: account.id,
+        username: account.username,
+        via: 'cli',
+        ip: null,
+        sessionId: null,
+      };
+    },
+    async accountId(who) {
+      const name = who.trim().toLowerCase();
+      const account = await dataSource.manager.findOne(AccountEntity, { where: [{ email: name }, { username: name }] });
+      if (!account) {
+        throw new DomainError('NOT_FOUND', { message: `There is no account ${who}.` });
+      }
+      return account.id;
+    },
+    async close() {
+      await feed.stop();
+      await queue.stop();
+      await dataSource.destroy();
+    },
+  };
+}

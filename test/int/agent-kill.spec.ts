@@ -1,0 +1,206 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { getServers } from 'node:dns';
+import { isIPv4 } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { waitFor } from '#libs/async';
+import { platformPrefix, type Accepted } from '#libs/contracts';
+import { newSigningKey, publicKeyText } from '#libs/crypto';
+import { OperationEntity } from '#libs/db';
+import { expectedFirewall } from '#libs/edge';
+import { exits, FakeEngineServer, byCommand } from '#libs/engine';
+import { IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+const LEASE_SECONDS = 1;
+const ROOT = resolve(import.meta.dirname, '../..');
+
+let world: StackWorld;
+let home: string;
+let server: FakeEngineServer;
+let child: ChildProcess | null = null;
+const masterKey = randomBytes(32).toString('base64');
+const gateKey = publicKeyText(newSigningKey());
+
+beforeAll(async () => {
+  world = await stackWorld();
+  home = await mkdtemp(join(tmpdir(), 'aviary-kill-'));
+  // A local authority stands ready, so that the child does not make one for each of its lives.
+  await mkdir(join(home, 'data'), { recursive: true });
+  const settings = {
+    prefix: platformPrefix(world.database.platformId),
+    resolvers: getServers().filter((address) => isIPv4(address)),
+    portalPorts: [80, 443],
+  };
+  // The helper prints the rules as they should be, so the agent finds its firewall in order.
+  const rules = expectedFirewall(settings).replaceAll(/^top /gm, '').split('\n');
+  world.engine.behaviour = (context) =>
+    context.labels['aviary.service'] === 'firewall' ? exits(0, ...rules) : byCommand(context);
+  server = await FakeEngineServer.listen(world.engine, join(home, 'engine.sock'));
+}, 60_000);
+
+afterAll(async () => {
+  await kill();
+  await server.close();
+  await world.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+async function live(): Promise<void> {
+  const helped = world.engine.log.count('runOnce');
+  const made = spawn(
+    process.execPath,
+    [
+      '--import',
+      join(ROOT, 'test/support/register-ts.mjs'),
+      join(ROOT, 'test/support/agent-child.ts'),
+      join(home, 'engine.sock'),
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        AVIARY_ENV: 'test',
+        AVIARY_LOG_LEVEL: 'warn',
+        AVIARY_PLATFORM_ID: world.database.platformId,
+        AVIARY_DATABASE_URL: world.database.url,
+        AVIARY_MASTER_KEY: masterKey,
+        AVIARY_GATE_PUBLIC_KEY: gateKey,
+        AVIARY_API_URL: world.edge.apiUrl,
+        AVIARY_GATE_URL: world.edge.gateUrl,
+        AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
+        ...IMAGES,
+        AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),
+        AVIARY_DATA_DIR: join(home, 'data'),
+        AVIARY_AGENT_SOCKET: join(home, 'agent.sock'),
+        AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
+      },
+    },
+  );
+  child = made;
+  let said = '';
+  made.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  made.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await waitFor(
+    () => {
+      if (made.exitCode !== null) {
+        throw new Error(`the agent ended: ${said}`);
+      }
+      return said.includes('ready\n') || undefined;
+    },
+    { what: 'the agent starting', deadlineMs: 20_000 },
+  );
+  // Its look at the firewall is an engine call too and must not be counted with the operation's.
+  await waitFor(
+    () =>
+      world.engine.log.calls.filter(({ method, outcome }) => method === 'runOnce' && outcome === 'done').length >
+        helped || undefined,
+    {
+      what: 'the agent looking at its firewall',
+      deadlineMs: 10_000,
+    },
+  );
+}
+
+async function kill(): Promise<void> {
+  if (child && child.exitCode === null && child.signalCode === null) {
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+  child = null;
+}
+
+async function ended(operationId: string): Promise<OperationEntity> {
+  return waitFor(
+    async () => {
+      const row = await world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: operationId });
+      return ['queued', 'running'].includes(row.state) ? undefined : row;
+    },
+    { what: `the end of operation ${operationId}`, deadlineMs: 30_000 },
+  );
+}
+
+const mine = (slug: string): string[] =>
+  Object.values(world.engine.names())
+    .flat()
+    .filter((name) => name.includes(slug));
+
+/** Successful effects by object: making, starting or removing one thing twice would be a doubled effect. */
+function doubled(slug: string): string[] {
+  const seen = new Map<string, number>();
+  for (const { method, args, outcome } of world.engine.log.calls) {
+    const text = JSON.stringify(args[0]);
+    if (
+      outcome === 'done' &&
+      ['createContainer', 'createNetwork', 'createVolume'].includes(method) &&
+      text.includes(slug)
+    ) {
+      const { name } = args[0] as { name: string };
+      seen.set(`${method} ${name}`, (seen.get(`${method} ${name}`) ?? 0) + 1);
+    }
+  }
+  return [...seen].filter(([, times]) => times > 1).map(([what]) => what);
+}
+
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+const create = (owner: Owner): Promise<Accepted> => world.stacks.create(owner, { template: 'standard' });
+
+/** Kills the agent once call `i` was executed and before its answer arrives, then starts it again. */
+async function killedAfter(
+  i: number,
+  request: () => Promise<Accepted>,
+): Promise<{ accepted: Accepted; method: string | null; row: OperationEntity }> {
+  server.resetCounts();
+  const sprung = server.holdAfter(i);
+  const accepted = await request();
+  const first = await Promise.race([sprung, ended(accepted.operation.id).then(() => null)]);
+  if (first !== null) {
+    await kill();
+    server.resetCounts();
+    await live();
+  }
+  return { accepted, method: first, row: await ended(accepted.operation.id) };
+}
+
+it('survives kill -9 after every engine call of provisioning and of destroying: no effect doubled, nothing left', async () => {
+  await live();
+  const owner = await world.account('premium');
+  server.resetCounts();
+  const calm = await create(owner);
+  expect((await ended(calm.operation.id)).state).toBe('done');
+  const callsToProvision = server.calls;
+  expect(mine(calm.stack.slug)).toHaveLength(9);
+  server.resetCounts();
+  const gone = await world.stacks.request(owner, calm.stack.slug, 'destroy');
+  expect((await ended(gone.operation.id)).state).toBe('done');
+  const callsToDestroy = server.calls;
+  expect(callsToProvision).toBeGreaterThan(15);
+  expect(callsToDestroy).toBeGreaterThan(10);
+
+  const kills: string[] = [];
+  for (let i = 1; i <= callsToProvision; i += 1) {
+    const { accepted, method, row } = await killedAfter(i, () => create(owner));
+    const { slug } = accepted.stack;
+    expect({ i, method, state: row.state, error: row.error }).toMatchObject({ i, state: 'done' });
+    expect(mine(slug)).toHaveLength(9);
+    expect({ i, method, doubled: doubled(slug) }).toEqual({ i, method, doubled: [] });
+    kills.push(method ?? 'none');
+    const cleaned = await world.stacks.request(owner, slug, 'destroy');
+    await ended(cleaned.operation.id);
+    expect(mine(slug)).toEqual([]);
+  }
+  for (let i = 1; i <= callsToDestroy; i += 1) {
+    const made = await create(owner);
+    expect((await ended(made.operation.id)).state).toBe('done');
+    const { slug } = made.stack;
+    const { method, row } = await killedAfter(i, () => world.stacks.request(owner, slug, 'destroy'));
+    expect({ i, method, state: row.state, error: row.error }).toMatchObject({ i, state: 'done' });
+    expect(mine(slug)).toEqual([]);
+    kills.push(method ?? 'none');
+  }
+  expect(kills.filter((method) => method !== 'none').length).toBeGreaterThan(25);
+  expect((await world.stacks.list(owner)).items).toEqual([]);
+}, 600_000);

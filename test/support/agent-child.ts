@@ -1,0 +1,22 @@
+// Run as a child by tests that kill it: the production agent on an engine that another process holds. Its stacks have
+// no real processes, so the probes ask that engine whether they would be ready.
+import { loadConfig } from '#libs/config';
+import { SocketEngine } from '#libs/engine';
+import { createLogger } from '#libs/telemetry';
+import { startAgent } from '../../apps/agent/src/agent.js';
+import { engineProbes } from './engine-probes.js';
+
+const socket = process.argv[2];
+if (!socket) {
+  throw new Error('usage: agent-child <engine socket>');
+}
+const config = loadConfig('agent');
+const engine = new SocketEngine(socket);
+const stop = await startAgent({
+  config,
+  engine,
+  logger: createLogger('agent', config.LOG_LEVEL),
+  probes: engineProbes(engine),
+});
+process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
+process.stdout.write('ready\n');
