@@ -1,0 +1,99 @@
+import { v7 as newId } from 'uuid';
+import { DomainError, type CreateToken, type TokenCreated, type TokenView } from '#libs/contracts';
+import { hashToken, randomToken } from '#libs/crypto';
+import type { Database } from '../database/database.js';
+
+const PREFIX = 'avt_';
+const MAX_TOKENS = 20;
+
+interface TokenRow {
+  id: string;
+  name: string;
+  scope: 'read' | 'trade';
+  hint: string;
+  createdAt: Date;
+  expiresAt: Date;
+  lastUsedAt: Date | null;
+  revokedAt: Date | null;
+}
+const COLUMNS = `id, name, scope, hint, created_at as "createdAt", expires_at as "expiresAt",
+  last_used_at as "lastUsedAt", revoked_at as "revokedAt"`;
+
+function view(row: TokenRow): TokenView {
+  return {
+    ...row,
+    createdAt: row.createdAt.toISOString(),
+    expiresAt: row.expiresAt.toISOString(),
+    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+    revokedAt: row.revokedAt?.toISOString() ?? null,
+  };
+}
+
+/** Tokens for programs. Only their hashes are stored: they are random, so a fast hash is enough. */
+export class TokenService {
+  constructor(
+    private readonly database: Database,
+    private readonly now: () => Date,
+  ) {}
+
+  async list(): Promise<TokenView[]> {
+    return (await this.database.sql<TokenRow>(`select ${COLUMNS} from api_tokens order by created_at desc`)).map(view);
+  }
+
+  async create(input: CreateToken): Promise<TokenCreated> {
+    const token = PREFIX + randomToken();
+    const now = this.now();
+    const rows = await this.database.sql<TokenRow>(
+      `insert into api_tokens (id, name, scope, hash, hint, created_at, expires_at)
+       select $1, $2, $3, $4, $5, $6, $7
+       where (select count(*) from api_tokens where revoked_at is null and expires_at > $6) < ${MAX_TOKENS}
+       returning ${COLUMNS}`,
+      [
+        newId(),
+        input.name,
+        input.scope,
+        hashToken(token),
+        token.slice(0, PREFIX.length + 4),
+        now,
+        new Date(now.getTime() + input.expiresInDays * 86_400_000),
+      ],
+    );
+    const [row] = rows;
+    if (!row) {
+      throw new DomainError('QUOTA_EXCEEDED', {
+        message: `A stack has at most ${MAX_TOKENS} valid tokens. Revoke one you no longer use.`,
+        details: { limit: 'tokens', allowed: MAX_TOKENS },
+      });
+    }
+    return { token, view: view(row) };
+  }
+
+  async revoke(id: string): Promise<void> {
+    const rows = await this.database.sql(
+      'update api_tokens set revoked_at = coalesce(revoked_at, $2) where id = $1 returning 1',
+      [id, this.now()],
+    );
+    if (rows.length === 0) {
+      throw new DomainError('NOT_FOUND', { message: 'There is no such token.' });
+    }
+  }
+
+  /** The valid token, or null. Its last use is noted by the minute, so that reading does not write each time. */
+  async find(token: string): Promise<{ id: string; name: string; scope: 'read' | 'trade' } | null> {
+    if (!/^avt_[A-Za-z0-9_-]{43}$/.test(token)) {
+      return null;
+    }
+    const now = this.now();
+    const [row] = await this.database.sql<TokenRow>(
+      `select ${COLUMNS} from api_tokens where hash = $1 and revoked_at is null and expires_at > $2`,
+      [hashToken(token), now],
+    );
+    if (!row) {
+      return null;
+    }
+    if (row.lastUsedAt === null || now.getTime() - row.lastUsedAt.getTime() > 60_000) {
+      await this.database.sql('update api_tokens set last_used_at = $2 where id = $1', [row.id, now]);
+    }
+    return { id: row.id, name: row.name, scope: row.scope };
+  }
+}

@@ -1,0 +1,236 @@
+import { type EquityPoint, type EquitySeries, type Need, type Overview, type Pnl } from '#libs/contracts';
+import { dec, sum, text } from '#libs/trading';
+import { NO_PNL, utcDay, type BotRecord } from '../bots/bot-record.js';
+import type { BotService } from '../bots/bot-service.js';
+import type { BotStore } from '../bots/bot-store.js';
+import { addPnl, botAccount, todayPnl } from '../bots/bot-view.js';
+import type { Database } from '../database/database.js';
+import { MARKETS } from '../exchange/markets.js';
+import type { PriceSource } from '../market/price-source.js';
+
+/** Row of the account as a whole in the equity table. */
+export const ACCOUNT = '00000000-0000-0000-0000-000000000000';
+const MAX_POINTS = 500;
+const RANGE_MS = { '1D': 86_400_000, '1W': 7 * 86_400_000, '1M': 30 * 86_400_000, All: Infinity } as const;
+const MINUTES_KEPT_MS = 2 * 86_400_000;
+
+interface Asset {
+  asset: string;
+  amount: string;
+  cost: string;
+}
+
+export type OverviewFigures = Omit<Overview, 'lastFills'>;
+
+/** The paper account: free assets, what the bots hold, and where the profit came from. */
+export class AccountService {
+  private assets: Asset[] = [];
+  private deposit = '0';
+  /** Stopped and deleted bots: their result is final. */
+  private finished: BotRecord[] = [];
+  private stale = true;
+  private keptDay: { date: string; unrealised: string } | null = null;
+
+  constructor(
+    private readonly deps: {
+      database: Database;
+      store: BotStore;
+      bots: BotService;
+      prices: PriceSource;
+      limit: number;
+      now: () => Date;
+    },
+  ) {}
+
+  /** Money moved between account and bots: read it anew before the next figure. */
+  markStale(): void {
+    this.stale = true;
+  }
+
+  private async refresh(): Promise<void> {
+    if (!this.stale) {
+      return;
+    }
+    this.stale = false;
+    const { database, store } = this.deps;
+    try {
+      const [assets, settings, finished] = await Promise.all([
+        database.sql<Asset>('select asset, amount, cost from assets order by asset'),
+        database.sql<{ key: string; value: unknown }>(
+          `select key, value from settings where key in ('deposit', 'kept')`,
+        ),
+        store.load('deleted_at is not null'),
+      ]);
+      this.assets = assets;
+      this.finished = finished;
+      for (const { key, value } of settings) {
+        if (key === 'deposit') {
+          this.deposit = String(value);
+        } else {
+          this.keptDay = value as { date: string; unrealised: string };
+        }
+      }
+    } catch (error) {
+      this.stale = true;
+      throw error;
+    }
+  }
+
+  private value({ asset, amount }: Asset): string {
+    const market = MARKETS.find(({ base }) => base === asset);
+    return text(market ? dec(amount).times(this.deps.prices.get(market.pair)?.price ?? 0) : dec(amount));
+  }
+
+  private price(bot: BotRecord): string | null {
+    return this.deps.prices.get(bot.pair)?.price ?? null;
+  }
+
+  /** Gain since then of base currency that stopped bots left in the account. */
+  private kept(): string {
+    const held = this.assets.filter(({ asset }) => MARKETS.some(({ base }) => base === asset));
+    return text(sum(held.map((asset) => dec(this.value(asset)).minus(asset.cost))));
+  }
+
+  async overview(): Promise<OverviewFigures> {
+    await this.refresh();
+    const { bots, now, limit } = this.deps;
+    const at = now();
+    const live = bots.records();
+    const all = [...live, ...this.finished];
+    const invested = live.filter((bot) => bot.startedAt !== null && bot.stoppedAt === null);
+    const equity = sum([
+      ...this.assets.map((asset) => this.value(asset)),
+      ...invested.map((bot) => botAccount(bot, this.price(bot)).equity),
+    ]);
+    const kept = this.kept();
+    const keptPnl = (unrealised: string): Pnl => ({ ...NO_PNL, total: unrealised, unrealised });
+    const keptToday = this.keptDay?.date === utcDay(at) ? dec(kept).minus(this.keptDay.unrealised) : dec(0);
+    const started = all.filter((bot) => bot.startedAt !== null);
+    const allTime = addPnl([...started.map((bot) => botAccount(bot, this.price(bot)).pnl), keptPnl(kept)]);
+    const today = addPnl([...started.map((bot) => todayPnl(bot, this.price(bot), at)), keptPnl(text(keptToday))]);
+    const views = bots.list();
+    return {
+      mode: 'paper',
+      at: at.toISOString(),
+      quote: 'USDT',
+      equity: text(equity),
+      deposit: this.deposit,
+      free: text(dec(this.assets.find(({ asset }) => asset === 'USDT')?.amount ?? 0)),
+      balances: this.assets.map((asset) => ({
+        asset: asset.asset,
+        amount: text(dec(asset.amount)),
+        value: this.value(asset),
+      })),
+      today,
+      allTime,
+      bots: { total: live.length, running: live.filter(({ state }) => state === 'running').length, limit },
+      openOrders: views.reduce((count, bot) => count + bot.openOrders.total, 0),
+      needs: [...this.marketNeeds(at), ...this.botNeeds()],
+    };
+  }
+
+  private marketNeeds(now: Date): Need[] {
+    return MARKETS.flatMap(({ pair }) => {
+      const price = this.deps.prices.get(pair);
+      return price && !this.deps.prices.isFresh(pair, now)
+        ? [
+            {
+              kind: 'price_stale' as const,
+              botId: null,
+              botName: null,
+              text: `The price of ${pair} is old; its bots wait.`,
+              since: price.at.toISOString(),
+            },
+          ]
+        : [];
+    });
+  }
+
+  private botNeeds(): Need[] {
+    return this.deps.bots.list().flatMap((bot): Need[] => {
+      const base = { botId: bot.id, botName: bot.name, since: bot.since };
+      if (bot.state === 'error') {
+        return [{ ...base, kind: 'bot_error', text: `${bot.name} stopped by error: ${bot.reason ?? 'unknown'}` }];
+      }
+      const outside = bot.status === 'waiting' && bot.price !== null && bot.levels.length > 0 ? distance(bot) : null;
+      return outside === null ? [] : [{ ...base, kind: 'out_of_range', text: `${bot.name} waits: ${outside}` }];
+    });
+  }
+
+  /** Once a minute: a point of every equity line. */
+  async record(now: Date): Promise<void> {
+    const { database, bots } = this.deps;
+    const figures = await this.overview();
+    const today = utcDay(now);
+    if (this.keptDay?.date !== today) {
+      this.keptDay = { date: today, unrealised: this.kept() };
+      await database.sql(
+        `insert into settings (key, value) values ('kept', $1) on conflict (key) do update set value = excluded.value`,
+        [this.keptDay],
+      );
+    }
+    const invested = bots.records().filter((bot) => bot.startedAt !== null && bot.stoppedAt === null);
+    const minute = new Date(Math.floor(now.getTime() / 60_000) * 60_000);
+    await database.sql(
+      `insert into equity (bot_id, at, equity) select id, $2, amount from unnest($1::uuid[], $3::numeric[]) as t (id, amount)
+       on conflict (bot_id, at) do update set equity = excluded.equity`,
+      [
+        [ACCOUNT, ...invested.map(({ id }) => id)],
+        minute,
+        [figures.equity, ...invested.map((bot) => botAccount(bot, this.price(bot)).equity)],
+      ],
+    );
+  }
+
+  /** Minutes for two days, hours for ever: 9 000 points a year and bot. */
+  async prune(now: Date): Promise<void> {
+    await this.deps.database.sql('delete from equity where at < $1 and extract(minute from at) <> 0', [
+      new Date(now.getTime() - MINUTES_KEPT_MS),
+    ]);
+  }
+
+  async equity(botId: string, range: EquitySeries['range'], newest: string | null): Promise<EquitySeries> {
+    const now = this.deps.now();
+    const from = Number.isFinite(RANGE_MS[range]) ? new Date(now.getTime() - RANGE_MS[range]) : new Date(0);
+    // The last point of each of at most 500 equal stretches.
+    const rows = await this.deps.database.sql<{ at: Date; equity: string }>(
+      `with points as (
+         select at, equity, ntile(${MAX_POINTS - 1}) over (order by at) as part from equity where bot_id = $1 and at >= $2
+       ) select distinct on (part) at, equity from points order by part, at desc`,
+      [botId, from],
+    );
+    const points: EquityPoint[] = rows.map(({ at, equity }) => ({ at: at.toISOString(), equity: text(dec(equity)) }));
+    if (newest !== null) {
+      points.push({ at: now.toISOString(), equity: newest });
+    }
+    return { range, points, maxDrawdown: drawdownOf(points) };
+  }
+}
+
+function drawdownOf(points: readonly EquityPoint[]): string {
+  let peak = dec(0);
+  let worst = dec(0);
+  for (const { equity } of points) {
+    const value = dec(equity);
+    peak = value.gt(peak) ? value : peak;
+    const down = peak.isZero() ? dec(0) : peak.minus(value).div(peak);
+    worst = down.gt(worst) ? down : worst;
+  }
+  return text(worst.toDecimalPlaces(6));
+}
+
+/** How far the price is outside the range, in words; null when it is inside. */
+function distance({
+  price,
+  params,
+}: {
+  price: string | null;
+  params: { lower: string; upper: string };
+}): string | null {
+  const now = dec(price ?? 0);
+  const percent = (bound: string): string => now.minus(bound).abs().div(bound).times(100).toFixed(1);
+  if (now.gt(params.upper)) {
+    return `price ${percent(params.upper)} % above its range`;
+  }
+  return now.lt(params.lower) ? `price ${percent(params.lower)} % below its range` : null;
+}

@@ -1,0 +1,225 @@
+import type { Pair, Ready } from '#libs/contracts';
+import type { Logger } from '#libs/telemetry';
+import { RevocationCheck } from './access/revocation-check.js';
+import { TokenService } from './access/token-service.js';
+import { AccountService } from './account/account-service.js';
+import { History } from './account/history.js';
+import { BotService } from './bots/bot-service.js';
+import { BotStore, type Stored } from './bots/bot-store.js';
+import type { Database } from './database/database.js';
+import { MARKETS } from './exchange/markets.js';
+import { PaperExchange } from './exchange/paper-exchange.js';
+import type { Cache } from './live/cache.js';
+import { LiveHub } from './live/live-hub.js';
+import { CandleBook } from './market/candle-book.js';
+import { PriceSource, type PriceSettings } from './market/price-source.js';
+import { Ticker } from './market/ticker.js';
+import { addEvent, Outbox } from './reports/outbox.js';
+import { PortalClient } from './reports/portal-client.js';
+import type { StackFiles } from './stack/stack-files.js';
+
+const SAVE_MS = 5_000;
+const MINUTE_MS = 60_000;
+const LIVE_MS = 1_000;
+const PRUNE_MS = 3_600_000;
+
+export interface AppDeps {
+  files: StackFiles;
+  database: Database;
+  cache: Cache;
+  settings: PriceSettings;
+  logger: Logger;
+}
+
+/** An open stack: all parts and what drives them. */
+export class App {
+  readonly files: StackFiles;
+  readonly prices: PriceSource;
+  readonly candles: CandleBook;
+  readonly exchange: PaperExchange;
+  readonly hub = new LiveHub();
+  readonly bots: BotService;
+  readonly account: AccountService;
+  readonly history: History;
+  readonly tokens: TokenService;
+  readonly outbox: Outbox;
+  private readonly client: PortalClient;
+  private readonly revocations: RevocationCheck;
+  private readonly ticker: Ticker;
+  private readonly stopping = new AbortController();
+  private lost = false;
+
+  constructor(private readonly deps: AppDeps) {
+    const { files, database, logger, settings } = deps;
+    const { spec } = files;
+    this.files = files;
+    this.prices = new PriceSource(database, settings);
+    this.candles = new CandleBook(database, this.prices);
+    this.exchange = new PaperExchange(database, this.prices);
+    this.client = new PortalClient(files.portalCa);
+    this.outbox = new Outbox({
+      database,
+      client: this.client,
+      logger,
+      key: files.stackKey,
+      tenant: spec.tenant,
+      portalUrl: spec.portalUrl,
+    });
+    const store = new BotStore(database);
+    const now = (): Date => new Date();
+    this.bots = new BotService({
+      store,
+      exchange: this.exchange,
+      logger,
+      now,
+      limit: spec.limits.bots,
+      signal: this.stopping.signal,
+      price: (pair) => this.price(pair),
+      report: async (sql, event) => {
+        await addEvent(sql, event);
+      },
+      publish: (stored) => this.onStored(stored),
+      published: { deleted: (id) => this.hub.publish('bot-deleted', { id }) },
+    });
+    this.account = new AccountService({
+      database,
+      store,
+      bots: this.bots,
+      prices: this.prices,
+      limit: spec.limits.bots,
+      now,
+    });
+    this.history = new History(database);
+    this.tokens = new TokenService(database, now);
+    this.revocations = new RevocationCheck({
+      hub: this.hub,
+      client: this.client,
+      dashboardUrl: spec.dashboardUrl,
+      logger,
+    });
+    this.ticker = new Ticker(logger, [
+      { name: 'tick', everyMs: settings.tickMs, run: (at) => this.tick(at) },
+      { name: 'live', everyMs: LIVE_MS, run: () => this.publishFigures() },
+      { name: 'save', everyMs: SAVE_MS, run: (at) => this.save(at) },
+      { name: 'minute', everyMs: MINUTE_MS, run: (at) => this.minute(at) },
+      { name: 'prune', everyMs: PRUNE_MS, run: (at) => this.prune(at) },
+    ]);
+  }
+
+  private price(pair: Pair): { price: string; fresh: boolean } | null {
+    const price = this.prices.get(pair);
+    return price ? { price: price.price, fresh: this.prices.isFresh(pair, new Date()) } : null;
+  }
+
+  /** Loads what was stored and takes the first price. */
+  async open(): Promise<void> {
+    await Promise.all([this.prices.load(), this.bots.load()]);
+    this.prices.step(new Date());
+  }
+
+  /** Ticks and lets the bots resume; one that needs a fresh price to do so waits for a tick. */
+  async run(): Promise<void> {
+    this.ticker.start();
+    await this.bots.recover();
+    this.outbox.wake();
+    await this.candles.fillHistory(new Date());
+    await this.minute(new Date());
+  }
+
+  private async tick(now: Date): Promise<void> {
+    this.prices.step(now);
+    this.candles.onTick(now);
+    for (const { pair } of MARKETS) {
+      const price = this.prices.get(pair);
+      if (price) {
+        this.deps.cache.publishPrice(pair, price.price, price.at);
+        this.hub.publish('price', { pair, price: price.price, at: price.at.toISOString() });
+      }
+    }
+    try {
+      const traded = await this.exchange.tick();
+      if (this.lost) {
+        // The failed tick may have been committed all the same.
+        this.lost = false;
+        this.bots.lookForTrades();
+      }
+      this.bots.onTick(traded);
+    } catch (error) {
+      this.lost = true;
+      throw error;
+    }
+  }
+
+  private onStored({ record, orders, fills, events }: Stored): void {
+    if (events.some(({ kind }) => kind.startsWith('bot.'))) {
+      this.account.markStale();
+      this.outbox.wake();
+    }
+    orders.forEach((order) => this.hub.publish('order', order));
+    fills.forEach((fill) => this.hub.publish('fill', fill));
+    events.forEach((event) => this.hub.publish('event', event));
+    this.hub.publish('bot', this.bots.view(record));
+  }
+
+  private async publishFigures(): Promise<void> {
+    if (this.hub.listeners === 0) {
+      return;
+    }
+    for (const record of this.bots.records()) {
+      if (record.state === 'running' || record.state === 'paused') {
+        this.hub.publish('bot', this.bots.view(record));
+      }
+    }
+    this.hub.publish('overview', await this.account.overview());
+  }
+
+  private async save(now: Date): Promise<void> {
+    await this.prices.save();
+    await this.candles.save(now);
+  }
+
+  private async minute(now: Date): Promise<void> {
+    this.bots.saveFigures();
+    await this.account.record(now);
+    const { bots, openOrders, equity } = await this.account.overview();
+    await this.outbox.heartbeat({ bots: bots.total, runningBots: bots.running, openOrders, equity });
+  }
+
+  private async prune(now: Date): Promise<void> {
+    await this.candles.prune(now);
+    await this.account.prune(now);
+  }
+
+  async ready(): Promise<Ready> {
+    const { spec } = this.files;
+    const [rows] = await Promise.all([
+      this.deps.database.sql<{ tenant: string }>('update stack set checked_at = now() returning tenant'),
+      this.deps.cache.probe(),
+    ]);
+    if (rows[0]?.tenant !== spec.tenant) {
+      throw new Error('The stack’s row is missing.');
+    }
+    return {
+      ready: true,
+      tenant: spec.tenant,
+      generation: spec.generation,
+      release: spec.release,
+      postgres: 'ok',
+      redis: 'ok',
+    };
+  }
+
+  /** Stops ticking, lets what is under way finish, stores what is only in memory. Orders stay: bots resume later. */
+  async close(): Promise<void> {
+    await this.ticker.stop();
+    this.revocations.close();
+    this.hub.close();
+    await this.bots.idle();
+    this.stopping.abort();
+    await this.save(new Date()).catch((error: unknown) => {
+      this.deps.logger.warn({ err: error }, 'the last prices could not be stored');
+    });
+    await this.outbox.close();
+    this.client.close();
+  }
+}

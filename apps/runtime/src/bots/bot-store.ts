@@ -1,0 +1,302 @@
+import { v7 as newId } from 'uuid';
+import { DomainError, type BotEvent, type Fill, type Order } from '#libs/contracts';
+import { dec, text, type OrderRequest } from '#libs/trading';
+import type { Database, Sql } from '../database/database.js';
+import { clientOrderId, type BotRecord } from './bot-record.js';
+
+export interface NewEvent {
+  level: 'info' | 'warn' | 'error';
+  kind: string;
+  text: string;
+}
+
+/** A trade as the exchange has it. */
+export interface TradeRow {
+  id: string;
+  ref: number;
+  orderId: string;
+  side: 'buy' | 'sell';
+  purpose: Order['purpose'];
+  cell: number | null;
+  price: string;
+  quantity: string;
+  fee: string;
+  at: Date;
+}
+
+/** Everything one step of a bot changes; stored in one transaction or not at all. */
+export interface BotChange {
+  before: BotRecord;
+  after: BotRecord;
+  orders: readonly OrderRequest[];
+  /** Refs of orders that are over without a fill: cancelled, or refused with the reason. */
+  dropped: readonly { ref: number; state: 'cancelled' | 'rejected'; reason: string | null }[];
+  fills: readonly { trade: TradeRow; cellProfit: string | null }[];
+  events: readonly NewEvent[];
+  /** Moves money between the account and the bot within the same transaction. */
+  money?: (sql: Sql) => Promise<void>;
+  /** Tells the portal, by the outbox. */
+  report?: (sql: Sql) => Promise<void>;
+  now: Date;
+}
+
+export interface Stored {
+  record: BotRecord;
+  orders: Order[];
+  fills: Fill[];
+  events: BotEvent[];
+}
+
+const BOT_COLUMNS = `id, code, name, pair, params, state, reason, ended_by as "endedBy", since,
+  created_at as "createdAt", started_at as "startedAt", stopped_at as "stoppedAt", deleted_at as "deletedAt", grid,
+  version, final_price as "finalPrice", day, peak, drawdown`;
+/** Of a table that is called `o` in the statement. */
+export const ORDER_COLUMNS = `o.id, o.client_order_id as "clientOrderId", o.bot_id as "botId", o.pair, o.side, o.type,
+  o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.placed_at as "placedAt",
+  o.updated_at as "updatedAt"`;
+export const EVENT_COLUMNS = `id, bot_id as "botId", at, level, kind, text`;
+
+/** As the driver gives it: times are dates. */
+export type OrderRow = Omit<Order, 'placedAt' | 'updatedAt'> & { placedAt: Date; updatedAt: Date };
+export type EventRow = Omit<BotEvent, 'at'> & { at: Date };
+
+const plain = (amount: string): string => text(dec(amount));
+
+export function orderView(row: OrderRow): Order {
+  return {
+    ...row,
+    price: row.price === null ? null : plain(row.price),
+    quantity: plain(row.quantity),
+    filled: plain(row.filled),
+    placedAt: row.placedAt.toISOString(),
+    updatedAt: row.updatedAt.toISOString(),
+  };
+}
+
+export function eventView(row: EventRow): BotEvent {
+  return { ...row, at: row.at.toISOString() };
+}
+
+export class BotStore {
+  constructor(private readonly database: Database) {}
+
+  load(where = 'deleted_at is null', values: unknown[] = []): Promise<BotRecord[]> {
+    return this.database.sql<BotRecord>(`select ${BOT_COLUMNS} from bots where ${where} order by created_at`, values);
+  }
+
+  async lastOrders(): Promise<Map<string, Date>> {
+    const rows = await this.database.sql<{ id: string; at: Date }>(
+      'select bot_id as id, max(placed_at) as at from orders group by bot_id',
+    );
+    return new Map(rows.map(({ id, at }) => [id, at]));
+  }
+
+  async insert(record: BotRecord, event: NewEvent): Promise<void> {
+    await this.database.tx(async (sql) => {
+      await sql(
+        `insert into bots (id, code, name, pair, params, state, since, created_at, grid, day, peak)
+         values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)`,
+        [
+          record.id,
+          record.code,
+          record.name,
+          record.pair,
+          record.params,
+          record.state,
+          record.since,
+          record.grid,
+          record.day,
+          record.peak,
+        ],
+      );
+      await insertEvents(sql, record.id, [event], record.since);
+    });
+  }
+
+  /**
+   * Stores a step. The version makes sure that no other copy of the bot stored one in between; the fills' keys that
+   * no trade is booked twice.
+   */
+  async save(change: BotChange): Promise<Stored> {
+    const { before, after, now } = change;
+    const record = { ...after, version: before.version + 1 };
+    return this.database.tx(async (sql) => {
+      const moved = await sql(
+        `update bots set state = $3, reason = $4, ended_by = $5, since = $6, started_at = $7, stopped_at = $8,
+           deleted_at = $9, grid = $10, version = $2 + 1, final_price = $11, day = $12, peak = $13, drawdown = $14
+         where id = $1 and version = $2 returning 1`,
+        [
+          before.id,
+          before.version,
+          record.state,
+          record.reason,
+          record.endedBy,
+          record.since,
+          record.startedAt,
+          record.stoppedAt,
+          record.deletedAt,
+          record.grid,
+          record.finalPrice,
+          record.day,
+          record.peak,
+          record.drawdown,
+        ],
+      );
+      if (moved.length === 0) {
+        throw new DomainError('LOST_RACE');
+      }
+      await change.money?.(sql);
+      // Over before new: an order of the same cell may follow within one step.
+      const fills = await insertFills(sql, record, change);
+      const changed = await dropOrders(sql, record.id, change);
+      const placed = await insertOrders(sql, record, change.orders, now);
+      const events = await insertEvents(sql, record.id, change.events, now);
+      await change.report?.(sql);
+      return { record, orders: [...fills.orders, ...changed, ...placed], fills: fills.fills, events };
+    });
+  }
+
+  /** Intents the exchange has not confirmed, as they must be sent. */
+  async pending(botId: string): Promise<Order[]> {
+    const rows = await this.database.sql<OrderRow>(
+      `select ${ORDER_COLUMNS} from orders o where bot_id = $1 and state = 'pending' order by ref`,
+      [botId],
+    );
+    return rows.map(orderView);
+  }
+
+  async confirm(ids: readonly string[], now: Date): Promise<Order[]> {
+    const rows = await this.database.sql<OrderRow>(
+      `update orders o set state = 'open', updated_at = $2 where client_order_id = any($1) and state = 'pending'
+       returning ${ORDER_COLUMNS}`,
+      [ids, now],
+    );
+    return rows.map(orderView);
+  }
+
+  /** Trades of the bot's orders that it has not booked yet, oldest first. */
+  unbooked(botId: string): Promise<TradeRow[]> {
+    return this.database.sql<TradeRow>(
+      `select t.id, o.ref, o.id as "orderId", o.side, o.purpose, o.cell, t.price, t.quantity, t.fee, t.at
+       from paper_trades t join orders o using (client_order_id)
+       where o.bot_id = $1 and o.state in ('pending', 'open')
+         and not exists (select 1 from fills f where f.trade_id = t.id)
+       order by t.id`,
+      [botId],
+    );
+  }
+}
+
+async function insertOrders(sql: Sql, bot: BotRecord, orders: readonly OrderRequest[], now: Date): Promise<Order[]> {
+  if (orders.length === 0) {
+    return [];
+  }
+  const rows = await sql<OrderRow>(
+    `insert into orders as o (bot_id, pair, state, placed_at, updated_at, ref, client_order_id, side, type, purpose,
+       cell, price, quantity, id)
+     select $1, $2, 'pending', $3, $3, * from unnest($4::int[], $5::text[], $6::text[], $7::text[],
+       $8::text[], $9::int[], $10::numeric[], $11::numeric[], $12::uuid[])
+     returning ${ORDER_COLUMNS}`,
+    [
+      bot.id,
+      bot.pair,
+      now,
+      orders.map(({ ref }) => ref),
+      orders.map(({ ref }) => clientOrderId(bot.code, ref)),
+      orders.map(({ side }) => side),
+      orders.map(({ type }) => type),
+      orders.map(({ purpose }) => purpose),
+      orders.map(({ cell }) => cell),
+      orders.map(({ price }) => price),
+      orders.map(({ quantity }) => quantity),
+      orders.map(() => newId()),
+    ],
+  );
+  return rows.map(orderView);
+}
+
+async function dropOrders(sql: Sql, botId: string, { dropped, now }: BotChange): Promise<Order[]> {
+  if (dropped.length === 0) {
+    return [];
+  }
+  const rows = await sql<OrderRow>(
+    `update orders o set state = d.state, reason = d.reason, updated_at = $2
+     from unnest($3::int[], $4::text[], $5::text[]) as d (ref, state, reason)
+     where o.bot_id = $1 and o.ref = d.ref and o.state in ('pending', 'open')
+     returning ${ORDER_COLUMNS}`,
+    [botId, now, dropped.map(({ ref }) => ref), dropped.map(({ state }) => state), dropped.map(({ reason }) => reason)],
+  );
+  return rows.map(orderView);
+}
+
+async function insertFills(
+  sql: Sql,
+  bot: BotRecord,
+  { fills, now }: BotChange,
+): Promise<Pick<Stored, 'orders' | 'fills'>> {
+  if (fills.length === 0) {
+    return { orders: [], fills: [] };
+  }
+  await sql(
+    `insert into fills (bot_id, pair, trade_id, order_id, cell, side, purpose, price, quantity, fee, at, cell_profit)
+     select $1, $2, * from unnest($3::bigint[], $4::uuid[], $5::int[], $6::text[], $7::text[], $8::numeric[],
+       $9::numeric[], $10::numeric[], $11::timestamptz[], $12::numeric[])`,
+    [
+      bot.id,
+      bot.pair,
+      fills.map(({ trade }) => trade.id),
+      fills.map(({ trade }) => trade.orderId),
+      fills.map(({ trade }) => trade.cell),
+      fills.map(({ trade }) => trade.side),
+      fills.map(({ trade }) => trade.purpose),
+      fills.map(({ trade }) => trade.price),
+      fills.map(({ trade }) => trade.quantity),
+      fills.map(({ trade }) => trade.fee),
+      fills.map(({ trade }) => trade.at),
+      fills.map(({ cellProfit }) => cellProfit),
+    ],
+  );
+  const orders = await sql<OrderRow>(
+    `update orders o set filled = s.filled, updated_at = $2,
+       state = case when s.filled = o.quantity then 'filled' else 'open' end
+     from (select order_id, sum(quantity) as filled from fills where order_id = any($1) group by order_id) s
+     where o.id = s.order_id returning ${ORDER_COLUMNS}`,
+    [[...new Set(fills.map(({ trade }) => trade.orderId))], now],
+  );
+  return {
+    orders: orders.map(orderView),
+    fills: fills.map(({ trade, cellProfit }) => ({
+      id: trade.id,
+      botId: bot.id,
+      botName: bot.name,
+      orderId: trade.orderId,
+      pair: bot.pair,
+      side: trade.side,
+      purpose: trade.purpose,
+      cell: trade.cell,
+      price: plain(trade.price),
+      quantity: plain(trade.quantity),
+      value: text(dec(trade.price).times(trade.quantity)),
+      fee: plain(trade.fee),
+      cellProfit,
+      at: trade.at.toISOString(),
+    })),
+  };
+}
+
+export async function insertEvents(
+  sql: Sql,
+  botId: string | null,
+  events: readonly NewEvent[],
+  now: Date,
+): Promise<BotEvent[]> {
+  if (events.length === 0) {
+    return [];
+  }
+  const rows = await sql<EventRow>(
+    `insert into events (bot_id, at, level, kind, text)
+     select $1, $2, * from unnest($3::text[], $4::text[], $5::text[]) returning ${EVENT_COLUMNS}`,
+    [botId, now, events.map(({ level }) => level), events.map(({ kind }) => kind), events.map((event) => event.text)],
+  );
+  return rows.map(eventView);
+}

@@ -1,0 +1,129 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { DomainError, RUNTIME_API_PREFIX, type Ready } from '#libs/contracts';
+import type { Logger } from '#libs/telemetry';
+import type { Authenticator } from '../access/authenticator.js';
+import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
+import { checkAccess, findRoute, type Route } from './router.js';
+import type { StaticFiles } from './static-files.js';
+
+/** What answers once the stack is open. */
+export interface Site {
+  authenticator: Authenticator;
+  routes: readonly Route[];
+  files: StaticFiles;
+  /** Writes and reads both stores; throws while one does not answer. */
+  ready: () => Promise<Ready>;
+}
+
+/** `site` while the stack is open, else why it is not. */
+export type Stage = { site: Site } | { site: null; code: 'UNAVAILABLE' | 'DATA_MISSING'; message: string };
+
+/** Encoded separators and NUL: the edge refuses them; whoever comes past it gets no further here. */
+const HIDDEN_SEPARATOR = /%2f|%5c|%00|\\/i;
+
+/** Listens from the first moment, so that /ready can say what is missing. */
+export class HttpServer {
+  private readonly server: Server;
+  stage: Stage = { site: null, code: 'UNAVAILABLE', message: 'The stack is starting.' };
+
+  constructor(private readonly logger: Logger) {
+    this.server = createServer((request, response) => {
+      this.handle(request, response).catch((error: unknown) => sendError(response, error, this.logger));
+    });
+    // Whole requests are small; slow senders would otherwise hold connections for minutes.
+    this.server.requestTimeout = 15_000;
+    this.server.headersTimeout = 10_000;
+  }
+
+  listen(host: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, host, () => resolve((this.server.address() as AddressInfo).port));
+    });
+  }
+
+  private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    for (const [name, value] of Object.entries(SAFE_HEADERS)) {
+      response.setHeader(name, value);
+    }
+    const url = urlOf(request);
+    if (url.pathname === '/ready') {
+      await this.ready(response);
+      return;
+    }
+    if (!this.stage.site) {
+      const { code, message } = this.stage;
+      throw new DomainError(code, { message });
+    }
+    await answer(this.stage.site, { request, response, url });
+  }
+
+  private async ready(response: ServerResponse): Promise<void> {
+    const { stage } = this;
+    if (!stage.site) {
+      sendJson(response, 503, { ready: false, code: stage.code, message: stage.message });
+      return;
+    }
+    try {
+      sendJson(response, 200, await stage.site.ready());
+    } catch (error) {
+      const code = error instanceof DomainError ? error.code : 'UNAVAILABLE';
+      const message = error instanceof Error ? error.message : 'A store does not answer.';
+      sendJson(response, 503, { ready: false, code, message });
+    }
+  }
+
+  async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+      this.server.closeAllConnections();
+    });
+  }
+}
+
+function urlOf(request: IncomingMessage): URL {
+  const raw = request.url ?? '/';
+  if (!raw.startsWith('/') || HIDDEN_SEPARATOR.test(raw.split('?', 1)[0] ?? '')) {
+    throw new DomainError('NOT_FOUND');
+  }
+  try {
+    // Beginning with two slashes, the path would be read as a host.
+    return new URL(raw.replace(/^\/+/, '/'), 'http://runtime');
+  } catch (cause) {
+    throw new DomainError('NOT_FOUND', { cause });
+  }
+}
+
+async function answer(
+  { authenticator, routes, files }: Site,
+  { request, response, url }: { request: IncomingMessage; response: ServerResponse; url: URL },
+): Promise<void> {
+  const caller = await authenticator.authenticate(request, url.pathname);
+  const method = request.method ?? 'GET';
+  if (url.pathname.startsWith('/api/')) {
+    if (!url.pathname.startsWith(`${RUNTIME_API_PREFIX}/`)) {
+      throw new DomainError('NOT_FOUND');
+    }
+    const { route, params } = findRoute(routes, method, url.pathname);
+    checkAccess(route, caller);
+    const sent = await route.handle({ request, response, url, params, caller });
+    if (sent) {
+      sendAnswer(response, sent);
+    }
+    return;
+  }
+  if (method !== 'GET' && method !== 'HEAD') {
+    throw new DomainError('NOT_FOUND');
+  }
+  await files.send(response, decodeURIComponent(url.pathname), method === 'HEAD');
+}
+
+function sendAnswer(response: ServerResponse, sent: { status: number; body?: unknown }): void {
+  if (sent.body === undefined) {
+    response.writeHead(sent.status);
+    response.end();
+    return;
+  }
+  sendJson(response, sent.status, sent.body);
+}

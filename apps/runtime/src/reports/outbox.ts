@@ -1,0 +1,122 @@
+import { createHash, type KeyObject } from 'node:crypto';
+import { v7 as newId } from 'uuid';
+import { backoffMs } from '#libs/async';
+import { reportBatchResponseSchema, type Report } from '#libs/contracts';
+import { signToken } from '#libs/crypto';
+import type { Logger } from '#libs/telemetry';
+import type { Database, Sql } from '../database/database.js';
+import type { PortalClient } from './portal-client.js';
+
+const BATCH = 100;
+const BACKOFF = { baseMs: 1_000, maxMs: 300_000 };
+
+export interface OutboxDeps {
+  database: Database;
+  client: PortalClient;
+  logger: Logger;
+  key: KeyObject;
+  tenant: string;
+  portalUrl: string;
+}
+
+export async function addEvent(
+  sql: Sql,
+  event: { event: string; bot: string | null; text: string; at: Date },
+): Promise<void> {
+  const report: Report = {
+    id: newId(),
+    kind: 'event',
+    at: event.at.toISOString(),
+    event: event.event,
+    bot: event.bot,
+    text: event.text.slice(0, 500),
+  };
+  await sql('insert into outbox (id, kind, body) values ($1, $2, $3)', [report.id, report.kind, report]);
+}
+
+/**
+ * What the portal is told. Events are kept until the portal says they are stored; of heartbeats only the newest. A
+ * report keeps its id over all attempts, so the portal stores it once however often it comes.
+ */
+export class Outbox {
+  private timer: NodeJS.Timeout | null = null;
+  private failures = 0;
+  private sending: Promise<void> = Promise.resolve();
+  private closed = false;
+
+  constructor(private readonly deps: OutboxDeps) {}
+
+  async heartbeat(figures: { bots: number; runningBots: number; openOrders: number; equity: string }): Promise<void> {
+    const report: Report = { id: newId(), kind: 'heartbeat', at: new Date().toISOString(), ...figures };
+    await this.deps.database.sql(
+      `insert into outbox (id, kind, body) values ($1, 'heartbeat', $2)
+       on conflict (kind) where kind = 'heartbeat' do update set id = excluded.id, body = excluded.body`,
+      [report.id, report],
+    );
+    this.wake();
+  }
+
+  /** Sends soon: at once when all is well, else when the back-off says so. */
+  wake(): void {
+    if (this.timer === null && !this.closed) {
+      // Full jitter keeps a thousand stacks from returning to a recovered portal in the same second.
+      const wait =
+        this.failures === 0
+          ? 50
+          : BACKOFF.baseMs + backoffMs(this.failures, BACKOFF.baseMs, BACKOFF.maxMs, Math.random());
+      this.timer = setTimeout(() => {
+        this.timer = null;
+        this.sending = this.send();
+      }, wait);
+      this.timer.unref();
+    }
+  }
+
+  private async send(): Promise<void> {
+    try {
+      const more = await this.sendBatch();
+      this.failures = 0;
+      if (more) {
+        this.wake();
+      }
+    } catch (error) {
+      this.failures = Math.min(this.failures + 1, 20);
+      const reason = error instanceof Error ? error.message : 'unknown';
+      this.deps.logger.debug({ reason, failures: this.failures }, 'reports wait for the portal');
+      this.wake();
+    }
+  }
+
+  /** True when there is more to send. */
+  private async sendBatch(): Promise<boolean> {
+    const { database, client, key, tenant, portalUrl } = this.deps;
+    const rows = await database.sql<{ body: Report }>(`select body from outbox order by seq limit ${BATCH}`);
+    if (rows.length === 0) {
+      return false;
+    }
+    const body = JSON.stringify({ reports: rows.map((row) => row.body) });
+    const bodySha256 = createHash('sha256').update(body).digest('base64url');
+    const token = await signToken(key, { bodySha256 }, { issuer: tenant, audience: 'aviary-reports', ttlSeconds: 60 });
+    const url = new URL('/api/v1/runtime/reports', portalUrl).href;
+    const answer = await client.post(url, body, { authorization: `Stack ${token}` });
+    if (answer.status < 200 || answer.status > 299) {
+      throw new Error(`the portal answered ${answer.status}`);
+    }
+    const { stored } = reportBatchResponseSchema.parse(JSON.parse(answer.body));
+    const sent = new Set(rows.map((row) => row.body.id));
+    const known = stored.filter((id) => sent.has(id));
+    if (known.length === 0) {
+      throw new Error('the portal stored nothing');
+    }
+    await database.sql('delete from outbox where id = any($1)', [known]);
+    return rows.length === BATCH || known.length < rows.length;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    if (this.timer) {
+      clearTimeout(this.timer);
+    }
+    await this.sending;
+  }
+}

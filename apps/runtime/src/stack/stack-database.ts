@@ -1,0 +1,112 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { randomInt } from 'node:crypto';
+import pg from 'pg';
+import { DomainError, type StackSpec } from '#libs/contracts';
+import type { Logger } from '#libs/telemetry';
+import { Database, isDatabaseAway, sqlOf, type Sql } from '../database/database.js';
+import { MIGRATIONS } from '../database/migrations.js';
+import type { StackFiles } from './stack-files.js';
+
+/** What the paper account begins with, in USDT. */
+export const DEPOSIT = '10000';
+/** Any number: serialises migrations of two runtimes that start at once. */
+const MIGRATION_LOCK = 7_261_042;
+
+function missing(message: string): DomainError {
+  return new DomainError('DATA_MISSING', { message });
+}
+
+/** Throws DATA_MISSING unless the database carries this stack's id. */
+export async function verifyStack(sql: Sql, spec: StackSpec): Promise<void> {
+  const [table] = await sql<{ found: string | null }>(`select to_regclass('public.stack')::text as found`);
+  if (!table?.found) {
+    throw missing('The database of this stack is empty. Restore a backup; nothing was created in it.');
+  }
+  const [row] = await sql<{ tenant: string; platform: string }>('select tenant, platform from stack');
+  if (row?.tenant !== spec.tenant || row.platform !== spec.platform) {
+    throw missing('The database belongs to another stack. Nothing was changed in it.');
+  }
+}
+
+async function isEmpty(sql: Sql): Promise<boolean> {
+  const rows = await sql(
+    `select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_%' limit 1`,
+  );
+  return rows.length === 0;
+}
+
+/**
+ * Brings the schema up to date. An empty database gets one only while the stack is being provisioned: later an empty
+ * one means that the data is gone, and a bot that began anew on it would trade twice.
+ */
+export async function prepareStack(sql: Sql, spec: StackSpec): Promise<void> {
+  await sql('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+  const [table] = await sql<{ found: string | null }>(`select to_regclass('public.stack')::text as found`);
+  if (table?.found) {
+    await verifyStack(sql, spec);
+    await migrate(sql);
+    await sql('update stack set generation = $1 where generation <> $1', [spec.generation]);
+    return;
+  }
+  if (!(await isEmpty(sql))) {
+    throw missing('The database holds tables that are not of this stack. Nothing was changed in it.');
+  }
+  if (spec.generation !== spec.provisioningGeneration) {
+    throw missing('The database of this stack is empty. Restore a backup; nothing was created in it.');
+  }
+  await sql('create table schema_migrations (name text primary key, at timestamptz not null default now())');
+  await migrate(sql);
+  await sql('insert into stack (tenant, platform, generation) values ($1, $2, $3)', [
+    spec.tenant,
+    spec.platform,
+    spec.generation,
+  ]);
+  await sql(`insert into settings (key, value) values ('deposit', to_jsonb($1::text)), ('price_source', $2)`, [
+    DEPOSIT,
+    { seed: randomInt(2 ** 31), tickMs: 1000, partialChance: 0.2 },
+  ]);
+  await sql(`insert into assets (asset, amount) values ('USDT', $1), ('BTC', 0), ('ETH', 0)`, [DEPOSIT]);
+}
+
+async function migrate(sql: Sql): Promise<void> {
+  const done = new Set((await sql<{ name: string }>('select name from schema_migrations')).map(({ name }) => name));
+  for (const { name, up } of MIGRATIONS.filter((migration) => !done.has(migration.name))) {
+    await sql(up);
+    await sql('insert into schema_migrations (name) values ($1)', [name]);
+  }
+}
+
+/**
+ * Opens the stack's Postgres, waiting for it as long as it takes: both start together. Throws DATA_MISSING, which
+ * never mends itself, and anything that is not an absence.
+ */
+export async function openStackDatabase(files: StackFiles, logger: Logger, signal: AbortSignal): Promise<Database> {
+  const { spec, databasePassword } = files;
+  const connection = { ...spec.database, password: databasePassword };
+  // Short at first, since a Postgres that starts beside us is ready within a second.
+  for (let pause = 15; ; pause = Math.min(pause * 1.5, 1_000)) {
+    signal.throwIfAborted();
+    const client = new pg.Client({ ...connection, connectionTimeoutMillis: 3_000, application_name: 'aviary-runtime' });
+    // A break between two statements is also reported here; the statement itself rejects.
+    client.on('error', (error) => logger.debug({ reason: error.message }, 'connection ended while preparing'));
+    try {
+      await client.connect();
+      const sql = sqlOf(client);
+      await sql('begin');
+      await prepareStack(sql, spec);
+      await sql('commit');
+      return new Database({ ...connection, logger, verify: (check) => verifyStack(check, spec) });
+    } catch (error) {
+      if (!isDatabaseAway(error)) {
+        throw error;
+      }
+      logger.debug({ reason: error instanceof Error ? error.message : 'unknown' }, 'waiting for the database');
+    } finally {
+      await client.end().catch(() => {
+        // Ending a connection that never stood is no news.
+      });
+    }
+    await delay(pause, undefined, { signal });
+  }
+}

@@ -1,0 +1,51 @@
+import type { Logger } from '#libs/telemetry';
+import { Authenticator } from './access/authenticator.js';
+import { App } from './app.js';
+import type { HttpServer } from './http/server.js';
+import { routesOf } from './http/routes.js';
+import { StaticFiles } from './http/static-files.js';
+import { Cache } from './live/cache.js';
+import { readPriceSettings } from './market/price-source.js';
+import { openStackDatabase } from './stack/stack-database.js';
+import { readStackFiles } from './stack/stack-files.js';
+
+/** Opens the stack and puts it behind the server. Throws DATA_MISSING when the database is not the stack's own. */
+export async function startRuntime(options: {
+  directory: string;
+  dashboard: string;
+  server: HttpServer;
+  logger: Logger;
+  signal: AbortSignal;
+}): Promise<{ close: () => Promise<void> }> {
+  const { directory, dashboard, server, logger, signal } = options;
+  const files = await readStackFiles(directory);
+  // Connects on its own while the database is opened.
+  const cache = new Cache({ ...files.spec.redis, password: files.redisPassword, logger });
+  try {
+    const database = await openStackDatabase(files, logger, signal);
+    const app = new App({ files, database, cache, logger, settings: await readPriceSettings(database) });
+    await app.open();
+    const { tokens } = app;
+    server.stage = {
+      site: {
+        authenticator: new Authenticator({ spec: files.spec, gateKey: files.gateKey, tokens }),
+        routes: routesOf(app),
+        files: new StaticFiles(dashboard),
+        ready: () => app.ready(),
+      },
+    };
+    logger.info({ ms: Math.round(performance.now()) }, 'stack is open');
+    const running = app.run().catch((error: unknown) => logger.error({ err: error }, 'starting the bots failed'));
+    return {
+      close: async () => {
+        await app.close();
+        await running;
+        cache.close();
+        await database.close();
+      },
+    };
+  } catch (error) {
+    cache.close();
+    throw error;
+  }
+}
