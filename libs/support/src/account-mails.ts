@@ -11,8 +11,7 @@ export class PortalAccountMails implements AccountMails {
   ) {}
 
   async verifyEmail(inTx: Tx, mail: { to: string; username: string; token: string; expiresAt: Date }): Promise<void> {
-    // In the fragment, which browsers send to no server and put into no Referer header.
-    const url = `${this.portalUrl}/verify#token=${mail.token}`;
+    const url = `${this.portalUrl}/verify?token=${mail.token}`;
     const until = `${mail.expiresAt.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
     await this.outbox.put(
       inTx,

@@ -1,0 +1,336 @@
+import { Passwords, currentDisclaimer, cleanAccounts } from '#libs/accounts';
+import {
+  AccountEntity,
+  AuditEntryEntity,
+  DisclaimerAcceptanceEntity,
+  MailTokenEntity,
+  RefreshTokenEntity,
+  SessionEntity,
+} from '#libs/db';
+import { CLIENT, PASSWORD, SYSTEM, accountServices } from '../support/accounts.js';
+import { testDatabase, type TestDatabase } from '../support/postgres.js';
+
+const HOUR = 3_600_000;
+const code = (value: string) => ({ code: value });
+
+describe('accounts', () => {
+  let db: TestDatabase;
+  let use: ReturnType<typeof accountServices>;
+  beforeEach(async () => {
+    db = await testDatabase();
+    use = accountServices(db);
+  });
+  afterEach(() => db.close());
+
+  const verified = async (username: string): Promise<void> => {
+    await use.register(username);
+    await use.registration.verifyEmail(use.mailed.at(-1)?.token ?? '', CLIENT);
+  };
+  const login = (identifier: string, password = PASSWORD, device: string | null = null, ip: string = CLIENT.ip) =>
+    use.signIn.login({ identifier, password }, { ...CLIENT, ip }, device);
+  const actions = async (): Promise<string[]> =>
+    (await db.dataSource.getRepository(AuditEntryEntity).find({ order: { id: 'ASC' } })).map((entry) => entry.action);
+
+  describe('registration', () => {
+    it('makes a pending account, keeps proof of the accepted text, and mails one link', async () => {
+      const me = await use.register('ana');
+      expect(me).toMatchObject({ state: 'pending', role: 'subscriber', plan: 'free', trialEndsAt: null });
+      const acceptance = await db.dataSource.getRepository(DisclaimerAcceptanceEntity).findOneByOrFail({});
+      expect(acceptance).toMatchObject({
+        accountId: me.id,
+        version: currentDisclaimer().version,
+        sha256: currentDisclaimer().sha256,
+        ip: CLIENT.ip,
+        acceptedAt: use.clock.now(),
+      });
+      expect(use.mailed).toHaveLength(1);
+      expect(await actions()).toEqual(['account.register', 'disclaimer.accept']);
+      const stored = JSON.stringify([
+        await db.dataSource.getRepository(AccountEntity).find(),
+        await db.dataSource.getRepository(MailTokenEntity).find(),
+        await db.dataSource.getRepository(AuditEntryEntity).find(),
+      ]);
+      expect(stored).not.toContain(PASSWORD);
+      expect(stored).not.toContain(use.mailed[0]?.token);
+    });
+
+    it('hashes with bcrypt at cost 12 unless told otherwise', async () => {
+      expect(await new Passwords().hash(PASSWORD)).toMatch(/^\$2b\$12\$/);
+    });
+
+    it('refuses an old disclaimer, a taken address and a taken name, also at the same time', async () => {
+      const input = { email: 'ana@example.org', username: 'ana', password: PASSWORD };
+      await expect(use.registration.register({ ...input, disclaimerVersion: '0.9.0' }, CLIENT)).rejects.toMatchObject(
+        code('DISCLAIMER_REQUIRED'),
+      );
+      const results = await Promise.allSettled([use.register('ana'), use.register('ana')]);
+      expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+      const version = { disclaimerVersion: currentDisclaimer().version };
+      await expect(
+        use.registration.register({ ...input, ...version, username: 'other' }, CLIENT),
+      ).rejects.toMatchObject(code('EMAIL_TAKEN'));
+      await expect(
+        use.registration.register({ ...input, ...version, email: 'other@example.org' }, CLIENT),
+      ).rejects.toMatchObject(code('USERNAME_TAKEN'));
+      expect(await db.dataSource.getRepository(AccountEntity).count()).toBe(1);
+      expect(use.mailed).toHaveLength(1);
+    });
+
+    it('verifies by the link, once, and starts seven days of trial', async () => {
+      await use.register('ana');
+      const token = use.mailed[0]?.token ?? '';
+      use.clock.pass(23 * HOUR);
+      const me = await use.registration.verifyEmail(token, CLIENT);
+      expect(me.state).toBe('active');
+      expect(new Date(me.trialEndsAt ?? 0).getTime() - use.clock.now().getTime()).toBe(7 * 24 * HOUR);
+      await expect(use.registration.verifyEmail(token, CLIENT)).rejects.toMatchObject(code('TOKEN_INVALID'));
+      await expect(use.registration.verifyEmail('x'.repeat(43), CLIENT)).rejects.toMatchObject(code('TOKEN_INVALID'));
+    });
+
+    it('lets one of two clicks at the same moment through', async () => {
+      await use.register('ana');
+      const token = use.mailed[0]?.token ?? '';
+      const clicks = await Promise.allSettled([1, 2, 3].map(() => use.registration.verifyEmail(token, CLIENT)));
+      expect(clicks.filter((click) => click.status === 'fulfilled')).toHaveLength(1);
+    });
+
+    it('refuses a link after 24 hours, and a new one then works', async () => {
+      await use.register('ana');
+      use.clock.pass(24 * HOUR);
+      await expect(use.registration.verifyEmail(use.mailed[0]?.token ?? '', CLIENT)).rejects.toMatchObject(
+        code('TOKEN_EXPIRED'),
+      );
+      await use.registration.resend('ana@example.org', CLIENT);
+      expect(use.mailed).toHaveLength(2);
+      await expect(use.registration.verifyEmail(use.mailed[1]?.token ?? '', CLIENT)).resolves.toMatchObject({
+        state: 'active',
+      });
+    });
+
+    it('resends to waiting addresses only, once a minute, and answers all alike', async () => {
+      await verified('bob');
+      await use.register('ana');
+      for (const email of ['nobody@example.org', 'bob@example.org', 'ana@example.org']) {
+        await expect(use.registration.resend(email, CLIENT)).resolves.toBeUndefined();
+      }
+      expect(use.mailed).toHaveLength(2);
+      use.clock.pass(61_000);
+      await Promise.all([1, 2, 3].map(() => use.registration.resend('ana@example.org', CLIENT)));
+      expect(use.mailed.map((mail) => mail.to)).toEqual(['bob@example.org', 'ana@example.org', 'ana@example.org']);
+    });
+  });
+
+  describe('sign-in', () => {
+    it('opens a session by e-mail address or user name, whatever the case', async () => {
+      await verified('ana');
+      const first = await login('ANA@example.org');
+      const second = await login('Ana');
+      expect(first.access.me.username).toBe('ana');
+      const signedIn = await use.sessions.signedIn(second.access.accessToken, '198.51.100.1');
+      expect(signedIn?.actor).toMatchObject({ kind: 'subscriber', username: 'ana', ip: '198.51.100.1' });
+      expect(await use.accounts.me(signedIn?.actor ?? SYSTEM)).toMatchObject({ email: 'ana@example.org' });
+    });
+
+    it('says the same of an unknown user as of a wrong password, and locks both alike', async () => {
+      await verified('ana');
+      for (const name of ['ana', 'nobody']) {
+        const answers = [];
+        for (let turn = 0; turn < 6; turn += 1) {
+          answers.push(await login(name, 'a wrong password').catch((error: unknown) => error));
+        }
+        expect(answers.slice(0, 5)).toEqual(Array(5).fill(expect.objectContaining(code('INVALID_CREDENTIALS'))));
+        expect(answers[5]).toMatchObject({ code: 'ACCOUNT_LOCKED', details: { retryAfterSeconds: 900 } });
+      }
+    });
+
+    it('takes about as long for an unknown user as for a wrong password', async () => {
+      const passwords = new Passwords(10);
+      const hash = await passwords.hash(PASSWORD);
+      const time = async (against: string | null): Promise<number> => {
+        const begun = performance.now();
+        for (let turn = 0; turn < 5; turn += 1) {
+          expect(await passwords.matches('a wrong password', against)).toBe(false);
+        }
+        return performance.now() - begun;
+      };
+      await time(null);
+      const ratio = (await time(null)) / (await time(hash));
+      expect(ratio).toBeGreaterThan(0.5);
+      expect(ratio).toBeLessThan(2);
+    });
+
+    it('locks the account for that network only, for 15 minutes, and refuses the right password meanwhile', async () => {
+      await verified('ana');
+      for (let turn = 0; turn < 5; turn += 1) {
+        await expect(login('ana', 'a wrong password')).rejects.toMatchObject(code('INVALID_CREDENTIALS'));
+      }
+      await expect(login('ana')).rejects.toMatchObject(code('ACCOUNT_LOCKED'));
+      await expect(login('ana@example.org', PASSWORD, null, '203.0.113.200')).rejects.toMatchObject(
+        code('ACCOUNT_LOCKED'),
+      );
+      await expect(login('ana', PASSWORD, null, '198.51.100.1')).resolves.toBeDefined();
+      expect(await actions()).toContain('account.lock');
+      use.clock.pass(15 * 60_000);
+      await expect(login('ana')).resolves.toBeDefined();
+    });
+
+    it('lets a known device in through a lock, and gives that device a count of its own', async () => {
+      await verified('ana');
+      const { deviceToken } = await login('ana');
+      for (let turn = 0; turn < 6; turn += 1) {
+        await login('ana', 'a wrong password').catch(() => undefined);
+      }
+      await expect(login('ana')).rejects.toMatchObject(code('ACCOUNT_LOCKED'));
+      await expect(login('ana', PASSWORD, 'x'.repeat(43))).rejects.toMatchObject(code('ACCOUNT_LOCKED'));
+      const again = await login('ana', PASSWORD, deviceToken);
+      expect(again.deviceToken).toBe(deviceToken);
+      for (let turn = 0; turn < 5; turn += 1) {
+        await expect(login('ana', 'a wrong password', deviceToken)).rejects.toMatchObject(code('INVALID_CREDENTIALS'));
+      }
+      await expect(login('ana', PASSWORD, deviceToken)).rejects.toMatchObject(code('ACCOUNT_LOCKED'));
+    });
+
+    it('never tries more than five passwords, however many arrive at once', async () => {
+      await verified('ana');
+      const tries = await Promise.all(
+        Array.from({ length: 20 }, (_, turn) =>
+          login('ana', `wrong password ${turn}`).catch((error: unknown) => error),
+        ),
+      );
+      const codes = tries.map((error) => (error as { code: string }).code);
+      expect(codes.filter((one) => one === 'INVALID_CREDENTIALS')).toHaveLength(5);
+      expect(codes.filter((one) => one === 'ACCOUNT_LOCKED')).toHaveLength(15);
+    });
+
+    it('tells an unverified or banned person why, only with the right password', async () => {
+      await use.register('ana');
+      await expect(login('ana', 'a wrong password')).rejects.toMatchObject(code('INVALID_CREDENTIALS'));
+      for (let turn = 0; turn < 7; turn += 1) {
+        await expect(login('ana')).rejects.toMatchObject(code('EMAIL_NOT_VERIFIED'));
+      }
+      await db.dataSource.getRepository(AccountEntity).update({ username: 'ana' }, { state: 'banned' });
+      await expect(login('ana')).rejects.toMatchObject({ code: 'ACCOUNT_NOT_ACTIVE', details: { state: 'banned' } });
+    });
+
+    it('does not take a longer password for the 72 bytes bcrypt reads of it', async () => {
+      const password = 'p'.repeat(72);
+      await use.accounts.create(SYSTEM, { email: 'c@example.org', username: 'cyd', password, role: 'subscriber' });
+      await expect(login('cyd', `${password}x`)).rejects.toMatchObject(code('INVALID_CREDENTIALS'));
+      await expect(login('cyd', password)).resolves.toBeDefined();
+    });
+  });
+
+  describe('sessions', () => {
+    const tokensOf = async () => db.dataSource.getRepository(RefreshTokenEntity).find();
+
+    it('rotate the refresh token and slide 24 hours with each use', async () => {
+      await verified('ana');
+      let { refreshToken } = await login('ana');
+      for (let turn = 0; turn < 3; turn += 1) {
+        use.clock.pass(23 * HOUR);
+        const next = await use.sessions.refresh(refreshToken, CLIENT);
+        expect(next.refreshToken).not.toBe(refreshToken);
+        refreshToken = next.refreshToken ?? '';
+      }
+      expect(await tokensOf()).toHaveLength(4);
+      use.clock.pass(24 * HOUR);
+      await expect(use.sessions.refresh(refreshToken, CLIENT)).rejects.toMatchObject(code('TOKEN_EXPIRED'));
+    });
+
+    it('end when a used token comes back: for the thief and for the owner', async () => {
+      await verified('ana');
+      const { refreshToken, access } = await login('ana');
+      const second = await use.sessions.refresh(refreshToken, CLIENT);
+      use.clock.pass(11_000);
+      await expect(use.sessions.refresh(refreshToken, CLIENT)).rejects.toMatchObject(code('TOKEN_REUSED'));
+      await expect(use.sessions.refresh(second.refreshToken ?? '', CLIENT)).rejects.toMatchObject(
+        code('TOKEN_INVALID'),
+      );
+      expect(await use.sessions.signedIn(access.accessToken, null)).toBeNull();
+      expect(await actions()).toContain('session.token_reused');
+    });
+
+    it('give one of two racing tabs the next token and the other access only', async () => {
+      await verified('ana');
+      const { refreshToken } = await login('ana');
+      const tabs = await Promise.all([1, 2, 3].map(() => use.sessions.refresh(refreshToken, CLIENT)));
+      expect(tabs.filter((tab) => tab.refreshToken !== null)).toHaveLength(1);
+      expect(tabs.every((tab) => tab.access.accessToken.length > 0)).toBe(true);
+      expect(await tokensOf()).toHaveLength(2);
+      const winner = tabs.find((tab) => tab.refreshToken !== null);
+      await expect(use.sessions.refresh(winner?.refreshToken ?? '', CLIENT)).resolves.toBeDefined();
+    });
+
+    it('end with sign-out, at once', async () => {
+      await verified('ana');
+      const { refreshToken, access } = await login('ana');
+      await use.sessions.logout(refreshToken, CLIENT);
+      await use.sessions.logout(refreshToken, CLIENT);
+      await use.sessions.logout('x'.repeat(43), CLIENT);
+      expect(await use.sessions.signedIn(access.accessToken, null)).toBeNull();
+      await expect(use.sessions.refresh(refreshToken, CLIENT)).rejects.toMatchObject(code('TOKEN_INVALID'));
+      expect((await actions()).filter((action) => action === 'account.sign_out')).toHaveLength(1);
+    });
+
+    it('end when the account is banned, and access tokens after ten minutes', async () => {
+      await verified('ana');
+      const { refreshToken, access } = await login('ana');
+      use.clock.pass(599_000);
+      expect(await use.sessions.signedIn(access.accessToken, null)).not.toBeNull();
+      use.clock.pass(2_000);
+      expect(await use.sessions.signedIn(access.accessToken, null)).toBeNull();
+      const fresh = await use.sessions.refresh(refreshToken, CLIENT);
+      await db.dataSource.getRepository(AccountEntity).update({ username: 'ana' }, { state: 'banned' });
+      expect(await use.sessions.signedIn(fresh.access.accessToken, null)).toBeNull();
+      await expect(use.sessions.refresh(fresh.refreshToken ?? '', CLIENT)).rejects.toMatchObject(code('TOKEN_INVALID'));
+    });
+
+    it('are removed a week after their end, and not before', async () => {
+      await verified('ana');
+      const { refreshToken } = await login('ana');
+      await use.sessions.logout(refreshToken, CLIENT);
+      await login('ana');
+      use.clock.pass(6 * 24 * HOUR);
+      expect((await cleanAccounts(db.dataSource, use.clock.now())).sessions).toBe(0);
+      use.clock.pass(25 * HOUR);
+      expect((await cleanAccounts(db.dataSource, use.clock.now())).sessions).toBe(1);
+      use.clock.pass(24 * HOUR);
+      await cleanAccounts(db.dataSource, use.clock.now());
+      expect(await db.dataSource.getRepository(SessionEntity).count()).toBe(0);
+    });
+  });
+
+  describe('operators', () => {
+    it('list people page by page, find them, and make them; subscribers may not', async () => {
+      const made = [];
+      for (const username of ['ana', 'bob', 'cyd']) {
+        const user = { email: `${username}@example.org`, username, password: PASSWORD, role: 'subscriber' as const };
+        made.push(await use.accounts.create(SYSTEM, user));
+      }
+      const first = await use.accounts.list(SYSTEM, { limit: 2 });
+      const second = await use.accounts.list(SYSTEM, { limit: 2, cursor: first.next ?? undefined });
+      expect([...first.items, ...second.items].map((item) => item.username)).toEqual(['cyd', 'bob', 'ana']);
+      expect(second.next).toBeNull();
+      expect((await use.accounts.list(SYSTEM, { q: 'BOB@' })).items).toHaveLength(1);
+      expect((await use.accounts.list(SYSTEM, { q: '%' })).items).toHaveLength(0);
+      const ana = await login('ana');
+      const actor = (await use.sessions.signedIn(ana.access.accessToken, null))?.actor ?? SYSTEM;
+      await expect(use.accounts.list(actor)).rejects.toMatchObject(code('FORBIDDEN'));
+      await expect(
+        use.accounts.create(actor, { email: 'd@example.org', username: 'dan', password: PASSWORD, role: 'operator' }),
+      ).rejects.toMatchObject(code('FORBIDDEN'));
+    });
+
+    it('are named by commands: the one asked for, else the first', async () => {
+      expect(await use.accounts.operator(null)).toBeNull();
+      for (const username of ['olga', 'omar']) {
+        const user = { email: `${username}@example.org`, username, password: PASSWORD, role: 'operator' as const };
+        await use.accounts.create(SYSTEM, user);
+      }
+      expect(await use.accounts.operator(null)).toMatchObject({ username: 'olga', via: 'cli', kind: 'operator' });
+      expect(await use.accounts.operator('omar')).toMatchObject({ username: 'omar' });
+      await verified('ana');
+      await expect(use.accounts.operator('ana')).rejects.toMatchObject(code('NOT_FOUND'));
+    });
+  });
+});
