@@ -1,0 +1,121 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { join } from 'node:path';
+import { waitFor } from '#libs/async';
+import { ask, freePort, type Reply } from './gate-process.js';
+
+const ROOT = join(__dirname, '..', '..');
+const CACHE = process.env['AVIARY_GO_TOOLS_CACHE'] ?? '/var/cache/aviary/go-tools';
+
+/** The program out of the platform's own Traefik image, kept beside the other tools of the tests. */
+export function traefikBinary(): string {
+  const given = process.env['AVIARY_TEST_TRAEFIK'];
+  if (given) {
+    return given;
+  }
+  const [, reference = ''] = execFileSync(join(ROOT, 'scripts/images'), ['traefik'], { encoding: 'utf8' })
+    .trim()
+    .split(' ');
+  const path = join(CACHE, `traefik-${reference.replace(/^.*:/, '')}`);
+  if (!existsSync(path)) {
+    mkdirSync(CACHE, { recursive: true });
+    const container = execFileSync('docker', ['create', reference], { encoding: 'utf8' }).trim();
+    try {
+      execFileSync('docker', ['cp', `${container}:/usr/local/bin/traefik`, `${path}.part`]);
+    } finally {
+      execFileSync('docker', ['rm', container]);
+    }
+    renameSync(`${path}.part`, path);
+  }
+  return path;
+}
+
+/** Traefik with the platform's own static configuration, on free ports and folders of a test. */
+export class TraefikProcess {
+  httpPort = 0;
+  httpsPort = 0;
+  private pingPort = 0;
+  private child: ChildProcess | undefined;
+  log = '';
+
+  constructor(private readonly options: { binary: string; directory: string; routes: string }) {}
+
+  async choosePorts(): Promise<void> {
+    this.httpPort = await freePort();
+    this.httpsPort = await freePort();
+    this.pingPort = await freePort();
+  }
+
+  async start(): Promise<void> {
+    const { binary, directory, routes } = this.options;
+    const values: Record<string, string> = {
+      HTTP_PORT: String(this.httpPort),
+      HTTPS_PORT: String(this.httpsPort),
+      PROXY_PORT: String(this.pingPort),
+    };
+    const text = readFileSync(join(ROOT, 'traefik/traefik.yml'), 'utf8')
+      .replace(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole)
+      .replace('directory: /routes', `directory: ${routes}`);
+    const file = join(directory, 'traefik.yml');
+    writeFileSync(file, text);
+    const child = spawn(binary, [`--configFile=${file}`], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        this.log += chunk.toString('utf8');
+      });
+    }
+    await waitFor(
+      async () => {
+        if (child.exitCode !== null) {
+          throw new Error(`Traefik ended: ${this.log}`);
+        }
+        return (await ask(this.pingPort, '/ping')).status === 200 ? true : undefined;
+      },
+      { what: 'Traefik to answer its ping', deadlineMs: 20_000 },
+    );
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    if (child && child.exitCode === null) {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+  }
+
+  /** One request over TLS with exactly this path and these headers, the server's certificate checked against `ca`. */
+  async get(
+    host: string,
+    path: string,
+    options: { ca: string; method?: string; headers?: Record<string, string | string[]> },
+  ): Promise<Reply> {
+    const request = httpsRequest({
+      host: '127.0.0.1',
+      port: this.httpsPort,
+      servername: host,
+      path,
+      method: options.method ?? 'GET',
+      headers: { host, ...options.headers },
+      ca: options.ca,
+      agent: false,
+      timeout: 10_000,
+    });
+    request.on('timeout', () => request.destroy(new Error(`no answer for ${host}${path}`)));
+    request.end();
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+    }
+    return {
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      body: Buffer.concat(chunks).toString('utf8'),
+    };
+  }
+}
