@@ -4,7 +4,7 @@ export const MIGRATIONS: readonly { name: string; up: string }[] = [
     name: '0001-stack-and-bots',
     up: `
 create table stack (
-  only boolean primary key default true check (only),
+  single boolean primary key default true check (single),
   tenant uuid not null,
   platform uuid not null,
   generation int not null,
