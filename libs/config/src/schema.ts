@@ -66,7 +66,14 @@ export const shapes = {
     /** The built web pages. */
     WEB_DIR: z.string().default('dist/apps/web'),
   },
-  worker: { ...commonShape, ...edgeShape, ...database, ...smtp },
+  worker: {
+    ...commonShape,
+    ...edgeShape,
+    ...database,
+    ...smtp,
+    /** Loopback only: the container's health check. */
+    WORKER_HEALTH_PORT: port.default(8083),
+  },
   gate: {
     ...commonShape,
     ...edgeShape,

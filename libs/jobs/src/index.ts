@@ -1,3 +1,4 @@
+export * from './clean.js';
 export { jobsOf } from './domain/lanes.js';
 export * from './install.js';
 export * from './permanent-error.js';

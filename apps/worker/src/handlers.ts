@@ -1,0 +1,31 @@
+import { cleanAccounts } from '#libs/accounts';
+import { sealAudit } from '#libs/audit';
+import type { Database } from '#libs/db';
+import { cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
+import type { MailDelivery } from '#libs/support';
+import type { Logger } from '#libs/telemetry';
+
+export interface HandlerDeps {
+  database: Database;
+  delivery: MailDelivery;
+  logger: Logger;
+  now: () => Date;
+}
+
+/** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
+export function workerHandlers({ database, delivery, logger, now }: HandlerDeps): HandlerEntry[] {
+  return [
+    handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
+    handler('audit.seal', async () => {
+      const { sealed, head } = await sealAudit(database, now);
+      if (sealed > 0) {
+        // The head in the log is a witness outside the database: a chain cut off at its end no longer reaches it.
+        logger.info({ sealed, seq: head.seq, hash: head.hash }, 'audit entries sealed');
+      }
+    }),
+    handler('sessions.clean', async () => {
+      const removed = await cleanAccounts(database, now());
+      logger.info({ ...removed, ticks: await cleanTicks(database, now()) }, 'ended sessions and old tokens removed');
+    }),
+  ];
+}
