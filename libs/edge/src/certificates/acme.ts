@@ -96,7 +96,9 @@ async function order(want: Wanted, options: CertificateOptions, acme: AcmeOption
   try {
     await runLego(want, options, acme);
     const pair = await readIssued(directory, want);
-    const problems = certificateProblems(pair, { names: want.names, now: options.now });
+    const problems = certificateProblems(pair, { names: want.names, now: options.now }).filter(
+      ({ kind }) => kind !== 'expires-soon',
+    );
     if (problems.length > 0) {
       throw new DomainError('UNAVAILABLE', {
         message: `The authority's certificate ${want.name} cannot be served (${problems.map(({ kind }) => kind).join(', ')}).`,
