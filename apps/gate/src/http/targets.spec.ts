@@ -1,0 +1,59 @@
+import fc from 'fast-check';
+import { dashboardSlug, locationPath, safeNext } from './targets.js';
+
+describe('the path after sign-on', () => {
+  it('is on the same host whatever was asked for', () => {
+    const hostile = fc.oneof(
+      fc.string(),
+      fc.string({ unit: fc.constantFrom('/', '\\', '.', '@', ':', '\t', '\n', 'x', '%', '2', 'f', '?', '#') }),
+      fc.webUrl(),
+    );
+    fc.assert(
+      fc.property(hostile, (value) => {
+        for (const next of [value, `/${value}`]) {
+          const location = locationPath(safeNext(next));
+          const target = new URL(location, 'https://own.test');
+          expect(target.origin).toBe('https://own.test');
+          expect(location).toMatch(/^\/(?![/\\])[\x21-\x7e]*$/);
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('keeps what is fine', () => {
+    expect(safeNext('/bots/1?tab=log#top')).toBe('/bots/1?tab=log#top');
+    expect(safeNext(null)).toBe('/');
+    expect(locationPath('/ü x')).toBe('/%C3%BC%20x');
+    expect(locationPath('/a%20b')).toBe('/a%20b');
+  });
+
+  it('never leads back into the gate, where it could sign out or go round', () => {
+    expect(safeNext('/.aviary/sign-out')).toBe('/');
+  });
+});
+
+describe('the stack of a host', () => {
+  it('is exactly one label before the domain, in any case and with any port', () => {
+    expect(dashboardSlug('uabc234.stacks.test', 'stacks.test')).toBe('uabc234');
+    expect(dashboardSlug('UABC234.Stacks.Test:8443', 'stacks.test')).toBe('uabc234');
+  });
+
+  it.each([
+    undefined,
+    '',
+    'stacks.test',
+    'api-uabc234.stacks.test',
+    'x.uabc234.stacks.test',
+    'uabc234.stacks.test.',
+    'uabc234.stacks.test.evil.test',
+    'uabc234stacks.test',
+    'uabc2345.stacks.test',
+    'uabc231.stacks.test',
+    'uabc234.stacks.test:x',
+    'uabc234.stacks.test/x',
+    'uabc234.stacks.test, evil.test',
+  ])('%j is none', (host) => {
+    expect(dashboardSlug(host, 'stacks.test')).toBeNull();
+  });
+});
