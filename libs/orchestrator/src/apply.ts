@@ -1,7 +1,7 @@
 import { LABEL, type ContainerSpec, type Engine } from '#libs/engine';
-import { edgeNames, edgeSubnet } from '#libs/tenants';
+import { edgeNames, edgeSubnet, stackNames } from '#libs/tenants';
 import type { Action, ActionKind } from './planner/plan.js';
-import { SECRETS_DIRECTORY, type StackFacts, type StackWant } from './planner/want.js';
+import type { StackFacts, StackWant } from './planner/want.js';
 import type { Routes, SecretFiles } from './ports.js';
 
 export interface ApplyContext {
@@ -58,10 +58,21 @@ const EXECUTORS: Executors = {
   'remove volume': ({ name }, context) =>
     context.engine.removeVolume(name, context.want.owner, bounds(context, CALL_MS)),
   'create container': ({ spec }, context) => context.engine.createContainer(spec, bounds(context, CALL_MS)),
-  'deliver files': async ({ service, spec }, context) => {
-    const files = await context.secrets.filesFor(context.facts, service);
-    if (files.length > 0) {
-      await context.engine.putFiles(spec.name, SECRETS_DIRECTORY, files, bounds(context, CALL_MS));
+  'deliver files': async ({ services }, context) => {
+    const { facts, want, engine, secrets } = context;
+    const names = stackNames(facts.platformId, facts.slug);
+    const volumes = await secrets.volumesFor(facts, services);
+    const image = want.containers[0]?.spec.image;
+    if (image !== undefined && volumes.length > 0) {
+      await engine.fillVolumes(
+        {
+          name: names.container('courier'),
+          labels: { [LABEL.platform]: facts.platformId, [LABEL.tenant]: facts.tenantId, [LABEL.role]: 'courier' },
+          image,
+          volumes,
+        },
+        bounds(context, CALL_MS),
+      );
     }
   },
   'start container': ({ name }, context) => context.engine.startContainer(name, bounds(context, START_MS)),

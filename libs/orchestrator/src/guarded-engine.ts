@@ -8,6 +8,7 @@ const CHANGES = [
   'removeVolume',
   'createContainer',
   'putFiles',
+  'fillVolumes',
   'startContainer',
   'stopContainer',
   'removeContainer',

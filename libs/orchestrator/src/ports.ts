@@ -15,9 +15,9 @@ export interface Routes {
   render(facts: StackFacts, serving: Serving): string;
 }
 
-/** The files of one service's secret volume, opened only while they are delivered. */
+/** The files of services' secret volumes, opened only while they are delivered. */
 export interface SecretFiles {
-  filesFor(facts: StackFacts, service: string): Promise<FileEntry[]>;
+  volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]>;
 }
 
 /** Looks at a stack from outside. Both resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */

@@ -5,7 +5,7 @@ import { DomainError, type StackSpec } from '#libs/contracts';
 import { newSigningKey, open, publicKeyText, seal } from '#libs/crypto';
 import { TenantEntity, TenantSecretEntity } from '#libs/db';
 import type { FileEntry } from '#libs/engine';
-import { stackHost, type TemplateSecret } from '#libs/tenants';
+import { stackHost, stackNames, type TemplateSecret } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 import type { SecretFiles } from './ports.js';
 
@@ -55,12 +55,7 @@ export class StackSecrets implements SecretFiles {
     }
   }
 
-  async filesFor(facts: StackFacts, service: string): Promise<FileEntry[]> {
-    const files = facts.template.aviary.files[service];
-    const user = facts.template.services[service]?.user;
-    if (!files || !user) {
-      return [];
-    }
+  async volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]> {
     const rows = await this.dataSource.manager.findBy(TenantSecretEntity, { tenantId: facts.tenantId });
     const values = new Map(
       rows.map(({ name, sealed }) => [
@@ -68,31 +63,41 @@ export class StackSecrets implements SecretFiles {
         open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString(),
       ]),
     );
-    const [uid = 0, gid = 0] = user.split(':').map(Number);
     const portalCa = await this.settings.portalCa();
-    return Object.entries(files).map(([path, pattern]) => ({
+    const names = stackNames(facts.platformId, facts.slug);
+    return services
+      .filter((service) => facts.template.aviary.files[service])
+      .map((service) => ({ volume: names.secrets(service), files: this.files(facts, service, values, portalCa) }));
+  }
+
+  private files(
+    facts: StackFacts,
+    service: string,
+    values: ReadonlyMap<string, string>,
+    portalCa: string,
+  ): FileEntry[] {
+    const [uid = 0, gid = 0] = (facts.template.services[service]?.user ?? '').split(':').map(Number);
+    const fill = (_whole: string, kind: string, name: string | undefined): string => {
+      if (kind === 'spec') {
+        return JSON.stringify(this.spec(facts), null, 2);
+      }
+      if (kind === 'portal-ca') {
+        return portalCa;
+      }
+      const value = values.get(name ?? '');
+      if (value === undefined) {
+        throw new DomainError('WRONG_STATE', {
+          message: `The secret ${name ?? ''} of ${facts.slug} was not made yet.`,
+        });
+      }
+      return value;
+    };
+    return Object.entries(facts.template.aviary.files[service] ?? {}).map(([path, pattern]) => ({
       path,
       mode: FILE_MODE,
       uid,
       gid,
-      content: pattern.replace(
-        /\$\{([a-z-]+)(?::([a-z0-9-]+))?\}/g,
-        (_whole, kind: string, name: string | undefined) => {
-          if (kind === 'spec') {
-            return JSON.stringify(this.spec(facts), null, 2);
-          }
-          if (kind === 'portal-ca') {
-            return portalCa;
-          }
-          const value = values.get(name ?? '');
-          if (value === undefined) {
-            throw new DomainError('WRONG_STATE', {
-              message: `The secret ${name ?? ''} of ${facts.slug} was not made yet.`,
-            });
-          }
-          return value;
-        },
-      ),
+      content: pattern.replace(/\$\{([a-z-]+)(?::([a-z0-9-]+))?\}/g, fill),
     }));
   }
 

@@ -18,7 +18,7 @@ interface LoggedStep {
  */
 export class StepLog {
   private tail: Promise<void> = Promise.resolve();
-  private failure: unknown;
+  private failure: Error | undefined;
   private nextSeq = 0;
 
   constructor(
@@ -98,7 +98,7 @@ export class StepLog {
 
   private behind(write: () => Promise<void>): void {
     this.tail = this.tail.then(write).catch((error: unknown) => {
-      this.failure ??= error;
+      this.failure ??= error instanceof Error ? error : new Error(String(error));
     });
   }
 

@@ -31,7 +31,7 @@ type Step =
   | { kind: 'create volume'; spec: VolumeSpec }
   | { kind: 'remove volume'; name: string }
   | { kind: 'create container'; spec: ContainerSpec }
-  | { kind: 'deliver files'; service: string; spec: ContainerSpec }
+  | { kind: 'deliver files'; services: readonly string[] }
   | { kind: 'start container'; name: string }
   | { kind: 'stop container'; name: string; graceSeconds: number }
   | { kind: 'remove container'; name: string }
@@ -107,26 +107,25 @@ function halts(want: StackWant, have: StackHave): Action[] {
   return actions;
 }
 
+/** All secret files of a stack travel in one go, beside the making of networks and containers. */
+const DELIVERY = 'deliver files secrets';
+
 function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<string>): Action[] {
   const byName = new Map(have.objects.containers.map((state) => [state.name, state]));
-  return want.containers.flatMap(({ service, spec }) => {
+  const starting: string[] = [];
+  const actions = want.containers.flatMap(({ service, spec }) => {
     const state = byName.get(spec.name);
     const stale =
       state !== undefined &&
       (state.labels[LABEL.specHash] !== spec.labels[LABEL.specHash] ||
         state.labels[LABEL.generation] !== spec.labels[LABEL.generation]);
-    const actions: Action[] = [];
+    const own: Action[] = [];
     if (stale && isUp(state)) {
-      actions.push(action({ kind: 'stop container', name: spec.name, graceSeconds: spec.stopGraceSeconds }, spec.name));
+      own.push(action({ kind: 'stop container', name: spec.name, graceSeconds: spec.stopGraceSeconds }, spec.name));
     }
     if (stale) {
-      actions.push(
-        action(
-          { kind: 'remove container', name: spec.name },
-          spec.name,
-          isUp(state) ? [`stop container ${spec.name}`] : [],
-        ),
-      );
+      const needs = isUp(state) ? [`stop container ${spec.name}`] : [];
+      own.push(action({ kind: 'remove container', name: spec.name }, spec.name, needs));
     }
     const create = state === undefined || stale;
     if (create) {
@@ -134,20 +133,35 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
         ...spec.networks.map(({ network }) => `create network ${network}`),
         ...spec.mounts.map(({ volume }) => `create volume ${volume}`),
         ...want.edges.map((edge) => `create edge ${edge}`),
-        ...(stale ? [`remove container ${spec.name}`] : []),
-      ].filter((id) => ground.has(id) || id.startsWith('remove'));
-      actions.push(action({ kind: 'create container', spec }, spec.name, needs));
+      ].filter((id) => ground.has(id));
+      own.push(
+        action({ kind: 'create container', spec }, spec.name, [
+          ...needs,
+          ...(stale ? [`remove container ${spec.name}`] : []),
+        ]),
+      );
     }
-    const repair = !create && state !== undefined ? repairs(spec, state) : [];
-    actions.push(...repair);
+    const mended = create ? [] : repairs(spec, state);
+    own.push(...mended);
     if (create || !isUp(state)) {
-      const before = [...(create ? [`create container ${spec.name}`] : []), ...repair.map(({ id }) => id)];
-      // Delivered before every start, not only the first: after a kill nobody knows whether the files arrived.
-      actions.push(action({ kind: 'deliver files', service, spec }, spec.name, before));
-      actions.push(action({ kind: 'start container', name: spec.name }, spec.name, [`deliver files ${spec.name}`]));
+      starting.push(service);
+      const before = [DELIVERY, ...(create ? [`create container ${spec.name}`] : []), ...mended.map(({ id }) => id)];
+      own.push(action({ kind: 'start container', name: spec.name }, spec.name, before));
     }
-    return actions;
+    return own;
   });
+  // Before every start, not only the first: after a kill nobody knows whether the files arrived.
+  const secrets = want.volumes.map(({ name }) => `create volume ${name}`).filter((id) => ground.has(id));
+  const delivery =
+    starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', secrets)] : [];
+  return [...couriers(have), ...delivery, ...actions];
+}
+
+/** What carried files into volumes and was left by a crash. */
+function couriers(have: StackHave): Action[] {
+  return have.objects.containers
+    .filter(({ labels, status }) => labels[LABEL.role] === 'courier' && status === 'created')
+    .map(({ name }) => action({ kind: 'remove container', name }, name));
 }
 
 /** What can be mended without making the container anew. */
