@@ -2,6 +2,8 @@ import { Command } from 'commander';
 import { NOUNS } from './commands/index.js';
 import type { Environment } from './frame/command.js';
 import { EXIT } from './frame/exit-codes.js';
+import { seconds } from './frame/flags.js';
+import { CommandError, Output } from './frame/output.js';
 
 const DEFAULT_TIMEOUT_SECONDS = 600;
 
@@ -17,7 +19,7 @@ export function buildProgram(environment: Environment): Command {
     .option('--no-input', 'never ask')
     .option('--yes', 'answer plain questions with yes', false)
     .option('--detach', 'do not wait for the operation', false)
-    .option('--timeout <seconds>', 'wait at most this long', Number, DEFAULT_TIMEOUT_SECONDS)
+    .option('--timeout <seconds>', 'wait at most this long', seconds, DEFAULT_TIMEOUT_SECONDS)
     .option('--as <operator>', 'act in the name of this operator')
     .configureOutput({
       writeOut: (text) => environment.streams.stdout.write(text),
@@ -49,10 +51,13 @@ export async function runProgram(environment: Environment, argv: readonly string
     if (typeof code !== 'string' || !code.startsWith('commander.')) {
       throw error;
     }
-    environment.exit(
-      ['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(code) && argv.length > 0
-        ? EXIT.done
-        : EXIT.usage,
-    );
+    const helped = ['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(code);
+    if (!helped && argv.includes('--json')) {
+      // Scripts are promised one document on every failure, also on one that no command saw.
+      const output = new Output({ json: true, plain: false, quiet: true, color: false }, environment.streams);
+      const noun = argv.find((word) => /^[a-z]+$/.test(word)) ?? 'usage';
+      output.failure(`aviary/${noun}/1`, new CommandError(EXIT.usage, (error as Error).message));
+    }
+    environment.exit(helped && argv.length > 0 ? EXIT.done : EXIT.usage);
   }
 }

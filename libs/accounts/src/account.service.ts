@@ -89,7 +89,7 @@ export class AccountService {
         target: { kind: 'account', id: account.id },
         after: { email: account.email, username: account.username, role: account.role },
       });
-      return meView({ ...account, ...change }, plan);
+      return meView(Object.assign(account, change), plan);
     });
   }
 

@@ -103,7 +103,7 @@ export class RegistrationService {
         before: { state: account.state },
         after: { state: 'active', trialEndsAt: change.trialEndsAt },
       });
-      return meView({ ...account, ...change, state: 'active' }, plan);
+      return meView(Object.assign(account, change, { state: 'active' as const }), plan);
     });
   }
 

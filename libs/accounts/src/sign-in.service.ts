@@ -20,7 +20,9 @@ export class SignInService {
   constructor(
     private readonly deps: AccountDeps,
     private readonly sessions: SessionService,
-  ) {}
+  ) {
+    void deps.passwords.warm();
+  }
 
   /**
    * `deviceToken` is what the device cookie holds. Wrong pair: INVALID_CREDENTIALS, the same for unknown users.

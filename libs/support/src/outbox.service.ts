@@ -102,17 +102,18 @@ export class OutboxService {
       if (row.state === 'queued') {
         throw new DomainError('WRONG_STATE', { message: 'This mail is waiting to be sent already.' });
       }
+      const before = row.state;
       const change = { state: 'queued' as const, attempts: 0, lastError: null, sentAt: null };
-      await inTx.update(OutboxMailEntity, { id, state: row.state }, change);
+      await inTx.update(OutboxMailEntity, { id, state: before }, change);
       await this.deps.queue.enqueue(inTx, 'mail.send', { mailId: id }, { singletonKey: id });
       await appendAudit(inTx, {
         actor,
         action: 'mail.resend',
         target: { kind: 'mail', id },
-        before: { state: row.state },
+        before: { state: before },
         after: { state: 'queued' },
       });
-      return outboxMailView({ ...row, ...change });
+      return outboxMailView(Object.assign(row, change));
     });
   }
 }

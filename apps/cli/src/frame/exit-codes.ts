@@ -27,6 +27,8 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   TENANT_BUSY: EXIT.busy,
   WRONG_STATE: EXIT.busy,
   LOST_RACE: EXIT.busy,
+  EMAIL_TAKEN: EXIT.busy,
+  USERNAME_TAKEN: EXIT.busy,
   IDEMPOTENCY_IN_PROGRESS: EXIT.busy,
   QUOTA_EXCEEDED: EXIT.refused,
   NO_CAPACITY: EXIT.refused,

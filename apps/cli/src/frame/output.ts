@@ -127,7 +127,9 @@ function describe(error: unknown): Told {
     return { body: { code: error.code, message: error.message, errorId, details: error.details }, hint: null, exit };
   }
   const text =
-    error instanceof Error ? `${error.message} ${String((error as { code?: unknown }).code ?? '')}` : String(error);
+    error instanceof Error
+      ? `${error.message} ${'code' in error && typeof error.code === 'string' ? error.code : ''}`
+      : String(error);
   if (AWAY.test(text)) {
     return {
       body: { code: 'UNAVAILABLE', message: 'The portal’s database does not answer.', errorId, details: {} },

@@ -30,9 +30,15 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     applicationName: 'aviary-cli',
     poolSize: 3,
   }).initialize();
-  await assertPlatform(dataSource, config.PLATFORM_ID);
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-cli', logger });
-  await queue.start();
+  try {
+    await assertPlatform(dataSource, config.PLATFORM_ID);
+    await queue.start();
+  } catch (error) {
+    // Open connections would keep the process alive after it said why it ends.
+    await dataSource.destroy();
+    throw error;
+  }
   const now = (): Date => new Date();
   const deps = {
     dataSource,

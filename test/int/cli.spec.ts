@@ -1,0 +1,202 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { verifyAudit } from '#libs/audit';
+import { AccountEntity, AuditEntryEntity, createDataSource, newId, tx } from '#libs/db';
+import { createQueue } from '#libs/jobs';
+import { OutboxService } from '#libs/support';
+import { createLogger } from '#libs/telemetry';
+import { appPassword, emptyDatabase, testDatabase, type TestDatabase } from '../support/postgres.js';
+
+const root = join(import.meta.dirname ?? __dirname, '../..');
+
+interface Ran {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** The real program in a process of its own, with nothing in its environment but what it is told. */
+async function aviary(env: Record<string, string>, args: string[], input = ''): Promise<Ran> {
+  const child = spawn(
+    process.execPath,
+    ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'apps/cli/src/main.ts'), ...args],
+    { env, stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  child.stdin.end(input);
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>,
+  ]);
+  return { code, stdout, stderr };
+}
+
+const document = (ran: Ran): Record<string, unknown> & { data: never; error: never } => {
+  const lines = ran.stdout.trim().split('\n');
+  expect(lines).toHaveLength(1);
+  const parsed = JSON.parse(lines[0] ?? '') as { exit: number; data: never; error: never };
+  expect(parsed.exit).toBe(ran.code);
+  return parsed;
+};
+
+describe('aviary', () => {
+  let db: TestDatabase;
+  let env: Record<string, string>;
+  beforeAll(async () => {
+    db = await testDatabase();
+    env = {
+      AVIARY_ENV: 'test',
+      AVIARY_PLATFORM_ID: db.platformId,
+      AVIARY_DATABASE_URL: db.url,
+    };
+  });
+  afterAll(() => db.close());
+
+  const createUser = (...args: string[]) => ['user', 'create', ...args];
+
+  it('makes the first operator without one, then acts in that name, and audits both', async () => {
+    const password = randomBytes(12).toString('base64url');
+    const first = await aviary(
+      env,
+      createUser('--operator', '--email', 'Olga@example.org', '--username', 'olga', '--password-stdin', '--json'),
+      `${password}\n`,
+    );
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(document(first)).toMatchObject({
+      schema: 'aviary/user/1',
+      ok: true,
+      data: { email: 'olga@example.org', role: 'operator', state: 'active' },
+      error: null,
+    });
+    expect(first.stdout).not.toContain(password);
+
+    const second = await aviary(env, createUser('--email', 'ana@example.org', '--username', 'ana'));
+    expect(second.code).toBe(0);
+    const printed = /password {2}([a-z2-7]{5}(-[a-z2-7]{5}){3})\n/.exec(second.stdout)?.[1];
+    expect(printed).toBeDefined();
+    expect(second.stderr).toContain('shown this once');
+    const entries = await db.dataSource
+      .getRepository(AuditEntryEntity)
+      .find({ where: { action: 'account.create' }, order: { id: 'ASC' } });
+    expect(entries.map((entry) => [entry.actorName, entry.via])).toEqual([
+      ['system:cli', null],
+      ['olga', 'cli'],
+    ]);
+    const stored = JSON.stringify([entries, await db.dataSource.getRepository(AccountEntity).find()]);
+    expect(stored).not.toContain(printed);
+    expect(stored).not.toContain(password);
+  }, 60_000);
+
+  it('lists users as a table, as tabs and as JSON', async () => {
+    const table = await aviary(env, ['user', 'list']);
+    expect(table.stdout.split('\n')[0]).toMatch(/^USER +E-MAIL +ROLE +STATE +PLAN +SINCE$/);
+    expect(table.stdout).toContain('olga@example.org');
+    const plain = await aviary(env, ['user', 'list', '--plain', '--q', 'ana@']);
+    expect(plain.stdout.split('\t').slice(0, 4)).toEqual(['ana', 'ana@example.org', 'subscriber', 'active']);
+    const json = await aviary(env, ['user', 'list', '--json', '--limit', '1']);
+    expect(document(json)).toMatchObject({ schema: 'aviary/user-list/1', data: { items: [{ username: 'ana' }] } });
+    expect(document(json)['data']).toHaveProperty('next', expect.any(String));
+  }, 60_000);
+
+  it('refuses what is wrong with the exit code for it, and with one document when asked', async () => {
+    const cases: [string[], number, string][] = [
+      [createUser('--email', 'not an address', '--username', 'x'), 2, 'VALIDATION_FAILED'],
+      [createUser('--email', 'ana@example.org', '--username', 'ana2'), 5, 'EMAIL_TAKEN'],
+      [['user', 'list', '--as', 'ana'], 4, 'FORBIDDEN'],
+      [['user', 'list', '--limit', 'many'], 2, 'VALIDATION_FAILED'],
+      [['user', 'list', '--nonsense'], 2, 'VALIDATION_FAILED'],
+      [['outbox', 'show', newId()], 3, 'NOT_FOUND'],
+      [['outbox', 'show', 'mistyped'], 3, 'NOT_FOUND'],
+    ];
+    for (const [args, exit, code] of cases) {
+      const ran = await aviary(env, [...args, '--json']);
+      expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
+      expect(document(ran)).toMatchObject({ ok: false, error: { code, message: expect.any(String) as string } });
+    }
+  }, 90_000);
+
+  it('says that the platform is away, and ends with 9', async () => {
+    const away = new URL(db.url);
+    away.port = '1';
+    const ran = await aviary({ ...env, AVIARY_DATABASE_URL: away.href }, ['user', 'list', '--json']);
+    expect(ran.code).toBe(9);
+    expect(document(ran)).toMatchObject({ error: { code: 'UNAVAILABLE' } });
+    expect(ran.stdout + ran.stderr).not.toContain(away.password);
+    const foreign = await aviary({ ...env, AVIARY_PLATFORM_ID: newId() }, ['user', 'list', '--json']);
+    expect(document(foreign)).toMatchObject({ error: { code: 'PLATFORM_MISMATCH' } });
+  }, 60_000);
+
+  it('lists, shows and resends mails', async () => {
+    const queue = createQueue({ url: db.url, applicationName: 'test', logger: createLogger('test', 'silent') });
+    await queue.start();
+    const outbox = new OutboxService({ database: db.dataSource, queue, now: () => new Date() });
+    const id = await tx(db.dataSource, (inTx) =>
+      outbox.put(inTx, 'ana@example.org', { subject: 'Confirm', text: 'https://aviary.example/verify', html: '' }),
+    );
+    await queue.stop();
+    const list = await aviary(env, ['outbox', 'list', '--state', 'queued', '--plain']);
+    expect(list.stdout.split('\t').slice(0, 3)).toEqual([id, 'queued', 'ana@example.org']);
+    expect((await aviary(env, ['outbox', 'list', '--state', 'lost'])).code).toBe(2);
+    const show = await aviary(env, ['outbox', 'show', id]);
+    expect(show.stdout).toContain('\n\nhttps://aviary.example/verify\n');
+    const resend = await aviary(env, ['outbox', 'resend', id, '--json']);
+    expect(document(resend)).toMatchObject({ ok: false, error: { code: 'WRONG_STATE' }, exit: 5 });
+  }, 60_000);
+
+  it('finds an audit log that was tampered with, and ends with 8', async () => {
+    const calm = await aviary(env, ['audit', 'verify', '--json']);
+    expect(document(calm)).toMatchObject({ ok: true, exit: 0 });
+    const { sealAudit } = await import('#libs/audit');
+    await sealAudit(db.dataSource, () => new Date());
+    const owner = await createDataSource(db.ownerUrl, { poolSize: 1 }).initialize();
+    await owner.query(`update audit_entries set actor_name = 'nobody' where actor_name = 'olga'`);
+    await owner.destroy();
+    expect((await verifyAudit(db.dataSource)).ok).toBe(false);
+    const ran = await aviary(env, ['audit', 'verify', '--json']);
+    expect(document(ran)).toMatchObject({ ok: false, exit: 8, data: { faults: [{ kind: 'entry_edited' }] } });
+  }, 60_000);
+
+  it('migrates a database from nothing, and again without effect', async () => {
+    const empty = await emptyDatabase();
+    try {
+      const migrate = {
+        AVIARY_ENV: 'test',
+        AVIARY_PLATFORM_ID: newId(),
+        AVIARY_OWNER_DATABASE_URL: empty.ownerUrl,
+        AVIARY_APP_PASSWORD: appPassword(),
+      };
+      const first = await aviary(migrate, ['db', 'migrate', '--json']);
+      expect(document(first)).toMatchObject({
+        ok: true,
+        data: { ran: expect.arrayContaining([expect.any(String)]) as [] },
+      });
+      const again = await aviary(migrate, ['db', 'migrate', '--json']);
+      expect(document(again)).toMatchObject({ ok: true, data: { ran: [] } });
+      const other = await aviary({ ...migrate, AVIARY_PLATFORM_ID: newId() }, ['db', 'migrate', '--json']);
+      expect(document(other)).toMatchObject({ ok: false, error: { code: 'PLATFORM_MISMATCH' } });
+      const away = new URL(empty.ownerUrl);
+      away.port = '1';
+      const late = await aviary({ ...migrate, AVIARY_OWNER_DATABASE_URL: away.href }, [
+        ...['db', 'migrate', '--json', '--timeout', '1'],
+      ]);
+      expect(document(late)).toMatchObject({ ok: false, exit: 9 });
+    } finally {
+      await empty.close();
+    }
+  }, 60_000);
+
+  it('shows help without a platform, quickly, and names every noun', async () => {
+    const begun = performance.now();
+    const ran = await aviary({}, ['--help']);
+    expect(ran.code).toBe(0);
+    for (const noun of ['tenant', 'operation', 'user', 'outbox', 'audit', 'db']) {
+      expect(ran.stdout).toContain(`  ${noun} `);
+    }
+    // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.
+    expect(performance.now() - begun).toBeLessThan(5_000);
+    expect((await aviary({}, [])).code).toBe(2);
+  }, 30_000);
+});
