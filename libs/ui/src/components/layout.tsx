@@ -55,13 +55,15 @@ export interface EmptyStateProps {
   /** One sentence: why there is nothing. */
   children: ReactNode;
   title: string;
+  /** The page has no other heading. */
+  page?: boolean;
   /** One action. */
   action?: ReactNode;
   /** A small real example of what will stand here. */
   example?: ReactNode;
 }
 
-export function EmptyState({ title, children, action, example }: EmptyStateProps) {
+export function EmptyState({ title, page = false, children, action, example }: EmptyStateProps) {
   return (
     <div className="av-empty">
       <div className="av-empty-rungs" aria-hidden>
@@ -69,7 +71,7 @@ export function EmptyState({ title, children, action, example }: EmptyStateProps
         <i />
         <i />
       </div>
-      <h2>{title}</h2>
+      {page ? <h1>{title}</h1> : <h2>{title}</h2>}
       <p>{children}</p>
       {action}
       {example === undefined ? null : <div className="av-empty-example">{example}</div>}

@@ -10,13 +10,13 @@ export interface LiveStreamOptions {
   onHeard?: () => void;
   /** A connection after the first is open: what was missed in between must be read again. */
   onReconnect?: () => void;
-  /** 401, 403, 404 and 410 end the stream: asking again would change nothing. 401 may be mended by `headers`. */
+  /** 204 (all was said), 403, 404 and 410 end the stream: asking again would change nothing. 401 may be mended by `headers`. */
   onRefused?: (status: number) => void;
   fetch?: typeof fetch;
   random?: () => number;
 }
 
-const FINAL = new Set([403, 404, 410]);
+const FINAL = new Set([204, 403, 404, 410]);
 
 /** Server-sent events through fetch, because EventSource can send no Authorization header. Ends only when stopped. */
 export function openLiveStream(options: LiveStreamOptions): { stop: () => void; wake: () => void } {
@@ -44,7 +44,7 @@ export function openLiveStream(options: LiveStreamOptions): { stop: () => void; 
         cache: 'no-store',
         signal: connection.signal,
       });
-      if (!response.ok || response.body === null) {
+      if (!response.ok || response.body === null || response.status === 204) {
         if (FINAL.has(response.status)) {
           options.onRefused?.(response.status);
           return 'over';

@@ -1,0 +1,87 @@
+import {
+  acceptedSchema,
+  accessSchema,
+  disclaimerSchema,
+  fleetOverviewSchema,
+  operationListSchema,
+  operationViewSchema,
+  outboxListSchema,
+  outboxMailSchema,
+  signOnResponseSchema,
+  stackListSchema,
+  stackViewSchema,
+  userListSchema,
+  type Access,
+  type Login,
+  type OperationState,
+  type Register,
+  type StackStatus,
+} from '#libs/contracts';
+import type { ApiClient } from './client.js';
+
+export interface PageQuery {
+  cursor?: string | undefined;
+  limit?: number | undefined;
+}
+export interface StackQuery extends PageQuery {
+  q?: string | undefined;
+  status?: StackStatus | undefined;
+}
+export interface OperationQuery extends PageQuery {
+  slug?: string | undefined;
+  state?: OperationState | undefined;
+}
+export type StackAction = 'start' | 'stop' | 'restart';
+
+function withQuery(path: string, query: object): string {
+  const set = Object.entries(query).flatMap(([key, value]) =>
+    value === undefined || value === '' ? [] : [[key, String(value)]],
+  );
+  return set.length === 0 ? path : `${path}?${new URLSearchParams(set).toString()}`;
+}
+
+/** Every route the pages use, by name. */
+export function createEndpoints(client: ApiClient) {
+  const post = { method: 'POST' } as const;
+  const anonymous = { method: 'POST', anonymous: true } as const;
+  return {
+    disclaimer: (signal?: AbortSignal) =>
+      client.request(disclaimerSchema, '/auth/disclaimer', { anonymous: true, ...(signal ? { signal } : {}) }),
+    register: (body: Register) => client.request(null, '/auth/register', { ...anonymous, body }),
+    verify: (token: string) => client.request(null, '/auth/verify', { ...anonymous, body: { token } }),
+    resend: (email: string) => client.request(null, '/auth/resend', { ...anonymous, body: { email } }),
+    login: async (body: Login): Promise<Access> => {
+      const access = await client.request(accessSchema, '/auth/login', { ...anonymous, body });
+      client.signedIn(access);
+      return access;
+    },
+    logout: async (): Promise<void> => {
+      await client.request(null, '/auth/logout', post);
+      client.signedOut();
+    },
+    stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/stacks', query)),
+    stack: (slug: string) => client.request(stackViewSchema, `/stacks/${slug}`),
+    createStack: (body: { name?: string }, idempotencyKey: string) =>
+      client.request(acceptedSchema, '/stacks', { ...post, body, idempotencyKey }),
+    actOnStack: (slug: string, action: StackAction, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/${action}`, { ...post, idempotencyKey }),
+    destroyStack: (slug: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug } }),
+    operations: (query: OperationQuery = {}) => client.request(operationListSchema, withQuery('/operations', query)),
+    operation: (id: string) => client.request(operationViewSchema, `/operations/${id}`),
+    cancelOperation: (id: string) => client.request(operationViewSchema, `/operations/${id}/cancel`, post),
+    signOn: (body: { stack: string; state: string; next: string }) =>
+      client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
+    operator: {
+      overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
+      stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
+      operations: (query: OperationQuery = {}) =>
+        client.request(operationListSchema, withQuery('/operator/operations', query)),
+      users: (query: PageQuery & { q?: string | undefined } = {}) =>
+        client.request(userListSchema, withQuery('/operator/users', query)),
+      outbox: (query: PageQuery = {}) => client.request(outboxListSchema, withQuery('/operator/outbox', query)),
+      mail: (id: string) => client.request(outboxMailSchema, `/operator/outbox/${id}`),
+    },
+  };
+}
+export type Endpoints = ReturnType<typeof createEndpoints>;

@@ -1,0 +1,51 @@
+import type { OperationList, OperationView, StackList, StackView } from '#libs/contracts';
+import { queryOptions, type QueryClient } from '@tanstack/react-query';
+import type { Endpoints, OperationQuery } from './endpoints.js';
+
+export const keys = {
+  disclaimer: ['disclaimer'] as const,
+  stacks: ['stacks'] as const,
+  stack: (slug: string) => ['stack', slug] as const,
+  operations: (query: OperationQuery) => ['operations', query] as const,
+  operation: (id: string) => ['operation', id] as const,
+  overview: ['operator', 'overview'] as const,
+};
+
+/** Pages without a stream look again this often: the dot in the header calls 15 s of silence stale. */
+export const POLL_MS = 10_000;
+
+export const stacksQuery = (api: Endpoints) =>
+  queryOptions({ queryKey: keys.stacks, queryFn: () => api.stacks({ limit: 50 }), refetchInterval: POLL_MS });
+
+export const stackQuery = (api: Endpoints, slug: string) =>
+  queryOptions({ queryKey: keys.stack(slug), queryFn: () => api.stack(slug) });
+
+export const operationsQuery = (api: Endpoints, query: OperationQuery) =>
+  queryOptions({
+    queryKey: keys.operations(query),
+    queryFn: () => api.operations(query),
+    refetchInterval: POLL_MS,
+  });
+
+export const operationQuery = (api: Endpoints, id: string) =>
+  queryOptions({ queryKey: keys.operation(id), queryFn: () => api.operation(id) });
+
+/** What a stream or an answer said about a stack, written wherever it is shown. */
+export function putStack(queries: QueryClient, stack: StackView): void {
+  queries.setQueryData<StackView>(keys.stack(stack.slug), stack);
+  queries.setQueryData<StackList>(keys.stacks, (old) =>
+    old === undefined ? undefined : { ...old, items: old.items.map((item) => (item.id === stack.id ? stack : item)) },
+  );
+  if (stack.openOperation !== null) {
+    putOperation(queries, stack.openOperation);
+  }
+}
+
+export function putOperation(queries: QueryClient, operation: OperationView): void {
+  queries.setQueryData<OperationView>(keys.operation(operation.id), operation);
+  queries.setQueriesData<OperationList>({ queryKey: ['operations'] }, (old) =>
+    old === undefined
+      ? undefined
+      : { ...old, items: old.items.map((item) => (item.id === operation.id ? operation : item)) },
+  );
+}

@@ -1,0 +1,296 @@
+import { STACK_STATUS, type FleetOverview, type StackView } from '#libs/contracts';
+import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useStatusText } from '#libs/ui';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import type { ReactNode } from 'react';
+import { useApi } from '../api/context.js';
+import { keys, POLL_MS } from '../api/queries.js';
+import { countsInOrder, groupByCode, queueIsOld, worstFirst } from '../domain/fleet.js';
+import { useT } from '../i18n/use-text.js';
+import { TextLink } from '../parts/link-button.js';
+import { Loaded } from '../parts/loaded.js';
+import { OperationTable } from '../parts/operation-table.js';
+import { Sentence } from '../parts/sentence.js';
+import { StackPill } from '../parts/stack-words.js';
+import { useCells, useTroubled } from './fleet-data.js';
+
+function StatusCounts({ overview }: { overview: FleetOverview }) {
+  return (
+    <ul className="aw-counts">
+      {countsInOrder(overview).map(({ status, count }) => (
+        <li key={status}>
+          <Link to="/console/stacks" search={{ status }} className="aw-count">
+            <span className="aw-count-figure">{count}</span>
+            <StatusPill status={STACK_STATUS[status]} size="sm" />
+          </Link>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Cells({ stacks, total }: { stacks: readonly StackView[]; total: number }) {
+  const t = useT();
+  const statusText = useStatusText();
+  const left = total - stacks.length;
+  return (
+    <>
+      <ul className="aw-cells">
+        {worstFirst(stacks).map((stack) => {
+          const status = STACK_STATUS[stack.status];
+          const text = [stack.slug, statusText(status), stack.reason].filter((part) => part !== null).join(' · ');
+          return (
+            <li key={stack.id}>
+              <Link
+                to="/console/stacks/$slug"
+                params={{ slug: stack.slug }}
+                className="aw-cell"
+                data-tone={status.tone}
+                title={text}
+                aria-label={text}
+              />
+            </li>
+          );
+        })}
+      </ul>
+      {left > 0 ? (
+        <TextLink to="/console/stacks" className="av-small">
+          {t('fleet.cellsMore', { count: left })}
+        </TextLink>
+      ) : null}
+    </>
+  );
+}
+
+function NeedsAPerson({ overview }: { overview: FleetOverview }) {
+  const t = useT();
+  const { stacks } = useTroubled();
+  const { operations, outbox } = overview;
+  const rows: { key: string; tone: string; what: ReactNode; link: ReactNode }[] = [];
+  for (const stack of stacks) {
+    rows.push({
+      key: stack.id,
+      tone: STACK_STATUS[stack.status].tone,
+      what: (
+        <>
+          <span className="av-mono">{stack.slug}</span> <StackPill stack={stack} size="sm" /> {stack.reason}
+        </>
+      ),
+      link: (
+        <TextLink to="/console/stacks/$slug" params={{ slug: stack.slug }}>
+          {t('fleet.look')}
+          <span className="av-hidden"> {stack.slug}</span>
+        </TextLink>
+      ),
+    });
+  }
+  if (queueIsOld(overview)) {
+    const duration = formatDuration((operations.oldestQueuedSeconds ?? 0) * 1000);
+    rows.push({
+      key: 'queue',
+      tone: 'bad',
+      what: t('fleet.queueOld', { duration }),
+      link: (
+        <TextLink to="/console/operations" search={{ state: 'queued' }}>
+          {t('fleet.look')}
+        </TextLink>
+      ),
+    });
+  }
+  if (operations.overdue > 0) {
+    rows.push({
+      key: 'overdue',
+      tone: 'warn',
+      what: t('fleet.overdueNeeds', { count: operations.overdue }),
+      link: (
+        <TextLink to="/console/operations" search={{ state: 'running' }}>
+          {t('fleet.look')}
+        </TextLink>
+      ),
+    });
+  }
+  if (outbox.failed > 0) {
+    rows.push({
+      key: 'mail',
+      tone: 'warn',
+      what: t('fleet.mailFailed', { count: outbox.failed }),
+      link: <TextLink to="/console/outbox">{t('fleet.look')}</TextLink>,
+    });
+  }
+  if (rows.length === 0) {
+    return <p className="av-muted aw-pad">{t('fleet.needsNone')}</p>;
+  }
+  return (
+    <ul className="aw-needs">
+      {rows.map((row) => (
+        <li key={row.key} data-tone={row.tone}>
+          <span className="aw-needs-what">{row.what}</span>
+          {row.link}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Failures() {
+  const t = useT();
+  const api = useApi();
+  const query = useQuery({
+    queryKey: ['operator', 'failed'],
+    queryFn: () => api.operator.operations({ state: 'failed', limit: 50 }),
+    refetchInterval: POLL_MS,
+  });
+  return (
+    <Loaded query={query} failure={t('operations.loadFailed')}>
+      {({ items }) => {
+        const dayAgo = Date.now() - 24 * 3600_000;
+        const recent = items.filter((operation) => Date.parse(operation.createdAt) > dayAgo);
+        if (recent.length === 0) {
+          return <p className="av-muted aw-pad">{t('fleet.failedNone')}</p>;
+        }
+        return (
+          <>
+            <ul className="aw-codes">
+              {groupByCode(recent).map((group) => (
+                <li key={group.code}>
+                  <span className="av-mono">{group.code}</span> {t('operations.times', { count: group.count })}
+                </li>
+              ))}
+            </ul>
+            <OperationTable operations={recent.slice(0, 8)} columns={['stack', 'by']} />
+          </>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function Figures({ overview }: { overview: FleetOverview }) {
+  const t = useT();
+  const { operations, users, outbox } = overview;
+  const oldest = operations.oldestQueuedSeconds;
+  const active = users.byState.active ?? 0;
+  const pending = users.byState.pending ?? 0;
+  return (
+    <div className="aw-columns">
+      <Panel title={t('fleet.operations')}>
+        <Facts
+          items={[
+            {
+              term: t('fleet.queued'),
+              value:
+                oldest === null
+                  ? operations.queued
+                  : `${operations.queued} · ${t('fleet.oldest', { duration: formatDuration(oldest * 1000) })}`,
+            },
+            { term: t('fleet.running'), value: operations.running },
+            { term: t('fleet.overdue'), value: operations.overdue },
+            { term: t('fleet.doneDay'), value: operations.doneLastDay },
+            { term: t('fleet.failedDay'), value: operations.failedLastDay },
+          ]}
+        />
+      </Panel>
+      <Panel
+        title={t('fleet.people')}
+        actions={
+          <TextLink to="/console/users" className="av-small">
+            {t('nav.users')}
+          </TextLink>
+        }
+      >
+        <Facts
+          items={[
+            { term: t('fleet.users'), value: users.total },
+            { term: t('fleet.by.active'), value: active },
+            { term: t('fleet.by.pending'), value: pending },
+            { term: t('fleet.by.other'), value: users.total - active - pending },
+          ]}
+        />
+      </Panel>
+      <Panel
+        title={t('fleet.mails')}
+        actions={
+          <TextLink to="/console/outbox" className="av-small">
+            {t('nav.outbox')}
+          </TextLink>
+        }
+      >
+        <Facts
+          items={[
+            { term: t('fleet.mailsQueued'), value: outbox.queued },
+            { term: t('fleet.mailsKept'), value: outbox.kept },
+            { term: t('fleet.mailsFailed'), value: outbox.failed },
+          ]}
+        />
+      </Panel>
+    </div>
+  );
+}
+
+function Fleet({ overview }: { overview: FleetOverview }) {
+  const t = useT();
+  const cells = useCells();
+  const { total, asWanted } = overview.stacks;
+  return (
+    <>
+      <PageTitle
+        tone={asWanted < total ? 'warn' : 'ok'}
+        facts={
+          <>
+            <strong className="aw-strong">
+              {asWanted === total ? t('fleet.allAsWanted') : t('fleet.asWanted', { count: asWanted })}
+            </strong>
+            <span>
+              ·{' '}
+              <Sentence text={(time) => t('fleet.counted', { time })}>
+                <Time value={overview.at} style="seconds" />
+              </Sentence>
+            </span>
+          </>
+        }
+      >
+        {t('fleet.title', { count: total })}
+      </PageTitle>
+      {total === 0 ? (
+        <EmptyState title={t('fleet.empty')}>{t('fleet.emptyBody')}</EmptyState>
+      ) : (
+        <div className="aw-fleet">
+          <StatusCounts overview={overview} />
+          <Panel title={t('fleet.cells')}>
+            <Loaded query={cells} failure={t('stacks.loadFailed')}>
+              {(stacks) => <Cells stacks={stacks} total={total} />}
+            </Loaded>
+          </Panel>
+        </div>
+      )}
+      <div className="aw-gap">
+        <Panel title={t('fleet.needs')} flush>
+          <NeedsAPerson overview={overview} />
+        </Panel>
+      </div>
+      <Figures overview={overview} />
+      <Panel
+        title={t('fleet.failed')}
+        flush
+        actions={
+          <TextLink to="/console/operations" search={{ state: 'failed' }} className="av-small">
+            {t('nav.operations')}
+          </TextLink>
+        }
+      >
+        <Failures />
+      </Panel>
+    </>
+  );
+}
+
+export function OverviewPage() {
+  const t = useT();
+  const api = useApi();
+  const query = useQuery({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: 5_000 });
+  return (
+    <Loaded query={query} shape="page" failure={t('fleet.loadFailed')}>
+      {(overview) => <Fleet overview={overview} />}
+    </Loaded>
+  );
+}

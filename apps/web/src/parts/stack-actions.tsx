@@ -1,0 +1,169 @@
+import { OPEN_OPERATION_STATES, type Accepted, type StackView } from '#libs/contracts';
+import { ConfirmDialog } from '#libs/ui';
+import { ActionIcon, Button, Menu } from '@mantine/core';
+import { IconDots, IconExternalLink, IconTrash } from '@tabler/icons-react';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useNavigate } from '@tanstack/react-router';
+import { useState, type ReactNode } from 'react';
+import { useApi, useMe } from '../api/context.js';
+import type { StackAction } from '../api/endpoints.js';
+import { keys, putOperation, putStack } from '../api/queries.js';
+import { useT } from '../i18n/use-text.js';
+import { Failure } from './failure.js';
+
+type Asked = 'stop' | 'restart' | 'destroy';
+
+const IDLE = new Set<StackView['status']>(['stopped', 'asleep']);
+const CAN_OPEN = new Set<StackView['status']>(['running', 'repairing', 'unknown', 'attention']);
+
+/** What stopping or destroying would do, counted in what the stack last reported. */
+function useEffects(stack: StackView): Record<Asked, ReactNode[]> {
+  const t = useT();
+  const { heartbeat } = stack;
+  const bots = heartbeat?.bots ?? 0;
+  const running = heartbeat?.runningBots ?? 0;
+  const orders = heartbeat?.openOrders ?? 0;
+  const host = new URL(stack.dashboardUrl).host;
+  return {
+    stop: [
+      ...(running > 0 ? [t('stack.stopEffectBots', { count: running })] : []),
+      t('stack.stopEffectVisit'),
+      t('stack.stopEffectData'),
+    ],
+    restart: [t('stack.restartEffect')],
+    destroy: [
+      ...(bots > 0 ? [t('stack.destroyEffectBots', { count: bots })] : []),
+      ...(orders > 0 ? [t('stack.destroyEffectOrders', { count: orders })] : []),
+      t('stack.destroyEffectData'),
+      t('stack.destroyEffectAddress', { host }),
+      <strong key="final">{t('stack.destroyEffectFinal')}</strong>,
+    ],
+  };
+}
+
+function useStackRequests(stack: StackView) {
+  const api = useApi();
+  const queries = useQueryClient();
+  const accept = ({ stack: next, operation }: Accepted): void => {
+    putStack(queries, { ...next, openOperation: next.openOperation ?? operation });
+    putOperation(queries, operation);
+    void queries.invalidateQueries({ queryKey: ['operations'] });
+    void queries.invalidateQueries({ queryKey: keys.stacks });
+  };
+  const act = useMutation({
+    // one key per press: a retry by the network layer is the same request, a new press is a new one
+    mutationFn: (action: StackAction) => api.actOnStack(stack.slug, action, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  const destroy = useMutation({ mutationFn: () => api.destroyStack(stack.slug), onSuccess: accept });
+  return { act, destroy };
+}
+
+/** The buttons of a stack, and what they ask before they do it. */
+export function StackActions({ stack }: { stack: StackView }) {
+  const t = useT();
+  const me = useMe();
+  const navigate = useNavigate();
+  const { act, destroy } = useStackRequests(stack);
+  const effects = useEffects(stack);
+  const [asked, setAsked] = useState<Asked | null>(null);
+
+  const busy = stack.openOperation !== null && OPEN_OPERATION_STATES.includes(stack.openOperation.state);
+  const idle = IDLE.has(stack.status);
+  const trades = (stack.heartbeat?.runningBots ?? 0) > 0;
+  const gone = stack.desired === 'deleted';
+  const own = me !== null && me.username === stack.owner;
+  const close = (): void => setAsked(null);
+
+  return (
+    <>
+      {own ? (
+        <Button
+          component="a"
+          href={`${stack.dashboardUrl.replace(/\/$/, '')}/.aviary/start`}
+          rightSection={<IconExternalLink size={16} aria-hidden />}
+          className="aw-primary-action"
+          {...(CAN_OPEN.has(stack.status)
+            ? {}
+            : { 'data-disabled': true, 'aria-disabled': true, tabIndex: -1, href: undefined })}
+          title={CAN_OPEN.has(stack.status) ? undefined : t('stack.openHint')}
+        >
+          {t('stack.open')}
+        </Button>
+      ) : null}
+      {idle || stack.status === 'attention' ? (
+        <Button
+          variant="default"
+          disabled={busy || gone}
+          loading={act.isPending && act.variables === 'start'}
+          onClick={() => act.mutate('start')}
+        >
+          {t('stack.start')}
+        </Button>
+      ) : null}
+      {idle ? null : (
+        <>
+          <Button
+            variant="default"
+            disabled={busy || gone}
+            loading={act.isPending && act.variables === 'stop'}
+            onClick={() => setAsked('stop')}
+          >
+            {t('stack.stop')}
+          </Button>
+          <Button
+            variant="default"
+            disabled={busy || gone}
+            loading={act.isPending && act.variables === 'restart'}
+            onClick={() => (trades ? setAsked('restart') : act.mutate('restart'))}
+          >
+            {t('stack.restart')}
+          </Button>
+        </>
+      )}
+      <Menu position="bottom-end">
+        <Menu.Target>
+          <ActionIcon variant="default" size={36} aria-label={t('stack.more')}>
+            <IconDots size={18} aria-hidden />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item
+            color="bad"
+            leftSection={<IconTrash size={16} aria-hidden />}
+            disabled={gone}
+            onClick={() => setAsked('destroy')}
+          >
+            {t('stack.destroyMenu')}
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {act.error === null ? null : (
+        <div className="aw-action-error">
+          <Failure error={act.error} title={t('stack.actionFailed')} />
+        </div>
+      )}
+      <ConfirmDialog
+        opened={asked === 'stop' || asked === 'restart'}
+        onClose={close}
+        onConfirm={() => act.mutateAsync(asked === 'restart' ? 'restart' : 'stop')}
+        verb={asked === 'restart' ? t('stack.restartVerb') : t('stack.stopVerb')}
+        effects={asked === 'restart' ? effects.restart : effects.stop}
+        grade="moderate"
+      />
+      <ConfirmDialog
+        opened={asked === 'destroy'}
+        onClose={close}
+        onConfirm={async () => {
+          const { operation } = await destroy.mutateAsync();
+          await navigate({ to: '/app/operations/$id', params: { id: operation.id } });
+        }}
+        verb={t('stack.destroy')}
+        effects={effects.destroy}
+        grade="severe"
+        slug={stack.slug}
+        danger
+      />
+    </>
+  );
+}

@@ -1,0 +1,199 @@
+import { Amount, Copyable, CopyButton, EmptyState, Facts, PageTitle, Panel, Since, Time } from '#libs/ui';
+import { STACK_STATUS, type StackView } from '#libs/contracts';
+import { useQuery } from '@tanstack/react-query';
+import { useApi, useMe } from '../api/context.js';
+import { useOperationStream, useStackStream } from '../api/live.js';
+import { operationsQuery } from '../api/queries.js';
+import { useT } from '../i18n/use-text.js';
+import { TextLink } from './link-button.js';
+import { Loaded } from './loaded.js';
+import { OpenOperation } from './open-operation.js';
+import { OperationTable } from './operation-table.js';
+import { Sentence } from './sentence.js';
+import { StackActions } from './stack-actions.js';
+import { StackPill } from './stack-words.js';
+
+function Headline({ stack }: { stack: StackView }) {
+  const t = useT();
+  return (
+    <>
+      <StackPill stack={stack} size="lg" />
+      <span>
+        <Sentence text={(time) => t('stack.since', { time })}>
+          <Time value={stack.since} />
+        </Sentence>
+      </span>
+      <span aria-hidden>·</span>
+      <span>
+        {stack.checkedAt === null ? (
+          t('stack.neverChecked')
+        ) : (
+          <Sentence text={(ago) => t('stack.checked', { ago })}>
+            <Since value={stack.checkedAt} />
+          </Sentence>
+        )}
+      </span>
+    </>
+  );
+}
+
+function Reason({ stack }: { stack: StackView }) {
+  const t = useT();
+  const holds = stack.holds.map((hold) => t(`stack.holds.${hold}`));
+  if (stack.reason === null && holds.length === 0) {
+    return null;
+  }
+  return (
+    <section className="av-panel aw-reason-panel" data-tone={STACK_STATUS[stack.status].tone}>
+      <strong>{t('stack.why')}</strong>
+      <p>{stack.reason ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
+      {stack.reason !== null && holds.length > 0 ? (
+        <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
+      ) : null}
+    </section>
+  );
+}
+
+function Trading({ stack }: { stack: StackView }) {
+  const t = useT();
+  const { heartbeat, limits } = stack;
+  if (heartbeat === null) {
+    return <p className="av-muted">{t('stack.noReport')}</p>;
+  }
+  return (
+    <>
+      <Facts
+        items={[
+          {
+            term: t('stack.equity'),
+            value: (
+              <span className="aw-figure">
+                <Amount value={heartbeat.equity} tick="0.01" unit="USDT" />
+              </span>
+            ),
+          },
+          { term: t('stack.bots'), value: t('stack.running', { count: heartbeat.runningBots }) },
+          { term: t('stack.openOrders'), value: heartbeat.openOrders },
+        ]}
+      />
+      <UseBar used={heartbeat.bots} of={limits.bots} />
+      <p className="av-muted av-small aw-foot">
+        <Sentence text={(ago) => t('stack.reported', { ago })}>
+          <Since value={heartbeat.at} />
+        </Sentence>
+      </p>
+    </>
+  );
+}
+
+/** Bots in use as rungs, for plans with few enough to draw; the words say the same. */
+function UseBar({ used, of }: { used: number; of: number }) {
+  const t = useT();
+  return (
+    <div className="aw-use">
+      {of <= 40 ? (
+        <span className="av-bar" aria-hidden>
+          {Array.from({ length: of }, (_unused, index) => (
+            // oxlint-disable-next-line react/no-array-index-key
+            <i key={index} data-state={index < used ? 'done' : 'pending'} />
+          ))}
+        </span>
+      ) : null}
+      <span className="av-small">
+        {t('stack.bots')} {t('stack.botsOf', { used, count: of })}
+      </span>
+    </div>
+  );
+}
+
+function Recent({ stack }: { stack: StackView }) {
+  const t = useT();
+  const query = useQuery(operationsQuery(useApi(), { slug: stack.slug, limit: 5 }));
+  return (
+    <Panel
+      title={t('stack.recent')}
+      flush
+      actions={
+        <TextLink to="/app/activity" search={{ slug: stack.slug }} className="av-small">
+          {t('stack.all')}
+        </TextLink>
+      }
+    >
+      <Loaded query={query} failure={t('operations.loadFailed')}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <EmptyState title={t('operations.empty')}>{t('stack.noOperations')}</EmptyState>
+          ) : (
+            <OperationTable operations={items} columns={[]} />
+          )
+        }
+      </Loaded>
+    </Panel>
+  );
+}
+
+/** Everything about one stack; the owner's page and the operator's are this one. */
+export function StackDetail({ stack }: { stack: StackView }) {
+  const t = useT();
+  const me = useMe();
+  useStackStream(stack.slug);
+  useOperationStream(stack.openOperation);
+  const own = me?.username === stack.owner;
+  const { limits } = stack;
+  return (
+    <>
+      <PageTitle
+        tone={STACK_STATUS[stack.status].tone}
+        mono
+        facts={<Headline stack={stack} />}
+        actions={<StackActions key={stack.slug} stack={stack} />}
+      >
+        {stack.slug}
+      </PageTitle>
+      {stack.openOperation === null ? null : <OpenOperation operation={stack.openOperation} />}
+      <Reason stack={stack} />
+      <div className="aw-columns">
+        <Panel title={stack.name === '' ? stack.slug : stack.name}>
+          <Facts
+            items={[
+              {
+                term: t('stack.address'),
+                value: (
+                  <span className="av-copyable">
+                    <span className="aw-url">{stack.dashboardUrl}</span>
+                    <CopyButton value={stack.dashboardUrl} label={t('stack.copyUrl')} />
+                  </span>
+                ),
+              },
+              { term: t('stack.api'), value: <Copyable value={stack.apiUrl} label={t('stack.copyUrl')} /> },
+              { term: t('stack.release'), value: stack.release },
+              { term: t('stack.created'), value: <Time value={stack.createdAt} style="date" /> },
+              ...(own
+                ? []
+                : [
+                    { term: t('stack.owner'), value: stack.owner },
+                    { term: t('stack.wanted'), value: t(`stack.desired.${stack.desired}`) },
+                    { term: t('stack.template'), value: stack.template },
+                    { term: t('stack.id'), value: <Copyable value={stack.id} /> },
+                  ]),
+            ]}
+          />
+        </Panel>
+        <Panel title={t('stack.trading')}>
+          <Trading stack={stack} />
+        </Panel>
+        <Panel title={own ? t('stack.limits') : t('stack.limitsOperator')}>
+          <Facts
+            items={[
+              { term: t('stack.cpu'), value: t('stack.cpus', { count: limits.cpus }) },
+              { term: t('stack.memory'), value: t('stack.megabytes', { value: limits.memoryMb }) },
+              { term: t('stack.disk'), value: t('stack.gigabytes', { value: limits.diskGb }) },
+              { term: t('stack.bots'), value: t('stack.upTo', { count: limits.bots }) },
+            ]}
+          />
+        </Panel>
+      </div>
+      <Recent stack={stack} />
+    </>
+  );
+}

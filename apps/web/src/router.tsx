@@ -1,0 +1,265 @@
+import { OPERATION_STATES, STACK_STATUS, type StackStatus } from '#libs/contracts';
+import type { QueryClient } from '@tanstack/react-query';
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+  useNavigate,
+  type NavigateOptions,
+} from '@tanstack/react-router';
+import { z } from 'zod';
+import type { ApiClient } from './api/client.js';
+import { useMe } from './api/context.js';
+import { ActivityPage } from './pages/activity.js';
+import { LoginPage } from './pages/login.js';
+import { NotFoundPage } from './pages/not-found.js';
+import { OperationPage } from './pages/operation.js';
+import { SignOnPage } from './pages/sign-on.js';
+import { SignupPage } from './pages/signup.js';
+import { NewStackPage, StackHomePage, StackPage } from './pages/stack.js';
+import { VerifyPage } from './pages/verify.js';
+import { CrashPage, MissingPage, Root } from './shell/root.js';
+import { Shell } from './shell/shell.js';
+
+interface RouterContext {
+  client: ApiClient;
+  queries: QueryClient;
+}
+
+const STATUSES = Object.keys(STACK_STATUS) as [StackStatus, ...StackStatus[]];
+const text = z.string().max(2048).optional().catch(undefined);
+/** A value that is not one of ours is no filter, never an error page. */
+const stackFilter = z.object({ q: text, status: z.enum(STATUSES).optional().catch(undefined) });
+const operationFilter = z.object({ slug: text, state: z.enum(OPERATION_STATES).optional().catch(undefined) });
+
+const root = createRootRouteWithContext<RouterContext>()({
+  component: Root,
+  errorComponent: CrashPage,
+  notFoundComponent: MissingPage,
+});
+
+async function signedIn(client: ApiClient, href: string) {
+  const session = await client.restore();
+  if (session.phase !== 'in') {
+    throw redirect({ to: '/login', search: { next: href }, replace: true });
+  }
+  return session.me;
+}
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  beforeLoad: async ({ context }) => {
+    const session = await context.client.restore();
+    const to = session.phase !== 'in' ? '/login' : session.me.role === 'operator' ? '/console' : '/app';
+    throw redirect({ to, replace: true });
+  },
+});
+
+const signup = createRoute({
+  getParentRoute: () => root,
+  path: '/signup',
+  staticData: { title: 'signup.title' },
+  component: SignupPage,
+});
+
+const verify = createRoute({
+  getParentRoute: () => root,
+  path: '/verify',
+  staticData: { title: 'signup.sentTitle' },
+  validateSearch: z.object({ token: text, sent: text }),
+  component: function Verify() {
+    const { token, sent } = verify.useSearch();
+    return <VerifyPage token={token} sent={sent} />;
+  },
+});
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: '/login',
+  staticData: { title: 'login.title' },
+  validateSearch: z.object({ next: text }),
+  component: function Login() {
+    return <LoginPage next={login.useSearch().next} />;
+  },
+});
+
+const signOn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-on',
+  staticData: { title: 'stack.open' },
+  validateSearch: z.object({ stack: text, state: text, next: text }),
+  beforeLoad: ({ context, location }) => signedIn(context.client, location.href).then(() => undefined),
+  component: function SignOn() {
+    return <SignOnPage search={signOn.useSearch()} />;
+  },
+});
+
+const shell = createRoute({
+  getParentRoute: () => root,
+  id: 'shell',
+  beforeLoad: async ({ context, location }) => ({ me: await signedIn(context.client, location.href) }),
+  component: Shell,
+  notFoundComponent: MissingPage,
+});
+
+const stackHome = createRoute({
+  getParentRoute: () => shell,
+  path: '/app',
+  staticData: { title: 'app.title' },
+  component: StackHomePage,
+});
+const newStack = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/new',
+  staticData: { title: 'app.newTitle' },
+  component: NewStackPage,
+});
+const stack = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/stacks/$slug',
+  staticData: { title: 'app.title' },
+  component: function Stack() {
+    return <StackPage slug={stack.useParams().slug} />;
+  },
+});
+const activity = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/activity',
+  staticData: { title: 'activity.title' },
+  validateSearch: operationFilter,
+  component: function Activity() {
+    return <ActivityPage filter={activity.useSearch()} onFilter={useFilter('/app/activity')} />;
+  },
+});
+const operation = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/operations/$id',
+  staticData: { title: 'operation.id' },
+  component: function Operation() {
+    return <OperationPage id={operation.useParams().id} />;
+  },
+});
+
+/** Whoever may not see the console sees that there is nothing; the API refuses them anyway. */
+const console_ = createRoute({
+  getParentRoute: () => shell,
+  id: 'console',
+  component: function Console() {
+    return useMe()?.role === 'operator' ? <Outlet /> : <NotFoundPage />;
+  },
+});
+const overview = createRoute({
+  getParentRoute: () => console_,
+  path: '/console',
+  staticData: { title: 'nav.fleet' },
+  component: lazyRouteComponent(() => import('./console/overview.js'), 'OverviewPage'),
+});
+const StacksPage = lazyRouteComponent(() => import('./console/stacks.js'), 'StacksPage');
+const stacks = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/stacks',
+  staticData: { title: 'stacks.title' },
+  validateSearch: stackFilter,
+  component: function Stacks() {
+    return <StacksPage filter={stacks.useSearch()} onFilter={useFilter('/console/stacks')} />;
+  },
+});
+const consoleStack = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/stacks/$slug',
+  staticData: { title: 'stacks.name' },
+  component: function ConsoleStack() {
+    return <StackPage slug={consoleStack.useParams().slug} />;
+  },
+});
+const OperationsPage = lazyRouteComponent(() => import('./console/operations.js'), 'OperationsPage');
+const operations = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/operations',
+  staticData: { title: 'operations.title' },
+  validateSearch: operationFilter,
+  component: function Operations() {
+    return <OperationsPage filter={operations.useSearch()} onFilter={useFilter('/console/operations')} />;
+  },
+});
+const outbox = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/outbox',
+  staticData: { title: 'outbox.title' },
+  component: lazyRouteComponent(() => import('./console/outbox.js'), 'OutboxPage'),
+});
+const MailPage = lazyRouteComponent(() => import('./console/outbox.js'), 'MailPage');
+const mail = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/outbox/$id',
+  staticData: { title: 'outbox.title' },
+  component: function Mail() {
+    return <MailPage id={mail.useParams().id} />;
+  },
+});
+const users = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/users',
+  staticData: { title: 'users.title' },
+  component: lazyRouteComponent(() => import('./console/users.js'), 'UsersPage'),
+});
+
+/** Filters live in the address: they survive reload, and can be sent to somebody. */
+function useFilter<F extends object>(to: '/app/activity' | '/console/stacks' | '/console/operations') {
+  const navigate = useNavigate();
+  return (search: F): void => void navigate({ to, search, replace: true } as NavigateOptions);
+}
+
+const routeTree = root.addChildren([
+  home,
+  signup,
+  verify,
+  login,
+  signOn,
+  shell.addChildren([
+    stackHome,
+    newStack,
+    stack,
+    activity,
+    operation,
+    console_.addChildren([overview, stacks, consoleStack, operations, outbox, mail, users]),
+  ]),
+]);
+
+export function createPortalRouter(context: RouterContext) {
+  return createRouter({
+    routeTree,
+    context,
+    defaultPreload: false,
+    scrollRestoration: true,
+    defaultPendingMs: 150,
+  });
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof createPortalRouter>;
+  }
+  interface StaticDataRouteOption {
+    /** Key of the document's title. */
+    title?:
+      | 'signup.title'
+      | 'signup.sentTitle'
+      | 'login.title'
+      | 'stack.open'
+      | 'app.title'
+      | 'app.newTitle'
+      | 'activity.title'
+      | 'operation.id'
+      | 'nav.fleet'
+      | 'stacks.title'
+      | 'stacks.name'
+      | 'operations.title'
+      | 'outbox.title'
+      | 'users.title';
+  }
+}

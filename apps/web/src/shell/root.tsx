@@ -1,0 +1,53 @@
+import { Outlet, useMatches, useRouter, type ErrorComponentProps } from '@tanstack/react-router';
+import { useEffect } from 'react';
+import { useMe } from '../api/context.js';
+import { PortalAwayError } from '../api/errors.js';
+import { useT } from '../i18n/use-text.js';
+import { Failure } from '../parts/failure.js';
+import { AuthFrame } from '../pages/auth-frame.js';
+import { NotFoundPage } from '../pages/not-found.js';
+
+function useDocumentTitle(): void {
+  const t = useT();
+  const last = useMatches().at(-1);
+  const key = last?.staticData.title;
+  const params = last?.params as Record<string, string> | undefined;
+  const subject = params?.['slug'];
+  useEffect(() => {
+    const title = key === undefined ? null : t(key);
+    document.title = [subject ?? null, title, t('brand')].filter((part) => part !== null).join(' · ');
+  });
+}
+
+export function Root() {
+  useDocumentTitle();
+  return <Outlet />;
+}
+
+/** What could not even begin: the portal is away, or a page of ours broke. */
+export function CrashPage({ error }: ErrorComponentProps) {
+  const t = useT();
+  const router = useRouter();
+  const away = error instanceof PortalAwayError;
+  return (
+    <AuthFrame title={away ? t('away.title') : t('crashed')}>
+      <Failure
+        error={error}
+        title={away ? t('away.title') : t('crashed')}
+        onRetry={() => (away ? void router.invalidate() : window.location.reload())}
+      />
+    </AuthFrame>
+  );
+}
+
+export function MissingPage() {
+  const t = useT();
+  const me = useMe();
+  return me === null ? (
+    <AuthFrame title={t('notFound.title')}>
+      <NotFoundPage page={false} />
+    </AuthFrame>
+  ) : (
+    <NotFoundPage />
+  );
+}
