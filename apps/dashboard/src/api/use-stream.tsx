@@ -72,10 +72,8 @@ export function StreamProvider({ children }: { children: ReactNode }) {
     },
   });
 
-  const live = liveness === 'live';
-  const freshness = useMemo(
-    () => ({ liveness, asOf: live || heardAt === null ? null : heardAt }),
-    [liveness, live, live ? null : heardAt],
-  );
+  // while live this stays null, so that a heartbeat does not draw every page anew
+  const asOf = liveness === 'live' ? null : heardAt;
+  const freshness = useMemo(() => ({ liveness, asOf }), [liveness, asOf]);
   return <FreshnessContext value={freshness}>{children}</FreshnessContext>;
 }

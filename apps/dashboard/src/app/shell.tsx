@@ -34,9 +34,9 @@ export function Shell() {
       <a href="#content" className="av-skip">
         {t('app.skip')}
       </a>
-      <p className="mode-strip">
+      <section className="mode-strip" aria-label={t('app.mode')}>
         <strong>{t('app.paper')}</strong> <span>{t('app.paperHint')}</span>
-      </p>
+      </section>
       <header className="top">
         <Link to="/" className="brand">
           <span className="brand-rungs" aria-hidden>
@@ -112,7 +112,7 @@ function Banner() {
     return null;
   }
   return (
-    <p className="banner" role="status">
+    <output className="banner">
       {liveness === 'offline' ? t('live.offline') : t('live.stale')}
       {asOf === null ? null : (
         <>
@@ -120,6 +120,6 @@ function Banner() {
           {t('live.asOf')} <Time value={new Date(asOf).toISOString()} style="seconds" />.
         </>
       )}
-    </p>
+    </output>
   );
 }

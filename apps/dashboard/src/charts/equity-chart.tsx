@@ -1,4 +1,4 @@
-import { useEffect, useRef } from 'react';
+import { useEffect, useLayoutEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { readChartColours, withAlpha, type ChartColours } from './chart-colours.js';
@@ -31,7 +31,10 @@ export function EquityChart(props: EquityChartProps) {
   const readout = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
-  latest.current = props;
+  // first of all effects: what is drawn below and by the library's own events reads the newest props
+  useLayoutEffect(() => {
+    latest.current = props;
+  });
 
   useEffect(() => {
     const element = host.current;
@@ -62,6 +65,8 @@ export function EquityChart(props: EquityChartProps) {
 
   return (
     <div style={{ position: 'relative' }}>
+      {/* one image with a summary: the library builds canvases inside */}
+      {/* oxlint-disable-next-line jsx-a11y/prefer-tag-over-role */}
       <div ref={host} role="img" aria-label={props.summary} style={{ height: props.height, width: '100%' }} />
       <div ref={readout} aria-hidden className="chart-readout" />
     </div>
@@ -107,6 +112,7 @@ function options(element: HTMLElement, { latest, colours, readout }: Around): uP
     axes: [
       {
         ...axis,
+        size: 30,
         grid: { show: false },
         values: (_plot, ticks) => axisLabels(ticks, latest.current.zone),
       },

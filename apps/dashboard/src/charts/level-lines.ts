@@ -106,9 +106,9 @@ export class LevelLines implements ISeriesPrimitive<Time> {
     return this.labels;
   }
 
-  /** Keeps the bounds in sight however quiet the price is; other levels lie between them. */
+  /** Keeps the grid in sight however quiet the price is. Exits lie far off and would flatten the candles. */
   autoscaleInfo() {
-    const marked = this.levels.filter((level) => level.kind !== 'empty').map((level) => level.at);
+    const marked = this.levels.filter(({ kind }) => kind !== 'stop' && kind !== 'target').map((level) => level.at);
     if (marked.length === 0) {
       return null;
     }

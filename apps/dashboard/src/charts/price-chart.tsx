@@ -12,7 +12,7 @@ import {
   type Time,
   type UTCTimestamp,
 } from 'lightweight-charts';
-import { useEffect, useRef } from 'react';
+import { useEffect, useLayoutEffect, useRef } from 'react';
 import { readChartColours, type ChartColours } from './chart-colours.js';
 import { fromChartNumber, toChartNumber, toChartTime } from './chart-number.js';
 import { crosshairLabel, tickLabel, type ChartZone, type TickKind } from './chart-time.js';
@@ -64,7 +64,10 @@ export function PriceChart(props: PriceChartProps) {
   const host = useRef<HTMLDivElement>(null);
   const parts = useRef<Parts | null>(null);
   const latest = useRef(props);
-  latest.current = props;
+  // first of all effects: what is drawn below and by the library's own events reads the newest props
+  useLayoutEffect(() => {
+    latest.current = props;
+  });
 
   useEffect(() => {
     const element = host.current;
@@ -96,7 +99,10 @@ export function PriceChart(props: PriceChartProps) {
     const first = known.series.data().length === 0;
     known.series.setData(props.candles.map(toBar));
     if (first && props.candles.length > 0) {
-      known.chart.timeScale().fitContent();
+      const last = props.candles.length - 1;
+      // a candle of at least 5 px: more history is a drag away
+      const shown = Math.min(last, Math.floor((host.current?.clientWidth ?? 600) / 6));
+      known.chart.timeScale().setVisibleLogicalRange({ from: last - shown, to: last + 3 });
     }
   }, [props.candles]);
 
@@ -114,6 +120,8 @@ export function PriceChart(props: PriceChartProps) {
     }
   }, [props.fills, props.candles, props.scheme]);
 
+  // one image with a summary: the library builds tables of canvases inside
+  // oxlint-disable-next-line jsx-a11y/prefer-tag-over-role
   return <div ref={host} role="img" aria-label={props.summary} style={{ height: props.height, width: '100%' }} />;
 }
 
@@ -123,7 +131,7 @@ function build(element: HTMLElement, latest: Latest): Parts {
   const colours = readChartColours(element);
   const chart = createChart(element, {
     autoSize: true,
-    layout: { attributionLogo: false, fontFamily: 'inherit', fontSize: 12 },
+    layout: { attributionLogo: false, fontFamily: "'Inter Variable', system-ui, sans-serif", fontSize: 12 },
     localization: { priceFormatter: (price: number) => wordsOf(price, latest.current) },
     crosshair: { mode: CrosshairMode.Normal },
     // the page scrolls with the wheel and one finger; the chart zooms with ctrl+wheel and two fingers

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import {
   compare,
   distance,
+  finestTick,
   fractionOf,
   isAmount,
   parseTyped,
@@ -58,6 +59,14 @@ describe('money as text', () => {
     expect(snapToTick('64980.44', '0.1')).toBe('64980.4');
     expect(snapToTick('7', '5')).toBe('5');
     expect(snapToTick('0.123456', '0.00001')).toBe('0.12346');
+  });
+});
+
+describe('ticks of a ledger', () => {
+  it('show every digit any of the pairs can have', () => {
+    expect(finestTick(['0.000001', '0.0001'], '0.01')).toBe('0.000001');
+    expect(finestTick([], '0.01')).toBe('0.01');
+    expect(finestTick(['5'], '0.01')).toBe('0.01');
   });
 });
 

@@ -55,8 +55,10 @@ export function scale(amount: string, factor: string, tick: string): string {
   return snapToTick(multiply(amount, factor), tick);
 }
 
-export function decimalsOf(tick: string): number {
-  return new Exact(tick).decimalPlaces();
+/** The tick with the most decimals, as `0.00…1`. */
+export function finestTick(ticks: readonly string[], fallback: string): string {
+  const decimals = Math.max(...[fallback, ...ticks].map((tick) => new Exact(tick).decimalPlaces()));
+  return new Exact(10).pow(-decimals).toFixed();
 }
 
 function isGrouped(text: string, sign: string): boolean {

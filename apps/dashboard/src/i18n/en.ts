@@ -2,6 +2,7 @@
 export const en = {
   app: {
     name: 'Aviary',
+    mode: 'Trading mode',
     paper: 'PAPER',
     paperHint: 'Paper trading: the exchange is simulated, no real money moves.',
     skip: 'Skip to content',

@@ -5,13 +5,13 @@ import { IconAlertTriangle, IconCircleX, IconPoint } from '@tabler/icons-react';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { eventsQuery, fillsQuery, ordersQuery } from '../api/queries.js';
-import { distance } from '../domain/money.js';
+import { compare, distance } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { DataTable, type Column } from '../parts/data-table.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { Side } from '../parts/fill-list.js';
 import { PagedList } from '../parts/paged-list.js';
-import { FALLBACK_TICK, useMarketPair } from '../parts/use-market.js';
+import { FALLBACK_TICK, useLedgerTicks, useMarketPair } from '../parts/use-market.js';
 import { BOT_TABS, type BotTab } from './bot-tab-names.js';
 
 export interface BotTabsProps {
@@ -57,6 +57,11 @@ export function BotTabs({ bot, tab, onTab }: BotTabsProps) {
       </Tabs>
     </section>
   );
+}
+
+/** Open orders stand like the ladder: highest price first. */
+function byPrice(a: Order, b: Order): number {
+  return compare(b.price ?? '0', a.price ?? '0');
 }
 
 function Orders({ bot }: { bot: Bot }) {
@@ -144,7 +149,12 @@ function Orders({ bot }: { bot: Bot }) {
         empty={<p className="quiet">{state === 'open' ? t('bot.noOrders') : t('bot.noOrdersAll')}</p>}
       >
         {(orders) => (
-          <DataTable label={t('fields.orders')} columns={columns} rows={orders} rowKey={(order) => order.id} />
+          <DataTable
+            label={t('fields.orders')}
+            columns={columns}
+            rows={state === 'open' ? orders.toSorted(byPrice) : orders}
+            rowKey={(order) => order.id}
+          />
         )}
       </PagedList>
     </>
@@ -153,6 +163,7 @@ function Orders({ bot }: { bot: Bot }) {
 
 export function useFillColumns(bots: boolean): Column<Fill>[] {
   const t = useT();
+  const ticks = useLedgerTicks();
   return [
     { key: 'at', label: t('fields.time'), lead: true, cell: (fill) => <FillTime fill={fill} /> },
     ...(bots ? [{ key: 'bot', label: t('fields.bot'), cell: (fill: Fill) => fill.botName }] : []),
@@ -168,18 +179,19 @@ export function useFillColumns(bots: boolean): Column<Fill>[] {
       key: 'value',
       label: t('fields.value'),
       numeric: true,
-      cell: (fill) => <Amount value={fill.value} tick={MONEY_TICK} />,
+      cell: (fill) => <Amount value={fill.value} tick={ticks.value} />,
     },
-    { key: 'fee', label: t('fields.fee'), numeric: true, cell: (fill) => <Amount value={fill.fee} tick="0.0001" /> },
+    { key: 'fee', label: t('fields.fee'), numeric: true, cell: (fill) => <Amount value={fill.fee} tick={ticks.fee} /> },
     {
       key: 'profit',
       label: t('fields.profit'),
       numeric: true,
+      wide: true,
       cell: (fill) =>
         fill.cellProfit === null ? (
           <span className="av-muted">–</span>
         ) : (
-          <Amount value={fill.cellProfit} tick="0.0001" direction />
+          <Amount value={fill.cellProfit} tick={ticks.fee} direction />
         ),
     },
   ];

@@ -1,5 +1,5 @@
 import { BOT_STATUS, CANDLE_INTERVALS, type Bot, type CandleInterval } from '#libs/contracts';
-import { Amount, ErrorState, PageTitle, Panel, Since, Skeletons } from '#libs/ui';
+import { Amount, ErrorState, PageTitle, Panel, Since, Skeletons, useNow } from '#libs/ui';
 import { SegmentedControl, Switch } from '@mantine/core';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
@@ -94,7 +94,8 @@ function BotHeadline({ bot }: { bot: Bot }) {
   const figures = useFigures();
   const market = useMarketPair(bot.pair);
   const [base = '', quote = ''] = bot.pair.split('/');
-  const rate = bot.startedAt === null ? null : ratePerHour(bot.cellsClosed, Date.now() - Date.parse(bot.startedAt));
+  const now = useNow(60_000);
+  const rate = bot.startedAt === null ? null : ratePerHour(bot.cellsClosed, now - Date.parse(bot.startedAt));
   const placing =
     bot.status === 'running' && bot.cellQuantity !== null && bot.openOrders.total < bot.params.grids && bot.fills === 0;
   return (
@@ -105,9 +106,7 @@ function BotHeadline({ bot }: { bot: Bot }) {
         </p>
       )}
       {placing ? (
-        <p className="note" role="status">
-          {t('bot.placing', { done: bot.openOrders.total, all: bot.params.grids })}
-        </p>
+        <output className="note">{t('bot.placing', { done: bot.openOrders.total, all: bot.params.grids })}</output>
       ) : null}
       <p className="hero">
         <span className="hero-label">{t('fields.total')}</span>
@@ -160,8 +159,6 @@ function PricePart({ bot, fills }: { bot: Bot; fills: Parameters<typeof CandleCh
   const [levelsShown, setLevelsShown] = useState(true);
   const [fillsShown, setFillsShown] = useState(true);
   const { stopLoss, takeProfit } = bot.params;
-  // a running bot sends itself every second; the lines change only when a level or the price's neighbours do
-  const levelKey = JSON.stringify([bot.levels, bot.price, tick]);
   const levels = useMemo(
     () =>
       levelsShown
@@ -171,7 +168,7 @@ function PricePart({ bot, fills }: { bot: Bot; fills: Parameters<typeof CandleCh
             { place: toChartNumber, words: (price) => figures.price(price, tick) },
           )
         : [],
-    [levelKey, levelsShown, stopLoss, takeProfit, figures],
+    [bot.levels, bot.price, tick, levelsShown, stopLoss, takeProfit, figures],
   );
   const rungs = bot.levels.toSorted((a, b) => toChartNumber(b.price) - toChartNumber(a.price));
   return (

@@ -39,7 +39,19 @@ function AmountInput({ draft, market, onChange, problems, field, label, optional
   const error = reading.wrong ? t('grid.notANumber', { example: market.price }) : problems[field];
   return (
     <TextInput
-      label={label}
+      label={
+        away === null ? (
+          label
+        ) : (
+          <span className="label-line">
+            {label}
+            <span className="label-aside">
+              <Amount value={away} kind="percent" sign="always" />
+            </span>
+          </span>
+        )
+      }
+      labelProps={{ className: 'wide-label' }}
       value={draft[field]}
       inputMode="decimal"
       autoComplete="off"
@@ -47,17 +59,9 @@ function AmountInput({ draft, market, onChange, problems, field, label, optional
       description={hint}
       error={error}
       inputWrapperOrder={['label', 'input', 'description', 'error']}
-      rightSectionWidth={away === null ? 64 : 92}
+      rightSectionWidth={52}
       rightSectionPointerEvents="none"
-      rightSection={
-        away === null ? (
-          <span className="field-unit">{market.quote}</span>
-        ) : (
-          <span className="field-unit">
-            <Amount value={away} kind="percent" sign="always" />
-          </span>
-        )
-      }
+      rightSection={<span className="field-unit">{market.quote}</span>}
       onChange={(event) => {
         setMoved(false);
         onChange({ [field]: event.currentTarget.value, ...(isPriceField(field) ? { preset: null } : {}) });
@@ -89,7 +93,7 @@ export function GridFields(props: GridFieldsProps) {
           inputMode="numeric"
           autoComplete="off"
           rightSection={<span className="field-unit">{t('grid.gridsHint')}</span>}
-          rightSectionWidth={72}
+          rightSectionWidth={64}
           rightSectionPointerEvents="none"
           error={
             draft.grids.trim() !== '' && !/^\d{1,3}$/.test(draft.grids.trim())

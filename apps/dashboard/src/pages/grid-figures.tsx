@@ -4,6 +4,7 @@ import { Amount } from '#libs/ui';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import type { FormProblem } from '../domain/grid-form.js';
+import { compare } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 
@@ -134,35 +135,41 @@ export interface LadderProps {
   price: string | null;
 }
 
-/** Levels as rungs, highest first, with the price between them. Long ladders scroll. */
+/** Levels as rungs, highest first, with the price standing between them. Long ladders scroll. */
 export function Ladder({ rungs, tick, price }: LadderProps) {
   const t = useT();
   const words = useFigures();
   const count = (side: 'buy' | 'sell') => rungs.filter((rung) => rung.side === side).length;
+  const below = price === null ? -1 : rungs.findIndex((rung) => compare(rung.price, price) <= 0);
+  const items = rungs.map((rung) => (
+    <li key={rung.price} data-side={rung.side}>
+      <span>{words.price(rung.price, tick)}</span>
+      <span className="ladder-mark">{t(`side.${rung.side}`)}</span>
+    </li>
+  ));
+  if (price !== null && rungs.length > 0) {
+    items.splice(
+      below === -1 ? items.length : below,
+      0,
+      <li key="price" className="ladder-price">
+        <span>{words.price(price, tick)}</span>
+        <span>{t('grid.price')}</span>
+      </li>,
+    );
+  }
   return (
     <div className="ladder">
-      <p className="ladder-head">{t('grid.ladder')}</p>
       <p className="ladder-sum" data-side="sell">
         {t('grid.ladderSell', { count: count('sell') })}
       </p>
       {/* a scrolling region must be reachable by keyboard */}
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
       <ol tabIndex={0} aria-label={t('grid.ladder')}>
-        {rungs.map((rung) => (
-          <li key={rung.price} data-side={rung.side}>
-            <span>{words.price(rung.price, tick)}</span>
-            <span className="ladder-mark">{t(`side.${rung.side}`)}</span>
-          </li>
-        ))}
+        {items}
       </ol>
       <p className="ladder-sum" data-side="buy">
         {t('grid.ladderBuy', { count: count('buy') })}
       </p>
-      {price === null ? null : (
-        <p className="ladder-price">
-          {t('grid.price')} {words.price(price, tick)}
-        </p>
-      )}
     </div>
   );
 }

@@ -81,22 +81,26 @@ function FullHome({ overview }: { overview: Overview }) {
       </PageTitle>
       <EquityHead overview={overview} />
       <div className="home-grid">
-        <EquityPanel
-          botId={null}
-          title={t('equity.title')}
-          range={range}
-          onRange={(next) => void navigate({ search: { range: next }, replace: true })}
-          fills={overview.lastFills}
-          unit={overview.quote}
-        />
-        <NeedsYou overview={overview} />
+        <div className="home-column">
+          <EquityPanel
+            botId={null}
+            title={t('equity.title')}
+            range={range}
+            onRange={(next) => void navigate({ search: { range: next }, replace: true })}
+            fills={overview.lastFills}
+            unit={overview.quote}
+          />
+          <Panel title={t('home.bots')} flush actions={<Link to="/bots">{t('home.allBots')}</Link>}>
+            <QueryState query={bots} loading={<Skeletons shape="rows" />}>
+              {(list) => <BotTable bots={list.items} />}
+            </QueryState>
+          </Panel>
+        </div>
+        <div className="home-column">
+          <NeedsYou overview={overview} />
+          <LastFills fills={overview.lastFills} />
+        </div>
       </div>
-      <Panel title={t('home.bots')} flush actions={<Link to="/bots">{t('home.allBots')}</Link>}>
-        <QueryState query={bots} loading={<Skeletons shape="rows" />}>
-          {(list) => <BotTable bots={list.items} />}
-        </QueryState>
-      </Panel>
-      <LastFills fills={overview.lastFills} />
     </>
   );
 }

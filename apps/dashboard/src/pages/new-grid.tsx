@@ -138,9 +138,18 @@ function GridForm(props: GridFormProps) {
         />
       )}
       <div className="grid-form">
-        <Panel title={t('grid.settings')}>
-          <GridFields draft={draft} market={market} free={free} onChange={change} problems={byField} />
-        </Panel>
+        <div className="form-column">
+          <Panel title={t('grid.settings')}>
+            <GridFields draft={draft} market={market} free={free} onChange={change} problems={byField} />
+          </Panel>
+          <StartBar
+            draft={draft}
+            startable={shown?.startable ?? false}
+            fresh={market.fresh}
+            savedAt={savedAt}
+            onStarted={forget}
+          />
+        </div>
         <Panel
           title={t('grid.chart', { pair: market.pair })}
           actions={<span className="panel-note">{t('grid.dragHint')}</span>}
@@ -160,13 +169,6 @@ function GridForm(props: GridFormProps) {
           <ProblemList problems={shown?.problems ?? []} />
         </Panel>
       </div>
-      <StartBar
-        draft={draft}
-        startable={shown?.startable ?? false}
-        fresh={market.fresh}
-        savedAt={savedAt}
-        onStarted={forget}
-      />
     </>
   );
 }
@@ -247,8 +249,8 @@ function PairChoice({
 function Presets({ draft, market, onDraft }: ChoiceProps & { market: MarketPair }) {
   const t = useT();
   return (
-    <div className="presets-bar" role="group" aria-label={t('grid.presets')}>
-      <span className="av-muted">{t('grid.presets')}</span>
+    <fieldset className="presets-bar">
+      <legend className="av-muted">{t('grid.presets')}</legend>
       {GRID_PRESETS.map((preset) => (
         <Button
           key={preset}
@@ -260,7 +262,7 @@ function Presets({ draft, market, onDraft }: ChoiceProps & { market: MarketPair 
           {t(`presets.${preset}.name`)}
         </Button>
       ))}
-    </div>
+    </fieldset>
   );
 }
 
@@ -268,12 +270,12 @@ function RestoredNote({ at, onDiscard }: { at: string; onDiscard: () => void }) 
   const t = useT();
   const figures = useFigures();
   return (
-    <p className="note" role="status">
+    <output className="note">
       {t('grid.restored', { time: figures.time(at) })}{' '}
       <button type="button" className="text-button" onClick={onDiscard}>
         {t('grid.discard')}
       </button>
-    </p>
+    </output>
   );
 }
 
@@ -334,7 +336,7 @@ function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps
         >
           {t('grid.start')}
         </Button>
-        <span className="av-muted" role="status">
+        <output className="av-muted">
           {unsure
             ? t('grid.waitLive')
             : !fresh
@@ -342,7 +344,7 @@ function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps
               : savedAt === null
                 ? ''
                 : t('grid.saved', { time: figures.time(savedAt, 'seconds') })}
-        </span>
+        </output>
       </div>
     </div>
   );

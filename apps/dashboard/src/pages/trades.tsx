@@ -11,6 +11,7 @@ import { sum } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { DataTable } from '../parts/data-table.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
+import { useLedgerTicks } from '../parts/use-market.js';
 import { PagedList } from '../parts/paged-list.js';
 import { useFillColumns } from './bot-tabs.js';
 
@@ -20,6 +21,7 @@ export function TradesPage() {
   const filter = useSearch({ from: '/trades' });
   const query = useInfiniteQuery({ ...tradesQuery(filter), placeholderData: keepPreviousData });
   const columns = useFillColumns(true);
+  const ticks = useLedgerTicks();
   const totals = query.data?.pages[0]?.totals;
   const filtered = filter.bot !== undefined || filter.pair !== undefined || filter.side !== undefined;
   return (
@@ -52,7 +54,7 @@ export function TradesPage() {
                 rowKey={(fill) => fill.id}
                 {...(totals === undefined
                   ? {}
-                  : { total: totalsRow(totals, t('trades.totals', { count: totals.count })) })}
+                  : { total: totalsRow(totals, t('trades.totals', { count: totals.count }), ticks) })}
               />
               {totals === undefined ? null : <TotalsNote totals={totals} shown={fills.length} />}
             </>
@@ -64,12 +66,12 @@ export function TradesPage() {
 }
 
 /** The last row: what each column adds up to over everything that matches, not only over the rows in sight. */
-function totalsRow(totals: TradeList['totals'], label: string) {
+function totalsRow(totals: TradeList['totals'], label: string, ticks: { value: string; fee: string }) {
   return {
     at: label,
-    value: <Amount value={sum([totals.bought, totals.sold])} tick={MONEY_TICK} />,
-    fee: <Amount value={totals.fees} tick="0.0001" />,
-    profit: <Amount value={totals.cellProfit} tick="0.0001" direction />,
+    value: <Amount value={sum([totals.bought, totals.sold])} tick={ticks.value} />,
+    fee: <Amount value={totals.fees} tick={ticks.fee} />,
+    profit: <Amount value={totals.cellProfit} tick={ticks.fee} direction />,
   };
 }
 

@@ -54,8 +54,8 @@ export function BotTable({ bots }: { bots: readonly Bot[] }) {
         </>
       ),
     },
-    { key: 'state', label: t('fields.state'), cell: (bot) => <BotState bot={bot} /> },
-    { key: 'range', label: t('fields.range'), cell: (bot) => <BotRange bot={bot} /> },
+    { key: 'state', label: t('fields.state'), wide: true, cell: (bot) => <BotState bot={bot} /> },
+    { key: 'range', label: t('fields.range'), wide: true, cell: (bot) => <BotRange bot={bot} /> },
     {
       key: 'today',
       label: t('fields.todayUtc'),

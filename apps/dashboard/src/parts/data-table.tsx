@@ -1,3 +1,5 @@
+/* Written-out roles, because a phone's `display: grid` takes a table's meaning away in some browsers. */
+/* oxlint-disable jsx-a11y/no-redundant-roles, jsx-a11y/no-interactive-element-to-noninteractive-role */
 import type { ReactNode } from 'react';
 
 export interface Column<Row> {
@@ -7,6 +9,8 @@ export interface Column<Row> {
   numeric?: boolean;
   /** On a phone the card's first line; other columns follow as label and value. */
   lead?: boolean;
+  /** On a phone this value takes the whole width; others stand two in a row. */
+  wide?: boolean;
   cell: (row: Row) => ReactNode;
 }
 
@@ -19,10 +23,7 @@ export interface DataTableProps<Row> {
   total?: Record<string, ReactNode>;
 }
 
-/**
- * One table: rows on a desk, cards on a phone. The roles are written out because `display: block` on a phone
- * would take the table's meaning away from screen readers.
- */
+/** One table: rows on a desk, cards on a phone. */
 export function DataTable<Row>({ label, columns, rows, rowKey, total }: DataTableProps<Row>) {
   return (
     <table className="data" role="table" aria-label={label}>
@@ -45,6 +46,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, total }: DataTabl
                 data-label={column.label}
                 data-numeric={column.numeric || undefined}
                 data-lead={column.lead || undefined}
+                data-wide={column.wide || undefined}
               >
                 {column.cell(row)}
               </td>
@@ -62,6 +64,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, total }: DataTabl
                 data-label={column.label}
                 data-numeric={column.numeric || undefined}
                 data-lead={column.lead || undefined}
+                data-wide={column.wide || undefined}
                 data-empty={total[column.key] === undefined || undefined}
               >
                 {total[column.key]}

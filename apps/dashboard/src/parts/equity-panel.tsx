@@ -113,18 +113,15 @@ function EquityDrawing({ series, fills, unit, height }: SeriesProps & { fills: r
   const scheme = useComputedColorScheme('light');
   const own = useChartHeight(height);
   const marks = useMemo(() => fills.map((fill) => ({ time: toChartTime(fill.at), side: fill.side })), [fills]);
-  const summary = useMemo(() => {
-    const amounts = series.points.map((point) => point.equity).toSorted(compare);
-    const words = (amount: string | undefined) => figures.amount(amount ?? '0', { unit });
-    return t('equity.summary', {
-      range: t(`equity.ranges.${series.range}`),
-      from: words(series.points[0]?.equity),
-      to: words(series.points.at(-1)?.equity),
-      low: words(amounts[0]),
-      high: words(amounts.at(-1)),
-    });
-    // the words follow the points; `t` is made anew at each render and must not redo the sorting
-  }, [series, unit, figures]);
+  const sorted = useMemo(() => series.points.map((point) => point.equity).toSorted(compare), [series.points]);
+  const words = (amount: string | undefined) => figures.amount(amount ?? '0', { unit });
+  const summary = t('equity.summary', {
+    range: t(`equity.ranges.${series.range}`),
+    from: words(series.points[0]?.equity),
+    to: words(series.points.at(-1)?.equity),
+    low: words(sorted[0]),
+    high: words(sorted.at(-1)),
+  });
   return (
     <Suspense fallback={<ChartPlace height={height} />}>
       <div className="chart-box">
@@ -147,7 +144,7 @@ function EquityTable({ series, unit }: SeriesProps) {
   return (
     // a scrolling region must be reachable by keyboard
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className="chart-table" tabIndex={0} role="region" aria-label={t('equity.title')}>
+    <section className="chart-table" tabIndex={0} aria-label={t('equity.title')}>
       <DataTable
         label={t('equity.title')}
         rows={series.points.toReversed()}
@@ -167,6 +164,6 @@ function EquityTable({ series, unit }: SeriesProps) {
           },
         ]}
       />
-    </div>
+    </section>
   );
 }

@@ -24,6 +24,8 @@ export function RangeBar({ lower, upper, price, tick }: RangeBarProps) {
       ? t('bots.rangeSummaryNoPrice', words)
       : t('bots.rangeSummary', { ...words, price: figures.price(price, tick) });
   return (
+    // drawn by boxes, read as one image
+    // oxlint-disable-next-line jsx-a11y/prefer-tag-over-role
     <span className="range" role="img" aria-label={summary}>
       <span>{words.lower}</span>
       <span className="range-track">
