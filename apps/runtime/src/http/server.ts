@@ -89,7 +89,9 @@ function urlOf(request: IncomingMessage): URL {
   }
   try {
     // Beginning with two slashes, the path would be read as a host.
-    return new URL(raw.replace(/^\/+/, '/'), 'http://runtime');
+    const url = new URL(raw.replace(/^\/+/, '/'), 'http://runtime');
+    decodeURIComponent(url.pathname);
+    return url;
   } catch (cause) {
     throw new DomainError('NOT_FOUND', { cause });
   }

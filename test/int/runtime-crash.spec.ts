@@ -1,0 +1,168 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { waitFor } from '#libs/async';
+import type { Bot, Market, Overview } from '#libs/contracts';
+import { dec, presetParams, randomOf, text } from '#libs/trading';
+import { TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
+import { checkBooks, openBook } from '../support/runtime-books.js';
+
+const redis = new TestRedis();
+let stack: TestStack;
+
+beforeAll(() => redis.start());
+beforeEach(async () => {
+  stack = await TestStack.create({ redis });
+}, 30_000);
+afterEach(() => stack.close());
+afterAll(() => redis.close());
+
+async function startBot(runtime: RuntimeProcess, pair = 'BTC/USDT'): Promise<Bot> {
+  const { pairs } = await runtime.call<Market>('GET', '/market');
+  const market = pairs.find((candidate) => candidate.pair === pair);
+  if (!market) {
+    throw new Error('no market');
+  }
+  const params = presetParams('narrow', market, market.price, '1500');
+  return runtime.call<Bot>('POST', '/bots', { pair, params, start: true });
+}
+
+const freeze = (): Promise<unknown> =>
+  stack.sql(`update settings set value = value || '{"tickMs": 60000}' where key = 'price_source'`);
+
+it('resumes after an orderly stop with the same orders and figures', async () => {
+  await stack.provision({ tickMs: 20 });
+  let runtime = await stack.startReady();
+  const { id } = await startBot(runtime);
+  await waitFor(async () => (await runtime.call<Bot>('GET', `/bots/${id}`)).cellsClosed > 1 || undefined, {
+    what: 'closed cells',
+    deadlineMs: 30_000,
+  });
+  expect(await runtime.stop()).toBe(0);
+  const before = await openBook(stack);
+  await checkBooks(stack);
+  const placed = await stack.sql('select client_order_id, price, quantity from paper_orders order by 1');
+  // No tick comes in between, so whatever is different now was done by the restart.
+  await freeze();
+  runtime = await stack.startReady();
+  await waitFor(async () => (await runtime.call<Bot>('GET', `/bots/${id}`)).status !== 'created' || undefined, {
+    what: 'the bot',
+    deadlineMs: 5_000,
+  });
+  const bot = await runtime.call<Bot>('GET', `/bots/${id}`);
+  expect(bot.state).toBe('running');
+  expect(await openBook(stack)).toEqual(before);
+  expect(await stack.sql('select client_order_id, price, quantity from paper_orders order by 1')).toEqual(placed);
+  const overview = await runtime.call<Overview>('GET', '/overview');
+  expect(overview.equity).toBe(text(dec(overview.deposit).plus(overview.allTime.total)));
+}, 60_000);
+
+it('loses and doubles nothing over kill -9 at any moment', async () => {
+  await stack.provision({ tickMs: 5, partialChance: 0.5 });
+  let runtime = await stack.startReady();
+  const bots = [await startBot(runtime), await startBot(runtime, 'ETH/USDT')];
+  let fills = 0;
+  for (let round = 0; round < 8; round += 1) {
+    // Seeded, so that a failure can be repeated; short, so that many fall between two statements of one step.
+    await delay(40 + Math.floor(randomOf(round, 'crash') * 400));
+    await runtime.kill();
+    await freeze();
+    const before = await openBook(stack);
+    runtime = await stack.startReady();
+    // Recovered when every intent has an answer; without ticks nothing else can happen.
+    await waitFor(
+      async () => {
+        const [open] = await stack.sql<{ count: number }>(
+          `select (select count(*) from orders where state = 'pending')::int + (select count(*) from paper_trades t
+             where not exists (select 1 from fills f where f.trade_id = t.id))::int as count`,
+        );
+        return open?.count === 0 || undefined;
+      },
+      { what: 'recovery', deadlineMs: 10_000 },
+    );
+    for (const { id } of bots) {
+      expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', reason: null });
+    }
+    expect(await runtime.stop()).toBe(0);
+    const books = await checkBooks(stack);
+    expect(books.fills).toBeGreaterThanOrEqual(fills);
+    ({ fills } = books);
+    // What lay in the book before the restart lies there still.
+    const after = new Set(await openBook(stack));
+    expect(before.filter((order) => !after.has(order))).toEqual([]);
+    await stack.sql(`update settings set value = value || '{"tickMs": 5}' where key = 'price_source'`);
+    runtime = await stack.startReady();
+  }
+  expect(fills).toBeGreaterThan(20);
+}, 180_000);
+
+it('finishes a start that was cut off between writing the intents down and sending them', async () => {
+  await stack.provision({ tickMs: 60_000 });
+  let runtime = await stack.startReady();
+  const { id } = await startBot(runtime);
+  const book = await openBook(stack);
+  await runtime.kill();
+  // As if the last three orders had been written down and never sent, and one sent but not confirmed.
+  const last = await stack.sql<{ id: string }>(
+    `update orders set state = 'pending' where client_order_id in
+       (select client_order_id from orders where state = 'open' order by ref desc limit 4)
+     returning client_order_id as id`,
+  );
+  await stack.sql('delete from paper_orders where client_order_id = any($1)', [last.slice(0, 3).map((row) => row.id)]);
+  runtime = await stack.startReady();
+  await waitFor(async () => (await openBook(stack)).length === book.length || undefined, {
+    what: 'the missing orders',
+    deadlineMs: 10_000,
+  });
+  await waitFor(
+    async () => (await stack.sql(`select 1 from orders where state = 'pending'`)).length === 0 || undefined,
+    {
+      what: 'confirmation',
+      deadlineMs: 10_000,
+    },
+  );
+  expect(await openBook(stack)).toEqual(book);
+  await checkBooks(stack);
+  expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', openOrders: { total: 10 } });
+}, 60_000);
+
+it('cancels an order of its own that no bot knows, and books a trade that nobody heard of', async () => {
+  await stack.provision({ tickMs: 60_000 });
+  let runtime = await stack.startReady();
+  const { id } = await startBot(runtime);
+  await runtime.kill();
+  const [row] = await stack.sql<{ code: string }>('select code from bots where id = $1', [id]);
+  await stack.sql(
+    `insert into paper_orders (client_order_id, pair, side, price, quantity, state)
+     values ($1, 'BTC/USDT', 'buy', 10, 1, 'open'), ('foreign1', 'BTC/USDT', 'buy', 10, 1, 'open')`,
+    [`av${row?.code ?? ''}zz`],
+  );
+  const [buy] = await stack.sql<{ id: string; price: string; quantity: string }>(
+    `select client_order_id as id, price, quantity from paper_orders where side = 'buy' and state = 'open'
+       and price > 1000 order by price desc limit 1`,
+  );
+  await stack.sql(
+    `insert into paper_trades (client_order_id, price, quantity, fee, at) values ($1, $2, $3, 0.15, now())`,
+    [buy?.id, buy?.price, buy?.quantity],
+  );
+  await stack.sql(`update paper_orders set filled = quantity, state = 'filled' where client_order_id = $1`, [buy?.id]);
+  runtime = await stack.startReady();
+  await waitFor(
+    async () => (await stack.sql('select 1 from fills where price = $1', [buy?.price])).length || undefined,
+    {
+      what: 'the fill',
+      deadlineMs: 10_000,
+    },
+  );
+  await waitFor(
+    async () => {
+      const rows = await stack.sql<{ id: string; state: string }>(
+        `select client_order_id as id, state from paper_orders where price = 10`,
+      );
+      return rows.find((order) => order.id !== 'foreign1')?.state === 'cancelled' || undefined;
+    },
+    { what: 'the orphan to be cancelled', deadlineMs: 10_000 },
+  );
+  const [foreign] = await stack.sql<{ state: string }>(
+    `select state from paper_orders where client_order_id = 'foreign1'`,
+  );
+  expect(foreign?.state).toBe('open');
+}, 60_000);
