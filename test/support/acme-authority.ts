@@ -81,7 +81,7 @@ fetch('http://127.0.0.1:${this.managementPort}' + path, { method: 'POST', body: 
     const off = ['-http01', '', '-https01', '', '-tlsalpn01', '', '-doh', ''];
     const management = `127.0.0.1:${this.managementPort}`;
     this.run(join(tools, 'pebble-challtestsrv'), [
-      '-dnsserv',
+      '-dnsserver',
       this.dns,
       '-management',
       management,
@@ -99,6 +99,8 @@ fetch('http://127.0.0.1:${this.managementPort}' + path, { method: 'POST', body: 
     await waitFor(async () => ((await this.root()) === '' ? undefined : true), {
       what: 'Pebble to answer',
       deadlineMs: 15_000,
+    }).catch((cause: unknown) => {
+      throw new Error(`Pebble does not answer: ${this.log}`, { cause });
     });
     await this.setAddress('ready.test', '127.0.0.1');
   }

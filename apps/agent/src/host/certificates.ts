@@ -12,7 +12,8 @@ const PORTAL = 10_001;
  */
 export async function prepareCertificates({ config }: Platform): Promise<void> {
   await ensureCertificates({
-    mode: config.TLS_MODE === 'files' ? 'files' : 'local',
+    // Never 'local' where ACME is set: a second run would put its own in place of the real ones.
+    mode: config.TLS_MODE === 'acme' ? 'stand-in' : config.TLS_MODE,
     dataDir: config.DATA_DIR,
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,

@@ -96,8 +96,9 @@ async function order(want: Wanted, options: CertificateOptions, acme: AcmeOption
   try {
     await runLego(want, options, acme);
     const pair = await readIssued(directory, want);
+    // `now` was read before the order, and how long a certificate lasts is the authority's choice.
     const problems = certificateProblems(pair, { names: want.names, now: options.now }).filter(
-      ({ kind }) => kind !== 'expires-soon',
+      ({ kind }) => kind !== 'expires-soon' && kind !== 'not-yet-valid',
     );
     if (problems.length > 0) {
       throw new DomainError('UNAVAILABLE', {

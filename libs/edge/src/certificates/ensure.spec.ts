@@ -170,6 +170,17 @@ describe('certificates', () => {
       expect(certificateProblems(await served(), { names: ['portal.test'], now })).toEqual([]);
     });
 
+    it('a stand-in never replaces what is served', async () => {
+      expect((await ensureCertificates({ ...options, mode: 'stand-in' })).changed).toBe(true);
+      const foreign = await issueLeaf(await createAuthority(['portal.test'], now), ['portal.test'], now);
+      await writeFile(join(dataDir, 'certs', 'portal.crt'), foreign.certificate);
+      await writeFile(join(dataDir, 'certs', 'portal.key'), foreign.key);
+      expect((await ensureCertificates({ ...options, mode: 'stand-in' })).changed).toBe(false);
+      expect(await served()).toEqual(foreign);
+      await rm(join(dataDir, 'certs', 'tenants.key'));
+      expect((await ensureCertificates({ ...options, mode: 'stand-in' })).changed).toBe(true);
+    });
+
     it('are not ordered beyond the budget', async () => {
       await mkdir(join(dataDir, 'acme'));
       const order = (certificate: string): object => ({ at: later(-1).toISOString(), certificate, outcome: 'issued' });

@@ -29,13 +29,20 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
     case 'files':
       ({ changed, warnings } = await ensureSupplied(options));
       break;
+    case 'stand-in':
+      changed = await ensureStandIn(options);
+      break;
     case 'acme':
       // The proxy needs something to serve while the authority asks its questions, which may be over HTTPS.
-      changed = (await hasAll(options)) ? false : await ensureLocal(options);
+      changed = await ensureStandIn(options);
       changed = (await ensureAcme(options, options.acme ?? { email: '', directory: '', dnsProvider: '' })) || changed;
       break;
   }
   return { changed, warnings, expiresAt: await expiries(options.dataDir) };
+}
+
+async function ensureStandIn(options: CertificateOptions): Promise<boolean> {
+  return (await hasAll(options)) ? false : ensureLocal(options);
 }
 
 async function hasAll({ dataDir, now }: CertificateOptions): Promise<boolean> {
@@ -61,6 +68,6 @@ async function expiries(dataDir: string): Promise<Record<CertificateName, Date>>
 
 /** PEM of the authority a stack needs to trust the portal; empty where a public one signs. */
 export async function readPortalAuthority(options: Pick<CertificateOptions, 'mode' | 'dataDir'>): Promise<string> {
-  const path = { local: 'ca/ca.crt', files: 'certs/supplied-ca.crt', acme: null }[options.mode];
+  const path = { local: 'ca/ca.crt', files: 'certs/supplied-ca.crt', acme: null, 'stand-in': null }[options.mode];
   return path === null ? '' : ((await readText(join(options.dataDir, path))) ?? '');
 }

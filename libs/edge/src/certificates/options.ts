@@ -12,7 +12,8 @@ export interface AcmeOptions {
 }
 
 export interface CertificateOptions {
-  mode: 'local' | 'files' | 'acme';
+  /** stand-in: whatever is served stays, and where nothing is, a local certificate; what `up` does before ACME. */
+  mode: 'local' | 'files' | 'acme' | 'stand-in';
   /** Holds certs/ (served), ca/ (local authority) and acme/ (account, orders, provider.env). */
   dataDir: string;
   portalDomain: string;
