@@ -3,11 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { verifyAudit } from '#libs/audit';
+import { AccountService, Passwords } from '#libs/accounts';
+import { sealAudit, verifyAudit } from '#libs/audit';
 import { AccountEntity, AuditEntryEntity, createDataSource, newId, tx } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
+import { SYSTEM } from '../support/accounts.js';
 import { appPassword, emptyDatabase, testDatabase, type TestDatabase } from '../support/postgres.js';
 
 const root = join(import.meta.dirname ?? __dirname, '../..');
@@ -34,6 +36,12 @@ async function aviary(env: Record<string, string>, args: string[], input = ''): 
   return { code, stdout, stderr };
 }
 
+const environment = (of: TestDatabase): Record<string, string> => ({
+  AVIARY_ENV: 'test',
+  AVIARY_PLATFORM_ID: of.platformId,
+  AVIARY_DATABASE_URL: of.url,
+});
+
 const document = (ran: Ran): Record<string, unknown> & { data: never; error: never } => {
   const lines = ran.stdout.trim().split('\n');
   expect(lines).toHaveLength(1);
@@ -47,47 +55,61 @@ describe('aviary', () => {
   let env: Record<string, string>;
   beforeAll(async () => {
     db = await testDatabase();
-    env = {
-      AVIARY_ENV: 'test',
-      AVIARY_PLATFORM_ID: db.platformId,
-      AVIARY_DATABASE_URL: db.url,
-    };
+    env = environment(db);
+    const accounts = new AccountService({
+      database: db.dataSource,
+      passwords: new Passwords(4),
+      now: () => new Date(),
+    });
+    for (const [username, role] of [
+      ['olga', 'operator'],
+      ['ana', 'subscriber'],
+    ] as const) {
+      const password = randomBytes(12).toString('base64url');
+      await accounts.create(SYSTEM, { email: `${username}@example.org`, username, password, role });
+    }
   });
   afterAll(() => db.close());
 
   const createUser = (...args: string[]) => ['user', 'create', ...args];
 
   it('makes the first operator without one, then acts in that name, and audits both', async () => {
-    const password = randomBytes(12).toString('base64url');
-    const first = await aviary(
-      env,
-      createUser('--operator', '--email', 'Olga@example.org', '--username', 'olga', '--password-stdin', '--json'),
-      `${password}\n`,
-    );
-    expect(first).toMatchObject({ code: 0, stderr: '' });
-    expect(document(first)).toMatchObject({
-      schema: 'aviary/user/1',
-      ok: true,
-      data: { email: 'olga@example.org', role: 'operator', state: 'active' },
-      error: null,
-    });
-    expect(first.stdout).not.toContain(password);
+    const fresh = await testDatabase();
+    const own = environment(fresh);
+    try {
+      const password = randomBytes(12).toString('base64url');
+      const first = await aviary(
+        own,
+        createUser('--operator', '--email', 'Olga@example.org', '--username', 'olga', '--password-stdin', '--json'),
+        `${password}\n`,
+      );
+      expect(first).toMatchObject({ code: 0, stderr: '' });
+      expect(document(first)).toMatchObject({
+        schema: 'aviary/user/1',
+        ok: true,
+        data: { email: 'olga@example.org', role: 'operator', state: 'active' },
+        error: null,
+      });
+      expect(first.stdout).not.toContain(password);
 
-    const second = await aviary(env, createUser('--email', 'ana@example.org', '--username', 'ana'));
-    expect(second.code).toBe(0);
-    const printed = /password {2}([a-z2-7]{5}(-[a-z2-7]{5}){3})\n/.exec(second.stdout)?.[1];
-    expect(printed).toBeDefined();
-    expect(second.stderr).toContain('shown this once');
-    const entries = await db.dataSource
-      .getRepository(AuditEntryEntity)
-      .find({ where: { action: 'account.create' }, order: { id: 'ASC' } });
-    expect(entries.map((entry) => [entry.actorName, entry.via])).toEqual([
-      ['system:cli', null],
-      ['olga', 'cli'],
-    ]);
-    const stored = JSON.stringify([entries, await db.dataSource.getRepository(AccountEntity).find()]);
-    expect(stored).not.toContain(printed);
-    expect(stored).not.toContain(password);
+      const second = await aviary(own, createUser('--email', 'ana@example.org', '--username', 'ana'));
+      expect(second.code).toBe(0);
+      const printed = /password {2}([a-z2-7]{5}(-[a-z2-7]{5}){3})\n/.exec(second.stdout)?.[1];
+      expect(printed).toBeDefined();
+      expect(second.stderr).toContain('shown this once');
+      const entries = await fresh.dataSource
+        .getRepository(AuditEntryEntity)
+        .find({ where: { action: 'account.create' }, order: { id: 'ASC' } });
+      expect(entries.map((entry) => [entry.actorName, entry.via])).toEqual([
+        ['system:cli', null],
+        ['olga', 'cli'],
+      ]);
+      const stored = JSON.stringify([entries, await fresh.dataSource.getRepository(AccountEntity).find()]);
+      expect(stored).not.toContain(printed);
+      expect(stored).not.toContain(password);
+    } finally {
+      await fresh.close();
+    }
   }, 60_000);
 
   it('lists users as a table, as tabs and as JSON', async () => {
@@ -149,10 +171,9 @@ describe('aviary', () => {
   it('finds an audit log that was tampered with, and ends with 8', async () => {
     const calm = await aviary(env, ['audit', 'verify', '--json']);
     expect(document(calm)).toMatchObject({ ok: true, exit: 0 });
-    const { sealAudit } = await import('#libs/audit');
     await sealAudit(db.dataSource, () => new Date());
     const owner = await createDataSource(db.ownerUrl, { poolSize: 1 }).initialize();
-    await owner.query(`update audit_entries set actor_name = 'nobody' where actor_name = 'olga'`);
+    await owner.query(`update audit_entries set actor_name = 'nobody' where after->>'username' = 'ana'`);
     await owner.destroy();
     expect((await verifyAudit(db.dataSource)).ok).toBe(false);
     const ran = await aviary(env, ['audit', 'verify', '--json']);
@@ -180,7 +201,11 @@ describe('aviary', () => {
       const away = new URL(empty.ownerUrl);
       away.port = '1';
       const late = await aviary({ ...migrate, AVIARY_OWNER_DATABASE_URL: away.href }, [
-        ...['db', 'migrate', '--json', '--timeout', '1'],
+        'db',
+        'migrate',
+        '--json',
+        '--timeout',
+        '1',
       ]);
       expect(document(late)).toMatchObject({ ok: false, exit: 9 });
     } finally {

@@ -1,4 +1,4 @@
-import { outboxMailSchema, uuidSchema, type OutboxMail } from '#libs/contracts';
+import { DomainError, outboxMailSchema, uuidSchema, type OutboxMail } from '#libs/contracts';
 import type { Command } from 'commander';
 import { handle, type Action, type Environment } from '../frame/command.js';
 import { EXIT } from '../frame/exit-codes.js';
@@ -19,7 +19,9 @@ async function outboxOf(platform: Platform) {
 function mailId(text: string | undefined): string {
   const id = uuidSchema.safeParse(text);
   if (!id.success) {
-    throw new CommandError(EXIT.notFound, `There is no mail ${text ?? ''}: ids are those of aviary outbox list.`);
+    throw new DomainError('NOT_FOUND', {
+      message: `There is no mail ${text ?? ''}: ids are those of aviary outbox list.`,
+    });
   }
   return id.data;
 }

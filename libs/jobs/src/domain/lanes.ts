@@ -27,6 +27,6 @@ export function handlerProblems(declared: readonly JobName[], handled: readonly 
     ...[...new Set(handled)].filter((name) => count(name) > 1).map((name) => `${count(name)} handlers for ${name}`),
     ...[...new Set(handled)]
       .filter((name) => !declared.includes(name))
-      .map((name) => `a handler for ${name}, which is not this process's`),
+      .map((name) => `a handler for ${name}, which is not this process’s`),
   ];
 }
