@@ -340,6 +340,27 @@ describe('the gate', () => {
       expect(performance.now() - begun).toBeLessThan(6000);
     });
 
+    it('spares the api a flood of codes', async () => {
+      const { nonce } = await start();
+      const waiting: (() => void)[] = [];
+      api.redeem = (_request, response) => {
+        waiting.push(() => response.writeHead(403).end('{}'));
+      };
+      api.redeemed.length = 0;
+      const flood = Array.from({ length: 60 }, () => callback(nonce, randomToken()));
+      await waitFor(() => (waiting.length === 32 ? true : undefined), {
+        what: 'the gate to be full',
+        deadlineMs: 3000,
+      });
+      const over = await Promise.race(flood.map((reply) => reply.then(({ status }) => status)));
+      expect(over).toBe(503);
+      waiting.forEach((answer) => answer());
+      const statuses = (await Promise.all(flood)).map(({ status }) => status);
+      expect(api.redeemed).toHaveLength(32);
+      expect(statuses.filter((status) => status === 503)).toHaveLength(28);
+      expect(statuses.filter((status) => status === 403)).toHaveLength(32);
+    });
+
     it('signs out only from its own pages, and the old token then opens nothing', async () => {
       const token = await gate.session({ tenant: TENANT, slug: SLUG, claims: { name: 'leaving' } });
       const out = (origin?: string): Promise<Reply> =>

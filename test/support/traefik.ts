@@ -16,12 +16,13 @@ export function traefikBinary(): string {
   if (given) {
     return given;
   }
-  const [, reference = ''] = execFileSync(join(ROOT, 'scripts/images'), ['traefik'], { encoding: 'utf8' })
-    .trim()
-    .split(' ');
+  const images = (...args: string[]): string => execFileSync(join(ROOT, 'scripts/images'), args, { encoding: 'utf8' });
+  // Only named, not yet made: where the program was taken out before, no engine is asked.
+  const [, reference = ''] = images('--list', 'traefik').trim().split(' ');
   const path = join(CACHE, `traefik-${reference.replace(/^.*:/, '')}`);
   if (!existsSync(path)) {
     mkdirSync(CACHE, { recursive: true });
+    images('traefik');
     const container = execFileSync('docker', ['create', reference], { encoding: 'utf8' }).trim();
     try {
       execFileSync('docker', ['cp', `${container}:/usr/local/bin/traefik`, `${path}.part`]);

@@ -4,6 +4,8 @@ import { boundedText } from './revocations.js';
 /** A person waits for this in front of a blank page; the proxy itself would wait longer. */
 const DEADLINE_MS = 4000;
 const MAX_BYTES = 16 * 1024;
+/** People signing in at the same moment; more is a flood of made-up codes, and the api is spared it. */
+const MAX_OPEN = 32;
 
 export type Redeem = (request: {
   code: string;
@@ -16,7 +18,12 @@ export type Redeem = (request: {
  * browser); UNAVAILABLE: no usable answer came.
  */
 export function redeemAt(apiUrl: string): Redeem {
+  let open = 0;
   return async (request) => {
+    if (open >= MAX_OPEN) {
+      throw new DomainError('UNAVAILABLE', { message: 'Too many people are signing in at this moment.' });
+    }
+    open += 1;
     try {
       const response = await fetch(new URL('/internal/redeem', apiUrl), {
         method: 'POST',
@@ -38,6 +45,8 @@ export function redeemAt(apiUrl: string): Redeem {
         throw cause;
       }
       throw new DomainError('UNAVAILABLE', { message: 'Signing in is not possible at the moment.', cause });
+    } finally {
+      open -= 1;
     }
   };
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RouteFile } from './domain/dynamic.js';
@@ -96,6 +96,25 @@ describe('the route folder', () => {
     expect(await readFile(found.find(({ name }) => name === 'broken.yml')!.movedTo, 'utf8')).toBe('http: [');
     expect(await readFile(join(base, 'elsewhere.yml'), 'utf8')).toBe('http: {}');
     expect(await folder.quarantine()).toEqual([]);
+  });
+
+  it('moves across file systems, since both folders are mounts of their own in production', async () => {
+    const elsewhere = await mkdtemp(join('/dev/shm', 'aviary-quarantine-'));
+    try {
+      expect((await stat(elsewhere)).dev).not.toBe((await stat(directory)).dev);
+      const split = new RouteFolder({ directory, quarantineDirectory: elsewhere, logger });
+      await mkdir(join(directory, 'sub'));
+      await writeFile(join(directory, 'sub', 'deep.yml'), 'http: [');
+      await symlink('/etc/passwd', join(directory, 'link.yml'));
+      const found = await split.adopt([shared]);
+      expect(await readdir(directory)).toEqual([shared.name]);
+      const moved = found.find(({ name }) => name === 'sub')!.movedTo;
+      expect(await readFile(join(moved, 'deep.yml'), 'utf8')).toBe('http: [');
+      const link = found.find(({ name }) => name === 'link.yml')!.movedTo;
+      expect((await lstat(link)).isSymbolicLink()).toBe(true);
+    } finally {
+      await rm(elsewhere, { recursive: true, force: true });
+    }
   });
 
   it('writes a missing file of ours again', async () => {

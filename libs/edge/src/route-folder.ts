@@ -99,6 +99,7 @@ export class RouteFolder {
   private async sweep(): Promise<Quarantined[]> {
     const { directory } = this.options;
     const found: Quarantined[] = [];
+    const intact = new Set<string>();
     for (const entry of await readdir(directory, { withFileTypes: true })) {
       const { name } = entry;
       if (TEMPORARY.test(name) && entry.isFile()) {
@@ -110,10 +111,12 @@ export class RouteFolder {
       const reason = this.verdict(name, content);
       if (reason) {
         found.push({ name, reason, movedTo: await this.moveAway(name) });
+      } else {
+        intact.add(name);
       }
     }
     for (const [name, content] of this.wanted) {
-      if ((await readText(join(directory, name))) !== content) {
+      if (!intact.has(name)) {
         await this.write({ name, content });
       }
     }
