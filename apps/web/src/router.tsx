@@ -41,12 +41,11 @@ const root = createRootRouteWithContext<RouterContext>()({
   notFoundComponent: MissingPage,
 });
 
-async function signedIn(client: ApiClient, href: string) {
+async function signedIn(client: ApiClient, href: string): Promise<void> {
   const session = await client.restore();
   if (session.phase !== 'in') {
-    throw redirect({ to: '/login', search: { next: href }, replace: true });
+    redirect({ to: '/login', search: { next: href }, replace: true, throw: true });
   }
-  return session.me;
 }
 
 const home = createRoute({
@@ -55,7 +54,7 @@ const home = createRoute({
   beforeLoad: async ({ context }) => {
     const session = await context.client.restore();
     const to = session.phase !== 'in' ? '/login' : session.me.role === 'operator' ? '/console' : '/app';
-    throw redirect({ to, replace: true });
+    redirect({ to, replace: true, throw: true });
   },
 });
 
@@ -92,7 +91,7 @@ const signOn = createRoute({
   path: '/sign-on',
   staticData: { title: 'stack.open' },
   validateSearch: z.object({ stack: text, state: text, next: text }),
-  beforeLoad: ({ context, location }) => signedIn(context.client, location.href).then(() => undefined),
+  beforeLoad: ({ context, location }) => signedIn(context.client, location.href),
   component: function SignOn() {
     return <SignOnPage search={signOn.useSearch()} />;
   },
@@ -101,7 +100,7 @@ const signOn = createRoute({
 const shell = createRoute({
   getParentRoute: () => root,
   id: 'shell',
-  beforeLoad: async ({ context, location }) => ({ me: await signedIn(context.client, location.href) }),
+  beforeLoad: ({ context, location }) => signedIn(context.client, location.href),
   component: Shell,
   notFoundComponent: MissingPage,
 });

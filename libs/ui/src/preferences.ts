@@ -2,9 +2,9 @@ import { useSyncExternalStore } from 'react';
 
 /** A choice kept in this browser; a denied or full storage leaves it in memory. */
 export interface Preference<T extends string> {
-  get(): T;
-  set(value: T): void;
-  subscribe(listener: () => void): () => void;
+  get: () => T;
+  set: (value: T) => void;
+  subscribe: (listener: () => void) => () => void;
 }
 
 function read(key: string): string | null {

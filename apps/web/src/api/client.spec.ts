@@ -19,7 +19,7 @@ const failure = (status: number, code: string, details: object = {}) =>
 function portal(options: { signedIn?: boolean; expiresIn?: number } = {}) {
   const state = { signedIn: options.signedIn ?? true, token: 0, refreshes: 0, calls: [] as string[], away: false };
   const fetch = (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
-    const path = String(input).replace('/api/v1', '');
+    const path = (input as string).replace('/api/v1', '');
     state.calls.push(path);
     if (state.away) {
       return Promise.reject(new TypeError('no network'));

@@ -56,9 +56,9 @@ export function useStackStream(slug: string | null): void {
 }
 
 /** Keeps an operation on the screen as it is; what it ended may have changed everything else. */
-export function useOperationStream(operation: Pick<OperationView, 'id' | 'state'> | null | undefined): void {
+export function useOperationStream(operation: Pick<OperationView, 'id' | 'state'> | null): void {
   const queries = useQueryClient();
-  const open = operation != null && OPEN_OPERATION_STATES.includes(operation.state);
+  const open = operation !== null && OPEN_OPERATION_STATES.includes(operation.state);
   useAuthorisedStream(open ? `/operations/${operation.id}/events` : null, {
     onEvent: (event) => {
       const next = event.type === 'operation' ? read(operationViewSchema, event) : null;

@@ -1,5 +1,5 @@
 import { STACK_STATUS, type FleetOverview, type StackView } from '#libs/contracts';
-import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useStatusText } from '#libs/ui';
+import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useNow } from '#libs/ui';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
@@ -11,17 +11,18 @@ import { TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
-import { StackPill } from '../parts/stack-words.js';
+import { StackPill, useFleetText } from '../parts/stack-words.js';
 import { useCells, useTroubled } from './fleet-data.js';
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
+  const fleetText = useFleetText();
   return (
     <ul className="aw-counts">
       {countsInOrder(overview).map(({ status, count }) => (
         <li key={status}>
           <Link to="/console/stacks" search={{ status }} className="aw-count">
             <span className="aw-count-figure">{count}</span>
-            <StatusPill status={STACK_STATUS[status]} size="sm" />
+            <StatusPill status={STACK_STATUS[status]} word={fleetText(status)} size="sm" />
           </Link>
         </li>
       ))}
@@ -31,14 +32,14 @@ function StatusCounts({ overview }: { overview: FleetOverview }) {
 
 function Cells({ stacks, total }: { stacks: readonly StackView[]; total: number }) {
   const t = useT();
-  const statusText = useStatusText();
+  const fleetText = useFleetText();
   const left = total - stacks.length;
   return (
     <>
       <ul className="aw-cells">
         {worstFirst(stacks).map((stack) => {
           const status = STACK_STATUS[stack.status];
-          const text = [stack.slug, statusText(status), stack.reason].filter((part) => part !== null).join(' · ');
+          const text = [stack.slug, fleetText(stack.status), stack.reason].filter((part) => part !== null).join(' · ');
           return (
             <li key={stack.id}>
               <Link
@@ -135,6 +136,7 @@ function NeedsAPerson({ overview }: { overview: FleetOverview }) {
 function Failures() {
   const t = useT();
   const api = useApi();
+  const now = useNow(60_000);
   const query = useQuery({
     queryKey: ['operator', 'failed'],
     queryFn: () => api.operator.operations({ state: 'failed', limit: 50 }),
@@ -143,7 +145,7 @@ function Failures() {
   return (
     <Loaded query={query} failure={t('operations.loadFailed')}>
       {({ items }) => {
-        const dayAgo = Date.now() - 24 * 3600_000;
+        const dayAgo = now - 24 * 3600_000;
         const recent = items.filter((operation) => Date.parse(operation.createdAt) > dayAgo);
         if (recent.length === 0) {
           return <p className="av-muted aw-pad">{t('fleet.failedNone')}</p>;

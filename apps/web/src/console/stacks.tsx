@@ -1,5 +1,5 @@
-import { STACK_STATUS, type StackStatus, type StackView } from '#libs/contracts';
-import { PageTitle, Panel, Since, Time, useStatusText } from '#libs/ui';
+import { type StackStatus, type StackView } from '#libs/contracts';
+import { PageTitle, Panel, Since, Time } from '#libs/ui';
 import { Table } from '@mantine/core';
 import { useApi } from '../api/context.js';
 import { STATUS_ORDER } from '../domain/fleet.js';
@@ -7,7 +7,7 @@ import { useT } from '../i18n/use-text.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Choice, SearchField } from '../parts/list-tools.js';
 import { PagedList } from '../parts/paged-list.js';
-import { StackPill } from '../parts/stack-words.js';
+import { StackPill, useFleetText } from '../parts/stack-words.js';
 
 export interface StackFilter {
   q?: string | undefined;
@@ -67,7 +67,7 @@ export interface StacksPageProps {
 
 export function StacksPage({ filter, onFilter }: StacksPageProps) {
   const t = useT();
-  const statusText = useStatusText();
+  const fleetText = useFleetText();
   const api = useApi();
   const filtered = filter.q !== undefined || filter.status !== undefined;
   return (
@@ -87,7 +87,7 @@ export function StacksPage({ filter, onFilter }: StacksPageProps) {
               value={filter.status}
               options={STATUS_ORDER.map((value) => ({
                 value,
-                label: statusText(STACK_STATUS[value]),
+                label: fleetText(value),
               }))}
               onChange={(status) => onFilter({ ...filter, status })}
             />

@@ -81,9 +81,7 @@ export function LoginPage({ next }: { next: string | undefined }) {
       }
     >
       {session.phase === 'out' && session.ended && login.error === null ? (
-        <p className="aw-note" role="status">
-          {t('login.ended')}
-        </p>
+        <output className="aw-note">{t('login.ended')}</output>
       ) : null}
       <form
         className="aw-form"

@@ -77,6 +77,7 @@ function Actions({ operation }: { operation: OperationView }) {
   const t = useT();
   const api = useApi();
   const queries = useQueryClient();
+  const me = useMe();
   const [asked, setAsked] = useState(false);
   const open = OPEN_OPERATION_STATES.includes(operation.state);
   // a destroy or stop under way is past the point where ending it would help
@@ -87,7 +88,7 @@ function Actions({ operation }: { operation: OperationView }) {
   });
   return (
     <>
-      <CopyCli operation={operation} />
+      {me?.role === 'operator' ? <CopyCli operation={operation} /> : null}
       {open && mayCancel ? (
         <Button variant="default" onClick={() => setAsked(true)} loading={cancel.isPending}>
           {t('operation.cancel')}
@@ -168,18 +169,12 @@ function Outcome({ operation }: { operation: OperationView }) {
     return null;
   }
   return (
-    <div className="aw-stack">
-      <ErrorState
-        title={t('operation.why')}
-        error={operation.error}
-        action={next === 'contact' || next === 'none' ? undefined : <Again operation={operation} />}
-      />
-      {next === 'none' ? null : (
-        <p>
-          <strong>{t('operation.nextStep')}:</strong> {t(`operation.next.${next}`)}
-        </p>
-      )}
-    </div>
+    <ErrorState
+      title={t('operation.why')}
+      error={operation.error}
+      next={next === 'none' ? undefined : t(`operation.next.${next}`)}
+      action={next === 'contact' || next === 'none' ? undefined : <Again operation={operation} />}
+    />
   );
 }
 

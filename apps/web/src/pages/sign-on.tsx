@@ -60,9 +60,7 @@ export function SignOnPage({ search }: { search: SignOnSearch }) {
   return (
     <AfterAMoment delayMs={400}>
       <AuthFrame title={t('signOn.working', { slug })}>
-        <p role="status" className="av-muted">
-          {t('brand')}
-        </p>
+        <output className="av-muted">{t('brand')}</output>
       </AuthFrame>
     </AfterAMoment>
   );

@@ -32,11 +32,11 @@ function Risk({ disclaimer }: { disclaimer: Disclaimer }) {
       </div>
       {/* scrollable, so that it must be reachable by keyboard */}
       {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <div className="aw-risk-text" tabIndex={0} role="region" aria-labelledby="risk-title">
+      <section className="aw-risk-text" tabIndex={0} aria-labelledby="risk-title">
         {disclaimer.text.split(/\n{2,}/).map((paragraph) => (
           <p key={paragraph}>{paragraph}</p>
         ))}
-      </div>
+      </section>
     </div>
   );
 }

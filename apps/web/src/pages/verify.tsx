@@ -73,7 +73,7 @@ function Confirm({ token }: { token: string }) {
     return (
       <AuthFrame title={t('signup.sentTitle')}>
         <AfterAMoment>
-          <p role="status">{t('verify.working')}</p>
+          <output>{t('verify.working')}</output>
         </AfterAMoment>
       </AuthFrame>
     );
@@ -92,7 +92,7 @@ function Confirm({ token }: { token: string }) {
       footer={<TextLink to="/login">{t('verify.signIn')}</TextLink>}
     >
       <div className="aw-stack">
-        <Failure error={verify.error} title={t('verify.failedTitle')} />
+        <Failure error={verify.error} title={t('operation.why')} />
         <h2>{t('verify.again')}</h2>
         <Again />
       </div>

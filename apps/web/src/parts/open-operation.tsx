@@ -16,7 +16,7 @@ export function OpenOperation({ operation }: { operation: OperationView }) {
     <section className="av-panel aw-open" data-tone={operation.overdue ? 'warn' : 'work'}>
       <OperationPill operation={operation} />
       <StepsBar states={progress.states} />
-      <span role="status" aria-live="polite">
+      <output>
         {progress.phase === null
           ? null
           : t('operation.step', {
@@ -24,7 +24,7 @@ export function OpenOperation({ operation }: { operation: OperationView }) {
               total: progress.total,
               phase: phase(progress.phase),
             })}
-      </span>
+      </output>
       <span className="av-muted av-nowrap">
         {elapsed === null ? null : formatDuration(elapsed)}
         {operation.usualMs === null

@@ -28,7 +28,7 @@ export function Resend({ email }: { email: string }) {
           {wait > 0 ? t('signup.resendIn', { count: wait }) : t('signup.resend')}
         </Button>
       </div>
-      <p role="status">{resend.isSuccess ? t('signup.resent') : ''}</p>
+      <output>{resend.isSuccess ? t('signup.resent') : ''}</output>
       {resend.error === null ? null : <Failure error={resend.error} />}
     </div>
   );

@@ -152,7 +152,7 @@ export function StackDetail({ stack }: { stack: StackView }) {
       </PageTitle>
       {stack.openOperation === null ? null : <OpenOperation operation={stack.openOperation} />}
       <Reason stack={stack} />
-      <div className="aw-columns">
+      <div className="aw-columns aw-stack-columns">
         <Panel title={stack.name === '' ? stack.slug : stack.name}>
           <Facts
             items={[

@@ -1,14 +1,27 @@
-import { STACK_STATUS, type StackView } from '#libs/contracts';
-import { StatusPill, useTimeText, useUiText } from '#libs/ui';
+import { STACK_STATUS, type StackStatus, type StackView } from '#libs/contracts';
+import { StatusPill, useStatusText, useTimeText, useUiText } from '#libs/ui';
+import { useMe } from '../api/context.js';
+import { useT } from '../i18n/use-text.js';
+
+/** Words as an operator reads them: what is "by you" to its owner is not to them. */
+export function useFleetText(): (status: StackStatus) => string {
+  const t = useT();
+  const text = useStatusText();
+  return (status) => (status === 'stopped' ? t('fleet.stopped') : text(STACK_STATUS[status]));
+}
 
 export function StackPill({ stack, size }: { stack: StackView; size?: 'sm' | 'md' | 'lg' }) {
-  const t = useUiText();
+  const ui = useUiText();
   const time = useTimeText();
+  const me = useMe();
+  const fleetText = useFleetText();
   // what was seen last is no news of what is now
   const word =
     stack.status === 'unknown' && stack.checkedAt !== null
-      ? t('noNewsSince', { time: time(stack.checkedAt) })
-      : undefined;
+      ? ui('noNewsSince', { time: time(stack.checkedAt) })
+      : me?.username === stack.owner
+        ? undefined
+        : fleetText(stack.status);
   return (
     <StatusPill
       status={STACK_STATUS[stack.status]}

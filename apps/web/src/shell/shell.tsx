@@ -146,11 +146,7 @@ function Frame({ me }: { me: Me }) {
           </div>
         </div>
       </header>
-      {online ? null : (
-        <p className="aw-offline" role="status">
-          {ui('offlineBanner')}
-        </p>
-      )}
+      {online ? null : <output className="aw-offline">{ui('offlineBanner')}</output>}
       <main id="content" ref={main} tabIndex={-1} className="aw-main">
         <Outlet />
       </main>

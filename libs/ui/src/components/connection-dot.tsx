@@ -10,13 +10,13 @@ export function ConnectionDot({ liveness, heardAt }: LiveState) {
   const old = (liveness === 'stale' || liveness === 'offline') && heardAt !== null;
   return (
     <Tooltip label={t(`connection.${liveness}Hint`)} multiline maw={260}>
-      <span className="av-dot" data-liveness={liveness} role="status">
+      <output className="av-dot" data-liveness={liveness}>
         <i aria-hidden />
         <span className="av-dot-word">
           {t(`connection.${liveness}`)}
           {old ? <span className="av-dot-asof"> · {t('asOf', { time: time(heardAt, 'seconds') })}</span> : null}
         </span>
-      </span>
+      </output>
     </Tooltip>
   );
 }

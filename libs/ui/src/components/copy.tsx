@@ -17,9 +17,7 @@ export function CopyButton({ value, label }: CopyButtonProps) {
     <Tooltip label={text}>
       <ActionIcon variant="subtle" size="sm" aria-label={label ?? t('copy')} onClick={() => clipboard.copy(value)}>
         {clipboard.copied ? <IconCheck size={15} aria-hidden /> : <IconCopy size={15} aria-hidden />}
-        <span role="status" className="av-hidden">
-          {clipboard.copied ? t('copied') : ''}
-        </span>
+        <output className="av-hidden">{clipboard.copied ? t('copied') : ''}</output>
       </ActionIcon>
     </Tooltip>
   );

@@ -29,12 +29,14 @@ export interface ErrorStateProps {
   error: unknown;
   title?: string;
   onRetry?: () => void;
-  /** The next step, where it is not "try again". */
+  /** What the person can do about it, in a sentence. */
+  next?: ReactNode;
+  /** The next step as a button, where it is not "try again". */
   action?: ReactNode;
 }
 
 /** A failure in its place: what, why, what next, and the id to quote. The rest of the page lives on. */
-export function ErrorState({ error, title, onRetry, action }: ErrorStateProps) {
+export function ErrorState({ error, title, onRetry, next, action }: ErrorStateProps) {
   const t = useUiText();
   const failure = describeFailure(error, t('error.unknown'));
   return (
@@ -43,6 +45,7 @@ export function ErrorState({ error, title, onRetry, action }: ErrorStateProps) {
       <div>
         <p className="av-error-title">{title ?? t('error.title')}</p>
         <p>{failure.message}</p>
+        {next === undefined ? null : <p className="av-error-next">{next}</p>}
         {failure.errorId ? (
           <p className="av-error-id">
             {t('error.id')} <Copyable value={failure.errorId} label={t('error.copyId')} />

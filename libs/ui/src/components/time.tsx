@@ -34,8 +34,9 @@ export function Since({ value }: { value: string }) {
   const t = useUiText();
   const text = useTimeText();
   const at = Date.parse(value);
-  // the interval follows the age; a first look decides it, later renders correct it
-  const now = useNow(agoChangesIn(at, Date.now()) > 1000 ? 15_000 : 1000);
+  // what is minutes old need not be looked at every second
+  const coarse = useNow(15_000);
+  const now = useNow(agoChangesIn(at, coarse) > 1000 ? 15_000 : 1000);
   const passed = ago(at, now);
   return (
     <time dateTime={value} title={utcTitle(at)} className="av-time">

@@ -61,7 +61,7 @@ export const en = {
     single: 'Single-key shortcuts',
     singleHint: 'Switch them off if they get in the way of speech input.',
     none: 'This page has no shortcuts of its own.',
-    then: 'then',
+    followedBy: 'then',
     open: 'Keyboard shortcuts',
   },
   skip: 'Skip to content',

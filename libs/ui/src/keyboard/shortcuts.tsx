@@ -101,7 +101,7 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
               <dd>
                 {shortcut.keys.split(' ').map((key, index) => (
                   <Fragment key={key}>
-                    {index > 0 ? <span className="av-keys-then"> {t('keys.then')} </span> : null}
+                    {index > 0 ? <span className="av-keys-then"> {t('keys.followedBy')} </span> : null}
                     <Kbd>{key}</Kbd>
                   </Fragment>
                 ))}

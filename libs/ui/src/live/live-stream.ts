@@ -6,6 +6,8 @@ export interface LiveStreamOptions {
   /** Asked before every connection, so that a renewed token is used. */
   headers?: () => Promise<Record<string, string>> | Record<string, string>;
   onEvent: (event: ServerEvent) => void;
+  /** The first connection is about to be tried. */
+  onOpening?: () => void;
   /** Anything arrived, also a comment. */
   onHeard?: () => void;
   /** A connection after the first is open: what was missed in between must be read again. */
@@ -99,6 +101,7 @@ export function openLiveStream(options: LiveStreamOptions): { stop: () => void; 
   }
 
   async function run(): Promise<void> {
+    options.onOpening?.();
     while (!stopped.signal.aborted) {
       const next = await connect();
       if (next === 'over') {

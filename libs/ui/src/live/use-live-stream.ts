@@ -24,21 +24,27 @@ export function useLiveStream({ url, ...options }: UseLiveStreamOptions): LiveSt
   const onEvent = useEffectEvent(options.onEvent);
   const onReconnect = useEffectEvent(() => options.onReconnect?.());
   const onRefused = useEffectEvent((status: number) => options.onRefused?.(status));
+  const onHeard = useEffectEvent(() => options.onHeard?.());
   const headers = useEffectEvent(async () => (await options.headers?.()) ?? {});
 
   useEffect(() => {
     if (url === null) {
       return undefined;
     }
-    setHeardAt(null);
-    setStartedAt(Date.now());
     const stream = openLiveStream({
       url,
       headers: () => headers(),
       onEvent: (event) => onEvent(event),
       onReconnect: () => onReconnect(),
       onRefused: (status) => onRefused(status),
-      onHeard: () => setHeardAt(Date.now()),
+      onOpening: () => {
+        setHeardAt(null);
+        setStartedAt(Date.now());
+      },
+      onHeard: () => {
+        setHeardAt(Date.now());
+        onHeard();
+      },
     });
     // a laptop that wakes, or a network that returns, must not wait out a back-off
     const wake = (): void => stream.wake();
