@@ -122,6 +122,13 @@ describe('sessions', () => {
     await refresh(cookie).expect(200);
   });
 
+  it('forgive two tabs that refresh at the same moment, and give the second no cookie', async () => {
+    const { cookie } = await person(t);
+    const both = await Promise.all([refresh(cookie), refresh(cookie)]);
+    expect(both.map(({ status }) => status)).toEqual([200, 200]);
+    expect(both.filter((answer) => refreshCookie(answer) !== '')).toHaveLength(1);
+  });
+
   it('do not begin without a cookie or with a made-up one', async () => {
     expect((await t.http.post('/api/v1/auth/refresh').set({ Origin: ORIGIN })).status).toBe(401);
     expect((await refresh(`${REFRESH_COOKIE}=${'a'.repeat(43)}`)).status).toBe(401);
@@ -160,5 +167,18 @@ describe('guessing', () => {
     }
     const locked = await attempt(username, password);
     expect([locked.status, code(locked)]).toEqual([429, 'ACCOUNT_LOCKED']);
+    expect(Number(locked.headers['retry-after'])).toBeGreaterThan(60);
+  });
+
+  it('does not let strangers lock the owner out of a browser they signed in with before', async () => {
+    const { username, password } = await person(t);
+    const signedIn = await attempt(username, password).expect(200);
+    const cookies = (signedIn.headers['set-cookie'] as unknown as string[]).map((cookie) => cookie.split(';')[0]);
+    for (let count = 0; count < 6; count += 1) {
+      await attempt(username, `guess ${count}`);
+    }
+    expect((await attempt(username, password)).status).toBe(429);
+    const own = await attempt(username, password).set('Cookie', cookies.join('; '));
+    expect(own.status).toBe(200);
   });
 });

@@ -9,6 +9,7 @@ let owner: TestPerson;
 beforeAll(async () => {
   t = await testApi();
   owner = await person(t);
+  await t.db.dataSource.query(`update plans set stacks = 1000 where code = 'premium'`);
   await t.db.dataSource.query(`update accounts set plan_id = (select id from plans where code = 'premium')`);
 });
 afterAll(() => t.close());

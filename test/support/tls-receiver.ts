@@ -21,8 +21,8 @@ export class TlsReceiver {
   private server: Server | undefined;
 
   async start(): Promise<this> {
-    const authority = await createAuthority(['aviary.localhost'], new Date());
-    const leaf = await issueLeaf(authority, ['aviary.localhost', '*.aviary.localhost'], new Date());
+    const authority = await createAuthority(['localhost'], new Date());
+    const leaf = await issueLeaf(authority, ['localhost'], new Date());
     this.ca = authority.certificate;
     this.server = createServer({ cert: leaf.certificate, key: leaf.key }, (request, response) => {
       void this.handle(request, response);
@@ -33,9 +33,12 @@ export class TlsReceiver {
 
   /** Again on the same port after `stop`. */
   async listen(): Promise<void> {
-    this.server?.listen(this.port, '127.0.0.1');
-    await once(this.server as Server, 'listening');
-    this.port = (this.server?.address() as AddressInfo).port;
+    const server = this.server?.listen(this.port, '127.0.0.1');
+    if (!server) {
+      throw new Error('not started');
+    }
+    await once(server, 'listening');
+    ({ port: this.port } = server.address() as AddressInfo);
   }
 
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -6,6 +6,7 @@ import type { GridEvent } from '#libs/trading';
 import { isDatabaseAway, type Sql } from '../database/database.js';
 import type { PaperExchange, PlaceOrder } from '../exchange/paper-exchange.js';
 import { release, reserve } from './bot-money.js';
+import { liveOrders, refOf } from './bot-orders.js';
 import { clientOrderId, orderPrefix, type BotRecord } from './bot-record.js';
 import { stepBot, type StepInput, type StepOutput } from './bot-step.js';
 import type { BotStore, Stored } from './bot-store.js';
@@ -398,12 +399,4 @@ const note = (kind: string, text: string, level: 'info' | 'error' = 'info') => (
 
 function wrongState(state: string, advice: string): DomainError {
   return new DomainError('WRONG_STATE', { message: `The bot is ${state}. ${advice}`, details: { state } });
-}
-
-function liveOrders({ grid }: BotRecord) {
-  return [grid.startOrder, grid.exitOrder, ...grid.cells.map((cell) => cell.order)].filter((order) => order !== null);
-}
-
-function refOf(record: BotRecord, id: string): number {
-  return Number.parseInt(id.slice(orderPrefix(record.code).length), 36);
 }

@@ -25,9 +25,8 @@ class Simulation {
     price: Amount,
     readonly partialChance = 0,
     readonly seed = 1,
-    readonly rules = RULES,
   ) {
-    this.state = newGrid(params, rules);
+    this.state = newGrid(params, RULES);
     this.price = price;
   }
 
@@ -38,7 +37,7 @@ class Simulation {
     this.effects.push(...result.effects);
     this.requests.push(...result.orders);
     for (const request of result.orders) {
-      const reason = refusal({ ...request, price: request.price ?? this.price }, this.rules);
+      const reason = refusal({ ...request, price: request.price ?? this.price }, RULES);
       if (reason) {
         throw new Error(`refused: ${reason}`);
       }
@@ -63,9 +62,9 @@ class Simulation {
     for (const price of prices) {
       this.price = price;
       this.steps += 1;
-      for (const ref of [...this.book.keys()]) {
-        this.match(ref, false);
-      }
+      // The orders as they are now: what this step places waits for the next one.
+      const resting = [...this.book.keys()];
+      resting.forEach((ref) => this.match(ref, false));
       this.feed({ type: 'price', price });
     }
     return this;
@@ -74,7 +73,7 @@ class Simulation {
   match(ref: number, arriving: boolean): void {
     const order = this.book.get(ref);
     const at = { price: this.price, key: String(this.steps), arriving };
-    const market = { rules: this.rules, seed: this.seed, partialChance: this.partialChance };
+    const market = { rules: RULES, seed: this.seed, partialChance: this.partialChance };
     const trade = order && matchOrder(order, at, market);
     if (!order || !trade) {
       return;
