@@ -17,17 +17,24 @@ export function traefikBinary(): string {
     return given;
   }
   const images = (...args: string[]): string => execFileSync(join(ROOT, 'scripts/images'), args, { encoding: 'utf8' });
-  // Only named, not yet made: where the program was taken out before, no engine is asked.
-  const [, reference = ''] = images('--list', 'traefik').trim().split(' ');
+  // Under scripts/test the engine that has the image is a test's own; elsewhere the image is named first and only made
+  // where the program was not taken out of it before.
+  const made = process.env['AVIARY_IMAGE_TRAEFIK'];
+  const reference = made ?? images('--list', 'traefik').trim().split(' ')[1] ?? '';
+  const socket = made && process.env['AVIARY_TEST_DOCKER'];
+  const docker = (...args: string[]): string =>
+    execFileSync('docker', [...(socket ? ['-H', socket] : []), ...args], { encoding: 'utf8' }).trim();
   const path = join(CACHE, `traefik-${reference.replace(/^.*:/, '')}`);
   if (!existsSync(path)) {
     mkdirSync(CACHE, { recursive: true });
-    images('traefik');
-    const container = execFileSync('docker', ['create', reference], { encoding: 'utf8' }).trim();
+    if (!made) {
+      images('traefik');
+    }
+    const container = docker('create', reference);
     try {
-      execFileSync('docker', ['cp', `${container}:/usr/local/bin/traefik`, `${path}.part`]);
+      docker('cp', `${container}:/usr/local/bin/traefik`, `${path}.part`);
     } finally {
-      execFileSync('docker', ['rm', container]);
+      docker('rm', container);
     }
     renameSync(`${path}.part`, path);
   }
