@@ -6,7 +6,7 @@ import { createRoot } from 'react-dom/client';
 import '../../../libs/ui/styles/index.css';
 // the moving part of SegmentedControl
 import '@mantine/core/styles/FloatingIndicator.css';
-import { ApiError } from './api/http.js';
+import { ApiError, UnreachableError } from './api/http.js';
 import { StreamProvider } from './api/use-stream.js';
 import { router } from './app/router.js';
 import { i18n } from './i18n/i18n.js';
@@ -21,6 +21,8 @@ const client = new QueryClient({
       staleTime: 15_000,
       // an answer that says no will say no again; a stack that does not answer may have restarted
       retry: (count, error) => !(error instanceof ApiError) && count < 3,
+      // what the page promises while the stack is away: it asks again by itself
+      refetchInterval: (query) => (query.state.error instanceof UnreachableError ? 5000 : false),
       retryDelay: (attempt) => Math.min(8000, 500 * 2 ** attempt),
     },
     mutations: { retry: false },

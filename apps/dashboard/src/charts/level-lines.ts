@@ -108,7 +108,13 @@ export class LevelLines implements ISeriesPrimitive<Time> {
 
   /** Keeps the grid in sight however quiet the price is. Exits lie far off and would flatten the candles. */
   autoscaleInfo() {
-    const marked = this.levels.filter(({ kind }) => kind !== 'stop' && kind !== 'target').map((level) => level.at);
+    const last = this.attachedTo?.series.data().at(-1);
+    const price = last !== undefined && 'close' in last ? last.close : null;
+    const marked = this.levels
+      .filter(({ kind }) => kind !== 'stop' && kind !== 'target')
+      .map((level) => level.at)
+      // a price half typed must not squeeze the candles into a line
+      .filter((at) => price === null || (at > price / 2 && at < price * 2));
     if (marked.length === 0) {
       return null;
     }

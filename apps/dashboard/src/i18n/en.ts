@@ -5,6 +5,7 @@ export const en = {
     mode: 'Trading mode',
     paper: 'PAPER',
     paperHint: 'Paper trading: the exchange is simulated, no real money moves.',
+    noMoney: 'no real money moves.',
     skip: 'Skip to content',
     title: '{{mode}} · {{page}} · Aviary',
   },

@@ -12,6 +12,7 @@ import { useFreshness } from '../api/use-stream.js';
 import { multiply, signOf } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
+import { ModeTag } from '../parts/mode-tag.js';
 import { FALLBACK_TICK, useMarketPair } from '../parts/use-market.js';
 
 /** Time to take a mild action back, in ms. */
@@ -136,7 +137,13 @@ export function BotActions({ bot }: { bot: Bot }) {
         grade="moderate"
         danger
         verb={t('remove.title', { name: bot.name })}
-        effects={[t('remove.settings'), t('remove.fills', { count: bot.fills })]}
+        effects={[
+          <span key="mode">
+            <ModeTag /> {t('app.noMoney')}
+          </span>,
+          t('remove.settings'),
+          t('remove.fills', { count: bot.fills }),
+        ]}
         onConfirm={async () => {
           await deleteBot(bot.id);
           await navigate({ to: '/bots' });
@@ -176,6 +183,9 @@ function StopDialog({ bot, opened, onClose }: { bot: Bot; opened: boolean; onClo
       danger
       verb={t('stop.title', { name: bot.name })}
       effects={[
+        <span key="mode">
+          <ModeTag /> {t('app.noMoney')}
+        </span>,
         bot.openOrders.total === 0 ? t('stop.cancelsNone') : t('stop.cancels', { count: bot.openOrders.total }),
         <span key="split" className="av-muted">
           {t('bot.ordersSplit', { sells: bot.openOrders.sells, buys: bot.openOrders.buys })}

@@ -17,6 +17,7 @@ import { BotState } from '../parts/bot-table.js';
 import { CandleChart } from '../parts/candle-chart.js';
 import { EquityPanel } from '../parts/equity-panel.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
+import { ModeTag } from '../parts/mode-tag.js';
 import { PnlParts } from '../parts/pnl.js';
 import { QueryState } from '../parts/query-state.js';
 import { FALLBACK_TICK, useMarketPair } from '../parts/use-market.js';
@@ -63,7 +64,12 @@ function BotView({ bot }: { bot: Bot }) {
     <>
       <PageTitle
         tone={BOT_STATUS[bot.status].tone}
-        facts={<BotState bot={bot} reason={false} />}
+        facts={
+          <>
+            <ModeTag />
+            <BotState bot={bot} reason={false} />
+          </>
+        }
         actions={<BotActions bot={bot} />}
       >
         {bot.name}

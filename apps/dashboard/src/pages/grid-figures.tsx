@@ -147,7 +147,7 @@ export function Ladder({ rungs, tick, price }: LadderProps) {
       <span className="ladder-mark">{t(`side.${rung.side}`)}</span>
     </li>
   ));
-  if (price !== null && rungs.length > 0) {
+  if (price !== null) {
     items.splice(
       below === -1 ? items.length : below,
       0,
@@ -156,6 +156,9 @@ export function Ladder({ rungs, tick, price }: LadderProps) {
         <span>{t('grid.price')}</span>
       </li>,
     );
+  }
+  if (rungs.length === 0) {
+    return <div className="ladder" />;
   }
   return (
     <div className="ladder">

@@ -23,6 +23,7 @@ import {
 } from '../domain/grid-form.js';
 import { useT } from '../i18n/i18n.js';
 import { useFigures } from '../parts/figures.js';
+import { ModeTag } from '../parts/mode-tag.js';
 import { Failed, QueryState } from '../parts/query-state.js';
 import { GridChart } from './grid-chart.js';
 import { GridFields } from './grid-fields.js';
@@ -49,7 +50,6 @@ export function NewGridPage() {
             pairs={pairs}
             free={overview.data?.free}
             source={bots.data?.items.find((bot) => bot.id === search.clone)}
-            key={search.clone ?? search.preset ?? 'own'}
           />
         )
       }
@@ -93,6 +93,7 @@ function GridForm(props: GridFormProps) {
   const search = useSearch({ from: '/bots/new' });
   const [{ draft, restoredAt }, setForm] = useState(() => begin(props, search));
   const { savedAt, forget } = useSavedDraft(draft);
+  useOwnAddress(draft, search);
   const market = pairs.find((known) => known.pair === draft.pair) ?? pairs[0];
   const textOf = useProblemText();
   const reading = useMemo(() => readForm(draft), [draft]);
@@ -113,7 +114,15 @@ function GridForm(props: GridFormProps) {
   const figures = shown?.preview.figures ?? null;
   return (
     <>
-      <PageTitle tone="work" facts={<PriceFacts market={market} />}>
+      <PageTitle
+        tone="work"
+        facts={
+          <>
+            <ModeTag />
+            <PriceFacts market={market} />
+          </>
+        }
+      >
         {t('grid.title')}
       </PageTitle>
       <div className="form-bar">
@@ -161,16 +170,31 @@ function GridForm(props: GridFormProps) {
           </div>
         </Panel>
         <Panel title={t('grid.preview')}>
-          {figures === null || reading.params === null ? (
-            <p className="av-muted">{t('grid.incomplete')}</p>
-          ) : (
+          {figures === null || reading.params === null ? null : (
             <GridFiguresList figures={figures} investment={reading.params.investment} market={market} />
           )}
+          {shown === null ? <p className="av-muted">{t('grid.incomplete')}</p> : null}
           <ProblemList problems={shown?.problems ?? []} />
         </Panel>
       </div>
     </>
   );
+}
+
+/**
+ * A preset or a bot to clone in the address fills the form once. Then it is a draft like any other and the address
+ * lets go of it: a reload must not put the preset over what was typed since.
+ */
+function useOwnAddress(draft: GridDraft, search: object): void {
+  const navigate = useNavigate({ from: '/bots/new' });
+  const named = Object.keys(search).length > 0;
+  const first = useRef(draft);
+  useEffect(() => {
+    if (named) {
+      saveDraft(localStorage, first.current, new Date().toISOString());
+      void navigate({ search: {}, replace: true });
+    }
+  }, [named, navigate]);
 }
 
 /** Keeps what is typed in this browser, a moment after the last key; silent after the form has been used. */
@@ -315,7 +339,7 @@ function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps
       onStarted();
       client.setQueryData(keys.bot(bot.id), bot);
       await client.invalidateQueries({ queryKey: keys.bots });
-      notifications.show({ message: t('grid.started', { name: bot.name }) });
+      notifications.show({ autoClose: 4000, message: t('grid.started', { name: bot.name }) });
       await navigate({ to: '/bots/$id', params: { id: bot.id } });
     },
   });
