@@ -10,6 +10,9 @@ import {
 import { CLIENT, PASSWORD, SYSTEM, accountServices } from '../support/accounts.js';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 const HOUR = 3_600_000;
 const code = (value: string) => ({ code: value });
 

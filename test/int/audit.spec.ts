@@ -2,6 +2,9 @@ import { sealAudit, verifyAudit, appendAudit } from '#libs/audit';
 import { AuditEntryEntity, createDataSource, newId, tx, type Database } from '#libs/db';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 const now = (): Date => new Date();
 
 describe('audit', () => {

@@ -12,6 +12,9 @@ import { createLogger } from '#libs/telemetry';
 import { SYSTEM } from '../support/accounts.js';
 import { appPassword, emptyDatabase, testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 const root = join(import.meta.dirname ?? __dirname, '../..');
 
 interface Ran {
@@ -110,7 +113,7 @@ describe('aviary', () => {
     } finally {
       await fresh.close();
     }
-  }, 60_000);
+  });
 
   it('lists users as a table, as tabs and as JSON', async () => {
     const table = await aviary(env, ['user', 'list']);
@@ -121,7 +124,7 @@ describe('aviary', () => {
     const json = await aviary(env, ['user', 'list', '--json', '--limit', '1']);
     expect(document(json)).toMatchObject({ schema: 'aviary/user-list/1', data: { items: [{ username: 'ana' }] } });
     expect(document(json)['data']).toHaveProperty('next', expect.any(String));
-  }, 60_000);
+  });
 
   it('refuses what is wrong with the exit code for it, and with one document when asked', async () => {
     const cases: [string[], number, string][] = [
@@ -138,7 +141,7 @@ describe('aviary', () => {
       expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
       expect(document(ran)).toMatchObject({ ok: false, error: { code, message: expect.any(String) as string } });
     }
-  }, 90_000);
+  });
 
   it('says that the platform is away, and ends with 9', async () => {
     const away = new URL(db.url);
@@ -149,7 +152,7 @@ describe('aviary', () => {
     expect(ran.stdout + ran.stderr).not.toContain(away.password);
     const foreign = await aviary({ ...env, AVIARY_PLATFORM_ID: newId() }, ['user', 'list', '--json']);
     expect(document(foreign)).toMatchObject({ error: { code: 'PLATFORM_MISMATCH' } });
-  }, 60_000);
+  });
 
   it('lists, shows and resends mails', async () => {
     const queue = createQueue({ url: db.url, applicationName: 'test', logger: createLogger('test', 'silent') });
@@ -166,7 +169,7 @@ describe('aviary', () => {
     expect(show.stdout).toContain('\n\nhttps://aviary.example/verify\n');
     const resend = await aviary(env, ['outbox', 'resend', id, '--json']);
     expect(document(resend)).toMatchObject({ ok: false, error: { code: 'WRONG_STATE' }, exit: 5 });
-  }, 60_000);
+  });
 
   it('finds an audit log that was tampered with, and ends with 8', async () => {
     const calm = await aviary(env, ['audit', 'verify', '--json']);
@@ -178,7 +181,7 @@ describe('aviary', () => {
     expect((await verifyAudit(db.dataSource)).ok).toBe(false);
     const ran = await aviary(env, ['audit', 'verify', '--json']);
     expect(document(ran)).toMatchObject({ ok: false, exit: 8, data: { faults: [{ kind: 'entry_edited' }] } });
-  }, 60_000);
+  });
 
   it('migrates a database from nothing, and again without effect', async () => {
     const empty = await emptyDatabase();
@@ -211,7 +214,7 @@ describe('aviary', () => {
     } finally {
       await empty.close();
     }
-  }, 60_000);
+  });
 
   it('shows help without a platform, quickly, and names every noun', async () => {
     const begun = performance.now();
@@ -223,5 +226,5 @@ describe('aviary', () => {
     // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.
     expect(performance.now() - begun).toBeLessThan(5_000);
     expect((await aviary({}, [])).code).toBe(2);
-  }, 30_000);
+  });
 });

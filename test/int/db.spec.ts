@@ -13,6 +13,9 @@ import { migratePlatform } from '#libs/jobs';
 import { stackLimitsSchema } from '#libs/contracts';
 import { appPassword, emptyDatabase, testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 describe('database', () => {
   let db: TestDatabase;
   beforeAll(async () => {

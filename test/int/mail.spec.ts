@@ -10,6 +10,9 @@ import { MailDelivery, MailSender, OutboxService, PortalAccountMails } from '#li
 import { createLogger } from '#libs/telemetry';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 interface Received {
   from: string;
   to: string[];

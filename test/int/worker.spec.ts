@@ -12,6 +12,9 @@ import { createLogger } from '#libs/telemetry';
 import { bootWorker } from '../../apps/worker/src/boot.js';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 const root = join(import.meta.dirname ?? __dirname, '../..');
 const logger = createLogger('test', 'silent');
 
@@ -94,14 +97,14 @@ describe('worker', () => {
     const [code] = (await once(worker.process, 'exit')) as [number | null];
     expect(code).toBe(0);
     expect(worker.lines.at(-1)?.['msg']).toBe('worker stopped');
-  }, 60_000);
+  });
 
   it('refuses the database of another platform', async () => {
     const worker = start(environment({ AVIARY_PLATFORM_ID: newId() }));
     const [code] = (await once(worker.process, 'exit')) as [number | null];
     expect(code).toBe(1);
     expect(JSON.stringify(worker.lines.at(-1))).toContain('belongs to platform');
-  }, 60_000);
+  });
 
   it('ticks a schedule once, however many workers run', async () => {
     const config = {
@@ -131,7 +134,7 @@ describe('worker', () => {
     } finally {
       await Promise.all(workers.map((worker) => worker.stop()));
     }
-  }, 30_000);
+  });
 
   it('forgets old ticks but never the newest of a schedule', async () => {
     const ticks = db.dataSource.getRepository(ScheduleTickEntity);

@@ -1,14 +1,23 @@
 import { z } from 'zod';
 import { uuidSchema } from './names.js';
 
-/** A job is its name, its payload's schema and one handler. `lane` keeps slow work of one kind from delaying another. */
+/**
+ * A job is its name, its payload's schema and one handler. Retries wait `retryDelay` seconds at first and about twice
+ * as long each time, 15 minutes at most.
+ */
 export const JOBS = {
   /** "Look at operation X"; the row is the truth. One queue per engine: the name gets `.<engine id>` appended. */
-  'engine.operation': { payload: z.strictObject({ operationId: uuidSchema }), perEngine: true, retryLimit: 3 },
-  'mail.send': { payload: z.strictObject({ mailId: uuidSchema }), perEngine: false, retryLimit: 8 },
-  'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3 },
-  'sessions.clean': { payload: z.strictObject({}), perEngine: false, retryLimit: 3 },
-} as const satisfies Record<string, { payload: z.ZodType; perEngine: boolean; retryLimit: number }>;
+  'engine.operation': {
+    payload: z.strictObject({ operationId: uuidSchema }),
+    perEngine: true,
+    retryLimit: 3,
+    retryDelay: 1,
+  },
+  /** Tried for about three hours: outlasts grey-listing and a mail server's maintenance. */
+  'mail.send': { payload: z.strictObject({ mailId: uuidSchema }), perEngine: false, retryLimit: 20, retryDelay: 5 },
+  'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
+  'sessions.clean': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
+} as const satisfies Record<string, { payload: z.ZodType; perEngine: boolean; retryLimit: number; retryDelay: number }>;
 
 export type JobName = keyof typeof JOBS;
 export type JobPayload<N extends JobName> = z.infer<(typeof JOBS)[N]['payload']>;

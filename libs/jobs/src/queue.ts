@@ -35,7 +35,7 @@ export type JobHandler<N extends JobName> = (payload: JobPayload<N>, context: Jo
 export type JobHandlers = Partial<{ [N in JobName]: JobHandler<N> }>;
 
 export interface EnqueueOptions {
-  /** Which engine's agent is to do it; required for jobs bound to an engine, refused for others. */
+  /** Which engine's agent is to do it; required for jobs bound to an engine, without effect on others. */
   engineId?: string;
   startAfterSeconds?: number;
   /** At most one waiting job of this name and key: a second is dropped. A running one does not count. */
@@ -236,9 +236,8 @@ export function handler<N extends JobName>(name: N, handle: JobHandler<N>): Hand
 function laneSettings(name: JobName) {
   return {
     retryLimit: JOBS[name].retryLimit,
-    retryDelay: 1,
+    retryDelay: JOBS[name].retryDelay,
     retryBackoff: true,
-    // Eight tries of a mail then span about 40 minutes, which outlasts grey-listing (RFC 6647 §2.6 speaks of minutes).
     retryDelayMax: 900,
     // An operation has deadlines of its own per phase; this only catches a handler that never ends.
     expireInSeconds: JOBS[name].perEngine ? 3_600 : 600,
