@@ -177,6 +177,24 @@ describe('queue', () => {
     ).rejects.toThrow('say which');
   });
 
+  it('goes on by itself after the server dropped every connection', async () => {
+    const producer = await queue();
+    const seen: string[] = [];
+    await (await queue()).work({ 'mail.send': async ({ mailId }) => void seen.push(mailId) });
+    for (let turn = 0; turn < 2; turn += 1) {
+      await db.disconnectAll();
+      const mailId = newId();
+      await waitFor(
+        async () => {
+          await tx(db.dataSource, (inTx) => producer.enqueue(inTx, 'mail.send', { mailId }));
+          return true;
+        },
+        { what: 'a connection', deadlineMs: 10_000 },
+      );
+      await waitFor(() => seen.includes(mailId) || undefined, { what: 'the job', deadlineMs: 20_000 });
+    }
+  });
+
   it('gives the job of a killed worker to another', async () => {
     const producer = await queue();
     const child = spawn(

@@ -14,6 +14,8 @@ export interface TestDatabase {
   /** Connected as aviary_app. */
   dataSource: Database;
   platformId: string;
+  /** Ends every connection to it, as a restart of the server would. */
+  disconnectAll(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -89,6 +91,11 @@ export async function testDatabase(): Promise<TestDatabase> {
     ownerUrl: urlOf(OWNER, secretOf(OWNER), name),
     dataSource,
     platformId: platformOfRun(),
+    async disconnectAll() {
+      await withServer((client) =>
+        client.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name]),
+      );
+    },
     async close() {
       await dataSource.destroy();
       await withServer((client) => client.query(`drop database if exists ${name} with (force)`));
