@@ -1,6 +1,6 @@
+import type { Database } from '#libs/db';
 import type { OperationRunner } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import type { DataSource } from 'typeorm';
 
 /** Younger ones have a job on its way; a lease that ran out belongs to a worker that died. */
 const UNTOUCHED_SECONDS = 5;
@@ -12,7 +12,7 @@ const MOST_PER_TURN = 50;
  */
 export class OperationSweeper {
   constructor(
-    private readonly deps: { dataSource: DataSource; runner: OperationRunner; engineId: string; logger: Logger },
+    private readonly deps: { dataSource: Database; runner: OperationRunner; engineId: string; logger: Logger },
   ) {}
 
   async turn(stop: AbortSignal): Promise<number> {

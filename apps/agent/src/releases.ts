@@ -3,11 +3,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { DomainError, isDomainError } from '#libs/contracts';
-import { ReleaseEntity } from '#libs/db';
+import { ReleaseEntity, type Database } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { parseTemplate } from '#libs/tenants';
-import type { DataSource } from 'typeorm';
 
 const CALL_MS = 20_000;
 
@@ -15,7 +14,7 @@ interface RegisterOptions {
   directory: string;
   /** What `${AVIARY_IMAGE_…}` in a template stands for. */
   images: Readonly<Record<string, string>>;
-  dataSource: DataSource;
+  dataSource: Database;
   engine: Engine;
   logger: Logger;
   now: () => Date;

@@ -1,10 +1,9 @@
 import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
-import { TenantEntity } from '#libs/db';
+import type { Database, TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import { readFacts, recordObserved, wantStack, type FactSettings, type Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import type { DataSource } from 'typeorm';
 
 /** Looked at again after this; pages call news stale after twice the five minutes. */
 const CHECK_AFTER_SECONDS = 270;
@@ -14,7 +13,7 @@ const PROBE_MS = 8_000;
 const OBSERVE_MS = 20_000;
 
 interface CheckerDeps {
-  dataSource: DataSource;
+  dataSource: Database;
   engine: Engine;
   probes: Probes;
   settings: FactSettings & { engineId: string };
