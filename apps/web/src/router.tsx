@@ -1,4 +1,4 @@
-import { OPERATION_STATES, STACK_STATUS, type StackStatus } from '#libs/contracts';
+import { OPERATION_STATES, outboxMailSchema, STACK_STATUS, type StackStatus } from '#libs/contracts';
 import type { QueryClient } from '@tanstack/react-query';
 import {
   createRootRouteWithContext,
@@ -185,11 +185,15 @@ const operations = createRoute({
     return <OperationsPage filter={operations.useSearch()} onFilter={useFilter('/console/operations')} />;
   },
 });
+const OutboxPage = lazyRouteComponent(() => import('./console/outbox.js'), 'OutboxPage');
 const outbox = createRoute({
   getParentRoute: () => console_,
   path: '/console/outbox',
   staticData: { title: 'outbox.title' },
-  component: lazyRouteComponent(() => import('./console/outbox.js'), 'OutboxPage'),
+  validateSearch: z.object({ state: outboxMailSchema.shape.state.optional().catch(undefined) }),
+  component: function Outbox() {
+    return <OutboxPage filter={outbox.useSearch()} onFilter={useFilter('/console/outbox')} />;
+  },
 });
 const MailPage = lazyRouteComponent(() => import('./console/outbox.js'), 'MailPage');
 const mail = createRoute({
@@ -200,15 +204,21 @@ const mail = createRoute({
     return <MailPage id={mail.useParams().id} />;
   },
 });
+const UsersPage = lazyRouteComponent(() => import('./console/users.js'), 'UsersPage');
 const users = createRoute({
   getParentRoute: () => console_,
   path: '/console/users',
   staticData: { title: 'users.title' },
-  component: lazyRouteComponent(() => import('./console/users.js'), 'UsersPage'),
+  validateSearch: z.object({ q: text }),
+  component: function Users() {
+    return <UsersPage filter={users.useSearch()} onFilter={useFilter('/console/users')} />;
+  },
 });
 
+type FilteredPage = '/app/activity' | '/console/stacks' | '/console/operations' | '/console/outbox' | '/console/users';
+
 /** Filters live in the address: they survive reload, and can be sent to somebody. */
-function useFilter<F extends object>(to: '/app/activity' | '/console/stacks' | '/console/operations') {
+function useFilter<F extends object>(to: FilteredPage) {
   const navigate = useNavigate();
   return (search: F): void => void navigate({ to, search, replace: true } as NavigateOptions);
 }

@@ -2,6 +2,7 @@ export * from './components/amount.js';
 export * from './components/confirm-dialog.js';
 export * from './components/connection-dot.js';
 export * from './components/copy.js';
+export * from './components/dialog.js';
 export * from './components/error-state.js';
 export * from './components/layout.js';
 export * from './components/skeletons.js';

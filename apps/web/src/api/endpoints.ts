@@ -14,6 +14,7 @@ import {
   type Access,
   type Login,
   type OperationState,
+  type OutboxMail,
   type Register,
   type StackStatus,
 } from '#libs/contracts';
@@ -79,8 +80,10 @@ export function createEndpoints(client: ApiClient) {
         client.request(operationListSchema, withQuery('/operator/operations', query)),
       users: (query: PageQuery & { q?: string | undefined } = {}) =>
         client.request(userListSchema, withQuery('/operator/users', query)),
-      outbox: (query: PageQuery = {}) => client.request(outboxListSchema, withQuery('/operator/outbox', query)),
+      outbox: (query: PageQuery & { state?: OutboxMail['state'] | undefined } = {}) =>
+        client.request(outboxListSchema, withQuery('/operator/outbox', query)),
       mail: (id: string) => client.request(outboxMailSchema, `/operator/outbox/${id}`),
+      resendMail: (id: string) => client.request(outboxMailSchema, `/operator/outbox/${id}/resend`, post),
     },
   };
 }

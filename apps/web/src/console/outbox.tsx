@@ -1,13 +1,16 @@
-import type { OutboxMail, StatusWord } from '#libs/contracts';
+import { outboxMailSchema, type OutboxMail, type StatusWord } from '#libs/contracts';
 import { ErrorState, Facts, PageTitle, Panel, StatusPill, Time } from '#libs/ui';
-import { Table } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { Button, Table } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useApi } from '../api/context.js';
 import { splitLinks } from '../domain/links.js';
 import { useT } from '../i18n/use-text.js';
-import { TextLink } from '../parts/link-button.js';
+import { Failure } from '../parts/failure.js';
+import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
+import { Choice } from '../parts/list-tools.js';
 import { PagedList } from '../parts/paged-list.js';
+import type { FilterProps } from '../pages/activity.js';
 import { NotFoundPage } from '../pages/not-found.js';
 
 const LOOKS: Record<OutboxMail['state'], Pick<StatusWord, 'tone' | 'icon'>> = {
@@ -23,18 +26,49 @@ function MailPill({ state }: { state: OutboxMail['state'] }) {
   return <StatusPill status={{ ...LOOKS[state], key: state, word }} word={word} size="sm" />;
 }
 
-export function OutboxPage() {
+const STATES = outboxMailSchema.shape.state.options;
+
+export interface MailFilter {
+  state?: OutboxMail['state'] | undefined;
+}
+
+export function OutboxPage({ filter, onFilter }: FilterProps<MailFilter>) {
   const t = useT();
   const api = useApi();
   return (
     <>
-      <PageTitle facts={t('outbox.lead')}>{t('outbox.title')}</PageTitle>
+      <PageTitle
+        facts={t('outbox.lead')}
+        actions={
+          <Choice
+            label={t('list.state')}
+            any={t('list.anyState')}
+            value={filter.state}
+            options={STATES.map((value) => ({ value, label: t(`outbox.states.${value}`) }))}
+            onChange={(state) => onFilter({ state })}
+          />
+        }
+      >
+        {t('outbox.title')}
+      </PageTitle>
       <Panel flush>
         <PagedList
-          queryKey={['operator', 'outbox']}
-          load={(cursor) => api.operator.outbox({ cursor, limit: 50 })}
+          queryKey={['operator', 'outbox', filter]}
+          load={(cursor) => api.operator.outbox({ ...filter, cursor, limit: 50 })}
           failure={t('outbox.loadFailed')}
-          empty={{ title: t('outbox.empty'), body: t('outbox.emptyBody') }}
+          empty={
+            filter.state === undefined
+              ? { title: t('outbox.empty'), body: t('outbox.emptyBody') }
+              : {
+                  title: t('list.none'),
+                  body: t('list.noneBody'),
+                  action: (
+                    <LinkButton to="/console/outbox" variant="default" size="xs">
+                      {t('list.clear')}
+                    </LinkButton>
+                  ),
+                }
+          }
         >
           {(items) => (
             <Table className="aw-table aw-dense">
@@ -93,9 +127,37 @@ function Body({ text }: { text: string }) {
 
 function Mail({ mail }: { mail: OutboxMail }) {
   const t = useT();
+  const api = useApi();
+  const queries = useQueryClient();
+  const resend = useMutation({
+    mutationFn: () => api.operator.resendMail(mail.id),
+    onSuccess: (next) => {
+      queries.setQueryData(['operator', 'mail', mail.id], next);
+      void queries.invalidateQueries({ queryKey: ['operator', 'outbox'] });
+    },
+  });
   return (
     <>
-      <PageTitle facts={<TextLink to="/console/outbox">{t('outbox.back')}</TextLink>}>{mail.subject}</PageTitle>
+      <PageTitle
+        facts={<TextLink to="/console/outbox">{t('outbox.back')}</TextLink>}
+        actions={
+          <Button
+            variant="default"
+            onClick={() => resend.mutate()}
+            loading={resend.isPending}
+            disabled={mail.state === 'queued'}
+          >
+            {t('outbox.resend')}
+          </Button>
+        }
+      >
+        {mail.subject}
+      </PageTitle>
+      {resend.error === null ? null : (
+        <div className="aw-gap">
+          <Failure error={resend.error} title={t('outbox.resendFailed')} />
+        </div>
+      )}
       <div className="aw-gap">
         <Panel>
           <Facts

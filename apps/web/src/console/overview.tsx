@@ -115,7 +115,11 @@ function NeedsAPerson({ overview }: { overview: FleetOverview }) {
       key: 'mail',
       tone: 'warn',
       what: t('fleet.mailFailed', { count: outbox.failed }),
-      link: <TextLink to="/console/outbox">{t('fleet.look')}</TextLink>,
+      link: (
+        <TextLink to="/console/outbox" search={{ state: 'failed' }}>
+          {t('fleet.look')}
+        </TextLink>
+      ),
     });
   }
   if (rows.length === 0) {

@@ -2,7 +2,9 @@ import type { Me, StatusWord } from '#libs/contracts';
 import { PageTitle, Panel, StatusPill, Time } from '#libs/ui';
 import { Table } from '@mantine/core';
 import { useApi } from '../api/context.js';
+import type { FilterProps } from '../pages/activity.js';
 import { useT } from '../i18n/use-text.js';
+import { SearchField } from '../parts/list-tools.js';
 import { PagedList } from '../parts/paged-list.js';
 
 const LOOKS: Record<Me['state'], Pick<StatusWord, 'tone' | 'icon'>> = {
@@ -21,18 +23,37 @@ function UserPill({ state }: { state: Me['state'] }) {
   return <StatusPill status={{ ...LOOKS[state], key: state, word }} word={word} size="sm" />;
 }
 
-export function UsersPage() {
+export interface UserFilter {
+  q?: string | undefined;
+}
+
+export function UsersPage({ filter, onFilter }: FilterProps<UserFilter>) {
   const t = useT();
   const api = useApi();
   return (
     <>
-      <PageTitle>{t('users.title')}</PageTitle>
+      <PageTitle
+        actions={
+          <SearchField
+            key={filter.q ?? ''}
+            label={t('list.searchUsers')}
+            value={filter.q ?? ''}
+            onChange={(q) => onFilter({ q: q === '' ? undefined : q })}
+          />
+        }
+      >
+        {t('users.title')}
+      </PageTitle>
       <Panel flush>
         <PagedList
-          queryKey={['operator', 'users']}
-          load={(cursor) => api.operator.users({ cursor, limit: 50 })}
+          queryKey={['operator', 'users', filter]}
+          load={(cursor) => api.operator.users({ ...filter, cursor, limit: 50 })}
           failure={t('users.loadFailed')}
-          empty={{ title: t('users.empty'), body: t('users.emptyBody') }}
+          empty={
+            filter.q === undefined
+              ? { title: t('users.empty'), body: t('users.emptyBody') }
+              : { title: t('list.none'), body: t('list.noneBody') }
+          }
         >
           {(items) => (
             <Table className="aw-table aw-dense">

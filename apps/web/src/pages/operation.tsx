@@ -20,12 +20,13 @@ import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useApi, useMe } from '../api/context.js';
 import { useOperationStream } from '../api/live.js';
-import { operationQuery, putOperation } from '../api/queries.js';
+import { operationQuery, putOperation, stackQuery } from '../api/queries.js';
 import { asCli, elapsedMs, nextStepOf } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
+import { OpenDashboard } from '../parts/open-dashboard.js';
 import { OperationPill, useRungs } from '../parts/operation-words.js';
 import { Sentence } from '../parts/sentence.js';
 import { NotFoundPage } from './not-found.js';
@@ -141,6 +142,27 @@ function Again({ operation }: { operation: OperationView }) {
   );
 }
 
+/** After the end: to the dashboard where it is one's own, else to the stack. */
+function GoOn({ slug }: { slug: string }) {
+  const t = useT();
+  const me = useMe();
+  const { data: stack } = useQuery(stackQuery(useApi(), slug));
+  const operator = me?.role === 'operator';
+  return (
+    <>
+      {stack !== undefined && stack.owner === me?.username ? <OpenDashboard stack={stack} size="xs" /> : null}
+      <LinkButton
+        to={operator ? '/console/stacks/$slug' : '/app/stacks/$slug'}
+        params={{ slug }}
+        variant="default"
+        size="xs"
+      >
+        {operator ? slug : t('signOn.toStack')}
+      </LinkButton>
+    </>
+  );
+}
+
 /** What is true now, why, and what to do about it. */
 function Outcome({ operation }: { operation: OperationView }) {
   const t = useT();
@@ -149,11 +171,7 @@ function Outcome({ operation }: { operation: OperationView }) {
     return (
       <section className="av-panel aw-reason-panel" data-tone="ok">
         <p>{t(`operation.now.${operation.kind}`)}</p>
-        {operation.kind === 'destroy' ? null : (
-          <LinkButton to="/app/stacks/$slug" params={{ slug: operation.slug }} size="xs">
-            {t('signOn.toStack')}
-          </LinkButton>
-        )}
+        {operation.kind === 'destroy' ? null : <GoOn slug={operation.slug} />}
       </section>
     );
   }

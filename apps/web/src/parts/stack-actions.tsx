@@ -1,7 +1,7 @@
 import { OPEN_OPERATION_STATES, type Accepted, type StackView } from '#libs/contracts';
 import { ConfirmDialog } from '#libs/ui';
 import { ActionIcon, Button, Menu } from '@mantine/core';
-import { IconDots, IconExternalLink, IconTrash } from '@tabler/icons-react';
+import { IconDots, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
@@ -10,11 +10,11 @@ import type { StackAction } from '../api/endpoints.js';
 import { keys, putOperation, putStack } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
+import { OpenDashboard } from './open-dashboard.js';
 
 type Asked = 'stop' | 'restart' | 'destroy';
 
 const IDLE = new Set<StackView['status']>(['stopped', 'asleep']);
-const CAN_OPEN = new Set<StackView['status']>(['running', 'repairing', 'unknown', 'attention']);
 
 /** What stopping or destroying would do, counted in what the stack last reported. */
 function useEffects(stack: StackView): Record<Asked, ReactNode[]> {
@@ -77,20 +77,7 @@ export function StackActions({ stack }: { stack: StackView }) {
 
   return (
     <>
-      {own ? (
-        <Button
-          component="a"
-          href={`${stack.dashboardUrl.replace(/\/$/, '')}/.aviary/start`}
-          rightSection={<IconExternalLink size={16} aria-hidden />}
-          className="aw-primary-action"
-          {...(CAN_OPEN.has(stack.status)
-            ? {}
-            : { 'data-disabled': true, 'aria-disabled': true, tabIndex: -1, href: undefined })}
-          title={CAN_OPEN.has(stack.status) ? undefined : t('stack.openHint')}
-        >
-          {t('stack.open')}
-        </Button>
-      ) : null}
+      {own ? <OpenDashboard stack={stack} /> : null}
       {idle || stack.status === 'attention' ? (
         <Button
           variant="default"

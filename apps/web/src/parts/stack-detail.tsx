@@ -174,7 +174,7 @@ export function StackDetail({ stack }: { stack: StackView }) {
                     { term: t('stack.owner'), value: stack.owner },
                     { term: t('stack.wanted'), value: t(`stack.desired.${stack.desired}`) },
                     { term: t('stack.template'), value: stack.template },
-                    { term: t('stack.id'), value: <Copyable value={stack.id} /> },
+                    { term: t('stack.id'), value: <Copyable value={stack.id} text={`…${stack.id.slice(-8)}`} /> },
                   ]),
             ]}
           />

@@ -1,3 +1,4 @@
+import { Button } from '@mantine/core';
 import { Outlet, useMatches, useRouter, type ErrorComponentProps } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { useMe } from '../api/context.js';
@@ -28,14 +29,25 @@ export function Root() {
 export function CrashPage({ error }: ErrorComponentProps) {
   const t = useT();
   const router = useRouter();
-  const away = error instanceof PortalAwayError;
+  if (error instanceof PortalAwayError) {
+    return (
+      <AuthFrame title={t('away.title')} lead={t('away.body')}>
+        <div className="aw-stack">
+          <div>
+            <Button onClick={() => void router.invalidate()}>{t('away.retry')}</Button>
+          </div>
+        </div>
+      </AuthFrame>
+    );
+  }
   return (
-    <AuthFrame title={away ? t('away.title') : t('crashed')}>
-      <Failure
-        error={error}
-        title={away ? t('away.title') : t('crashed')}
-        onRetry={() => (away ? void router.invalidate() : window.location.reload())}
-      />
+    <AuthFrame title={t('crashed')}>
+      <div className="aw-stack">
+        <Failure error={error} title={t('operation.why')} />
+        <div>
+          <Button onClick={() => window.location.reload()}>{t('reload')}</Button>
+        </div>
+      </div>
     </AuthFrame>
   );
 }

@@ -1,6 +1,7 @@
-import { Button, Modal, TextInput } from '@mantine/core';
+import { Button, TextInput } from '@mantine/core';
 import { useEffect, useRef, useState, type ReactNode } from 'react';
 import { useUiText } from '../i18n/i18n.js';
+import { Dialog } from './dialog.js';
 import { ErrorState } from './error-state.js';
 
 export interface ConfirmDialogProps {
@@ -22,9 +23,9 @@ export interface ConfirmDialogProps {
 
 export function ConfirmDialog(props: ConfirmDialogProps) {
   return (
-    <Modal opened={props.opened} onClose={props.onClose} title={props.verb} className="av-dialog" size={480}>
+    <Dialog opened={props.opened} onClose={props.onClose} title={props.verb}>
       <ConfirmBody {...props} />
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Kbd, Modal, Switch } from '@mantine/core';
+import { Kbd, Switch } from '@mantine/core';
 import {
   createContext,
   Fragment,
@@ -11,6 +11,7 @@ import {
   useState,
   type ReactNode,
 } from 'react';
+import { Dialog } from '../components/dialog.js';
 import { useUiText } from '../i18n/i18n.js';
 import { createPreference, usePreference } from '../preferences.js';
 import { pressKey, type Pending } from './match.js';
@@ -93,7 +94,7 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
   return (
     <RegistryContext value={registry}>
       {children}
-      <Modal opened={sheet} onClose={() => setSheet(false)} title={t('keys.title')} className="av-dialog" size={480}>
+      <Dialog opened={sheet} onClose={() => setSheet(false)} title={t('keys.title')}>
         <dl className="av-keys">
           {[...shortcuts, { keys: '?', label: t('keys.help') }].map((shortcut) => (
             <div key={`${shortcut.keys} ${shortcut.label}`}>
@@ -110,12 +111,13 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
           ))}
         </dl>
         <Switch
+          withThumbIndicator={false}
           label={t('keys.single')}
           description={t('keys.singleHint')}
           checked={single === 'on'}
           onChange={(event) => setSingle(event.currentTarget.checked ? 'on' : 'off')}
         />
-      </Modal>
+      </Dialog>
     </RegistryContext>
   );
 }
