@@ -53,7 +53,7 @@ export async function startOperation(
   if (open) {
     await cancelOpen(tx, tenant.id, now);
   }
-  const operation: OperationEntity = {
+  const operation = Object.assign(new OperationEntity(), {
     id: newId(),
     tenantId: tenant.id,
     slug: tenant.slug,
@@ -73,8 +73,13 @@ export async function startOperation(
     fencing: 0,
     attempts: 0,
     error: null,
-  };
-  await tx.insert(OperationEntity, { ...operation, error: null });
+  } satisfies OperationEntity);
+  await tx
+    .createQueryBuilder()
+    .insert()
+    .into(OperationEntity)
+    .values(operation as object)
+    .execute();
   await tx.insert(
     OperationStepEntity,
     OPERATION_PHASES[kind].map((phase, index) => ({

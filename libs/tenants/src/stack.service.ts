@@ -109,6 +109,7 @@ export class StackService {
           details: { desired: tenant.desired },
         });
       }
+      const before = { desired: tenant.desired };
       const operation = await startOperation(db, this.deps.queue, { tenant, kind, actor, now: this.deps.now() });
       const desired = DESIRED_AFTER[kind];
       await db.update(TenantEntity, { id: tenant.id }, { desired });
@@ -116,10 +117,11 @@ export class StackService {
         actor,
         action: `stack.${kind}`,
         target: { kind: 'stack', id: tenant.id },
-        before: { desired: tenant.desired },
+        before,
         after: { desired, slug },
       });
-      return this.accepted(db, { ...tenant, desired }, operation.id);
+      tenant.desired = desired;
+      return this.accepted(db, tenant, operation.id);
     });
   }
 
