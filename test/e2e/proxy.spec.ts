@@ -241,6 +241,17 @@ describe('the proxy with the files we render', () => {
       expect(headers['x-aviary-user']).toBe('0193a1f0-0000-7000-8000-00000000000a');
     });
 
+    it('the mark of a route cannot be taken off by naming it hop-by-hop', async () => {
+      const connection = ['X-Aviary-Page', 'X-Aviary-Tenant', 'X-Aviary-Identity', 'X-Forwarded-Host'].join(', ');
+      expect((await at('uzzz222.stacks.test', '/healthz', { connection })).status).toBe(404);
+      expect((await at('uzzz222.stacks.test', `/auth?tenant=${TENANT}`, { connection, cookie })).status).toBe(404);
+      expect((await at(OWN, '/.aviary/start', { connection })).status).toBe(302);
+      expect((await at(OWN, '/', { connection })).status).toBe(401);
+      // The header does arrive: what it names of the client's own is taken off.
+      const seen = echo(await at(API, '/', { connection: 'X-Own', 'x-own': '1', 'x-other': '2' })).headers;
+      expect([seen['x-own'], seen['x-other']]).toEqual([undefined, '2']);
+    });
+
     it('no header of a client reaches the gate’s own decisions', async () => {
       const claims = {
         'x-forwarded-host': 'uzzz222.stacks.test',
