@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { renderFirewallLoader } from '#libs/edge';
 
+jest.setTimeout(60_000);
+
 /**
  * A host, a container on an edge bridge, one on a tenant's inner bridge and the world, each a network namespace of its
  * own: what the rules let through is tried with real connections.
@@ -121,7 +123,7 @@ ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr
 
   it('everything, before it is loaded', async () => {
     expect(await tryAll()).toEqual(CASES.map(([from, address, port, word]) => `${name(from, address, port)} ${word}`));
-  }, 60_000);
+  });
 
   it('exactly this, once it is', async () => {
     inside(host, 'sh -s', renderFirewallLoader(settings));
@@ -130,5 +132,5 @@ ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr
     expect(await tryAll()).toEqual(
       CASES.map(([from, address, port, , word]) => `${name(from, address, port)} ${word}`),
     );
-  }, 60_000);
+  });
 });

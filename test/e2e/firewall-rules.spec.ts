@@ -8,6 +8,8 @@ import {
   renderFirewallRemover,
 } from '#libs/edge';
 
+jest.setTimeout(60_000);
+
 /** The scripts run by a real iptables in an empty network namespace, which ends with its one process. */
 describe('the firewall scripts', () => {
   const settings = { prefix: '0af3', resolvers: ['192.168.1.1', '10.0.0.53'], portalPorts: [443, 80] };

@@ -7,6 +7,8 @@ import { GATE_COOKIE, GATE_STATE_COOKIE, identityClaimsSchema } from '#libs/cont
 import { hashToken, newSigningKey, randomToken, signingKeyFromSeed, verifyToken } from '#libs/crypto';
 import { ApiCounterpart, ask, GateProcess, type Reply } from '../support/gate-process.js';
 
+jest.setTimeout(60_000);
+
 const TENANT = '0193a1f0-0000-7000-8000-000000000001';
 const OTHER_TENANT = '0193a1f0-0000-7000-8000-000000000002';
 const SLUG = 'uabc234';
@@ -432,7 +434,7 @@ describe('the gate', () => {
         expect((await authorise(held(await gate.session({ tenant: TENANT, slug: SLUG })))).status).toBe(200);
       }
       api.revocations = usual;
-    }, 30_000);
+    });
 
     it('outlives a kill while the api is down; sessions that stand go on', async () => {
       const good = held(await gate.session({ tenant: TENANT, slug: SLUG }));
@@ -448,7 +450,7 @@ describe('the gate', () => {
       });
       expect(callback.status).toBe(503);
       await api.start();
-    }, 30_000);
+    });
 
     it('without any list, or with a damaged one, lets nobody in until the api gives it', async () => {
       const good = held(await gate.session({ tenant: TENANT, slug: SLUG }));
@@ -468,12 +470,12 @@ describe('the gate', () => {
         what: 'the gate to trust its list again',
         deadlineMs: 5000,
       });
-    }, 60_000);
+    });
 
     it('ends cleanly when told to', async () => {
       expect(await gate.stop()).toBe(0);
       await gate.start();
-    }, 30_000);
+    });
   });
 
   describe('stand-in pages', () => {
