@@ -10,9 +10,10 @@ setting() { # name, default
 
 # host_command IMAGE NAME [ARGUMENT…]: node dist/apps/agent/src/host/NAME.js with engine, data folder and repository.
 host_command() {
-  local image=$1 name=$2 data arguments=() variable
+  local image=$1 name=$2 data engine arguments=() variable
   shift 2
   data=$(setting AVIARY_DATA_DIR /var/lib/aviary)
+  engine=$(setting AVIARY_ENGINE_SOCKET /var/run/docker.sock)
   mkdir -p "$data" "${IMAGE_CACHE:=/var/cache/aviary/images}" /var/log/aviary /usr/local/share/ca-certificates
   for variable in $(compgen -e AVIARY_) NO_COLOR TERM NPM_CONFIG_REGISTRY; do
     # by name only: the values stay out of the argument list
@@ -20,7 +21,7 @@ host_command() {
   done
   [[ -t 0 && -t 1 ]] && arguments+=(-t)
   docker run --rm -i "${arguments[@]}" --user 0:0 --network host --cap-add NET_ADMIN --log-driver none \
-    -v /var/run/docker.sock:/var/run/docker.sock -v "$data:$data" -v "$ROOT:$ROOT" \
+    -v "$engine:/var/run/docker.sock" -v "$data:$data" -v "$ROOT:$ROOT" \
     -v "$IMAGE_CACHE:$IMAGE_CACHE" -v /var/log/aviary:/var/log/aviary \
     -v /usr/local/share/ca-certificates:/usr/local/share/ca-certificates:ro \
     "$image" node "dist/apps/agent/src/host/$name.js" "$ROOT" "$@"

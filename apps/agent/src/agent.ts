@@ -1,13 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { getServers } from 'node:dns';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { isIPv4 } from 'node:net';
 import type { Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
 import { assertPlatform, createDataSource, EngineEntity, OperationEntity, TenantEntity } from '#libs/db';
-import { ensureCertificates, renderCanary, renderShared, RouteFolder, type EdgeSettings } from '#libs/edge';
+import {
+  ensureCertificates,
+  readPortalAuthority,
+  renderCanary,
+  renderShared,
+  RouteFolder,
+  type EdgeSettings,
+} from '#libs/edge';
 import type { Engine } from '#libs/engine';
 import { createQueue } from '#libs/jobs';
 import {
@@ -77,8 +83,7 @@ export async function startAgent({
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,
   };
-  const portalCa = async (): Promise<string> =>
-    config.TLS_MODE === 'local' ? readFile(folder('ca/ca.crt'), 'utf8') : '';
+  const portalCa = (): Promise<string> => readPortalAuthority({ mode: config.TLS_MODE, dataDir: config.DATA_DIR });
 
   const info = await engine.info({ deadlineMs: ENGINE_MS });
   const signOfLife = (): Promise<unknown> =>
@@ -195,7 +200,7 @@ export async function startAgent({
   }
 
   async function renewCertificates(): Promise<void> {
-    const { changed } = await ensureCertificates({
+    const { changed, warnings } = await ensureCertificates({
       mode: config.TLS_MODE,
       dataDir: config.DATA_DIR,
       portalDomain: config.PORTAL_DOMAIN,
@@ -203,6 +208,9 @@ export async function startAgent({
       now: now(),
       acme: { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER },
     });
+    for (const warning of warnings) {
+      logger.warn({ warning }, 'certificates need a look');
+    }
     if (changed) {
       await routes.touch();
     }

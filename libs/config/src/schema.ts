@@ -132,6 +132,8 @@ export const shapes = {
       .regex(/^\/[\w./-]+$/, 'must be an absolute path without spaces')
       .default('/var/lib/aviary'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    /** Where the engine's socket lies on its host; the agent alone gets it. */
+    ENGINE_SOCKET: z.string().startsWith('/').default('/var/run/docker.sock'),
     /** Loopback port of the proxy's ping and metrics. */
     PROXY_PORT: port.default(19_080),
     TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),

@@ -14,6 +14,7 @@ import { run } from './run-command.js';
 import { readPlatform, saveEnv, readText, type Platform } from './settings.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
+/** Where scripts/up mounts the engine's socket into this container. */
 const SOCKET = '/var/run/docker.sock';
 /** A first start initialises a database; a slow disk takes its time over that. */
 const DATABASE_MS = 120_000;
@@ -43,7 +44,7 @@ async function up(repository: string): Promise<void> {
   const environment = composeEnvironment(platform, {
     images,
     engineGroup: (await stat(SOCKET)).gid,
-    engineSocket: SOCKET,
+    engineSocket: config.ENGINE_SOCKET,
     mtu: await outwardMtu(facts.routes),
   });
   // The other scripts use the images that run, not those the sources would make by now.
