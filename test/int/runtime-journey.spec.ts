@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stack?.close();
   await redis.close();
-});
+}, 20_000);
 
 async function newBot(runtime: RuntimeProcess, change: Record<string, unknown> = {}): Promise<Bot> {
   const { pairs } = await runtime.call<Market>('GET', '/market');

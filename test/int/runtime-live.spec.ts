@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gate.stop();
   await redis.close();
-});
+}, 20_000);
 
 async function startBot(runtime: RuntimeProcess): Promise<Bot> {
   const { pairs } = await runtime.call<Market>('GET', '/market');
@@ -176,6 +176,17 @@ describe('when a store restarts', () => {
       await waitFor(async () => (await fills(id)) > after || undefined, { what: 'trading again', deadlineMs: 30_000 });
     }
     expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', reason: null });
+    // Stops in order also while the database is away.
+    await server.stop();
+    const began = Date.now();
+    expect(await runtime.stop()).toBe(0);
+    expect(Date.now() - began).toBeLessThan(20_000);
+    await server.start();
+    runtime = await stack.startReady();
+    await waitFor(
+      async () => (await stack.sql(`select 1 from orders where state = 'pending'`)).length === 0 || undefined,
+      { what: 'recovery', deadlineMs: 10_000 },
+    );
     expect(await runtime.stop()).toBe(0);
     await checkBooks(stack);
     runtime = await stack.startReady();

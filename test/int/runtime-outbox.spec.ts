@@ -40,7 +40,7 @@ afterAll(async () => {
   await stack?.close();
   await portal.stop();
   await redis.close();
-});
+}, 20_000);
 
 async function botWithEvents(): Promise<void> {
   const { pairs } = await runtime.call<Market>('GET', '/market');

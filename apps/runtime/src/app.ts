@@ -1,3 +1,4 @@
+import { withDeadline } from '#libs/async';
 import type { Pair, Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
@@ -18,7 +19,12 @@ import { addEvent, Outbox } from './reports/outbox.js';
 import { PortalClient } from './reports/portal-client.js';
 import type { StackFiles } from './stack/stack-files.js';
 
-const SAVE_MS = 5_000;
+/** What a crash may lose of the charts; more often would cost every idle stack a disk flush. */
+const SAVE_MS = 15_000;
+/** /ready is open to everybody who reaches the address: its writes are bounded. */
+const READY_MS = 500;
+/** Within the grace the engine gives, also while the database is away. */
+const DRAIN_MS = 5_000;
 const MINUTE_MS = 60_000;
 const LIVE_MS = 1_000;
 const PRUNE_MS = 3_600_000;
@@ -48,6 +54,7 @@ export class App {
   private readonly ticker: Ticker;
   private readonly stopping = new AbortController();
   private lost = false;
+  private checked: { at: number; result: Promise<Ready> } | null = null;
 
   constructor(private readonly deps: AppDeps) {
     const { files, database, logger, settings } = deps;
@@ -190,7 +197,20 @@ export class App {
     await this.account.prune(now);
   }
 
+  /** Writes and reads both stores; asked more often, the last answer counts. */
   async ready(): Promise<Ready> {
+    const now = performance.now();
+    if (this.checked === null || now - this.checked.at > READY_MS) {
+      this.checked = { at: now, result: this.probe() };
+      this.checked.result.catch(() => {
+        // Told to whoever asked; the next one asks anew.
+        this.checked = null;
+      });
+    }
+    return this.checked.result;
+  }
+
+  private async probe(): Promise<Ready> {
     const { spec } = this.files;
     const [rows] = await Promise.all([
       this.deps.database.sql<{ tenant: string }>('update stack set checked_at = now() returning tenant'),
@@ -214,8 +234,14 @@ export class App {
     await this.ticker.stop();
     this.revocations.close();
     this.hub.close();
-    await this.bots.idle();
+    await withDeadline('the bots’ last steps', { deadlineMs: DRAIN_MS }, () => this.bots.idle()).catch(
+      (error: unknown) => {
+        // Nothing is lost: what is not finished is written down, and done at the next start.
+        this.deps.logger.warn({ err: error }, 'stopping without the bots’ last steps');
+      },
+    );
     this.stopping.abort();
+    await this.bots.idle();
     await this.save(new Date()).catch((error: unknown) => {
       this.deps.logger.warn({ err: error }, 'the last prices could not be stored');
     });

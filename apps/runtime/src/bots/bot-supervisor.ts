@@ -6,7 +6,7 @@ import type { GridEvent } from '#libs/trading';
 import { isDatabaseAway, type Sql } from '../database/database.js';
 import type { PaperExchange, PlaceOrder } from '../exchange/paper-exchange.js';
 import { release, reserve } from './bot-money.js';
-import { liveOrders, refOf } from './bot-orders.js';
+import { liveOrders, note, refOf, wrongState } from './bot-orders.js';
 import { clientOrderId, orderPrefix, type BotRecord } from './bot-record.js';
 import { stepBot, type StepInput, type StepOutput } from './bot-step.js';
 import type { BotStore, Stored } from './bot-store.js';
@@ -393,10 +393,4 @@ export class BotSupervisor {
       this.record = { ...this.record, state: 'error', reason };
     }
   }
-}
-
-const note = (kind: string, text: string, level: 'info' | 'error' = 'info') => ({ kind, text, level });
-
-function wrongState(state: string, advice: string): DomainError {
-  return new DomainError('WRONG_STATE', { message: `The bot is ${state}. ${advice}`, details: { state } });
 }

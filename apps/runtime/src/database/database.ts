@@ -39,8 +39,11 @@ export class Database {
         callbackify(() => verify(sqlOf(client)))(done);
       },
     } as pg.PoolConfig);
-    // An idle connection that breaks (Postgres restarts) is replaced at the next use; without this it would end us.
-    this.pool.on('error', (error) => logger.warn({ reason: error.message }, 'database connection lost'));
+    // A connection that breaks (Postgres restarts) is replaced at the next use; unheard, its error would end the process.
+    // The pool listens only to idle ones, and one may break between two statements of a transaction.
+    const lost = (error: Error): void => logger.debug({ reason: error.message }, 'database connection lost');
+    this.pool.on('error', lost);
+    this.pool.on('connect', (client) => client.on('error', lost));
   }
 
   readonly sql: Sql = async <T>(statement: string, values: unknown[] = []): Promise<T[]> =>

@@ -34,6 +34,8 @@ export class HttpServer {
     // Whole requests are small; slow senders would otherwise hold connections for minutes.
     this.server.requestTimeout = 15_000;
     this.server.headersTimeout = 10_000;
+    // Longer than the proxy keeps an idle connection (Traefik: 90 s), else it would reuse one that is just closing.
+    this.server.keepAliveTimeout = 100_000;
   }
 
   listen(host: string, port: number): Promise<number> {

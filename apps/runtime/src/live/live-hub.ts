@@ -44,6 +44,9 @@ export class LiveHub {
 
   publish<T extends StreamEventType>(type: T, data: StreamData<T>): void {
     this.number += 1;
+    if (this.streams.size === 0 && FLEETING.has(type)) {
+      return;
+    }
     const message = `id: ${this.boot}-${this.number}\nevent: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
     if (!FLEETING.has(type)) {
       this.kept.push({ number: this.number, message });

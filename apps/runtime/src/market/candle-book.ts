@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Candle, CandleInterval, Pair } from '#libs/contracts';
 import { dec, normalOf, stepWalk, text, walkPrice, WALK_START } from '#libs/trading';
 import type { Database } from '../database/database.js';
@@ -147,6 +148,10 @@ export class CandleBook {
       let state = WALK_START;
       let time = Math.floor(now.getTime() / MINUTE_MS) * MINUTE_MS;
       for (let i = 0; i < DAY_SAMPLES + WEEK_SAMPLES; i += 1) {
+        if (i % 250 === 249) {
+          // Somebody may be opening their first page.
+          await nextTurn();
+        }
         const recent = i < DAY_SAMPLES;
         time -= recent ? 15_000 : 900_000;
         state = pastStep(state, params, recent ? 15 : 900);

@@ -71,12 +71,17 @@ export class PriceSource {
   }
 
   async save(): Promise<void> {
-    for (const [pair, { price, at }] of this.prices) {
-      await this.database.sql(
-        `insert into paper_prices (pair, walk, price, at) values ($1, $2, $3, $4)
-         on conflict (pair) do update set walk = excluded.walk, price = excluded.price, at = excluded.at`,
-        [pair, this.walks.get(pair), price, at],
-      );
-    }
+    const prices = [...this.prices];
+    await this.database.sql(
+      `insert into paper_prices (pair, walk, price, at)
+       select * from unnest($1::text[], $2::jsonb[], $3::numeric[], $4::timestamptz[])
+       on conflict (pair) do update set walk = excluded.walk, price = excluded.price, at = excluded.at`,
+      [
+        prices.map(([pair]) => pair),
+        prices.map(([pair]) => JSON.stringify(this.walks.get(pair) ?? WALK_START)),
+        prices.map(([, { price }]) => price),
+        prices.map(([, { at }]) => at),
+      ],
+    );
   }
 }
