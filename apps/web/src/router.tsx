@@ -1,15 +1,16 @@
 import { OPERATION_STATES, outboxMailSchema, STACK_STATUS, type StackStatus } from '#libs/contracts';
+import { Skeletons } from '#libs/ui';
 import type { QueryClient } from '@tanstack/react-query';
 import {
   createRootRouteWithContext,
   createRoute,
   createRouter,
-  lazyRouteComponent,
   Outlet,
   redirect,
   useNavigate,
   type NavigateOptions,
 } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
 import { z } from 'zod';
 import type { ApiClient } from './api/client.js';
 import { useMe } from './api/context.js';
@@ -148,16 +149,23 @@ const console_ = createRoute({
   getParentRoute: () => shell,
   id: 'console',
   component: function Console() {
-    return useMe()?.role === 'operator' ? <Outlet /> : <NotFoundPage />;
+    return useMe()?.role === 'operator' ? (
+      <Suspense fallback={<Skeletons shape="page" />}>
+        <Outlet />
+      </Suspense>
+    ) : (
+      <NotFoundPage />
+    );
   },
 });
+const OverviewPage = lazy(async () => ({ default: (await import('./console/overview.js')).OverviewPage }));
 const overview = createRoute({
   getParentRoute: () => console_,
   path: '/console',
   staticData: { title: 'nav.fleet' },
-  component: lazyRouteComponent(() => import('./console/overview.js'), 'OverviewPage'),
+  component: OverviewPage,
 });
-const StacksPage = lazyRouteComponent(() => import('./console/stacks.js'), 'StacksPage');
+const StacksPage = lazy(async () => ({ default: (await import('./console/stacks.js')).StacksPage }));
 const stacks = createRoute({
   getParentRoute: () => console_,
   path: '/console/stacks',
@@ -175,7 +183,7 @@ const consoleStack = createRoute({
     return <StackPage slug={consoleStack.useParams().slug} />;
   },
 });
-const OperationsPage = lazyRouteComponent(() => import('./console/operations.js'), 'OperationsPage');
+const OperationsPage = lazy(async () => ({ default: (await import('./console/operations.js')).OperationsPage }));
 const operations = createRoute({
   getParentRoute: () => console_,
   path: '/console/operations',
@@ -185,7 +193,7 @@ const operations = createRoute({
     return <OperationsPage filter={operations.useSearch()} onFilter={useFilter('/console/operations')} />;
   },
 });
-const OutboxPage = lazyRouteComponent(() => import('./console/outbox.js'), 'OutboxPage');
+const OutboxPage = lazy(async () => ({ default: (await import('./console/outbox.js')).OutboxPage }));
 const outbox = createRoute({
   getParentRoute: () => console_,
   path: '/console/outbox',
@@ -195,7 +203,7 @@ const outbox = createRoute({
     return <OutboxPage filter={outbox.useSearch()} onFilter={useFilter('/console/outbox')} />;
   },
 });
-const MailPage = lazyRouteComponent(() => import('./console/outbox.js'), 'MailPage');
+const MailPage = lazy(async () => ({ default: (await import('./console/outbox.js')).MailPage }));
 const mail = createRoute({
   getParentRoute: () => console_,
   path: '/console/outbox/$id',
@@ -204,7 +212,7 @@ const mail = createRoute({
     return <MailPage id={mail.useParams().id} />;
   },
 });
-const UsersPage = lazyRouteComponent(() => import('./console/users.js'), 'UsersPage');
+const UsersPage = lazy(async () => ({ default: (await import('./console/users.js')).UsersPage }));
 const users = createRoute({
   getParentRoute: () => console_,
   path: '/console/users',

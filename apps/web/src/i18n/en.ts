@@ -205,7 +205,7 @@ export const en = {
     stack: 'Stack',
     why: 'Why',
     next: {
-      retry: 'Nothing was lost. You can ask for it again.',
+      retry: 'You can ask for it again.',
       wait: 'This should pass by itself. Try again in a minute.',
       contact: 'Asking again would fail again. Quote the error id when you ask for help.',
     },

@@ -1,5 +1,5 @@
 import { loginSchema } from '#libs/contracts';
-import { useDraft, useNow } from '#libs/ui';
+import { ErrorState, useDraft, useNow } from '#libs/ui';
 import { Button, PasswordInput, TextInput } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useRouter } from '@tanstack/react-router';
@@ -37,7 +37,12 @@ function LoginFailure({ error, failedAt, email }: { error: Error; failedAt: numb
   if (wait !== null) {
     const left = Math.max(0, Math.ceil(wait - (now - failedAt) / 1000));
     const text = left > 90 ? t('login.lockedMinutes', { count: Math.ceil(left / 60) }) : t('retryIn', { count: left });
-    return <Failure error={Object.assign(error, { message: text })} title={t('login.locked')} />;
+    return (
+      <ErrorState
+        error={{ message: text, errorId: isApiError(error) ? error.errorId : null }}
+        title={t('login.locked')}
+      />
+    );
   }
   return <Failure error={error} title={t('login.failed')} />;
 }

@@ -1,0 +1,193 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import AxeBuilder from '@axe-core/playwright';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { createAuthority, issueLeaf } from '#libs/crypto';
+import { mailedToken, person, testApi, type TestApi, type TestPerson } from '../support/api.js';
+import { freePort } from '../support/runtime.js';
+
+/** The built pages, served by the production api over TLS (its cookies are `__Host-`), in a real browser. No agent
+ * runs here, so that operations stay queued: what follows the queue is seen in the e2e tests. */
+const ROOT = join(__dirname, '..', '..');
+const built = mkdtempSync(join(tmpdir(), 'aviary-web-'));
+const complaints: string[] = [];
+let t: TestApi;
+let front: Server;
+let origin: string;
+let browser: Browser;
+let page: Page;
+
+async function build(): Promise<void> {
+  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
+  const child = spawn(process.execPath, [vite, 'build', 'apps/web', '--outDir', built, '--logLevel', 'error'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) {
+    throw new Error(`the pages do not build (exit ${String(code)})`);
+  }
+}
+
+async function startFront(port: number): Promise<Server> {
+  const now = new Date();
+  const leaf = await issueLeaf(await createAuthority(['aviary.localhost'], now), ['aviary.localhost'], now);
+  const target = new URL(t.url);
+  const server = createServer({ key: leaf.key, cert: leaf.certificate }, (incoming, answer) => {
+    const forwarded = request(
+      {
+        host: target.hostname,
+        port: target.port,
+        method: incoming.method,
+        path: incoming.url,
+        headers: incoming.headers,
+      },
+      (from) => {
+        answer.writeHead(from.statusCode ?? 502, from.headers);
+        from.pipe(answer);
+      },
+    );
+    forwarded.on('error', () => answer.destroy());
+    answer.on('close', () => forwarded.destroy());
+    incoming.pipe(forwarded);
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
+  const context: BrowserContext = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
+  const opened = await context.newPage();
+  opened.on('pageerror', (error) => complaints.push(error.message));
+  opened.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
+      complaints.push(message.text());
+    }
+  });
+  return opened;
+}
+
+async function signIn(on: Page, who: Pick<TestPerson, 'email' | 'password'>, path: string): Promise<void> {
+  await on.goto(`${origin}${path}`);
+  await on.getByLabel('E-mail address or user name').fill(who.email);
+  await on.getByLabel('Password', { exact: true }).fill(who.password);
+  await on.keyboard.press('Enter');
+}
+
+async function accessible(on: Page): Promise<void> {
+  const { violations } = await new AxeBuilder({ page: on }).analyze();
+  const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  expect(bad.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)).toEqual([]);
+}
+
+beforeAll(async () => {
+  const port = await freePort();
+  origin = `https://aviary.localhost:${port}`;
+  [, t] = await Promise.all([build(), testApi({ AVIARY_WEB_DIR: built, AVIARY_HTTPS_PORT: String(port) })]);
+  front = await startFront(port);
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+  });
+  page = await openPage();
+}, 180_000);
+
+afterAll(async () => {
+  await browser?.close();
+  front?.closeAllConnections();
+  front?.close();
+  await t?.close();
+  rmSync(built, { recursive: true, force: true });
+});
+
+describe('the portal in a browser', () => {
+  it('signs somebody up, by the mailed link, to a stack that waits in the queue', async () => {
+    await page.goto(`${origin}/signup`);
+    await page.getByLabel('E-mail address').fill('ana@example.org');
+    await page.getByLabel('User name').fill('ana');
+    await page.getByLabel('Password', { exact: true }).fill('a long enough password');
+    await page.getByRole('checkbox').check();
+    await accessible(page);
+    await page.getByRole('button', { name: 'Create account' }).click();
+    await page.getByText('We sent a link to').waitFor();
+
+    await page.goto(`${origin}/verify?token=${await mailedToken(t, 'ana@example.org')}`);
+    await page.getByRole('heading', { name: 'E-mail address confirmed' }).waitFor();
+
+    await signIn(page, { email: 'ana@example.org', password: 'wrong password' }, '/app');
+    await page.getByText('is wrong').waitFor();
+    await page.getByLabel('Password', { exact: true }).fill('a long enough password');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Create your stack' }).waitFor();
+    await accessible(page);
+
+    await page.getByLabel('Name of the stack').fill('My grid');
+    await page.getByRole('button', { name: 'Create stack' }).click();
+    await page.waitForURL('**/app/operations/*');
+    await page.getByText('Queued').first().waitFor();
+    await page.getByText('Publish the address over TLS').waitFor();
+    await accessible(page);
+  }, 120_000);
+
+  it('shows a change made elsewhere without being asked', async () => {
+    const id = page.url().split('/').at(-1) ?? '';
+    const other = await openPage();
+    await signIn(other, { email: 'ana@example.org', password: 'a long enough password' }, `/app/operations/${id}`);
+    await other.getByRole('button', { name: 'Cancel operation' }).click();
+    await other.getByRole('dialog').getByRole('button', { name: 'Cancel operation' }).click();
+    await page.getByText('It was cancelled.').waitFor();
+    await other.context().close();
+  }, 60_000);
+
+  it('stays signed in over a reload, and in two tabs at once', async () => {
+    const second = await page.context().newPage();
+    await Promise.all([page.reload(), second.goto(`${origin}/app`)]);
+    await second.getByRole('heading', { level: 1 }).waitFor();
+    await Promise.all([page.reload(), second.reload()]);
+    await page.getByRole('button', { name: 'Account' }).waitFor();
+    await second.getByRole('button', { name: 'Account' }).waitFor();
+    expect([page.url(), second.url()].filter((url) => url.includes('/login'))).toEqual([]);
+    await second.close();
+  }, 60_000);
+
+  it('hides the console from subscribers and opens it to operators', async () => {
+    await page.goto(`${origin}/console`);
+    await page.getByText('There is nothing here').waitFor();
+
+    const operator = await openPage({ viewport: { width: 360, height: 740 } });
+    await signIn(operator, await person(t, 'operator'), '/console');
+    await operator.getByRole('heading', { name: '1 stack' }).waitFor();
+    for (const path of ['/console', '/console/stacks', '/console/operations', '/console/users', '/console/outbox']) {
+      await operator.goto(`${origin}${path}`);
+      await operator.getByRole('heading', { level: 1 }).waitFor();
+      await accessible(operator);
+      expect(await operator.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBe(0);
+    }
+    await operator.getByRole('row').filter({ hasText: 'ana@example.org' }).getByRole('link').click();
+    await operator.getByRole('link', { name: /\/verify\?token=/ }).waitFor();
+    await operator.context().close();
+  }, 120_000);
+
+  it('keeps a dashboard address over the login, and signs out', async () => {
+    await page.getByRole('button', { name: 'Account' }).click();
+    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await page.waitForURL('**/login');
+    await page.goto(`${origin}/sign-on?stack=u4k7mzq&state=${'a'.repeat(43)}&next=%2Fbots`);
+    await page.getByText('Sign in to open the dashboard of u4k7mzq.').waitFor();
+    await page.getByLabel('E-mail address or user name').fill('ana');
+    await page.getByLabel('Password', { exact: true }).fill('a long enough password');
+    await page.keyboard.press('Enter');
+    // not her stack: the page says so instead of going there
+    await page.getByRole('heading', { name: 'The dashboard of u4k7mzq cannot be opened' }).waitFor();
+  }, 60_000);
+
+  it('ran under its content security policy without a complaint', () => {
+    expect(complaints).toEqual([]);
+  });
+});
