@@ -274,6 +274,7 @@ export class RuntimeProcess {
     const payload = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
     const response = await fetch(this.origin + path, {
       method,
+      signal: AbortSignal.timeout(15_000),
       headers: {
         ...identity,
         ...(payload === undefined ? {} : { 'content-type': 'application/json' }),

@@ -64,7 +64,7 @@ export class BotSupervisor {
       } catch (error) {
         if (!isDomainError(error)) {
           this.unsure = true;
-          this.later();
+          void this.recover();
         }
         if (isDatabaseAway(error)) {
           throw new DomainError('UNAVAILABLE', {
@@ -77,24 +77,33 @@ export class BotSupervisor {
     });
   }
 
-  /** Background work: retried while the database is away; any other failure stops the bot with its reason. */
-  private background(work: () => Promise<void>): Promise<void> {
-    return this.inTurn(async () => {
-      for (let attempt = 0; !this.deps.signal.aborted; attempt += 1) {
-        try {
-          await this.sure();
-          await work();
-          return;
-        } catch (error) {
-          this.unsure = true;
-          if (!isDatabaseAway(error) && !isDomainError(error, 'PRICE_STALE') && !isDomainError(error, 'LOST_RACE')) {
-            await this.fail(error);
-            return;
-          }
-          await this.backOff(attempt);
-        }
+  /**
+   * Background work: retried while the database is away; any other failure stops the bot with its reason. Between two
+   * attempts the turn is free, so that a person's command is answered meanwhile.
+   */
+  private async background(work: () => Promise<void>): Promise<void> {
+    for (let attempt = 0; !this.deps.signal.aborted; attempt += 1) {
+      if (await this.inTurn(() => this.attempt(work))) {
+        return;
       }
-    });
+      await this.backOff(attempt);
+    }
+  }
+
+  /** True when there is nothing to retry. */
+  private async attempt(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await this.sure();
+      await work();
+      return true;
+    } catch (error) {
+      this.unsure = true;
+      if (isDatabaseAway(error) || isDomainError(error, 'PRICE_STALE') || isDomainError(error, 'LOST_RACE')) {
+        return false;
+      }
+      await this.fail(error);
+      return true;
+    }
   }
 
   private async backOff(attempt: number): Promise<void> {
@@ -105,11 +114,7 @@ export class BotSupervisor {
     });
   }
 
-  /** Goes on from the database after a failed command. */
-  private later(): void {
-    void this.background(async () => undefined);
-  }
-
+  /** Goes on from the database: after a start, and after a failed command. */
   recover(): Promise<void> {
     return this.background(async () => undefined);
   }
