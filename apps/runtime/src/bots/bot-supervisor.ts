@@ -107,9 +107,8 @@ export class BotSupervisor {
   }
 
   private async backOff(attempt: number): Promise<void> {
-    const { signal } = this.deps;
     const wait = RETRY.baseMs + backoffMs(attempt, RETRY.baseMs, RETRY.maxMs, Math.random());
-    await delay(wait, undefined, { signal }).catch(() => {
+    await delay(wait, undefined, { signal: this.deps.signal }).catch(() => {
       // Aborted: the loop looks at the signal next.
     });
   }
