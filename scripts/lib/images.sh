@@ -13,7 +13,7 @@ REGISTRY_SILENT=${AVIARY_NO_REGISTRY:-}
 # Files (below ROOT) an image is made from.
 image_inputs() {
   local tests=(-not -name '*.spec.ts' -not -name '*.spec.tsx' -not -path '*/dist/*' -not -path '*/node_modules/*')
-  local build=(package.json package-lock.json tsconfig.json tsconfig.build.json)
+  local build=(package.json package-lock.json tsconfig.json tsconfig.build.json tsconfig.web.json)
   case $1 in
     builder-node) printf '%s\n' package.json package-lock.json ;;
     builder-go) ;;

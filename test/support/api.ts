@@ -44,7 +44,12 @@ export async function testApi(
   });
   const logs: string[] = [];
   const logger = pino({ level: 'debug' }, { write: (line: string) => void logs.push(line) });
-  const api = await bootApi(config, { logger, passwords: new Passwords(4), ...options });
+  const api = await bootApi(config, { logger, passwords: new Passwords(4), ...options }).catch(
+    async (error: unknown) => {
+      await db.close();
+      throw error;
+    },
+  );
   await api.publicApp.listen(0, '127.0.0.1');
   await api.privateApp.listen(0, '127.0.0.1');
   return {

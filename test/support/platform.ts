@@ -19,6 +19,7 @@ const PARTS = [
   'package-lock.json',
   'tsconfig.json',
   'tsconfig.build.json',
+  'tsconfig.web.json',
 ];
 
 export interface Ran {

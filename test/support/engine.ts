@@ -1,0 +1,66 @@
+import { execFile, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
+const SCRIPT = join(__dirname, '../../scripts/dev/test-engine');
+
+function fromRunner(name: string): string {
+  const value = process.env[name];
+  if (!value) {
+    throw new Error(`${name} is not set: end-to-end tests are started by scripts/test e2e, which makes their engine.`);
+  }
+  return value;
+}
+
+/** `unix://…` of the tests' own engine. */
+export function engineEndpoint(): string {
+  return fromRunner('AVIARY_TEST_DOCKER');
+}
+
+export function engineSocket(): string {
+  return engineEndpoint().replace(/^unix:\/\//, '');
+}
+
+const IMAGES = ['base', 'portal', 'runtime', 'postgres', 'redis', 'traefik', 'test-tools'] as const;
+
+/** Reference of one of the platform's images, which the tests' engine has. */
+export function testImage(name: (typeof IMAGES)[number]): string {
+  return fromRunner(`AVIARY_IMAGE_${name.replace('-', '_').toUpperCase()}`);
+}
+
+async function control(verb: 'start' | 'kill' | 'reboot'): Promise<void> {
+  await execute(SCRIPT, [verb], { timeout: 120_000 });
+}
+
+/** The engine is killed at once; containers live on without it, as with live-restore in production. */
+export async function killEngine(): Promise<void> {
+  await control('kill');
+}
+
+/** Starts a killed engine and resolves when it answers. */
+export async function startEngine(): Promise<void> {
+  await control('start');
+}
+
+/** A power cut: engine, containers and firewall rules are gone; disks stay. `startEngine` is the next boot. */
+export async function cutPower(): Promise<void> {
+  await control('reboot');
+}
+
+/** Runs the docker client on the tests' engine and gives what it printed. */
+export async function docker(...args: string[]): Promise<string> {
+  const { stdout } = await execute('docker', ['-H', engineEndpoint(), ...args], {
+    timeout: 120_000,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  return stdout.trim();
+}
+
+/**
+ * Starts a process beside the engine. Tests run in its network namespace already, so a child's ports, its 127.0.0.1
+ * and its routes to containers are the engine's.
+ */
+export function spawnBeside(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+  return spawn(file, [...args], options);
+}
