@@ -1,0 +1,279 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, request, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import AxeBuilder from '@axe-core/playwright';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import type { Bot, BotList, TradeList } from '#libs/contracts';
+import { dec, sum, text } from '#libs/trading';
+import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
+
+// a loaded machine draws slowly; a page that never comes fails by its own deadline
+jest.setTimeout(45_000);
+
+/** The built pages, served by a real runtime behind a stand-in for the gate, in a real browser. */
+const ROOT = join(__dirname, '..', '..');
+const redis = new TestRedis();
+const built = mkdtempSync(join(tmpdir(), 'aviary-dashboard-'));
+let stack: TestStack;
+let runtime: RuntimeProcess;
+let gate: Server;
+let origin: string;
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+let signedIn = true;
+let bookmark = '';
+const complaints: string[] = [];
+
+async function build(): Promise<void> {
+  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
+  const child = spawn(process.execPath, [vite, 'build', 'apps/dashboard', '--outDir', built, '--logLevel', 'error'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  if (code !== 0) {
+    throw new Error(`the dashboard does not build (exit ${String(code)})`);
+  }
+}
+
+/** Adds who is asking, as the gate does, and answers its own paths. */
+async function startGate(port: number): Promise<Server> {
+  const identity = await stack.identity({ ttl: 600 });
+  const target = new URL(runtime.origin);
+  const server = createServer((incoming, answer) => {
+    if (incoming.url?.startsWith('/.aviary/sessions')) {
+      answer.setHeader('content-type', 'application/json').end('{"revoked":[]}');
+    } else if (incoming.url?.startsWith('/.aviary/')) {
+      answer.end('sign in here');
+    } else if (!signedIn && incoming.url?.startsWith('/api/')) {
+      answer.writeHead(401, { 'content-type': 'application/json' });
+      answer.end(JSON.stringify({ code: 'UNAUTHENTICATED', message: 'Sign in.', errorId: 'e', details: {} }));
+    } else {
+      const forwarded = request(
+        {
+          host: target.hostname,
+          port: target.port,
+          method: incoming.method,
+          path: incoming.url,
+          headers: { ...incoming.headers, ...identity },
+        },
+        (from) => {
+          answer.writeHead(from.statusCode ?? 502, from.headers);
+          from.pipe(answer);
+        },
+      );
+      forwarded.on('error', () => answer.destroy());
+      answer.on('close', () => forwarded.destroy());
+      incoming.pipe(forwarded);
+    }
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
+  const opened = await (await browser.newContext({ timezoneId: 'Europe/Berlin', ...options })).newPage();
+  opened.on('pageerror', (error) => complaints.push(error.message));
+  opened.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
+      complaints.push(message.text());
+    }
+  });
+  return opened;
+}
+
+beforeAll(async () => {
+  await Promise.all([build(), redis.start()]);
+  const port = await freePort();
+  origin = `http://127.0.0.1:${port}`;
+  stack = await TestStack.create({ redis, dashboardUrl: origin });
+  await stack.provision({ tickMs: 50 });
+  runtime = await stack.startReady(built);
+  gate = await startGate(port);
+  browser = await chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+  });
+  page = await openPage({ viewport: { width: 1280, height: 900 } });
+  context = page.context();
+}, 120_000);
+
+afterAll(async () => {
+  await browser?.close();
+  gate?.closeAllConnections();
+  gate?.close();
+  await stack?.close();
+  await redis.close();
+  rmSync(built, { recursive: true, force: true });
+});
+
+const theBot = async (): Promise<Bot> => {
+  const [bot] = (await runtime.call<BotList>('GET', '/bots')).items;
+  if (bot === undefined) {
+    throw new Error('there is no bot');
+  }
+  return bot;
+};
+
+describe('the pages of a stack', () => {
+  it('begin with three presets on the present price', async () => {
+    await page.goto(origin);
+    await page.getByRole('heading', { name: 'Start your first bot' }).waitFor();
+    await expect(page.title()).resolves.toBe('PAPER · Home · Aviary');
+    await expect(page.getByRole('link', { name: /^Look at (Narrow|Balanced|Wide)$/ }).count()).resolves.toBe(3);
+    await page.getByRole('link', { name: 'Look at Narrow' }).click();
+    await page.getByRole('button', { name: 'Start on paper' }).waitFor();
+  });
+
+  it('say what is wrong with a grid before it can be started', async () => {
+    const upper = page.getByLabel(/^Upper price/);
+    const was = await upper.inputValue();
+    await upper.fill('1');
+    await page.getByText('must be above the lower price').first().waitFor();
+    await expect(page.getByRole('button', { name: 'Start on paper' }).isDisabled()).resolves.toBe(true);
+    await upper.fill(was);
+    await page.getByRole('button', { name: 'Start on paper', disabled: false }).waitFor();
+  });
+
+  it('keep a draft over a reload', async () => {
+    await page.getByText('Stop-loss, take-profit').click();
+    await page.getByLabel(/^Stop-loss/).fill('40000,5');
+    await page.getByLabel('Name').fill('First grid');
+    await page.getByText(/^Draft saved/).waitFor();
+    await page.reload();
+    await page.getByText(/^Your draft of .* is back/).waitFor();
+    await expect(page.getByLabel(/^Stop-loss/).inputValue()).resolves.toBe('40000.5');
+    await expect(page.getByLabel('Name').inputValue()).resolves.toBe('First grid');
+  });
+
+  it('start a bot with what the form showed, and show its fills as they come', async () => {
+    await page.getByRole('button', { name: 'Start on paper', disabled: false }).click();
+    await page.getByRole('heading', { name: 'First grid' }).waitFor();
+    const bot = await theBot();
+    expect(page.url()).toContain(bot.id);
+    expect(bot).toMatchObject({ name: 'First grid', params: { stopLoss: '40000.5', grids: 10 } });
+    // no reload in between: the stream brings them
+    await page.getByRole('tab', { name: /^Fills ([3-9]|\d\d+)$/ }).waitFor({ timeout: 60_000 });
+  }, 90_000);
+
+  it('pause at once and take it back', async () => {
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Resume' }).waitFor();
+    expect((await theBot()).state).toBe('paused');
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    expect((await theBot()).state).toBe('running');
+  });
+
+  it('let a paused bot be, while others look', async () => {
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Resume' }).waitFor();
+    const here = page.url();
+    // this page would draw twenty prices a second beside the ones that are looked at
+    await page.goto('about:blank');
+    bookmark = here;
+  });
+
+  const ROUTES = ['/', '/bots', '/bots/new', '/bots/:id', '/trades', '/settings', '/nowhere'];
+  const LOOKS = [
+    { name: 'light, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
+    { name: 'dark, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' as const },
+    { name: 'light, phone', viewport: { width: 360, height: 740 }, colorScheme: 'light' as const, hasTouch: true },
+    { name: 'dark, phone', viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const, hasTouch: true },
+  ];
+  it.each(LOOKS)(
+    'are accessible and never scroll sideways: $name',
+    async ({ name: _name, ...look }) => {
+      const { id } = await theBot();
+      const looked = await openPage(look);
+      const found: string[] = [];
+      for (const route of ROUTES) {
+        await looked.goto(origin + route.replace(':id', id));
+        await looked
+          .getByRole('heading', { level: 1 })
+          .or(looked.getByRole('heading', { level: 2 }))
+          .first()
+          .waitFor();
+        await looked.locator('.av-dot[data-liveness="live"]').waitFor();
+        const { violations } = await new AxeBuilder({ page: looked })
+          .options({ resultTypes: ['violations'], iframes: false })
+          .analyze();
+        for (const { id: rule, impact, nodes } of violations) {
+          if (impact === 'serious' || impact === 'critical') {
+            found.push(`${route} ${rule}: ${nodes.map((node) => node.html).join(' ')}`);
+          }
+        }
+        const sideways = await looked.evaluate(
+          'document.documentElement.scrollWidth - document.documentElement.clientWidth',
+        );
+        if (sideways !== 0) {
+          found.push(`${route} scrolls sideways by ${String(sideways)}`);
+        }
+      }
+      await looked.context().close();
+      expect(found).toEqual([]);
+    },
+    180_000,
+  );
+
+  it('count what a stop does, focus on Cancel, and do it', async () => {
+    await page.goto(bookmark);
+    await page.getByRole('button', { name: 'Stop…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(/^Cancels \d+ open orders\.$/).waitFor();
+    await dialog.getByText('PAPER').waitFor();
+    await expect(page.evaluate('document.activeElement.textContent')).resolves.toBe('Cancel');
+    await dialog.getByRole('button', { name: 'Stop First grid' }).click();
+    await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
+    expect(await theBot()).toMatchObject({ state: 'stopped', openOrders: { total: 0 } });
+  });
+
+  it('show trades whose column adds up to its total, to the last digit', async () => {
+    await page.goto(`${origin}/trades`);
+    const foot = page.locator('tfoot td');
+    await foot.first().waitFor();
+    const { totals } = await runtime.call<TradeList>('GET', '/trades');
+    const column = (cells: string[]) => text(sum(cells.map((cell) => cell.replaceAll(',', ''))));
+    const shown = async (key: string) => page.locator(`tbody td[data-label="${key}"]`).allInnerTexts();
+    while (await page.getByRole('button', { name: 'Show older' }).isVisible()) {
+      const before = (await shown('Fee')).length;
+      await page.getByRole('button', { name: 'Show older' }).click();
+      await page.waitForFunction(`document.querySelectorAll('tbody tr').length > ${before}`);
+    }
+    expect(column(await shown('Fee'))).toBe(totals.fees);
+    expect(column(await shown('Value'))).toBe(text(dec(totals.bought).plus(totals.sold)));
+    expect(column([await page.locator('tfoot td[data-label="Fee"]').innerText()])).toBe(totals.fees);
+  });
+
+  it('say since when values are old while the stack is away, and come back by themselves', async () => {
+    await runtime.stop();
+    await page.locator('.av-dot[data-liveness="stale"]').waitFor({ timeout: 30_000 });
+    await page.getByText('No word from your stack. Bots trade on').waitFor();
+    await expect(page.locator('tfoot td').first().isVisible()).resolves.toBe(true);
+    gate.closeAllConnections();
+    const port = new URL(origin).port;
+    gate.close();
+    runtime = await stack.startReady(built);
+    gate = await startGate(Number(port));
+    await page.locator('.av-dot[data-liveness="live"]').waitFor({ timeout: 45_000 });
+  }, 120_000);
+
+  it('go to sign in when the session ended, and name the way back', async () => {
+    signedIn = false;
+    // as the runtime ends the stream of a revoked session
+    gate.closeAllConnections();
+    await page.waitForURL('**/.aviary/start?next=*');
+    expect(new URL(page.url()).searchParams.get('next')).toBe('/trades');
+    signedIn = true;
+  });
+
+  it('complained about nothing meanwhile', async () => {
+    await context.close();
+    expect(complaints).toEqual([]);
+  });
+});
