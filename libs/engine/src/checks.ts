@@ -1,5 +1,5 @@
 import { DomainError } from '#libs/contracts';
-import { LABEL, type ContainerSpec, type FileEntry, type HelperSpec, type Labels } from './port.js';
+import { LABEL, type ContainerSpec, type FileEntry, type HelperSpec, type Labels, type VolumeFilling } from './port.js';
 import { specHash } from './spec-hash.js';
 
 function refuse(message: string, details: Record<string, unknown>): never {
@@ -34,6 +34,13 @@ export function checkFiles(files: readonly FileEntry[]): void {
     if (path === '' || path.startsWith('/') || path.split('/').some((part) => ['', '.', '..'].includes(part))) {
       refuse('A file’s path must stay below its directory.', { path });
     }
+  }
+}
+
+export function checkFilling({ name, labels, volumes }: VolumeFilling): void {
+  checkLabels(name, labels);
+  for (const { files } of volumes) {
+    checkFiles(files);
   }
 }
 

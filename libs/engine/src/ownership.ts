@@ -9,6 +9,12 @@ export function provesOwner(labels: Labels | undefined | null, owner: Owner): bo
   return owner.tenant === undefined || labels[LABEL.tenant] === owner.tenant;
 }
 
+/** The owner that labels name. */
+export function ownerOf(labels: Labels): Owner {
+  const tenant = labels[LABEL.tenant];
+  return { platform: labels[LABEL.platform] ?? '', ...(tenant === undefined ? {} : { tenant }) };
+}
+
 export function assertOwned(kind: string, name: string, labels: Labels | undefined | null, owner: Owner): void {
   if (!provesOwner(labels, owner)) {
     throw new DomainError('ENGINE_CONFLICT', {

@@ -18,11 +18,14 @@ export const LABEL = {
   service: 'aviary.service',
   generation: 'aviary.generation',
   specHash: 'aviary.spec-hash',
-  /** network: `tenant` or `edge`; volume: the volume's name in the template, or `secrets`. */
+  /**
+   * network: `tenant` or `edge`; volume: the volume's name in the template, or `secrets`; container: `courier` for what
+   * carried files into volumes and was left by a crash.
+   */
   role: 'aviary.role',
 } as const;
 
-/** Whose objects a call is about. Without a tenant: those of the platform as a whole. */
+/** Whose objects a call is about. Without a tenant: all of the platform's, those of its tenants too. */
 export interface Owner {
   platform: string;
   tenant?: string;
@@ -114,6 +117,16 @@ export interface FileEntry {
   gid: number;
 }
 
+/** Files for several volumes of one owner, brought in one go. */
+export interface VolumeFilling {
+  /** Name of what carries the files; it never runs and is gone afterwards. Unique to the owner. */
+  name: string;
+  labels: Labels;
+  /** Any image the engine has; nothing of it runs. */
+  image: string;
+  volumes: readonly { volume: string; files: readonly FileEntry[] }[];
+}
+
 export interface ContainerState {
   id: string;
   name: string;
@@ -166,8 +179,13 @@ export interface Engine {
 
   /** Creates and connects to all networks; does not start. */
   createContainer(spec: ContainerSpec, bounds: Bounds): Promise<void>;
-  /** Puts files below `directory` of a created container; `directory` is one of its volumes. */
+  /** Puts files below `directory` of a container, created or running; `directory` is one of its volumes. */
   putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void>;
+  /**
+   * Puts files at the roots of volumes that exist, mounted anywhere or nowhere: one call takes as long as putFiles for
+   * one container, and needs neither networks nor containers, so it can go on beside making those.
+   */
+  fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void>;
   startContainer(name: string, bounds: Bounds): Promise<void>;
   /** Signals, waits `graceSeconds`, then kills. The bounds must leave room for the grace. */
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;

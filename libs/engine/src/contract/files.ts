@@ -38,6 +38,58 @@ export function filesContract(world: ContractWorld): void {
     expect(containers.map((one) => one.name).sort()).toEqual([world.named('reads'), world.named('writes')]);
   });
 
+  it('fills several volumes in one go, before there is any container of theirs', async () => {
+    const owner = { mode: 0o400, uid: 10001, gid: 10001 };
+    const volumes = ['one', 'two', 'three'].map((rest) => ({ name: world.named(rest), labels: world.labels() }));
+    const filling = {
+      name: world.named('courier'),
+      labels: world.labels(),
+      image: world.image,
+      volumes: volumes.map(({ name }) => ({
+        volume: name,
+        files: [
+          { path: 'name', content: name, ...owner },
+          { path: 'folder/again', content: `${name}\n`, ...owner },
+        ],
+      })),
+    };
+    await fails(world.engine.fillVolumes(filling, bounds), 'ENGINE_REFUSED');
+    await Promise.all(volumes.map((volume) => world.engine.createVolume(volume, bounds)));
+    await world.engine.fillVolumes(filling, bounds);
+    await world.engine.fillVolumes(filling, bounds);
+    expect((await world.engine.observe({ platform: world.platform }, bounds)).containers).toEqual([]);
+    for (const { name } of volumes) {
+      const spec = await world.started(
+        world.container(`reads-${name}`, {
+          mounts: [{ volume: name, target: '/run/aviary', readOnly: true }],
+          command: world.programs.show('/run/aviary/name', '/run/aviary/folder/again'),
+        }),
+      );
+      expect(await world.ended(spec)).toMatchObject({ exitCode: 0 });
+      const shown = ['400 10001:10001', name];
+      expect(await world.engine.logTail(spec.name, 10, bounds)).toEqual([...shown, ...shown]);
+    }
+  });
+
+  it('takes the place of a courier left by a crash, and of nothing foreign', async () => {
+    const volume = { name: world.named('data'), labels: world.labels() };
+    await world.engine.createVolume(volume, bounds);
+    const file = { path: 'a', content: 'x', mode: 0o400, uid: 10001, gid: 10001 };
+    const filling = {
+      name: world.named('courier'),
+      labels: world.labels(),
+      image: world.image,
+      volumes: [{ volume: volume.name, files: [file] }],
+    };
+    await world.engine.createContainer(world.container('courier'), bounds);
+    await world.engine.fillVolumes(filling, bounds);
+    expect((await world.engine.observe(world.mine, bounds)).containers).toEqual([]);
+    const foreign = { [LABEL.platform]: world.stranger };
+    await world.engine.createContainer(world.container('courier', { labels: foreign }), bounds);
+    await fails(world.engine.fillVolumes(filling, bounds), 'ENGINE_CONFLICT');
+    expect((await world.engine.observe({ platform: world.stranger }, bounds)).containers).toHaveLength(1);
+  });
+
   it('keeps another user from reading such a file', async () => {
     const volume = { name: world.named('secrets'), labels: world.labels() };
     const spec = world.container('nosy', {

@@ -1,21 +1,23 @@
 import { pack } from 'tar-stream';
 import type { FileEntry } from '../port.js';
 
-/**
- * A tar of the files in memory. Folders on the way get entries of their own: the engine would make them with mode
- * 0600, through which nobody but root can walk.
- */
-export async function tarOf(files: readonly FileEntry[]): Promise<Buffer> {
+/** A tar of files in memory, each group below a folder that is there already (`''`: where the tar is unpacked). */
+export async function tarOf(groups: readonly { below: string; files: readonly FileEntry[] }[]): Promise<Buffer> {
   const tar = pack();
   const made = new Set<string>();
-  for (const file of files) {
-    for (const folder of foldersOf(file.path)) {
-      if (!made.has(folder)) {
-        made.add(folder);
-        tar.entry({ name: `${folder}/`, type: 'directory', mode: 0o750, uid: file.uid, gid: file.gid });
+  for (const { below, files } of groups) {
+    const prefix = below === '' ? '' : `${below}/`;
+    for (const { path, content, mode, uid, gid } of files) {
+      for (const folder of foldersOf(path)) {
+        const name = `${prefix}${folder}/`;
+        // the engine would make a folder without an entry with mode 0600, through which nobody but root can walk
+        if (!made.has(name)) {
+          made.add(name);
+          tar.entry({ name, type: 'directory', mode: 0o750, uid, gid });
+        }
       }
+      tar.entry({ name: `${prefix}${path}`, mode, uid, gid }, Buffer.from(content as string));
     }
-    tar.entry({ name: file.path, mode: file.mode, uid: file.uid, gid: file.gid }, file.content as string);
   }
   tar.finalize();
   const chunks: Buffer[] = [];

@@ -1,14 +1,22 @@
 import type Docker from 'dockerode';
-import { Semaphore, waitFor, type Bounds } from '#libs/async';
+import { KeyedMutex, Semaphore, waitFor, type Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
-import { checkContainerSpec, checkFiles, containerLabels } from '../checks.js';
+import { checkContainerSpec, checkFiles, checkFilling, containerLabels } from '../checks.js';
 import { assertOwned, assertSame } from '../ownership.js';
-import type { ContainerLimits, ContainerSpec, ContainerState, FileEntry, Owner } from '../port.js';
+import {
+  LABEL,
+  type ContainerLimits,
+  type ContainerSpec,
+  type ContainerState,
+  type FileEntry,
+  type Owner,
+  type VolumeFilling,
+} from '../port.js';
 import { tarOf } from './archive.js';
 import { signalled, type DockerClient } from './client.js';
 import { createOptions, limitOptions } from './container-options.js';
 import { containerState } from './container-state.js';
-import { uploadThroughCourier } from './courier.js';
+import { sendCourier } from './courier.js';
 import { demuxLines } from './demux.js';
 import { reasonOf, statusOf } from './errors.js';
 import { absent, unchanged } from './missing.js';
@@ -18,6 +26,8 @@ import { attach, connect } from './networks.js';
 const INSPECT_PARALLEL = 8;
 
 export class DockerContainers {
+  private readonly couriers = new KeyedMutex();
+
   constructor(
     private readonly client: DockerClient,
     /** Engines collapse under many starts at once, so creates and starts share these slots. */
@@ -29,7 +39,11 @@ export class DockerContainers {
     await this.client.call(`create container ${spec.name}`, bounds, (docker, signal) =>
       this.slots.run(async () => {
         signal.throwIfAborted();
-        await requireVolumes(docker, spec, signal);
+        await requireVolumes(
+          docker,
+          spec.mounts.map(({ volume }) => volume),
+          signal,
+        );
         const made = await this.createOnce(docker, spec, { ...bounds, signal });
         for (const attachment of spec.networks.slice(1)) {
           await (made === 'now' ? attach : connect)(docker, spec.name, attachment, signal);
@@ -65,7 +79,6 @@ export class DockerContainers {
 
   async putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void> {
     checkFiles(files);
-    const tar = await tarOf(files);
     await this.client.call(`put files into ${container}`, bounds, async (docker, signal) => {
       const target = docker.getContainer(container);
       const info = await target.inspect(signalled(signal, {}));
@@ -77,10 +90,31 @@ export class DockerContainers {
         });
       }
       if (mount.RW) {
+        const tar = await tarOf([{ below: '', files }]);
         await target.putArchive(tar, signalled(signal, { path: directory }));
-      } else {
-        await uploadThroughCourier({ docker, container: info, volume: mount.Name, directory, tar, signal });
+        return;
       }
+      const { [LABEL.platform]: platform = '', [LABEL.tenant]: tenant } = info.Config.Labels;
+      const filling: VolumeFilling = {
+        name: `${container}-courier`,
+        labels: { [LABEL.platform]: platform, ...(tenant === undefined ? {} : { [LABEL.tenant]: tenant }) },
+        image: info.Image,
+        volumes: [{ volume: mount.Name, files }],
+      };
+      await this.couriers.run(filling.name, () => sendCourier(docker, filling, signal));
+    });
+  }
+
+  async fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void> {
+    checkFilling(filling);
+    const { name, volumes } = filling;
+    await this.client.call(`fill volumes by ${name}`, bounds, async (docker, signal) => {
+      await requireVolumes(
+        docker,
+        volumes.map(({ volume }) => volume),
+        signal,
+      );
+      await this.couriers.run(name, () => sendCourier(docker, filling, signal));
     });
   }
 
@@ -184,12 +218,12 @@ async function waitUntilGone(docker: Docker, id: string, { deadlineMs, signal }:
 }
 
 /** The engine would make a missing volume, empty and without our labels: a database would start with no data. */
-async function requireVolumes(docker: Docker, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
+async function requireVolumes(docker: Docker, names: readonly string[], signal: AbortSignal): Promise<void> {
   await Promise.all(
-    spec.mounts.map(async ({ volume }) => {
+    names.map(async (volume) => {
       if (!(await absent(docker.getVolume(volume).inspect(signalled(signal, {}))))) {
         throw new DomainError('ENGINE_REFUSED', {
-          message: `The volume ${volume} of ${spec.name} does not exist.`,
+          message: `The volume ${volume} does not exist.`,
           details: { status: 404, reason: 'no such volume', volume },
         });
       }

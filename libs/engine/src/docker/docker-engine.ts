@@ -12,6 +12,7 @@ import {
   type HelperSpec,
   type NetworkSpec,
   type Owner,
+  type VolumeFilling,
   type VolumeSpec,
 } from '../port.js';
 import { DockerClient } from './client.js';
@@ -102,6 +103,10 @@ export class DockerEngine implements Engine {
 
   async putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void> {
     await this.containers.putFiles(container, directory, files, bounds);
+  }
+
+  async fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void> {
+    await this.containers.fillVolumes(filling, bounds);
   }
 
   async startContainer(name: string, bounds: Bounds): Promise<void> {

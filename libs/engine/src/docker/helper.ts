@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import { KeyedMutex, type Bounds } from '#libs/async';
 import { checkHelperSpec } from '../checks.js';
-import { assertOwned } from '../ownership.js';
-import { LABEL, type HelperSpec } from '../port.js';
+import { assertOwned, ownerOf } from '../ownership.js';
+import type { HelperSpec } from '../port.js';
 import { signalled, type DockerClient } from './client.js';
 import { helperOptions } from './container-options.js';
 import { removeById } from './containers.js';
@@ -39,9 +39,7 @@ export class DockerHelpers {
   private async discard(docker: Docker, spec: HelperSpec, bounds: Bounds & { signal: AbortSignal }): Promise<void> {
     const existing = await absent(docker.getContainer(spec.name).inspect(signalled(bounds.signal, {})));
     if (existing?.Name === `/${spec.name}`) {
-      const tenant = spec.labels[LABEL.tenant];
-      const owner = { platform: spec.labels[LABEL.platform] ?? '', ...(tenant === undefined ? {} : { tenant }) };
-      assertOwned('container', spec.name, existing.Config.Labels, owner);
+      assertOwned('container', spec.name, existing.Config.Labels, ownerOf(spec.labels));
       await removeById(docker, existing.Id, bounds);
     }
   }

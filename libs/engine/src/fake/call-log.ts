@@ -33,6 +33,7 @@ export const MUTATIONS: readonly EngineMethod[] = [
   'removeVolume',
   'createContainer',
   'putFiles',
+  'fillVolumes',
   'startContainer',
   'stopContainer',
   'removeContainer',

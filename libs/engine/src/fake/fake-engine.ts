@@ -2,27 +2,34 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
 import { bounded } from '../bounded.js';
-import { checkContainerSpec, checkFiles, checkHelperSpec, checkLabels, containerLabels } from '../checks.js';
-import { endpointOf } from '../endpoint.js';
-import { assertOwned, assertSame, conflict, provesOwner } from '../ownership.js';
 import {
-  LABEL,
-  type Attachment,
-  type ContainerLimits,
-  type ContainerSpec,
-  type Engine,
-  type EngineInfo,
-  type EngineObjects,
-  type FileEntry,
-  type HelperSpec,
-  type NetworkSpec,
-  type Owner,
-  type VolumeSpec,
+  checkContainerSpec,
+  checkFiles,
+  checkFilling,
+  checkHelperSpec,
+  checkLabels,
+  containerLabels,
+} from '../checks.js';
+import { endpointOf } from '../endpoint.js';
+import { assertOwned, assertSame, conflict, ownerOf, provesOwner } from '../ownership.js';
+import type {
+  Attachment,
+  ContainerLimits,
+  ContainerSpec,
+  Engine,
+  EngineInfo,
+  EngineObjects,
+  FileEntry,
+  HelperSpec,
+  NetworkSpec,
+  Owner,
+  VolumeFilling,
+  VolumeSpec,
 } from '../port.js';
 import { CallLog, type EngineMethod } from './call-log.js';
 import { byCommand, type Behaviour, type FakeProcess, type ProcessContext } from './processes.js';
 import { asContainer, newContainer, stateOf, type FakeContainer } from './fake-container.js';
-import { networkState, refused, World } from './world.js';
+import { networkState, refused, World, type FakeVolume } from './world.js';
 
 export interface FakeEngineOptions {
   /** References the engine has; each gets an id of its own. */
@@ -206,9 +213,8 @@ export class FakeEngine implements Engine {
   async createContainer(spec: ContainerSpec, bounds: Bounds): Promise<void> {
     await this.call('createContainer', [spec], bounds, () => {
       checkContainerSpec(spec);
-      const missing = spec.mounts.find(({ volume }) => !this.world.volumes.has(volume));
-      if (missing) {
-        throw refused(404, 'no such volume', { volume: missing.volume });
+      for (const { volume } of spec.mounts) {
+        this.world.volume(volume);
       }
       const imageId = this.requireImage(spec.image);
       const existing = this.world.containers.get(spec.name);
@@ -231,8 +237,23 @@ export class FakeEngine implements Engine {
       if (!volume) {
         throw refused(400, `${directory} is not a volume of ${container}; files elsewhere would not survive.`);
       }
-      for (const { path, content, mode, uid, gid } of files) {
-        volume.files.set(path, { content: Buffer.from(content), mode, uid, gid });
+      write(volume, files);
+    });
+  }
+
+  async fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void> {
+    const summary = filling.volumes.map(({ volume, files }) => ({ volume, files: files.map(({ path }) => path) }));
+    await this.call('fillVolumes', [filling.name, summary], bounds, () => {
+      checkFilling(filling);
+      this.requireImage(filling.image);
+      const left = this.world.containers.get(filling.name);
+      if (left) {
+        assertOwned('container', filling.name, left.labels, ownerOf(filling.labels));
+        this.world.containers.delete(filling.name);
+      }
+      const found = filling.volumes.map(({ volume, files }) => ({ volume: this.world.volume(volume), files }));
+      for (const { volume, files } of found) {
+        write(volume, files);
       }
     });
   }
@@ -310,10 +331,8 @@ export class FakeEngine implements Engine {
     return await this.call('runOnce', [spec], bounds, async (signal) => {
       checkHelperSpec(spec);
       const existing = this.world.containers.get(spec.name);
-      const tenant = spec.labels[LABEL.tenant];
-      const owner = { platform: spec.labels[LABEL.platform] ?? '', ...(tenant === undefined ? {} : { tenant }) };
       if (existing) {
-        assertOwned('container', spec.name, existing.labels, owner);
+        assertOwned('container', spec.name, existing.labels, ownerOf(spec.labels));
       }
       const helper = newContainer(this.world.newId(), this.requireImage(spec.image), asContainer(spec));
       helper.stdin = spec.stdin ?? '';
@@ -414,5 +433,11 @@ export class FakeEngine implements Engine {
       log: (...lines) => void container.log.push(...lines),
       exit: (code, how = {}) => this.end(container, code, { ...how, stopped: false }),
     };
+  }
+}
+
+function write(volume: FakeVolume, files: readonly FileEntry[]): void {
+  for (const { path, content, mode, uid, gid } of files) {
+    volume.files.set(path, { content: Buffer.from(content), mode, uid, gid });
   }
 }

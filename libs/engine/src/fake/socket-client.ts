@@ -14,6 +14,7 @@ import type {
   HelperSpec,
   NetworkSpec,
   Owner,
+  VolumeFilling,
   VolumeSpec,
 } from '../port.js';
 import type { EngineMethod } from './call-log.js';
@@ -67,6 +68,9 @@ export class SocketEngine implements Engine {
   }
   putFiles(container: string, directory: string, files: readonly FileEntry[], bounds: Bounds): Promise<void> {
     return this.call('putFiles', [container, directory, files], bounds);
+  }
+  fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void> {
+    return this.call('fillVolumes', [filling], bounds);
   }
   startContainer(name: string, bounds: Bounds): Promise<void> {
     return this.call('startContainer', [name], bounds);

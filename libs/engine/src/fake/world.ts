@@ -55,6 +55,14 @@ export class World {
     return found;
   }
 
+  volume(name: string): FakeVolume {
+    const found = this.volumes.get(name);
+    if (!found) {
+      throw refused(404, 'no such volume', { volume: name });
+    }
+    return found;
+  }
+
   /** Checks what a real engine checks between networks: subnets and bridge names are the host's. */
   admit(spec: NetworkSpec): void {
     for (const { spec: other } of this.networks.values()) {
