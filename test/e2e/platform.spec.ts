@@ -132,7 +132,7 @@ describe('a stack', () => {
     await owner.destroy(slug);
     const { containers, networks, volumes } = await platform.objects();
     expect([...containers, ...networks, ...volumes].filter((name) => name.includes(slug))).toEqual([]);
-    expect((await readdir(join(platform.dataDir, 'routes'))).filter((name) => name.includes(slug))).toEqual([]);
+    expect((await readdir(join(platform.facts.dataDir, 'routes'))).filter((name) => name.includes(slug))).toEqual([]);
     expect(await platform.sql(`select count(*) from tenants where id = '${id}'`)).toBe('0');
     expect(await platform.sql(`select count(*) from tenant_secrets where tenant_id = '${id}'`)).toBe('0');
     await expect(owner.stack(slug)).rejects.toThrow('404');

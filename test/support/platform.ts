@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { platformPrefix } from '#libs/contracts';
 import { docker, engineEndpoint, engineSocket } from './engine.js';
 import { PortalClient, type PortalPlace } from './portal-client.js';
 
@@ -28,19 +29,25 @@ export interface Ran {
   stderr: string;
 }
 
+interface PlatformFacts {
+  root: string;
+  dataDir: string;
+  place: PortalPlace;
+  prefix: string;
+  platformId: string;
+  operatorEmail: string;
+  operatorPassword: string;
+  /** All that `scripts/up` said, for tests of what it says. */
+  firstUp: Ran;
+}
+
 /** The whole platform, brought up by the shipped scripts on the tests' own engine. */
 export class TestPlatform {
-  private constructor(
-    readonly root: string,
-    readonly dataDir: string,
-    readonly place: PortalPlace,
-    readonly prefix: string,
-    readonly platformId: string,
-    readonly operatorEmail: string,
-    readonly operatorPassword: string,
-    /** All that `scripts/up` said, for tests of what it says. */
-    readonly firstUp: Ran,
-  ) {}
+  private constructor(readonly facts: PlatformFacts) {}
+
+  get place(): PortalPlace {
+    return this.facts.place;
+  }
 
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<TestPlatform> {
     const root = await mkdtemp('/var/tmp/aviary-e2e-');
@@ -71,33 +78,22 @@ export class TestPlatform {
     if (!password) {
       throw new Error(`scripts/up printed no password: ${ran.stdout}`);
     }
-    const [container = ''] = (
-      await docker(
-        'ps',
-        '--filter',
-        `label=aviary.platform=${env['AVIARY_PLATFORM_ID']}`,
-        '--filter',
-        'label=com.docker.compose.service=api',
-        '--format',
-        '{{.Names}}',
-      )
-    ).split('\n');
-    return new TestPlatform(
+    return new TestPlatform({
       root,
       dataDir,
-      {
+      place: {
         portalDomain: env['AVIARY_PORTAL_DOMAIN'] ?? '',
         tenantDomain: env['AVIARY_TENANT_DOMAIN'] ?? '',
         httpsPort: Number(env['AVIARY_HTTPS_PORT']),
         address: '127.0.0.1',
         ca: await readFile(join(dataDir, 'ca/ca.crt'), 'utf8'),
       },
-      /^aviary-([0-9a-f]{4})-api$/.exec(container)?.[1] ?? '',
-      env['AVIARY_PLATFORM_ID'] ?? '',
-      env['AVIARY_OPERATOR_EMAIL'] ?? '',
-      password,
-      ran,
-    );
+      prefix: platformPrefix(env['AVIARY_PLATFORM_ID'] ?? ''),
+      platformId: env['AVIARY_PLATFORM_ID'] ?? '',
+      operatorEmail: env['AVIARY_OPERATOR_EMAIL'] ?? '',
+      operatorPassword: password,
+      firstUp: ran,
+    });
   }
 
   client(): PortalClient {
@@ -106,17 +102,17 @@ export class TestPlatform {
 
   async operator(): Promise<PortalClient> {
     const operator = this.client();
-    await operator.login(this.operatorEmail, this.operatorPassword);
+    await operator.login(this.facts.operatorEmail, this.facts.operatorPassword);
     return operator;
   }
 
   /** Name of one of the portal's containers. */
   container(service: 'api' | 'gate' | 'worker' | 'agent' | 'postgres' | 'redis' | 'traefik'): string {
-    return `aviary-${this.prefix}-${service}`;
+    return `aviary-${this.facts.prefix}-${service}`;
   }
 
   run(name: 'up' | 'down' | 'aviary', ...args: string[]): Promise<Ran> {
-    return script(this.root, name, args, {});
+    return script(this.facts.root, name, args, {});
   }
 
   /** `scripts/aviary … --json`, parsed. */
@@ -140,7 +136,7 @@ export class TestPlatform {
 
   /** Everything on the engine that carries this platform's id, by kind. */
   async objects(): Promise<{ containers: string[]; networks: string[]; volumes: string[] }> {
-    const filter = ['--filter', `label=aviary.platform=${this.platformId}`];
+    const filter = ['--filter', `label=aviary.platform=${this.facts.platformId}`];
     const [containers, networks, volumes] = await Promise.all([
       docker('ps', '-a', ...filter, '--format', '{{.Names}}'),
       docker('network', 'ls', ...filter, '--format', '{{.Name}}'),
@@ -156,7 +152,7 @@ export class TestPlatform {
 
   async stop(): Promise<Ran> {
     const ran = await this.run('down', '--purge', '--yes');
-    await rm(this.root, { recursive: true, force: true });
+    await rm(this.facts.root, { recursive: true, force: true });
     return ran;
   }
 }
