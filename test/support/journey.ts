@@ -93,7 +93,8 @@ async function openedBy(page: Page): Promise<Page> {
 async function firstFill(page: Page): Promise<number> {
   await page.getByRole('tab', { name: /Fills/ }).click();
   const rows = page.getByRole('tabpanel').getByRole('row');
-  await rows.nth(1).waitFor({ timeout: FIRST_FILL_MS });
+  // Row 0 is the head and row 1 the buy at the start: the first level that is crossed is row 2.
+  await rows.nth(2).waitFor({ timeout: FIRST_FILL_MS });
   return (await rows.count()) - 1;
 }
 
