@@ -102,7 +102,7 @@ describe('preview', () => {
     const params = grid({ grids: 199, mode: 'geo', investment: '20000' });
     const preview = gridPreview(params, RULES, PRICE);
     expect(preview.figures).not.toBeNull();
-    expect(preview.ladder).toHaveLength(200);
+    expect(preview.figures?.ladder).toHaveLength(200);
   });
 });
 
