@@ -2,6 +2,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { DynamicModule } from '@nestjs/common';
 import { Logger as NestLogger } from 'nestjs-pino';
+import { DomainError } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { Metrics } from './metrics.js';
 import { requestLog } from './request-log.js';
@@ -25,11 +26,22 @@ export async function createHttpApp(
   app.disable('x-powered-by');
   app.disable('etag');
   // Exact addresses and networks only: "true" would believe what anybody writes into X-Forwarded-For.
-  app.set('trust proxy', options.trustedProxies.length > 0 ? [...options.trustedProxies] : false);
+  trustProxies(app, options.trustedProxies);
   app.set('query parser', 'simple');
   app.use(requestLog(options.logger));
   app.use(app.get(Metrics).measure());
   app.use(securityHeaders());
   app.useBodyParser('json', { limit: BODY_LIMIT, strict: true });
   return app;
+}
+
+function trustProxies(app: NestExpressApplication, proxies: readonly string[]): void {
+  try {
+    app.set('trust proxy', proxies.length > 0 ? [...proxies] : false);
+  } catch (cause) {
+    throw new DomainError('CONFIG_INVALID', {
+      message: 'AVIARY_TRUSTED_PROXIES must be addresses and networks, separated by commas.',
+      cause,
+    });
+  }
 }

@@ -42,7 +42,8 @@ export class IdempotencyStore {
     const expiresAt = new Date(now.getTime() + KEEP_MS);
     const abandoned = new Date(now.getTime() - ABANDONED_MS);
     const taken: unknown[] = await this.database.query(
-      `insert into requests (account_id, key, claim_id, request_hash, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)
+      `with forgotten as (delete from requests where account_id = $1 and key <> $2 and expires_at <= $5)
+       insert into requests (account_id, key, claim_id, request_hash, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)
        on conflict (account_id, key) do update
          set claim_id = excluded.claim_id, request_hash = excluded.request_hash, created_at = excluded.created_at,
              expires_at = excluded.expires_at, operation_id = null, status = null, body = null, answered_at = null
@@ -53,7 +54,6 @@ export class IdempotencyStore {
       [accountId, key, claimId, requestHash, now, expiresAt, abandoned],
     );
     if (taken.length > 0) {
-      await this.forgetExpired(accountId);
       return { kind: 'mine', claimId };
     }
     const found = await this.database.getRepository(IdempotentRequestEntity).findOneBy({ accountId, key });
@@ -110,12 +110,5 @@ export class IdempotencyStore {
         where account_id = $1 and key = $2 and claim_id = $3 and status is null and operation_id is null`,
       [identity.accountId, identity.key, claimId],
     );
-  }
-
-  private async forgetExpired(accountId: string): Promise<void> {
-    await this.database.query('delete from requests where account_id = $1 and expires_at <= $2', [
-      accountId,
-      this.now(),
-    ]);
   }
 }
