@@ -16,8 +16,8 @@ export const RATE_LIMITS = {
   write: { quota: 120, windowSeconds: 60 },
   stream: { quota: 120, windowSeconds: 60 },
   session: { quota: 120, windowSeconds: 60 },
-  sign_in: { quota: 30, windowSeconds: 60 },
-  sign_up: { quota: 30, windowSeconds: 60 },
+  sign_in: { quota: 60, windowSeconds: 60 },
+  sign_up: { quota: 60, windowSeconds: 60 },
   mail: { quota: 10, windowSeconds: 60 },
   report: { quota: 120, windowSeconds: 60 },
 } as const satisfies Record<string, RateLimit>;
