@@ -157,6 +157,14 @@ it('a second scripts/up changes nothing and prints no password', async () => {
   expect(await readFile(join(platform.facts.root, '.env'), 'utf8')).toBe(env);
 }, 120_000);
 
+it('the unit that loads the firewall before the engine is one systemd accepts', async () => {
+  const folder = join(platform.facts.dataDir, 'firewall');
+  const [unit] = (await readdir(folder)).filter((name) => name.endsWith('.service'));
+  expect(unit).toBeDefined();
+  const { stdout, stderr } = await promisify(execFile)('systemd-analyze', ['verify', join(folder, unit ?? '')]);
+  expect(`${stdout}${stderr}`).toBe('');
+});
+
 describe('a person in a browser', () => {
   let chromium: TestBrowser;
   beforeAll(async () => {
