@@ -14,6 +14,8 @@ export const REDACTED_PATHS = [
   'err.cause.parameters',
   'err.cause.driverError',
   'err.config',
+  'err.client',
+  'err.cause.client',
   'req.headers.authorization',
   'req.headers.cookie',
   'req.headers["x-aviary-identity"]',
