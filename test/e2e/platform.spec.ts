@@ -58,7 +58,7 @@ describe('a stack', () => {
     expect(
       (
         await anonymous.ask(host, '/api/v1/me', {
-          headers: { 'x-aviary-identity': 'x.y.z', 'x-aviary-user': 'person1' },
+          headers: { accept: 'application/json', 'x-aviary-identity': 'x.y.z', 'x-aviary-user': 'person1' },
         })
       ).status,
     ).toBe(401);
