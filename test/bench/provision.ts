@@ -255,6 +255,8 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
     '--rm',
     '--name',
     helper,
+    '--network',
+    'none',
     '--user',
     '0:0',
     '-v',
