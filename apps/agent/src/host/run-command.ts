@@ -43,6 +43,8 @@ export async function run(file: string, args: readonly string[], options: Comman
       maxBuffer: 64 * 1024 * 1024,
       timeout: options.deadlineMs ?? 600_000,
     });
+    // A program that ends without reading is judged by how it ended, not by its closed input.
+    running.child.stdin?.once('error', () => undefined);
     running.child.stdin?.end(options.input ?? '');
     return (await running).stdout;
   } catch (error) {
