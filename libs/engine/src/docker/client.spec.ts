@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DockerEngine } from './docker-engine.js';
+
+/** A counterpart that misbehaves in ways a healthy engine does not. */
+describe('DockerEngine before an engine in trouble', () => {
+  let folder: string;
+  let path: string;
+  let server: Server | undefined;
+  const asked: string[] = [];
+  const version = { Version: '20.10.24', ApiVersion: '1.41', MinAPIVersion: '1.12' };
+
+  const listen = async (listener: RequestListener): Promise<void> => {
+    server = createServer((request, response) => {
+      asked.push(request.url ?? '');
+      listener(request, response);
+    });
+    await new Promise<void>((resolve) => server?.listen(path, resolve));
+  };
+  const stop = async (): Promise<void> => {
+    server?.closeAllConnections();
+    await new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)));
+    server = undefined;
+  };
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'aviary-client-'));
+    path = join(folder, 'docker.sock');
+    asked.length = 0;
+  });
+  afterEach(async () => {
+    await stop();
+    await rm(folder, { recursive: true });
+  });
+
+  it('says that nobody answers, and works once somebody does', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    await expect(engine.imageId('a', { deadlineMs: 1_000 })).rejects.toMatchObject({ code: 'ENGINE_UNREACHABLE' });
+    await listen((request, response) =>
+      response.end(JSON.stringify(request.url === '/version' ? version : { Id: 'sha256:aa' })),
+    );
+    expect(await engine.imageId('a', { deadlineMs: 1_000 })).toBe('sha256:aa');
+    expect(await engine.imageId('b', { deadlineMs: 1_000 })).toBe('sha256:aa');
+    expect(asked).toEqual(['/version', '/v1.41/images/a/json', '/v1.41/images/b/json']);
+  });
+
+  it('asks for the version anew after the engine was away', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    const answers: RequestListener = (request, response) =>
+      response.end(JSON.stringify(request.url === '/version' ? version : { Id: 'sha256:aa' }));
+    await listen(answers);
+    await engine.imageId('a', { deadlineMs: 1_000 });
+    await stop();
+    await expect(engine.imageId('a', { deadlineMs: 1_000 })).rejects.toMatchObject({ code: 'ENGINE_UNREACHABLE' });
+    await listen(answers);
+    await engine.imageId('a', { deadlineMs: 1_000 });
+    expect(asked.filter((url) => url === '/version')).toHaveLength(2);
+  });
+
+  it('ends at the deadline when the engine takes the call and never answers', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    await listen((request, response) => {
+      if (request.url === '/version') {
+        response.end(JSON.stringify(version));
+      }
+    });
+    await expect(engine.imageId('a', { deadlineMs: 80 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await expect(engine.startContainer('a', { deadlineMs: 80 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
+  it('frees the slot of a start that was given up', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}`, parallel: 1 });
+    let calls = 0;
+    await listen((request, response) => {
+      calls += 1;
+      if (request.url === '/version') {
+        response.end(JSON.stringify(version));
+      } else if (calls > 2) {
+        response.writeHead(204).end();
+      }
+    });
+    await expect(engine.startContainer('a', { deadlineMs: 80 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await engine.startContainer('b', { deadlineMs: 1_000 });
+  });
+
+  it('refuses an engine that is too new before it asks anything else of it', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    await listen((_request, response) =>
+      response.end(JSON.stringify({ Version: '99', ApiVersion: '1.120', MinAPIVersion: '1.100' })),
+    );
+    await expect(engine.imageId('a', { deadlineMs: 1_000 })).rejects.toMatchObject({
+      code: 'ENGINE_REFUSED',
+      message: expect.stringContaining('Upgrade Aviary') as unknown,
+    });
+    expect(asked).toEqual(['/version']);
+  });
+
+  it('refuses an address it cannot read', () => {
+    for (const endpoint of ['', '/var/run/docker.sock', 'http://example.org', 'unix://']) {
+      expect(() => new DockerEngine({ endpoint })).toThrow('unix:///path or tcp://host:port');
+    }
+  });
+});
