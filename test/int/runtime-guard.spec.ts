@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
@@ -275,3 +276,18 @@ describe('a database that is not the stack’s own', () => {
     await strange.close();
   }, 30_000);
 });
+
+it('waits for a role, a password and a database that a first start of Postgres makes later', async () => {
+  const { host, port } = stack.database;
+  const name = `late_${randomBytes(6).toString('hex')}`;
+  const database = { host, port, user: name, password: randomBytes(12).toString('hex'), database: name };
+  const late = await TestStack.create({ redis, database });
+  const runtime_ = await late.start();
+  const notYet = await runtime_.request('GET', '/ready', { anonymous: true });
+  expect(notYet.status).toBe(503);
+  await stack.sql(`create role ${name} login password '${randomBytes(12).toString('hex')}'`);
+  await stack.sql(`create database ${name} owner ${name}`);
+  await stack.sql(`alter role ${name} password '${database.password}'`);
+  await runtime_.ready();
+  await late.close();
+}, 30_000);

@@ -77,6 +77,19 @@ async function migrate(sql: Sql): Promise<void> {
   }
 }
 
+/** A first start of Postgres takes a second or two; beyond this it is away, and there is no hurry. */
+const SOON_MS = 10_000;
+/** How long a refusal may still mean "not made yet". */
+const FIRST_START_MS = 60_000;
+
+/**
+ * At its first start Postgres accepts connections before its database and password are there: invalid_password (28P01),
+ * invalid_authorization (28000) and invalid_catalog_name (3D000) then pass by themselves.
+ */
+function isStillBeingMade(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && ['28P01', '28000', '3D000'].includes(String(error.code));
+}
+
 /**
  * Opens the stack's Postgres, waiting for it as long as it takes: both start together. Throws DATA_MISSING, which
  * never mends itself, and anything that is not an absence.
@@ -84,8 +97,9 @@ async function migrate(sql: Sql): Promise<void> {
 export async function openStackDatabase(files: StackFiles, logger: Logger, signal: AbortSignal): Promise<Database> {
   const { spec, databasePassword } = files;
   const connection = { ...spec.database, password: databasePassword };
+  const began = performance.now();
   // Short at first, since a Postgres that starts beside us is ready within a second.
-  for (let pause = 15; ; pause = Math.min(pause * 1.5, 1_000)) {
+  for (let pause = 15; ; pause = Math.min(pause * 1.5, performance.now() - began < SOON_MS ? 60 : 1_000)) {
     signal.throwIfAborted();
     const client = new pg.Client({ ...connection, connectionTimeoutMillis: 3_000, application_name: 'aviary-runtime' });
     // A break between two statements is also reported here; the statement itself rejects.
@@ -98,7 +112,7 @@ export async function openStackDatabase(files: StackFiles, logger: Logger, signa
       await sql('commit');
       return new Database({ ...connection, logger, verify: (check) => verifyStack(check, spec) });
     } catch (error) {
-      if (!isDatabaseAway(error)) {
+      if (!isDatabaseAway(error) && !(isStillBeingMade(error) && performance.now() - began < FIRST_START_MS)) {
         throw error;
       }
       logger.debug({ reason: error instanceof Error ? error.message : 'unknown' }, 'waiting for the database');
