@@ -51,7 +51,9 @@ async function readWorld(root: string): Promise<World> {
   const prefix = platformPrefix(platformId);
   const agent = await docker.getContainer(`aviary-${prefix}-agent`).inspect();
   const images = Object.fromEntries(
-    agent.Config.Env.flatMap((line) => (line.startsWith('AVIARY_IMAGE_') ? [line.split('=', 2) as [string, string]] : [])),
+    agent.Config.Env.flatMap((line) =>
+      line.startsWith('AVIARY_IMAGE_') ? [line.split('=', 2) as [string, string]] : [],
+    ),
   );
   const template = parseTemplate(
     parse(await readFile(join(root, 'tenant-template/standard/compose.yml'), 'utf8')),

@@ -356,3 +356,45 @@ describe('the data plane', () => {
     expect((await owner.stack(slug)).slug).toBe(slug);
   }, 400_000);
 });
+
+describe('the operator’s tools', () => {
+  interface Check {
+    name: string;
+    state: string;
+    todo?: string;
+  }
+
+  it('doctor finds nothing wrong with a platform that is well, and says what is with one that is not', async () => {
+    const well = await platform.cli<{ checks: Check[] }>('doctor');
+    expect(well.document.data.checks.filter(({ state }) => state === 'bad')).toEqual([]);
+    expect(well.document.data.checks.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['engine', 'memory', 'clock', 'networks', 'firewall', 'certificate tenants', 'portal']),
+    );
+    await docker('stop', '-t', '5', platform.container('postgres'));
+    const ill = await platform.cli<{ checks: Check[] }>('doctor');
+    expect(ill.code).toBe(8);
+    const bad = ill.document.data.checks.filter(({ state }) => state === 'bad');
+    expect(bad.length).toBeGreaterThan(0);
+    expect(bad.every(({ todo }) => (todo ?? '').length > 10)).toBe(true);
+    await docker('start', platform.container('postgres'));
+  }, 120_000);
+
+  it('says what to do when the engine itself is down', async () => {
+    await killEngine();
+    const away = await platform.run('aviary', 'doctor');
+    await startEngine();
+    expect(away.code).toBe(8);
+    expect(away.stderr).toContain('The Docker Engine does not answer');
+  }, 120_000);
+
+  it('down --purge removes everything of this platform and nothing else', async () => {
+    await docker('volume', 'create', 'somebody-elses');
+    const ended = await platform.run('down', '--purge', '--yes');
+    expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({ code: 0 });
+    expect(await platform.objects()).toEqual({ containers: [], networks: [], volumes: [] });
+    expect(await docker('volume', 'ls', '-q', '--filter', 'name=somebody-elses')).toBe('somebody-elses');
+    const rules = (await promisify(execFile)('iptables', ['-S'])).stdout;
+    expect(rules).not.toContain(`AVIARY-FWD-${platform.facts.prefix}`);
+    await docker('volume', 'rm', 'somebody-elses');
+  }, 180_000);
+});
