@@ -135,6 +135,7 @@ export interface ContainerState {
   imageId: string;
   status: 'created' | 'running' | 'paused' | 'restarting' | 'exited' | 'dead' | 'removing';
   exitCode: number | null;
+  /** True is certain; an engine may miss it when the last process is killed (then exitCode is 137 all the same). */
   oomKilled: boolean;
   startedAt: string | null;
   restartCount: number;
