@@ -19,6 +19,13 @@ install_packages() {
 
 engine_answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# apparmor: where the kernel has it, the engine starts no container without its parser.
+install_engine() {
+  install_packages docker.io iptables apparmor ca-certificates
+  # a package of its own since Debian 13
+  command -v docker >/dev/null || install_packages docker-cli
+}
+
 # Containers live on while the engine itself is restarted or upgraded. Only set on an engine we install.
 write_live_restore() {
   [[ -e /etc/docker/daemon.json ]] && return
@@ -48,7 +55,7 @@ start_engine() {
 ensure_engine() {
   if ! command -v dockerd >/dev/null && ! engine_answers; then
     write_live_restore
-    install_packages docker.io iptables
+    install_engine
   fi
   if ! engine_answers; then
     say 'starting the Docker Engine'

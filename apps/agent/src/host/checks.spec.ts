@@ -28,7 +28,7 @@ it('says what to do with everything that is not well, and nothing else', () => {
   const pool = { total: 10, used: 0, routes: [], ownPrefix: 'beef' };
   const good = [
     engineCheck(engine),
-    diskCheck('disk', '/', { total: 100 * GIB, free: 50 * GIB }),
+    diskCheck('disk', '/', { used: 50 * GIB, free: 50 * GIB }),
     memoryCheck({ total: 4 * GIB, available: GIB }),
     clockCheck({ skewSeconds: 1, synchronised: null, notBefore: now, now }),
     networkCheck('10.128.0.0/14', pool),
@@ -40,8 +40,8 @@ it('says what to do with everything that is not well, and nothing else', () => {
   const poor = [
     engineCheck({ ...engine, liveRestore: false }),
     engineCheck({ ...engine, apiVersion: '1.30' }),
-    diskCheck('disk', '/', { total: 100 * GIB, free: 10 * GIB }),
-    diskCheck('disk', '/', { total: 100 * GIB, free: 1 * GIB }),
+    diskCheck('disk', '/', { used: 90 * GIB, free: 10 * GIB }),
+    diskCheck('disk', '/', { used: 99 * GIB, free: 1 * GIB }),
     memoryCheck({ total: 4 * GIB, available: GIB / 4 }),
     clockCheck({ skewSeconds: -40, synchronised: true, notBefore: now, now }),
     clockCheck({ skewSeconds: 0, synchronised: false, notBefore: now, now }),

@@ -40,18 +40,19 @@ export function engineCheck(engine: EngineFacts): Check {
       );
 }
 
+/** Bytes in use, and bytes a program may still take: a file system may keep more for itself. */
 export interface Space {
-  total: number;
+  used: number;
   free: number;
 }
 
-export function diskCheck(name: string, path: string, { total, free }: Space): Check {
-  const used = total > 0 ? 1 - free / total : 1;
-  const says = `${path}: ${Math.round(used * 100)} % used, ${(free / GIB).toFixed(1)} GiB free`;
-  if (used < DISK.warn) {
+export function diskCheck(name: string, path: string, { used, free }: Space): Check {
+  const share = used + free > 0 ? used / (used + free) : 1;
+  const says = `${path}: ${Math.round(share * 100)} % used, ${(free / GIB).toFixed(1)} GiB free`;
+  if (share < DISK.warn) {
     return ok(name, says);
   }
-  return found(name, used < DISK.bad ? 'warn' : 'bad', says, 'Free space or enlarge the disk; old images can go.');
+  return found(name, share < DISK.bad ? 'warn' : 'bad', says, 'Free space or enlarge the disk; old images can go.');
 }
 
 export function memoryCheck({ total, available }: { total: number; available: number }): Check {

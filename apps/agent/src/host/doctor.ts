@@ -35,8 +35,8 @@ const CONNECT_MS = 1_000;
 const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 async function space(path: string): Promise<Space> {
-  const { bavail, blocks, bsize } = await statfs(path);
-  return { total: blocks * bsize, free: bavail * bsize };
+  const { bavail, bfree, blocks, bsize } = await statfs(path);
+  return { used: (blocks - bfree) * bsize, free: bavail * bsize };
 }
 
 async function listens(port: number): Promise<boolean> {
