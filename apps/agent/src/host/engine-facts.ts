@@ -1,10 +1,6 @@
+import { NEWEST_API, OLDEST_API } from '#libs/engine';
 import { CommandError, run } from './run-command.js';
 import { Refusal } from './talk.js';
-
-/** Oldest engine API we speak: Docker 20.10 (container limits, labels, static addresses as used here). */
-export const OLDEST_API = '1.41';
-/** Newest the platform was tried with; an engine that answers nothing this old cannot be used. */
-export const NEWEST_API = '1.47';
 
 export interface EngineFacts {
   version: string;
