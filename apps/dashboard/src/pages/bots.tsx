@@ -7,6 +7,7 @@ import { useT } from '../i18n/i18n.js';
 import { BotTable } from '../parts/bot-table.js';
 import { QueryState } from '../parts/query-state.js';
 import { NewBotButton } from './home.js';
+import { usedBots } from '../domain/quota.js';
 
 export function BotsPage() {
   const t = useT();
@@ -17,7 +18,7 @@ export function BotsPage() {
     <>
       <PageTitle
         tone="work"
-        facts={list === undefined ? null : t('bots.limit', { used: list.items.length, limit: list.limit })}
+        facts={list === undefined ? null : t('bots.limit', { used: usedBots(list.items), limit: list.limit })}
         actions={<NewBotButton />}
       >
         {t('bots.title')}

@@ -28,6 +28,7 @@ import { Failed, QueryState } from '../parts/query-state.js';
 import { GridChart } from './grid-chart.js';
 import { GridFields } from './grid-fields.js';
 import { GridFiguresList, Ladder, ProblemList, useProblemText } from './grid-figures.js';
+import { usedBots } from '../domain/quota.js';
 
 /** Long enough that typing is not writing, short enough that a closed tab loses nothing. */
 const SAVE_AFTER_MS = 400;
@@ -343,7 +344,7 @@ function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps
       await navigate({ to: '/bots/$id', params: { id: bot.id } });
     },
   });
-  const full = list !== undefined && list.items.length >= list.limit;
+  const full = list !== undefined && usedBots(list.items) >= list.limit;
   const blocked =
     me?.mayTrade === false ? t('common.readOnly') : full ? t('bots.limitReached', { limit: list.limit }) : null;
   const unsure = liveness === 'stale' || liveness === 'offline';

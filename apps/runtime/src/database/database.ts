@@ -89,7 +89,8 @@ const NETWORK = new Set([
 
 /**
  * True for errors that pass by themselves: the server is away, restarting or full. Classes 08 (connection), 53
- * (resources) and 57P (shutdown) of the PostgreSQL error codes; the driver's own errors have none.
+ * (resources) and 57P (shutdown) of the PostgreSQL error codes; a statement that timed out, lost a deadlock or waited
+ * too long for a lock passes as well; the driver's own errors have no code.
  */
 export function isDatabaseAway(error: unknown): boolean {
   if (!(error instanceof Error) || isDomainError(error)) {
@@ -101,7 +102,7 @@ export function isDatabaseAway(error: unknown): boolean {
   const code = 'code' in error ? String(error.code) : '';
   return (
     NETWORK.has(code) ||
-    /^(08|53|57P)/.test(code) ||
+    /^(08|53|57P|57014|40001|40P01|55P03)/.test(code) ||
     /connection terminated|timeout exceeded when trying to connect|client has encountered|server closed/i.test(
       error.message,
     )
