@@ -284,6 +284,20 @@ describe('faults', () => {
     180_000,
   );
 
+  it('a stack whose data volume vanished is not begun anew on an empty one, and says so', async () => {
+    const { slug } = await runningStack();
+    expect((await platform.cli('tenant', 'stop', slug)).code).toBe(0);
+    const { containers, volumes } = await platform.objects();
+    const named = (names: string[], part: string): string =>
+      names.find((name) => name.includes(`${slug}-${part}`)) ?? '';
+    await docker('rm', named(containers, 'postgres'));
+    await docker('volume', 'rm', named(volumes, 'data'));
+    const started = await platform.cli('tenant', 'start', slug);
+    expect(started).toMatchObject({ code: 1, document: { ok: false, error: { code: 'DATA_MISSING' } } });
+    expect((await platform.cli<{ status: string }>('tenant', 'show', slug)).document.data.status).toBe('attention');
+    expect((await platform.cli('tenant', 'destroy', slug, `--confirm=${slug}`)).code).toBe(0);
+  }, 180_000);
+
   it('objects of another platform on the same engine are never touched', async () => {
     const foreign = ['--label', `aviary.platform=${randomUUID()}`, '--label', `aviary.tenant=${randomUUID()}`];
     await docker('volume', 'create', ...foreign, 'somebody-elses');

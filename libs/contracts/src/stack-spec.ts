@@ -12,8 +12,8 @@ export const stackSpecSchema = z.object({
   tenant: uuidSchema,
   slug: slugSchema,
   generation: z.int().min(1),
-  /** Only in this generation may the runtime create its schema in an empty database. */
-  provisioningGeneration: z.int().min(1),
+  /** Only in this generation may the runtime create its schema in an empty database; 0 once it did: never again. */
+  provisioningGeneration: z.int().min(0),
   release: z.string(),
   dashboardUrl: z.url(),
   portalUrl: z.url(),

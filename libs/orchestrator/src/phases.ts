@@ -70,8 +70,12 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     }
     return null;
   },
-  publish: async ({ deps, facts, signal, deadlineMs }) => {
+  publish: async (context) => {
+    const { deps, facts, signal, deadlineMs } = context;
     await deps.probes.served(facts, { deadlineMs, signal });
+    if (facts.provisioningGeneration > 0) {
+      await endProvisioning(context);
+    }
     return null;
   },
   erase: (context) => converge(context, wantStack(context.facts), away(context.facts)),
@@ -89,6 +93,25 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     return 'nothing left';
   },
 };
+
+/**
+ * The stack has its database now. From here on an empty one means that the data is gone, and no runtime may begin anew
+ * on it: the permission ends in the row and in the files that a restart by the engine itself would read.
+ */
+async function endProvisioning(context: PhaseContext): Promise<void> {
+  const { deps, facts } = context;
+  await deps.dataSource.query('update tenants set provisioning_generation = 0 where id = $1', [facts.tenantId]);
+  const settled = { ...facts, provisioningGeneration: 0 };
+  await apply({ ...context, facts: settled }, wantStack(settled), [
+    {
+      id: 'deliver files secrets',
+      kind: 'deliver files',
+      target: 'secrets',
+      needs: [],
+      services: [facts.template.aviary.runtime.service],
+    },
+  ]);
+}
 
 /** What the gate says while the stack does not answer. */
 function away(facts: StackFacts): Exclude<Serving, 'tenant'> {

@@ -47,7 +47,7 @@ export class TenantEntity {
   @Column('integer')
   generation: number;
 
-  /** Only a runtime of this generation may create its schema in an empty database. */
+  /** Only a runtime of this generation may create its schema in an empty database; 0 once the stack was served. */
   @Column('integer')
   provisioningGeneration: number;
 

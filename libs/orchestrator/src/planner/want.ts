@@ -35,7 +35,7 @@ export interface StackFacts {
   hostsOnGateway: readonly string[];
   mtu?: number;
   release: string;
-  /** The only generation whose runtime may create its schema in an empty database. */
+  /** The only generation whose runtime may create its schema in an empty database; 0: none any more. */
   provisioningGeneration: number;
 }
 
