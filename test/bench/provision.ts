@@ -296,10 +296,12 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
       times.c.push(run.total);
       for (const step of run.operation.steps) {
         if (step.startedAt !== null && step.finishedAt !== null) {
+          // Objects are named prefix-slug-role; the network and the route go without a role.
+          const role = (step.target ?? '').split('-').at(-1) ?? '';
           const label =
             step.action === null
               ? step.phase
-              : `${step.phase}: ${step.action} ${(step.target ?? '').split('-').at(-1) ?? ''}`;
+              : `${step.phase}: ${step.action}${role === run.slug || role === 'route' ? '' : ` ${role}`}`;
           steps.set(label, [...(steps.get(label) ?? []), Date.parse(step.finishedAt) - Date.parse(step.startedAt)]);
         }
       }
@@ -327,7 +329,7 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
     client.close();
   }
   const m = { a: median(times.a), a2: median(times.a2), b: median(times.b), c: median(times.c) };
-  const services = Object.fromEntries(Object.entries(memory).map(([service, values]) => [service, median(values)]));
+  const services = Object.fromEntries(Object.entries(memory).map(([service, values]) => [service, round(median(values), 1)]));
   const stackMib = round(
     Object.values(services).reduce((sum, mib) => sum + mib, 0),
     1,
