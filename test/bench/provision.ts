@@ -329,7 +329,9 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
     client.close();
   }
   const m = { a: median(times.a), a2: median(times.a2), b: median(times.b), c: median(times.c) };
-  const services = Object.fromEntries(Object.entries(memory).map(([service, values]) => [service, round(median(values), 1)]));
+  const services = Object.fromEntries(
+    Object.entries(memory).map(([service, values]) => [service, round(median(values), 1)]),
+  );
   const stackMib = round(
     Object.values(services).reduce((sum, mib) => sum + mib, 0),
     1,
