@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { KeyedMutex, Semaphore, waitFor, type Bounds } from '#libs/async';
+import { KeyedMutex, Semaphore, type Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
 import { checkContainerSpec, checkFiles, checkFilling, containerLabels } from '../checks.js';
 import { assertOwned, assertSame } from '../ownership.js';
@@ -18,9 +18,10 @@ import { createOptions, limitOptions } from './container-options.js';
 import { containerState } from './container-state.js';
 import { sendCourier } from './courier.js';
 import { demuxLines } from './demux.js';
-import { reasonOf, statusOf } from './errors.js';
+import { statusOf } from './errors.js';
 import { absent, unchanged } from './missing.js';
 import { attach, connect } from './networks.js';
+import { removeById, waitUntilGone } from './removal.js';
 
 /** An inspect costs 2–5 ms of the engine's time; more at once only queue there. */
 const INSPECT_PARALLEL = 8;
@@ -190,31 +191,6 @@ async function inspect(
 ): Promise<Docker.ContainerInspectInfo | undefined> {
   const info = await absent(docker.getContainer(name).inspect(signalled(signal, {})));
   return info?.Name === `/${name}` ? info : undefined;
-}
-
-/**
- * Kills and removes, with the anonymous volumes that an image's VOLUME lines made; named ones stay. A removal that is
- * already under way counts, once it is done.
- */
-export async function removeById(docker: Docker, id: string, bounds: Bounds & { signal: AbortSignal }): Promise<void> {
-  try {
-    await absent(docker.getContainer(id).remove(signalled(bounds.signal, { force: true, v: true })));
-  } catch (error) {
-    if (statusOf(error) !== 409 || !/already in progress/i.test(reasonOf(error))) {
-      throw error;
-    }
-    await waitUntilGone(docker, id, bounds);
-  }
-}
-
-async function waitUntilGone(docker: Docker, id: string, { deadlineMs, signal }: Bounds): Promise<void> {
-  await waitFor(
-    async (probeSignal) => {
-      const info = await absent(docker.getContainer(id).inspect(signalled(probeSignal, {})));
-      return info ? undefined : true;
-    },
-    { what: `removal of container ${id}`, deadlineMs, ...(signal ? { signal } : {}) },
-  );
 }
 
 /** The engine would make a missing volume, empty and without our labels: a database would start with no data. */

@@ -5,6 +5,7 @@ import { tarOf } from './archive.js';
 import { signalled } from './client.js';
 import { statusOf } from './errors.js';
 import { absent } from './missing.js';
+import { removeById } from './removal.js';
 
 /** How long the removal of the courier may take once the upload is over, done or not. */
 const REMOVE_MS = 10_000;
@@ -21,7 +22,7 @@ export async function sendCourier(docker: Docker, filling: VolumeFilling, signal
   try {
     await courier.putArchive(tar, signalled(signal, { path: ROOT }));
   } finally {
-    await absent(courier.remove(signalled(AbortSignal.timeout(REMOVE_MS), { force: true, v: true })));
+    await removeById(docker, courier.id, { deadlineMs: REMOVE_MS, signal: AbortSignal.timeout(REMOVE_MS) });
   }
 }
 
@@ -37,7 +38,7 @@ async function createCourier(docker: Docker, filling: VolumeFilling, signal: Abo
     const info = await absent(left.inspect(signalled(signal, {})));
     if (info) {
       assertOwned('container', filling.name, info.Config.Labels, ownerOf(filling.labels));
-      await absent(left.remove(signalled(signal, { force: true, v: true })));
+      await removeById(docker, info.Id, { deadlineMs: REMOVE_MS, signal });
     }
     return await create();
   }

@@ -6,9 +6,9 @@ import { assertOwned, ownerOf } from '../ownership.js';
 import type { HelperSpec } from '../port.js';
 import { signalled, type DockerClient } from './client.js';
 import { helperOptions } from './container-options.js';
-import { removeById } from './containers.js';
 import { demuxLines } from './demux.js';
 import { absent } from './missing.js';
+import { removeById } from './removal.js';
 
 /** How long the removal may take after the helper ended or its bounds did. */
 const REMOVE_MS = 15_000;

@@ -212,6 +212,25 @@ it('erases everything, also what the template no longer knows', () => {
   expect(world).toEqual({ ...empty(), edges: new Set([0]), delivered: 3 });
 });
 
+it('removes what a crash left of a delivery before it delivers by the same name again', () => {
+  const world = built();
+  const [sample] = world.objects.containers;
+  if (!sample) {
+    throw new Error('no container');
+  }
+  sample.status = 'exited';
+  const courier = 'aviary-0001-u4k7mzq-courier';
+  world.objects.containers.push({
+    ...sample,
+    id: courier,
+    name: courier,
+    status: 'created',
+    labels: { ...sample.labels, 'aviary.role': 'courier' },
+  });
+  const actions = plan(wantStack(facts), have(world), { text: 'route' });
+  expect(actions.find(({ kind }) => kind === 'deliver files')?.needs).toEqual([`remove container ${courier}`]);
+});
+
 it('makes a container anew when its specification changed, and only that one', () => {
   const world = built();
   const actions = plan(wantStack({ ...facts, images: { ...facts.images, redis: 'sha256:new' } }), have(world), {

@@ -152,9 +152,11 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
   });
   // Before every start, not only the first: after a kill nobody knows whether the files arrived.
   const secrets = want.volumes.map(({ name }) => `create volume ${name}`).filter((id) => ground.has(id));
-  const delivery =
-    starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', secrets)] : [];
-  return [...couriers(have), ...delivery, ...actions];
+  const left = couriers(have);
+  // The delivery sends a courier of the same name: removed at the same time, it would be the new one that goes.
+  const before = [...secrets, ...left.map(({ id }) => id)];
+  const delivery = starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', before)] : [];
+  return [...left, ...delivery, ...actions];
 }
 
 /** What carried files into volumes and was left by a crash. */
