@@ -1,4 +1,4 @@
-import { lstat, mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chown, lstat, mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RouteFile } from './domain/dynamic.js';
@@ -115,6 +115,40 @@ describe('the route folder', () => {
     } finally {
       await rm(elsewhere, { recursive: true, force: true });
     }
+  });
+
+  // Only root can plant what another user may not touch.
+  const asRoot = process.getuid?.() === 0 ? it : it.skip;
+  asRoot('takes from the proxy what it may not read, says what it cannot remove, and mends the rest', async () => {
+    const elsewhere = await mkdtemp(join('/dev/shm', 'aviary-quarantine-'));
+    const AGENT = 10_001;
+    const said: unknown[] = [];
+    const split = new RouteFolder({
+      directory,
+      quarantineDirectory: elsewhere,
+      logger: { ...logger, warn: (about: unknown) => said.push(about) },
+    });
+    await split.adopt([shared]);
+    await writeFile(join(directory, 'locked.yml'), 'http: [', { mode: 0o000 });
+    await mkdir(join(directory, 'sub'), { mode: 0o755 });
+    await writeFile(join(directory, 'sub', 'deep.yml'), 'http: [');
+    await writeFile(join(directory, 'zz-broken.yml'), 'http: [');
+    await Promise.all([base, directory, elsewhere].map((folder) => chown(folder, AGENT, AGENT)));
+    try {
+      process.seteuid?.(AGENT);
+      const found = await split.quarantine();
+      expect(found.map(({ name }) => name).toSorted()).toEqual(['locked.yml', 'zz-broken.yml']);
+      expect(await split.quarantine()).toEqual([]);
+      await split.publish(tenantFile('uabc234'));
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect((await readdir(directory)).filter((name) => name.endsWith('.yml'))).toEqual([shared.name, 'uabc234.yml']);
+    expect(await split.list()).toEqual([shared.name, 'sub', 'uabc234.yml']);
+    expect(JSON.stringify(said)).toContain('"file":"sub"');
+    // Nothing piles up while the folder cannot be removed.
+    expect((await readdir(elsewhere)).filter((name) => name.endsWith('-sub'))).toEqual([]);
+    await rm(elsewhere, { recursive: true, force: true });
   });
 
   it('writes a missing file of ours again', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, lstat, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { KeyedMutex } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
@@ -24,6 +24,8 @@ export interface Quarantined {
 
 const LOCK = 'folder';
 const TEMPORARY = /^[.].+[.]tmp$/;
+/** Traefik reads by ending, so a file of this one may lie there. */
+const SET_ASIDE = /[.]unreadable$/;
 
 /**
  * The proxy's dynamic folder. Traefik reads every .yml, .yaml and .toml in it, hidden ones and subfolders included,
@@ -73,7 +75,9 @@ export class RouteFolder {
 
   /** Names of the files that are there, ours or not. */
   async list(): Promise<string[]> {
-    return (await readdir(this.options.directory)).filter((name) => !TEMPORARY.test(name)).toSorted();
+    return (await readdir(this.options.directory))
+      .filter((name) => !TEMPORARY.test(name) && !SET_ASIDE.test(name))
+      .toSorted();
   }
 
   /** The published content of a file, or null. */
@@ -107,12 +111,20 @@ export class RouteFolder {
         await rm(join(directory, name), { force: true });
         continue;
       }
+      if (SET_ASIDE.test(name) && entry.isFile()) {
+        continue;
+      }
       const content = entry.isFile() ? await readText(join(directory, name)) : null;
       const reason = this.verdict(name, content);
-      if (reason) {
-        found.push({ name, reason, movedTo: await this.moveAway(name) });
-      } else {
+      if (!reason) {
         intact.add(name);
+        continue;
+      }
+      try {
+        found.push({ name, reason, movedTo: await this.moveAway(name) });
+      } catch (error) {
+        // One that only its owner can remove must not keep the others' routes from being mended.
+        this.options.logger.warn({ file: name, reason, err: error }, 'remove this from the route folder by hand');
       }
     }
     for (const [name, content] of this.wanted) {
@@ -157,8 +169,29 @@ export class RouteFolder {
         throw error;
       }
       // The two folders may be mounts of their own, and a rename does not cross those.
-      await cp(join(directory, name), target, { recursive: true, verbatimSymlinks: true });
-      await rm(join(directory, name), { recursive: true, force: true });
+      return this.copyAway(name, target);
+    }
+    return target;
+  }
+
+  private async copyAway(name: string, target: string): Promise<string> {
+    const from = join(this.options.directory, name);
+    try {
+      await cp(from, target, { recursive: true, verbatimSymlinks: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES' || !(await lstat(from)).isFile()) {
+        throw error;
+      }
+      // What may not be read cannot be copied, but it can lose the ending that makes Traefik try.
+      const aside = join(this.options.directory, `${basename(target)}.unreadable`);
+      await rename(from, aside);
+      return aside;
+    }
+    try {
+      await rm(from, { recursive: true, force: true });
+    } catch (error) {
+      await rm(target, { recursive: true, force: true });
+      throw error;
     }
     return target;
   }
@@ -183,7 +216,8 @@ async function readText(path: string): Promise<string | null> {
     return await readFile(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'EISDIR') {
+    // A file its owner locked is not what we wrote; Traefik stumbles over it as over a broken one.
+    if (code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES') {
       return null;
     }
     throw error;

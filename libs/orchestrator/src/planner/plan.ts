@@ -155,7 +155,8 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
   const left = couriers(have);
   // The delivery sends a courier of the same name: removed at the same time, it would be the new one that goes.
   const before = [...secrets, ...left.map(({ id }) => id)];
-  const delivery = starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', before)] : [];
+  const delivery =
+    starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', before)] : [];
   return [...left, ...delivery, ...actions];
 }
 
