@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import { waitFor } from '#libs/async';
 import type { Bot, Market, Overview } from '#libs/contracts';
 import { dec, presetParams, randomOf, text } from '#libs/trading';
@@ -28,6 +29,27 @@ async function startBot(runtime: RuntimeProcess, pair = 'BTC/USDT'): Promise<Bot
 const freeze = (): Promise<unknown> =>
   stack.sql(`update settings set value = value || '{"tickMs": 60000}' where key = 'price_source'`);
 
+/** Once the server processes of a killed runtime are gone: until then, what it sent last may still be committed. */
+const settled = (): Promise<true> =>
+  waitFor(
+    async () => {
+      const left = await stack.sql(
+        `select 1 from pg_stat_activity where datname = current_database() and application_name = 'aviary-runtime'`,
+      );
+      return left.length === 0 || undefined;
+    },
+    { what: 'the end of its connections', deadlineMs: 10_000 },
+  );
+
+/** Ids of orders whose cancel is written down and was perhaps not sent yet. */
+async function meantToCancel(): Promise<Set<string>> {
+  const rows = await stack.sql<{ id: string }>(
+    `select o.client_order_id as id from bots b, jsonb_array_elements(b.grid -> 'cells') as cells (item), orders o
+     where (item -> 'order' ->> 'cancelling')::boolean and o.bot_id = b.id and o.ref = (item -> 'order' ->> 'ref')::int`,
+  );
+  return new Set(rows.map(({ id }) => id));
+}
+
 it('resumes after an orderly stop with the same orders and figures', async () => {
   await stack.provision({ tickMs: 20 });
   let runtime = await stack.startReady();
@@ -43,10 +65,7 @@ it('resumes after an orderly stop with the same orders and figures', async () =>
   // No tick comes in between, so whatever is different now was done by the restart.
   await freeze();
   runtime = await stack.startReady();
-  await waitFor(async () => (await runtime.call<Bot>('GET', `/bots/${id}`)).status !== 'created' || undefined, {
-    what: 'the bot',
-    deadlineMs: 5_000,
-  });
+  await runtime.recovered();
   const bot = await runtime.call<Bot>('GET', `/bots/${id}`);
   expect(bot.state).toBe('running');
   expect(await openBook(stack)).toEqual(before);
@@ -65,29 +84,23 @@ it('loses and doubles nothing over kill -9 at any moment', async () => {
     await delay(40 + Math.floor(randomOf(round, 'crash') * 400));
     await runtime.kill();
     await freeze();
+    await settled();
     const before = await openBook(stack);
+    const cancelling = await meantToCancel();
     runtime = await stack.startReady();
-    // Recovered when every intent has an answer; without ticks nothing else can happen.
-    await waitFor(
-      async () => {
-        const [open] = await stack.sql<{ count: number }>(
-          `select (select count(*) from orders where state = 'pending')::int + (select count(*) from paper_trades t
-             where not exists (select 1 from fills f where f.trade_id = t.id))::int as count`,
-        );
-        return open?.count === 0 || undefined;
-      },
-      { what: 'recovery', deadlineMs: 10_000 },
-    );
+    await runtime.recovered();
     for (const { id } of bots) {
       expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', reason: null });
     }
     expect(await runtime.stop()).toBe(0);
+    // No tick came in between: whatever agrees now was made to by the recovery, also that every intent is answered.
     const books = await checkBooks(stack);
     expect(books.fills).toBeGreaterThanOrEqual(fills);
     ({ fills } = books);
-    // What lay in the book before the restart lies there still.
+    // What lay in the book before the restart lies there still, but for what the bot was just cancelling.
     const after = new Set(await openBook(stack));
-    expect(before.filter((order) => !after.has(order))).toEqual([]);
+    const gone = before.filter((order) => !after.has(order));
+    expect(gone.filter((order) => !cancelling.has(order.split(' ')[0] ?? ''))).toEqual([]);
     await stack.sql(`update settings set value = value || '{"tickMs": 5}' where key = 'price_source'`);
     runtime = await stack.startReady();
   }
@@ -122,6 +135,43 @@ it('finishes a start that was cut off between writing the intents down and sendi
   expect(await openBook(stack)).toEqual(book);
   await checkBooks(stack);
   expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', openOrders: { total: 10 } });
+}, 60_000);
+
+it('sends an intent again that trades the moment it arrives', async () => {
+  await stack.provision({ tickMs: 60_000 });
+  let runtime = await stack.startReady();
+  const { id } = await startBot(runtime);
+  await runtime.kill();
+  // As if the price had passed the level while the runtime was down: the exchange fills the order as it takes it.
+  const [cut] = await stack.sql<{ id: string; quantity: string }>(
+    `update orders set state = 'pending', price = price * 2 where side = 'buy' and state = 'open'
+       and ref = (select max(ref) from orders where side = 'buy' and state = 'open')
+     returning client_order_id as id, quantity`,
+  );
+  await stack.sql('delete from paper_orders where client_order_id = $1', [cut?.id]);
+  runtime = await stack.startReady();
+  await waitFor(
+    async () =>
+      (await stack.sql(`select 1 from orders where client_order_id = $1 and state = 'filled'`, [cut?.id])).length ||
+      undefined,
+    { what: 'the fill', deadlineMs: 10_000 },
+  );
+  expect(await runtime.call('GET', `/bots/${id}`)).toMatchObject({ state: 'running', reason: null });
+  expect(await runtime.stop()).toBe(0);
+  await checkBooks(stack);
+}, 60_000);
+
+it('ends what an earlier runtime left at the database before it reads anything', async () => {
+  await stack.provision({ tickMs: 60_000 });
+  const left = new pg.Client({ ...stack.database, application_name: 'aviary-runtime' });
+  const ended = new Promise<void>((resolve) => left.on('error', () => resolve()));
+  await left.connect();
+  await left.query('begin');
+  await left.query(`insert into paper_orders (client_order_id, pair, side, price, quantity, state)
+    values ('late', 'BTC/USDT', 'buy', 10, 1, 'open')`);
+  await stack.startReady();
+  await ended;
+  expect(await openBook(stack)).toEqual([]);
 }, 60_000);
 
 it('cancels an order of its own that no bot knows, and books a trade that nobody heard of', async () => {

@@ -261,6 +261,14 @@ export class RuntimeProcess {
     });
   }
 
+  /** Once every bot has looked at what the exchange did meanwhile; until then a comparison compares nothing. */
+  async recovered(): Promise<void> {
+    await waitFor(() => this.logs.some(({ msg }) => msg === 'bots are recovered') || undefined, {
+      what: `recovery (${JSON.stringify(this.logs)})`,
+      deadlineMs: 20_000,
+    });
+  }
+
   get origin(): string {
     return `http://127.0.0.1:${this.port}`;
   }

@@ -128,6 +128,7 @@ export class App {
   async run(): Promise<void> {
     this.ticker.start();
     await this.bots.recover();
+    this.deps.logger.info({ bots: this.bots.records().length }, 'bots are recovered');
     this.outbox.wake();
     await this.candles.fillHistory(new Date());
     await this.minute(new Date());

@@ -17,6 +17,8 @@ export interface DatabaseOptions {
 /** Runs one statement and gives its rows. */
 export type Sql = <T = Record<string, unknown>>(statement: string, values?: unknown[]) => Promise<T[]>;
 
+/** Of every connection: tells a later start which ones an earlier runtime left. */
+export const APPLICATION_NAME = 'aviary-runtime';
 /** Few: a stack's Postgres is small, and one connection costs it 5 MB. */
 const CONNECTIONS = 4;
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -33,7 +35,7 @@ export class Database {
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       statement_timeout: STATEMENT_TIMEOUT_MS,
-      application_name: 'aviary-runtime',
+      application_name: APPLICATION_NAME,
       keepAlive: true,
       verify: (client: pg.Client, done: (error: Error | null) => void) => {
         callbackify(() => verify(sqlOf(client)))(done);

@@ -77,8 +77,10 @@ export class PaperExchange {
       const fresh: BookOrder[] = [];
       await this.database.tx(async (sql) => {
         const inserted = new Set(await insertOrders(sql, good));
-        for (const { clientOrderId: id, ...order } of good.filter((o) => inserted.has(o.clientOrderId))) {
-          const booked = { id, ...order, filled: '0' };
+        for (const order of good.filter(({ clientOrderId }) => inserted.has(clientOrderId))) {
+          // Field by field: whoever sends a stored order again hands over one that has an `id` of its own.
+          const { clientOrderId: id, pair, side, price, quantity } = order;
+          const booked: BookOrder = { id, pair, side, price, quantity, filled: '0' };
           fresh.push(booked);
           matches.push(...this.match(booked, true));
         }

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import pg from 'pg';
 import { DomainError, type StackSpec } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
-import { Database, isDatabaseAway, sqlOf, type Sql } from '../database/database.js';
+import { APPLICATION_NAME, Database, isDatabaseAway, sqlOf, type Sql } from '../database/database.js';
 import { MIGRATIONS } from '../database/migrations.js';
 import type { StackFiles } from './stack-files.js';
 
@@ -11,6 +11,7 @@ import type { StackFiles } from './stack-files.js';
 export const DEPOSIT = '10000';
 /** Any number: serialises migrations of two runtimes that start at once. */
 const MIGRATION_LOCK = 7_261_042;
+const PREDECESSOR_MS = 5_000;
 
 function missing(message: string): DomainError {
   return new DomainError('DATA_MISSING', { message });
@@ -26,6 +27,18 @@ export async function verifyStack(sql: Sql, spec: StackSpec): Promise<void> {
   if (row?.tenant !== spec.tenant || row.platform !== spec.platform) {
     throw missing('The database belongs to another stack. Nothing was changed in it.');
   }
+}
+
+/**
+ * A runtime that was killed leaves server processes that may still be committing what it sent last. Ends them and waits
+ * for their end: what is read after this is what there is.
+ */
+async function endPredecessors(sql: Sql): Promise<void> {
+  await sql(
+    `select pg_terminate_backend(pid, ${PREDECESSOR_MS}) from pg_stat_activity
+     where datname = current_database() and usename = current_user and application_name = $1 and pid <> pg_backend_pid()`,
+    [APPLICATION_NAME],
+  );
 }
 
 async function isEmpty(sql: Sql): Promise<boolean> {
@@ -101,12 +114,13 @@ export async function openStackDatabase(files: StackFiles, logger: Logger, signa
   // Short at first, since a Postgres that starts beside us is ready within a second.
   for (let pause = 15; ; pause = Math.min(pause * 1.5, performance.now() - began < SOON_MS ? 60 : 1_000)) {
     signal.throwIfAborted();
-    const client = new pg.Client({ ...connection, connectionTimeoutMillis: 3_000, application_name: 'aviary-runtime' });
+    const client = new pg.Client({ ...connection, connectionTimeoutMillis: 3_000, application_name: APPLICATION_NAME });
     // A break between two statements is also reported here; the statement itself rejects.
     client.on('error', (error) => logger.debug({ reason: error.message }, 'connection ended while preparing'));
     try {
       await client.connect();
       const sql = sqlOf(client);
+      await endPredecessors(sql);
       await sql('begin');
       await prepareStack(sql, spec);
       await sql('commit');
