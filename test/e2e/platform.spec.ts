@@ -294,6 +294,7 @@ describe('faults', () => {
     await docker('volume', 'rm', named(volumes, 'data'));
     const started = await platform.cli('tenant', 'start', slug);
     expect(started).toMatchObject({ code: 1, document: { ok: false, error: { code: 'DATA_MISSING' } } });
+    expect(named((await platform.objects()).volumes, 'data')).toBe('');
     expect((await platform.cli<{ status: string }>('tenant', 'show', slug)).document.data.status).toBe('attention');
     expect((await platform.cli('tenant', 'destroy', slug, `--confirm=${slug}`)).code).toBe(0);
   }, 180_000);

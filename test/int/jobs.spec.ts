@@ -87,10 +87,9 @@ describe('queue', () => {
 
   it('keeps one waiting job per key, and a running one does not count', async () => {
     const producer = await queue();
-    const enqueue = (): Promise<void> =>
+    const enqueue = (): Promise<boolean> =>
       tx(db.dataSource, (inTx) => producer.enqueue(inTx, 'audit.seal', {}, { singletonKey: 'one' }));
-    await enqueue();
-    await enqueue();
+    expect([await enqueue(), await enqueue()]).toEqual([true, false]);
     let runs = 0;
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
     await (

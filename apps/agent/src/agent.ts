@@ -150,7 +150,8 @@ export async function startAgent({
     {
       'engine.operation': async ({ operationId }) => {
         const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
-        if (row) {
+        // A second job of work that is under way here must not hold a place in the lane.
+        if (row && !runner.isLive(operationId)) {
           await runner.run(operationId, row.tenantId, stopping.signal);
         }
       },
@@ -159,7 +160,7 @@ export async function startAgent({
   );
 
   const timers = new Timers(stopping.signal, logger);
-  const sweeper = new OperationSweeper({ dataSource, runner, engineId: config.ENGINE_ID, logger });
+  const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ dataSource, engine, probes, settings: facts, logger, now });
   const firewall = new FirewallKeeper({
     engine,
@@ -173,7 +174,7 @@ export async function startAgent({
     logger,
   });
   const canary = new RouteCanary({ folder: routes, edge, proxy, ca: portalCa });
-  timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn(stopping.signal));
+  timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn());
   timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
   // The clock's seconds: each generation is new, also after a restart of the agent.
   timers.every('proxy', CANARY_SECONDS, () => canary.sing(Math.floor(now().getTime() / 1_000)));

@@ -1,4 +1,5 @@
-import type { Database } from '#libs/db';
+import { tx, type Database } from '#libs/db';
+import type { Queue } from '#libs/jobs';
 import type { OperationRunner } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 
@@ -6,33 +7,41 @@ import type { Logger } from '#libs/telemetry';
 const UNTOUCHED_SECONDS = 5;
 const MOST_PER_TURN = 50;
 
+interface SweeperDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  runner: Pick<OperationRunner, 'isLive'>;
+  engineId: string;
+  logger: Logger;
+}
+
 /**
- * The rows are the truth and jobs only hints: takes up open operations that nobody works on, after a crash, a lost
- * job or a queue that was away.
+ * The rows are the truth and jobs only hints: gives open operations that nobody works on a job again, after a crash,
+ * a lost job or a wait for the engine. The lane then decides how many are worked on at once, as for all others.
  */
 export class OperationSweeper {
-  constructor(
-    private readonly deps: { dataSource: Database; runner: OperationRunner; engineId: string; logger: Logger },
-  ) {}
+  constructor(private readonly deps: SweeperDeps) {}
 
-  async turn(stop: AbortSignal): Promise<number> {
-    const { dataSource, runner, engineId, logger } = this.deps;
-    const open = await dataSource.query<{ id: string; tenant_id: string }[]>(
-      `select id, tenant_id from operations
+  /** How many got a job; one that still waits in the lane gets no second. */
+  async turn(): Promise<number> {
+    const { dataSource, queue, runner, engineId, logger } = this.deps;
+    const open = await dataSource.query<{ id: string }[]>(
+      `select id from operations
         where engine_id = $1 and state in ('queued', 'running')
-          and coalesce(lease_expires_at, created_at + make_interval(secs => $2)) < now()
+          and coalesce(greatest(lease_expires_at, not_before), created_at + make_interval(secs => $2)) < now()
         order by created_at limit $3`,
       [engineId, UNTOUCHED_SECONDS, MOST_PER_TURN],
     );
-    const forgotten = open.filter(({ id }) => !runner.isLive(id));
-    for (const { id, tenant_id: tenantId } of forgotten) {
-      logger.info({ operation: id }, 'taking up an operation nobody works on');
-      runner.run(id, tenantId, stop).catch((error: unknown) => {
-        if (!stop.aborted) {
-          logger.warn({ operation: id, err: error }, 'operation put back');
-        }
-      });
+    let enqueued = 0;
+    for (const { id } of open.filter((operation) => !runner.isLive(operation.id))) {
+      const accepted = await tx(dataSource, (db) =>
+        queue.enqueue(db, 'engine.operation', { operationId: id }, { engineId, singletonKey: id }),
+      );
+      if (accepted) {
+        enqueued += 1;
+        logger.info({ operation: id }, 'an operation nobody works on was given a job again');
+      }
     }
-    return forgotten.length;
+    return enqueued;
   }
 }

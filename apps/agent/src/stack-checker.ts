@@ -1,8 +1,18 @@
 import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
-import type { Database, TenantEntity } from '#libs/db';
+import { OperationEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
-import { readFacts, recordObserved, wantStack, type FactSettings, type Probes } from '#libs/orchestrator';
+import {
+  readFacts,
+  reasonOf,
+  recordObserved,
+  wantStack,
+  type FactSettings,
+  type Observation,
+  type Probes,
+  type Reason,
+  type StackFacts,
+} from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 
 /** Looked at again after this; pages call news stale after twice the five minutes. */
@@ -21,52 +31,104 @@ interface CheckerDeps {
   now: () => Date;
 }
 
+type Seen = Pick<Observation, 'observed' | 'reason'>;
+
 /** Writes on each stack's row what is seen from outside, so that a page never shows what was merely ordered. */
 export class StackChecker {
   private readonly slots = new Semaphore(AT_ONCE);
 
   constructor(private readonly deps: CheckerDeps) {}
 
-  /** Looks at every stack whose news is old and on which nothing works right now. */
+  /**
+   * Looks at every stack whose news is old and on which nothing works right now. One that cannot be looked at keeps no
+   * other from it; all of them are named in the error at the end.
+   */
   async turn(signal: AbortSignal): Promise<number> {
-    const due = await this.deps.dataSource.query<{ id: string }[]>(
-      `select t.id from tenants t
+    const due = await this.deps.dataSource.query<{ id: string; slug: string }[]>(
+      `select t.id, t.slug from tenants t
         where t.engine_id = $1 and (t.checked_at is null or t.checked_at < now() - make_interval(secs => $2))
+          and t.desired <> 'deleted'
           and not exists (select from operations o where o.tenant_id = t.id and o.exclusive and o.state in ('queued', 'running'))
         order by t.checked_at nulls first limit $3`,
       [this.deps.settings.engineId, CHECK_AFTER_SECONDS, MOST_PER_TURN],
     );
-    await Promise.all(due.map(({ id }) => this.slots.run(() => this.look(id, signal))));
+    const looks = await Promise.allSettled(due.map(({ id }) => this.slots.run(() => this.look(id, signal))));
+    const failures = looks.flatMap((look, at) =>
+      look.status === 'rejected' ? [{ slug: due[at]?.slug ?? '', error: look.reason as unknown }] : [],
+    );
+    if (failures.length > 0) {
+      throw new AggregateError(
+        failures.map(({ error }) => error),
+        `Not looked at: ${failures.map(({ slug, error }) => `${slug} (${error instanceof Error ? error.message : String(error)})`).join(', ')}`,
+      );
+    }
     return due.length;
   }
 
   private async look(tenantId: string, signal: AbortSignal): Promise<void> {
-    const { dataSource, engine, settings, probes, logger, now } = this.deps;
+    const { dataSource, settings, logger, now } = this.deps;
+    const before = await lastOperation(dataSource.manager, tenantId);
     const facts = await readFacts(dataSource.manager, settings, tenantId);
-    if (!facts) {
+    if (!facts || isOpen(before)) {
       return;
     }
+    const seen = await this.see(facts, signal);
+    const { observed } = seen;
+    // Why it came to this is told by the operation that failed, better than by what is missing since.
+    const reason = seen.reason && before?.state === 'failed' && before.error ? reasonOf(before.error) : seen.reason;
+    if (reason) {
+      logger.warn({ stack: facts.slug, observed, reason: reason.message }, 'a stack is not as wanted');
+    }
+    await tx(dataSource, async (db) => {
+      await db.query('select from tenants where id = $1 for update', [tenantId]);
+      // Whatever was asked for or ended since we began to look knows better than we do.
+      const after = await lastOperation(db, tenantId);
+      if (after?.id === before?.id && after?.state === before?.state) {
+        await recordObserved(db, { tenantId, observed, reason, now: now() });
+      }
+    });
+  }
+
+  private async see(facts: StackFacts, signal: AbortSignal): Promise<Seen> {
+    const { engine, probes } = this.deps;
     const want = wantStack(facts);
     const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     const running = new Set(containers.filter(({ status }) => status === 'running').map(({ name }) => name));
     const missing = want.containers.filter(({ spec }) => !running.has(spec.name)).map(({ service }) => service);
-    let observed: TenantEntity['observed'] = running.size === 0 ? 'stopped' : 'partial';
-    let reason = want.run && missing.length > 0 ? `Not running: ${missing.join(', ')}.` : null;
-    if (missing.length === 0) {
-      try {
-        await probes.served(facts, { deadlineMs: PROBE_MS, signal });
-        observed = 'running';
-      } catch (error) {
-        if (!isDomainError(error)) {
-          throw error;
-        }
-        observed = 'failed';
-        reason = error.message;
+    if (missing.length > 0) {
+      return { observed: running.size === 0 ? 'stopped' : 'partial', reason: want.run ? notRunning(missing) : null };
+    }
+    try {
+      await probes.served(facts, { deadlineMs: PROBE_MS, signal });
+      return { observed: 'running', reason: want.run ? null : STILL_RUNNING };
+    } catch (error) {
+      if (!isDomainError(error)) {
+        throw error;
       }
+      return { observed: 'failed', reason: reasonOf(error) };
     }
-    if (observed === 'failed' || observed === 'partial') {
-      logger.warn({ stack: facts.slug, observed, reason }, 'a stack is not as wanted');
-    }
-    await recordObserved(dataSource.manager, { tenantId, observed, reason, now: now() });
   }
+}
+
+const STILL_RUNNING: Reason = {
+  code: 'STILL_RUNNING',
+  message: 'It runs, although it should not. Stop it again.',
+  params: {},
+};
+
+function notRunning(services: readonly string[]): Reason {
+  const list = services.join(', ');
+  return { code: 'NOT_RUNNING', message: `Not running: ${list}.`, params: { services: list } };
+}
+
+type Last = Pick<OperationEntity, 'id' | 'state' | 'error'> | null;
+
+const isOpen = (operation: Last): boolean => operation?.state === 'queued' || operation?.state === 'running';
+
+function lastOperation(db: Tx, tenantId: string): Promise<Last> {
+  return db.findOne(OperationEntity, {
+    where: { tenantId, exclusive: true },
+    order: { createdAt: 'DESC', id: 'DESC' },
+    select: { id: true, state: true, error: true },
+  });
 }

@@ -142,10 +142,11 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue)
 function rememberingQueue(queue: Queue, idempotency: IdempotencyStore): TenantDeps['queue'] {
   return {
     enqueue: async (tx, name, payload, options) => {
-      await queue.enqueue(tx, name, payload, options);
+      const accepted = await queue.enqueue(tx, name, payload, options);
       if ('operationId' in payload) {
         await idempotency.made(tx, payload.operationId);
       }
+      return accepted;
     },
   };
 }

@@ -37,6 +37,7 @@ export const ERROR_TEXT = {
   HEALTH_GATE_FAILED: 'The stack did not become healthy in time.',
   DEADLINE_EXCEEDED: 'This took longer than it may.',
   OPERATION_CANCELLED: 'The operation was cancelled.',
+  GAVE_UP: 'The operation was begun too often without coming to an end.',
   DATA_MISSING: 'The stack found an empty or foreign database where its own should be, so it did not start.',
   PLATFORM_MISMATCH: 'This database belongs to another platform.',
   CONFIG_INVALID: 'The configuration is not valid.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ERROR_CODES, type ErrorCode } from './errors.js';
 import { displayNameSchema, slugSchema, uuidSchema } from './names.js';
 import { operationViewSchema } from './operations.js';
 import { STACK_STATUS, type StackStatus } from './status.js';
@@ -28,6 +29,10 @@ export const createStackSchema = z.strictObject({
 });
 export type CreateStack = z.infer<typeof createStackSchema>;
 
+/** Why a stack is not as wanted, where it is not the error of an operation or a probe. */
+export const STACK_REASONS = ['NOT_RUNNING', 'STILL_RUNNING', 'CANCELLED_HALFWAY'] as const;
+export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
+
 export const stackViewSchema = z.object({
   id: uuidSchema,
   slug: slugSchema,
@@ -44,6 +49,9 @@ export const stackViewSchema = z.object({
   since: z.iso.datetime(),
   checkedAt: z.iso.datetime().nullable(),
   reason: z.string().nullable(),
+  /** The same for pages in other languages: a stable code and what its text speaks of. Null where `reason` is. */
+  reasonCode: z.enum([...ERROR_CODES, ...STACK_REASONS]).nullable(),
+  reasonParams: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
   limits: stackLimitsSchema,
   createdAt: z.iso.datetime(),
   openOperation: operationViewSchema.nullable(),

@@ -83,22 +83,26 @@ export class Queue {
     await this.boss.stop({ graceful: true, timeout: timeoutMs });
   }
 
-  /** Durable when `tx` commits, gone when it rolls back. Throws at once when the payload is not the contract's. */
+  /**
+   * Durable when `tx` commits, gone when it rolls back; false when one of that `singletonKey` waits already. Throws at
+   * once when the payload is not the contract's.
+   */
   async enqueue<N extends JobName>(
     tx: Tx,
     name: N,
     payload: JobPayload<N>,
     options: EnqueueOptions = {},
-  ): Promise<void> {
+  ): Promise<boolean> {
     const lane = laneOf(name, options.engineId);
     const data = JOBS[name].payload.parse(payload);
     await this.ensureLane(name, lane);
-    await this.boss.send(lane, data, {
+    const id = await this.boss.send(lane, data, {
       db: { executeSql: async (text, values) => ({ rows: await tx.query(text, values) }) },
       // The queues' policy allows one waiting job per key, so jobs that may pile up get a key of their own.
       singletonKey: options.singletonKey ?? newId(),
       ...(options.startAfterSeconds === undefined ? {} : { startAfter: options.startAfterSeconds }),
     });
+    return id !== null;
   }
 
   /** Begins to take jobs of the names in `handlers`. */

@@ -4,6 +4,7 @@ export * from './ports.js';
 export * from './facts.js';
 export * from './secrets.js';
 export * from './edge-keeper.js';
+export * from './observed.js';
 export * from './phases.js';
 export * from './operation-runner.js';
 export * from './lease.js';

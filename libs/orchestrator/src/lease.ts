@@ -19,7 +19,7 @@ export class Lease {
     readonly operation: OperationEntity,
   ) {}
 
-  /** Null when the operation is over or somebody else holds it. */
+  /** Null when the operation is over, somebody else holds it, or it waits. Each time counts as an attempt. */
   static async take(dataSource: DataSource, settings: LeaseSettings, operationId: string): Promise<Lease | null> {
     const [rows] = (await dataSource.query(
       `update operations
@@ -27,6 +27,7 @@ export class Lease {
               lease_owner = $2, lease_expires_at = now() + make_interval(secs => $3)
         where id = $1 and state in ('queued', 'running')
           and (lease_owner is null or lease_owner = $2 or lease_expires_at < now())
+          and (not_before is null or not_before <= now())
         returning id`,
       [operationId, settings.owner, settings.seconds],
     )) as [{ id: string }[], number];
@@ -66,11 +67,24 @@ export class Lease {
     return { cancelRequested: rows[0].cancel };
   }
 
-  /** Lets the operation be taken again at once; does nothing when it is no longer ours. */
+  /** Lets the operation be taken again at once, as if this attempt had not been; nothing when it is no longer ours. */
   async release(): Promise<void> {
+    await this.letGo('attempts = attempts - 1');
+  }
+
+  /** Lets the operation be taken again after that many milliseconds, or as soon as somebody asks for its end. */
+  async putBack(delayMs: number): Promise<void> {
+    await this.letGo(
+      'not_before = case when cancel_requested_at is null then now() + make_interval(secs => $4) end',
+      delayMs / 1_000,
+    );
+  }
+
+  private async letGo(also: string, ...values: number[]): Promise<void> {
     await this.dataSource.query(
-      `update operations set lease_owner = null, lease_expires_at = null where id = $1 and fencing = $2 and lease_owner = $3 and state = 'running'`,
-      [this.operation.id, this.fencing, this.settings.owner],
+      `update operations set lease_owner = null, lease_expires_at = null, ${also}
+        where id = $1 and fencing = $2 and lease_owner = $3 and state = 'running'`,
+      [this.operation.id, this.fencing, this.settings.owner, ...values],
     );
   }
 }

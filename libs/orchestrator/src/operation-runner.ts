@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DeadlineError, KeyedMutex, waitFor } from '#libs/async';
-import { DomainError, isDomainError, type ErrorCode } from '#libs/contracts';
+import { DomainError, isDomainError, type ErrorCode, type OperationKind } from '#libs/contracts';
 import { OperationStepEntity, tx, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
@@ -8,7 +8,9 @@ import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
 import { readFacts, type FactSettings } from './facts.js';
 import { guardedEngine } from './guarded-engine.js';
 import { Lease, type LeaseSettings } from './lease.js';
-import { PHASE_HANDLERS, recordObserved, type PhaseDeps } from './phases.js';
+import { reasonOf, recordObserved, type Reason } from './observed.js';
+import { PHASE_HANDLERS, type PhaseDeps } from './phases.js';
+import { gaveUp, MOST_ATTEMPTS, retryDelayMs } from './retry.js';
 import { StepLog } from './step-log.js';
 
 export interface RunnerSettings extends FactSettings {
@@ -16,9 +18,6 @@ export interface RunnerSettings extends FactSettings {
   /** How long to wait for the portal's database to come back before the work is left to the next look. */
   databaseAwayMs: number;
 }
-
-/** Tries of one operation, over crashes and lost databases together, before it is called failed. */
-const MOST_ATTEMPTS = 20;
 
 /** SQLSTATE classes and socket errors that mean "the database is away", not "the statement is wrong". */
 const AWAY = /^(08|57P0[123]|53300)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND)$/;
@@ -61,8 +60,8 @@ export class OperationRunner {
   }
 
   /**
-   * Resolves when the operation has ended or is another's; rejects when it could not be worked on and should be
-   * looked at again (engine or database away).
+   * Resolves when the operation has ended, is another's, or waits for its engine; rejects when it could not be worked
+   * on and should be looked at again (database away, or `stop`).
    */
   run(operationId: string, tenantId: string, stop: AbortSignal): Promise<void> {
     const already = this.live.get(operationId);
@@ -123,6 +122,12 @@ export class OperationRunner {
     const renewing = setInterval(renew, (this.settings.lease.seconds * 1_000) / 3);
     this.pokes.set(operation.tenantId, renew);
     try {
+      if (operation.attempts > MOST_ATTEMPTS) {
+        throw gaveUp(operation.kind, operation.attempts - 1);
+      }
+      if (operation.cancelRequestedAt !== null) {
+        throw new DomainError('OPERATION_CANCELLED');
+      }
       await this.phases(lease, signal);
       await this.succeed(lease);
       log.info('operation done');
@@ -220,12 +225,15 @@ export class OperationRunner {
       await lease.release().catch((second: unknown) => this.logger.warn({ err: second }, 'lease left to expire'));
       throw error;
     }
-    if (isDomainError(error, 'ENGINE_UNREACHABLE') && operation.attempts < MOST_ATTEMPTS) {
-      await lease.release();
-      throw error;
+    const engineAway = isDomainError(error, 'ENGINE_UNREACHABLE');
+    if (engineAway && operation.attempts < MOST_ATTEMPTS) {
+      const delayMs = retryDelayMs(operation.attempts, Math.random());
+      this.logger.warn({ operation: operation.id, delayMs, err: error }, 'engine away, the operation waits for it');
+      await lease.putBack(delayMs);
+      return;
     }
     const cancelled = isDomainError(error, 'OPERATION_CANCELLED');
-    const told = this.tell(error);
+    const told = this.tell(engineAway ? gaveUp(operation.kind, operation.attempts, error) : error);
     this.logger[cancelled ? 'info' : 'error'](
       { operation: operation.id, stack: operation.slug, errorId: told.errorId, err: error },
       'operation ended without success',
@@ -244,9 +252,7 @@ export class OperationRunner {
         await recordObserved(db, {
           tenantId: operation.tenantId,
           observed: cancelled ? 'partial' : 'failed',
-          reason: cancelled
-            ? `The ${operation.kind} was cancelled half-way. Start or destroy the stack.`
-            : told.message,
+          reason: cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
           now: this.deps.now(),
         });
       }
@@ -268,4 +274,12 @@ export class OperationRunner {
     }
     return { code: 'INTERNAL', message: new DomainError('INTERNAL').message, errorId, details: {} };
   }
+}
+
+function cancelledHalfWay(kind: OperationKind): Reason {
+  return {
+    code: 'CANCELLED_HALFWAY',
+    message: `The ${kind} was cancelled half-way. Start or destroy the stack.`,
+    params: { kind },
+  };
 }

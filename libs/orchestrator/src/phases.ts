@@ -1,8 +1,8 @@
 import { waitFor } from '#libs/async';
 import { DomainError } from '#libs/contracts';
 import { LABEL, type Engine } from '#libs/engine';
-import { tx, type TenantEntity } from '#libs/db';
-import type { DataSource, EntityManager } from 'typeorm';
+import { tx } from '#libs/db';
+import type { DataSource } from 'typeorm';
 import type { PhaseName } from '#libs/tenants';
 import { execute, type ApplyContext } from './apply.js';
 import { plan, type Action } from './planner/plan.js';
@@ -226,19 +226,4 @@ async function withLogTail({ engine, facts }: PhaseContext, error: unknown): Pro
     }
   }
   return new DomainError(error.code, { message: error.message, details: { ...error.details, logs }, cause: error });
-}
-
-interface Observation {
-  tenantId: string;
-  observed: TenantEntity['observed'];
-  reason: string | null;
-  now: Date;
-}
-
-/** Writes what was seen, on the row that pages read. */
-export async function recordObserved(db: Pick<EntityManager, 'query'>, seen: Observation): Promise<void> {
-  await db.query(
-    `update tenants set observed_since = case when observed = $2 then observed_since else $4 end, observed = $2, reason = $3, checked_at = $4 where id = $1`,
-    [seen.tenantId, seen.observed, seen.reason, seen.now],
-  );
 }

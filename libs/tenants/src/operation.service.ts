@@ -1,6 +1,6 @@
 import { appendAudit } from '#libs/audit';
 import { DomainError, type Actor, type OperationList, type OperationView } from '#libs/contracts';
-import { OperationEntity, tx } from '#libs/db';
+import { OperationEntity, OperationStepEntity, TenantEntity, tx, type Tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
 import { mayCancel } from './domain/operation-rules.js';
 import { findOperations, operationViews } from './operation.repository.js';
@@ -45,7 +45,8 @@ export class OperationService {
   }
 
   /**
-   * Asks for an end. A queued operation is cancelled at once; a running one ends at its next safe point. Throws
+   * Asks for an end. A queued operation is cancelled at once and what was wanted before it is
+   * wanted again; a running one ends at its next safe point. Throws
    * WRONG_STATE for what is over or would leave harm behind.
    */
   async cancel(actor: Actor, id: string): Promise<OperationView> {
@@ -58,6 +59,8 @@ export class OperationService {
     }
     const now = this.deps.now();
     await tx(this.deps.dataSource, async (db) => {
+      // In the order of everybody: the stack's row first.
+      await db.query('select from tenants where id = $1 for update', [found.tenantId]);
       const ended = await db
         .createQueryBuilder()
         .update(OperationEntity)
@@ -72,12 +75,15 @@ export class OperationService {
         const asked = await db
           .createQueryBuilder()
           .update(OperationEntity)
-          .set({ cancelRequestedAt: now })
+          // One that waits for its engine is taken up at once, to end.
+          .set({ cancelRequestedAt: now, notBefore: null })
           .where('id = :id and state = :from', { id, from: 'running' })
           .execute();
         if (asked.affected === 0) {
           throw new DomainError('LOST_RACE', { message: 'The operation ended just now.' });
         }
+      } else {
+        await undoRequest(db, found, now);
       }
       await appendAudit(db, {
         actor,
@@ -99,5 +105,17 @@ export class OperationService {
       throw new DomainError('NOT_FOUND', { message: 'There is no such operation, or it is not yours.' });
     }
     return row;
+  }
+}
+
+/** Nothing was done yet, so what was wanted before is what is wanted again. */
+async function undoRequest(db: Tx, operation: OperationEntity, now: Date): Promise<void> {
+  await db.update(
+    OperationStepEntity,
+    { operationId: operation.id, state: 'pending' },
+    { state: 'skipped', finishedAt: now },
+  );
+  if (operation.desiredBefore !== null) {
+    await db.update(TenantEntity, { id: operation.tenantId }, { desired: operation.desiredBefore });
   }
 }

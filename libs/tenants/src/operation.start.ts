@@ -3,7 +3,7 @@ import { actorName, type Actor, type OperationKind } from '#libs/contracts';
 import { DomainError } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { OPERATION_PHASES, operationDeadlineMs, preempts } from './domain/operation-rules.js';
+import { desiredBefore, OPERATION_PHASES, operationDeadlineMs, preempts } from './domain/operation-rules.js';
 
 interface StartInput {
   tenant: TenantEntity;
@@ -68,6 +68,8 @@ export async function startOperation(
     finishedAt: null,
     deadlineAt: new Date(now.getTime() + operationDeadlineMs(kind)),
     cancelRequestedAt: null,
+    desiredBefore: desiredBefore(kind, tenant.desired),
+    notBefore: null,
     leaseOwner: null,
     leaseExpiresAt: null,
     fencing: 0,
@@ -95,6 +97,12 @@ export async function startOperation(
       detail: null,
     })),
   );
-  await queue.enqueue(tx, 'engine.operation', { operationId: operation.id }, { engineId: tenant.engineId });
+  await queue.enqueue(
+    tx,
+    'engine.operation',
+    { operationId: operation.id },
+    // One waiting job is enough, however often the agent's sweeper looks.
+    { engineId: tenant.engineId, singletonKey: operation.id },
+  );
   return operation;
 }

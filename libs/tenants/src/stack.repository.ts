@@ -114,6 +114,8 @@ export async function stackViews(
       since: tenant.observedSince.toISOString(),
       checkedAt: iso(tenant.checkedAt),
       reason: tenant.reason,
+      reasonCode: tenant.reasonCode,
+      reasonParams: tenant.reasonParams,
       limits: tenant.limits,
       createdAt: tenant.createdAt.toISOString(),
       openOperation: operation,

@@ -100,9 +100,12 @@ export class StackService {
   /** Changes what is wanted and enqueues the operation that makes it so. Destroy is legal from every state. */
   async request(actor: Actor, slug: string, kind: Exclude<OperationKind, 'provision'>): Promise<Accepted> {
     return tx(this.deps.dataSource, async (db) => {
+      // The lock comes first: two requests at once queue up here, and what is read below is what the first one left.
+      await db.query('select from tenants where slug = $1 and ($2::uuid is null or account_id = $2) for update', [
+        slug,
+        ownerScope(actor),
+      ]);
       const tenant = await this.find(db, actor, slug);
-      // The row lock makes two requests at once queue up here; the second then sees the first one's operation.
-      await db.query('select from tenants where id = $1 for update', [tenant.id]);
       if (tenant.desired === 'deleted' && kind !== 'destroy') {
         throw new DomainError('WRONG_STATE', {
           message: `${slug} is being destroyed.`,
@@ -215,6 +218,8 @@ export class StackService {
       observedSince: now,
       checkedAt: null,
       reason: null,
+      reasonCode: null,
+      reasonParams: null,
       createdAt: now,
     });
     await db.insert(TenantEntity, tenant);

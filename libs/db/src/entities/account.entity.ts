@@ -3,7 +3,8 @@ import type { AccountState, Role } from '#libs/contracts';
 import { PlanEntity } from './plan.entity.js';
 
 @Entity('accounts')
-@Unique('uq_accounts_email', ['email'])
+@Index('uq_accounts_email', ['email'], { unique: true, where: `state <> 'pending'` })
+@Index('ix_accounts_email', ['email'])
 @Unique('uq_accounts_username', ['username'])
 @Check('ck_accounts_lower_case', 'email = lower(email) and username = lower(username)')
 @Check('ck_accounts_role', `role in ('subscriber', 'operator')`)
@@ -15,6 +16,7 @@ export class AccountEntity {
   @PrimaryColumn('uuid')
   id: string;
 
+  /** Whoever confirms an address has it; until then any number of sign-ups may have named it. */
   @Column('text')
   email: string;
 

@@ -21,6 +21,7 @@ import {
   TenantSecretEntity,
   TenantSubnetEntity,
 } from './tenant-parts.entity.js';
+import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
 import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
 
@@ -38,6 +39,7 @@ export * from './release.entity.js';
 export * from './schedule-tick.entity.js';
 export * from './session.entity.js';
 export * from './sign-in-guard.entity.js';
+export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
 export * from './tenant.entity.js';
 
@@ -67,6 +69,7 @@ export const ENTITIES = [
   SessionEntity,
   SignInGuardEntity,
   SignOnCodeEntity,
+  SignUpEntity,
   TenantEntity,
   TenantSecretEntity,
   TenantSubnetEntity,

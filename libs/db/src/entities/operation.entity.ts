@@ -1,4 +1,5 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { ErrorCode } from '#libs/contracts';
 
 /**
  * One durable piece of work on a stack. It outlives the stack, so it copies what a page shows of it. The partial
@@ -7,6 +8,7 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm
 @Entity('operations')
 @Check('operations_kind', `kind in ('provision', 'start', 'stop', 'restart', 'destroy')`)
 @Check('operations_state', `state in ('queued', 'running', 'done', 'failed', 'cancelled')`)
+@Check('operations_desired_before', `desired_before in ('running', 'stopped', 'hibernated')`)
 @Index('operations_one_open', ['tenantId'], { unique: true, where: `exclusive and state in ('queued', 'running')` })
 @Index('operations_account', ['accountId', 'createdAt'])
 @Index('operations_open', ['engineId', 'state'], { where: `state in ('queued', 'running')` })
@@ -54,6 +56,14 @@ export class OperationEntity {
   @Column('timestamptz', { nullable: true })
   cancelRequestedAt: Date | null;
 
+  /** What was wanted of the stack before this was asked for; null where there is no way back (a destroy). */
+  @Column('text', { nullable: true })
+  desiredBefore: 'running' | 'stopped' | 'hibernated' | null;
+
+  /** Not to be begun again sooner: something it needs was away. */
+  @Column('timestamptz', { nullable: true })
+  notBefore: Date | null;
+
   @Column('text', { nullable: true })
   leaseOwner: string | null;
 
@@ -68,7 +78,7 @@ export class OperationEntity {
   attempts: number;
 
   @Column('jsonb', { nullable: true })
-  error: { code: string; message: string; errorId: string; details: Record<string, unknown> } | null;
+  error: { code: ErrorCode; message: string; errorId: string; details: Record<string, unknown> } | null;
 }
 
 /** A phase (action null), written when the operation is made, or an action of it, written as it runs. */

@@ -1,4 +1,5 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { StackReasonCode } from '#libs/contracts';
 import { AccountEntity } from './account.entity.js';
 import { EngineEntity } from './engine.entity.js';
 import { ReleaseEntity } from './release.entity.js';
@@ -70,6 +71,13 @@ export class TenantEntity {
 
   @Column('text', { nullable: true })
   reason: string | null;
+
+  /** The same by code, for pages in other languages; null where `reason` is. */
+  @Column('text', { nullable: true })
+  reasonCode: StackReasonCode | null;
+
+  @Column('jsonb', { nullable: true })
+  reasonParams: Record<string, string | number> | null;
 
   @Column('timestamptz')
   createdAt: Date;

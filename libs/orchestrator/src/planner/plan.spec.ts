@@ -288,3 +288,16 @@ it('comes to the same end from any damaged state, in any order the needs allow',
     { numRuns: 200 },
   );
 });
+
+it('never plans an empty volume in the place of one that held data, once the stack was served', () => {
+  const served = { ...facts, provisioningGeneration: 0 };
+  const world = built();
+  world.objects = { ...world.objects, volumes: world.objects.volumes.filter(({ name }) => !name.endsWith('-data-1')) };
+  const route = { text: 'route' };
+  expect(() => plan(wantStack(served), have(world), route)).toThrow('with the stack’s data is gone');
+  expect(() => plan(wantStack({ ...served, generation: 2 }), have(world), route)).toThrow('is gone');
+  // What only stops or removes needs no data, and before the stack was served there was none.
+  expect(() => plan(wantStack({ ...served, desired: 'stopped' }), have(world), route)).not.toThrow();
+  expect(() => plan(wantStack({ ...served, desired: 'deleted' }), have(world), { text: null })).not.toThrow();
+  expect(plan(wantStack(facts), have(world), route).map(({ kind }) => kind)).toContain('create volume');
+});

@@ -1,3 +1,4 @@
+import { DomainError } from '#libs/contracts';
 import {
   LABEL,
   type ContainerLimits,
@@ -183,9 +184,20 @@ function repairs(spec: ContainerSpec, state: ContainerState): Action[] {
   return actions;
 }
 
+function refuseLoss(want: StackWant, have: StackHave): void {
+  const lost = want.keeps.find((name) => have.objects.volumes.every((volume) => volume.name !== name));
+  if (lost !== undefined) {
+    throw new DomainError('DATA_MISSING', {
+      message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: bring it back on the host, or destroy the stack.`,
+      details: { volume: lost },
+    });
+  }
+}
+
 /**
  * What to do so that `have` becomes `want`; empty when nothing is. Pure: the same reading gives the same plan, and
- * applying a plan and looking again gives an empty one.
+ * applying a plan and looking again gives an empty one. Throws DATA_MISSING where the plan would be to begin anew on an
+ * empty volume in the place of one that held the stack's data.
  */
 export function plan(want: StackWant, have: StackHave, route: RouteWant): Action[] {
   const routeActions: Action[] = [];
@@ -201,6 +213,7 @@ export function plan(want: StackWant, have: StackHave, route: RouteWant): Action
     const routed = routeActions.map(({ id }) => id);
     return [...routeActions, ...halts(want, have).map((step) => ({ ...step, needs: [...step.needs, ...routed] }))];
   }
+  refuseLoss(want, have);
   const networks = new Set(have.objects.networks.map(({ name }) => name));
   const volumes = new Set(have.objects.volumes.map(({ name }) => name));
   const ground: Action[] = [

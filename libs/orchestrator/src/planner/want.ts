@@ -53,6 +53,8 @@ export interface StackWant {
   edges: readonly number[];
   network: NetworkSpec;
   volumes: readonly VolumeSpec[];
+  /** Volumes with data that exists nowhere else: if one is not there, it was lost, and none is made in its place. */
+  keeps: readonly string[];
   containers: readonly WantedContainer[];
   /** Services in the order they are stopped: what trades first, what it stores in last. */
   stopOrder: readonly (readonly string[])[];
@@ -129,6 +131,17 @@ function containerSpec(facts: StackFacts, service: string, position: number): Co
   };
 }
 
+/** What is backed up, once the stack was served; before, nothing is there yet. */
+function keeps({ template, epoch, platformId, slug, ...facts }: StackFacts): string[] {
+  if (facts.provisioningGeneration === facts.generation) {
+    return [];
+  }
+  const { postgres, volumes } = template.aviary.backup;
+  const held = postgres.flatMap((service) => template.services[service]?.volumes.map(({ volume }) => volume) ?? []);
+  const names = stackNames(platformId, slug);
+  return [...new Set([...held, ...volumes])].map((volume) => names.volume(volume, epoch));
+}
+
 /** What the engine should hold for a stack: a function of rows, so it can be worked out anywhere and compared. */
 export function wantStack(facts: StackFacts): StackWant {
   const names = stackNames(facts.platformId, facts.slug);
@@ -166,6 +179,7 @@ export function wantStack(facts: StackFacts): StackWant {
           labels: { ...labels, [LABEL.role]: 'secrets', [LABEL.service]: service },
         })),
     ],
+    keeps: keeps(facts),
     containers: services.map((service, position) => ({ service, spec: containerSpec(facts, service, position) })),
     stopOrder,
   };

@@ -27,7 +27,8 @@ const WHILE: Record<OperationKind, StackStatus> = {
 export function headline(input: HeadlineInput): StackStatus {
   const { desired, holds, observed, operation, checkedAt, now } = input;
   if (desired === 'deleted') {
-    return 'deleting';
+    // A destroy that succeeds takes the row with it: without one at work, this one failed.
+    return operation ? 'deleting' : 'attention';
   }
   if (holds.some((hold) => hold !== 'breaker')) {
     return 'suspended';
@@ -40,6 +41,9 @@ export function headline(input: HeadlineInput): StackStatus {
   }
   if (checkedAt === null || now.getTime() - checkedAt.getTime() > STALE_AFTER_MS) {
     return 'unknown';
+  }
+  if (desired !== 'running' && observed === 'running') {
+    return 'attention';
   }
   if (desired === 'hibernated') {
     return 'asleep';

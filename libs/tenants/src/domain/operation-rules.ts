@@ -21,6 +21,8 @@ export const OPERATION_PHASES = {
     { name: 'publish', deadlineMs: 20 * SECOND },
   ],
   start: [
+    // A creation that ended early may not have come to it; where it has, nothing is made twice.
+    { name: 'prepare', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 120 * SECOND },
     { name: 'health', deadlineMs: 60 * SECOND },
     { name: 'publish', deadlineMs: 20 * SECOND },
@@ -32,6 +34,7 @@ export const OPERATION_PHASES = {
   restart: [
     { name: 'unpublish', deadlineMs: 20 * SECOND },
     { name: 'drain', deadlineMs: 240 * SECOND },
+    { name: 'prepare', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 120 * SECOND },
     { name: 'health', deadlineMs: 60 * SECOND },
     { name: 'publish', deadlineMs: 20 * SECOND },
@@ -51,6 +54,17 @@ export const DESIRED_AFTER: Record<OperationKind, DesiredState> = {
   restart: 'running',
   destroy: 'deleted',
 };
+
+/**
+ * What is wanted again when the operation is cancelled before it began: what was wanted before it, and of a stack that
+ * was not made yet, nothing for now. A destroy has no way back.
+ */
+export function desiredBefore(kind: OperationKind, desired: DesiredState): Exclude<DesiredState, 'deleted'> | null {
+  if (kind === 'provision') {
+    return 'stopped';
+  }
+  return kind === 'destroy' || desired === 'deleted' ? null : desired;
+}
 
 /** The one transition table of operations; every move is a compare-and-set on `from`. */
 export const OPERATION_TRANSITIONS: Record<OperationState, readonly OperationState[]> = {
@@ -75,7 +89,7 @@ export function preempts(kind: OperationKind): boolean {
   return kind === 'destroy';
 }
 
-/** Whether a phase may still be cancelled by a person without leaving harm behind. */
+/** Whether a person may still cancel it without leaving harm behind; nobody may cancel a destroy. */
 export function mayCancel(kind: OperationKind, state: OperationState): boolean {
-  return state === 'queued' || (state === 'running' && kind !== 'destroy' && kind !== 'stop');
+  return kind !== 'destroy' && (state === 'queued' || (state === 'running' && kind !== 'stop'));
 }

@@ -16,7 +16,13 @@ const base: HeadlineInput = {
 describe('headline', () => {
   it.each<[string, Partial<HeadlineInput>, string]>([
     ['a healthy stack', {}, 'running'],
-    ['deleting wins over all', { desired: 'deleted', holds: ['billing'] }, 'deleting'],
+    [
+      'deleting wins over all',
+      { desired: 'deleted', holds: ['billing'], operation: { kind: 'destroy', started: true } },
+      'deleting',
+    ],
+    ['a destroy that failed', { desired: 'deleted', observed: 'failed' }, 'attention'],
+    ['running though stopped', { desired: 'stopped' }, 'attention'],
     ['a hold wins over an operation', { holds: ['billing'], operation: { kind: 'start', started: true } }, 'suspended'],
     ['an operation in the queue', { operation: { kind: 'start', started: false } }, 'queued'],
     ['an operation under way', { operation: { kind: 'provision', started: true } }, 'creating'],
@@ -48,6 +54,8 @@ describe('operations', () => {
       expect(['done', 'failed', 'cancelled'].some((state) => mayCancel(kind, state as 'done'))).toBe(false);
     }
     expect(mayCancel('destroy', 'running')).toBe(false);
+    expect(mayCancel('destroy', 'queued')).toBe(false);
+    expect(mayCancel('stop', 'queued')).toBe(true);
     expect(mayCancel('provision', 'running')).toBe(true);
   });
 });
