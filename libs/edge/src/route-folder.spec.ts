@@ -1,4 +1,5 @@
-import { chown, lstat, mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chown, lstat, mkdtemp, mkdir, readFile, readdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RouteFile } from './domain/dynamic.js';
@@ -133,11 +134,12 @@ describe('the route folder', () => {
     await mkdir(join(directory, 'sub'), { mode: 0o755 });
     await writeFile(join(directory, 'sub', 'deep.yml'), 'http: [');
     await writeFile(join(directory, 'zz-broken.yml'), 'http: [');
+    execFileSync('mkfifo', [join(directory, 'pipe.yml')]);
     await Promise.all([base, directory, elsewhere].map((folder) => chown(folder, AGENT, AGENT)));
     try {
       process.seteuid?.(AGENT);
       const found = await split.quarantine();
-      expect(found.map(({ name }) => name).toSorted()).toEqual(['locked.yml', 'zz-broken.yml']);
+      expect(found.map(({ name }) => name).toSorted()).toEqual(['locked.yml', 'pipe.yml', 'zz-broken.yml']);
       expect(await split.quarantine()).toEqual([]);
       await split.publish(tenantFile('uabc234'));
     } finally {
@@ -149,6 +151,45 @@ describe('the route folder', () => {
     // Nothing piles up while the folder cannot be removed.
     expect((await readdir(elsewhere)).filter((name) => name.endsWith('-sub'))).toEqual([]);
     await rm(elsewhere, { recursive: true, force: true });
+  });
+
+  asRoot('writes ours around one that stands in the way and cannot be moved', async () => {
+    const AGENT = 10_001;
+    const said: unknown[] = [];
+    const own = new RouteFolder({
+      directory,
+      quarantineDirectory: join(base, 'quarantine'),
+      logger: { ...logger, warn: (about: unknown) => said.push(about) },
+    });
+    await own.adopt([shared, tenantFile('uabc234'), tenantFile('uzzz222')]);
+    await rm(join(directory, 'uabc234.yml'));
+    await mkdir(join(directory, 'uabc234.yml', 'full'), { recursive: true });
+    await rm(join(directory, 'uzzz222.yml'));
+    await Promise.all([base, directory].map((folder) => chown(folder, AGENT, AGENT)));
+    try {
+      process.seteuid?.(AGENT);
+      await own.quarantine();
+      expect(await own.read('uabc234.yml')).not.toBeNull();
+    } finally {
+      process.seteuid?.(0);
+    }
+    expect(await content('uzzz222.yml')).toBe(tenantFile('uzzz222').content);
+    expect(JSON.stringify(said)).toContain('"file":"uabc234.yml"');
+    expect((await readdir(directory)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    await own.remove('uabc234.yml');
+    expect(await own.read('uabc234.yml')).toBeNull();
+  });
+
+  it('does not read a file that is far too large for a route', async () => {
+    await folder.adopt([shared, tenantFile('uabc234')]);
+    await writeFile(join(directory, 'large.yml'), '');
+    await truncate(join(directory, 'large.yml'), 3 * 1024 ** 3);
+    await truncate(join(directory, 'uabc234.yml'), 3 * 1024 ** 3);
+    expect((await folder.quarantine()).map(({ name, reason }) => `${name} ${reason}`).toSorted()).toEqual([
+      'large.yml foreign',
+      'uabc234.yml altered',
+    ]);
+    expect(await content('uabc234.yml')).toBe(tenantFile('uabc234').content);
   });
 
   it('writes a missing file of ours again', async () => {

@@ -26,6 +26,8 @@ const LOCK = 'folder';
 const TEMPORARY = /^[.].+[.]tmp$/;
 /** Traefik reads by ending, so a file of this one may lie there. */
 const SET_ASIDE = /[.]unreadable$/;
+/** A stack's file has some kilobytes; what is larger than this is none and is not read into memory. */
+const LARGEST_BYTES = 1024 * 1024;
 
 /**
  * The proxy's dynamic folder. Traefik reads every .yml, .yaml and .toml in it, hidden ones and subfolders included,
@@ -69,7 +71,8 @@ export class RouteFolder {
   async remove(name: string): Promise<void> {
     await this.mutex.run(LOCK, async () => {
       this.wanted.delete(name);
-      await rm(join(this.options.directory, name), { force: true });
+      // Recursive, since something else may stand where our file belongs.
+      await rm(join(this.options.directory, name), { recursive: true, force: true });
     });
   }
 
@@ -80,7 +83,7 @@ export class RouteFolder {
       .toSorted();
   }
 
-  /** The published content of a file, or null. */
+  /** The published content of a file; '' where something unreadable stands in its place, null where nothing does. */
   async read(name: string): Promise<string | null> {
     return readText(join(this.options.directory, name));
   }
@@ -94,7 +97,7 @@ export class RouteFolder {
   async touch(): Promise<void> {
     await this.mutex.run(LOCK, async () => {
       const content = this.wanted.get(SHARED_FILE) ?? (await this.read(SHARED_FILE));
-      if (content !== null) {
+      if (content) {
         await this.write({ name: SHARED_FILE, content });
       }
     });
@@ -111,10 +114,10 @@ export class RouteFolder {
         await rm(join(directory, name), { force: true });
         continue;
       }
-      if (SET_ASIDE.test(name) && entry.isFile()) {
+      if (SET_ASIDE.test(name) && !entry.isDirectory()) {
         continue;
       }
-      const content = entry.isFile() ? await readText(join(directory, name)) : null;
+      const content = (entry.isFile() && (await readText(join(directory, name)))) || null;
       const reason = this.verdict(name, content);
       if (!reason) {
         intact.add(name);
@@ -129,7 +132,12 @@ export class RouteFolder {
     }
     for (const [name, content] of this.wanted) {
       if (!intact.has(name)) {
-        await this.write({ name, content });
+        try {
+          await this.write({ name, content });
+        } catch (error) {
+          // What stands in its place could not be moved either: the other stacks' routes do not wait for it.
+          this.options.logger.warn({ file: name, err: error }, 'a route could not be written');
+        }
       }
     }
     for (const { name, reason, movedTo } of found) {
@@ -179,10 +187,11 @@ export class RouteFolder {
     try {
       await cp(from, target, { recursive: true, verbatimSymlinks: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EACCES' || !(await lstat(from)).isFile()) {
+      await rm(target, { recursive: true, force: true });
+      if ((await lstat(from)).isDirectory()) {
         throw error;
       }
-      // What may not be read cannot be copied, but it can lose the ending that makes Traefik try.
+      // A locked file, a pipe or a full disk: it cannot be copied, but it can lose the ending that makes Traefik try.
       const aside = join(this.options.directory, `${basename(target)}.unreadable`);
       await rename(from, aside);
       return aside;
@@ -211,15 +220,12 @@ export class RouteFolder {
   }
 }
 
+/** The text, '' for what stands there and is no readable route (a folder, a locked or endless file), null for nothing. */
 async function readText(path: string): Promise<string | null> {
   try {
-    return await readFile(path, 'utf8');
+    const { size } = await lstat(path);
+    return size > LARGEST_BYTES ? '' : await readFile(path, 'utf8');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // A file its owner locked is not what we wrote; Traefik stumbles over it as over a broken one.
-    if (code === 'ENOENT' || code === 'EISDIR' || code === 'EACCES') {
-      return null;
-    }
-    throw error;
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? null : '';
   }
 }
