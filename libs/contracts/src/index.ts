@@ -8,6 +8,7 @@ export * from './stack-spec.js';
 export * from './reports.js';
 export * from './jobs.js';
 export * from './auth.js';
+export * from './bot-messages.js';
 export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BOT_MESSAGE_CODES } from './bot-messages.js';
 import { uuidSchema } from './names.js';
 import { BOT_STATUS, type BotStatus } from './status.js';
 
@@ -97,7 +98,14 @@ export const gridParamsSchema = z.strictObject({
 });
 export type GridParams = z.infer<typeof gridParamsSchema>;
 
-/** POST /bots; answers 201 with the bot. `start: true` starts it at once. */
+/** What a text says, for whoever translates it; see `BOT_MESSAGES`. */
+const messageCodeSchema = z.enum(BOT_MESSAGE_CODES);
+const messageParamsSchema = z.record(z.string(), z.string());
+
+/**
+ * POST /bots; answers 201 with the bot. `start: true` starts it at once, or makes none where that is not possible. With
+ * an `Idempotency-Key` header the same body gives the same bot for 24 hours, another one IDEMPOTENCY_KEY_REUSED.
+ */
 export const createBotSchema = z.strictObject({
   name: z
     .string()
@@ -151,6 +159,9 @@ export const botSchema = z.object({
   status: z.enum(Object.keys(BOT_STATUS) as [BotStatus, ...BotStatus[]]),
   /** Why it is so, in plain words; null when there is nothing to say. */
   reason: z.string().nullable(),
+  /** The same for translation; absent where there is no reason, or an old one that has only words. */
+  reasonCode: messageCodeSchema.optional(),
+  reasonParams: messageParamsSchema.optional(),
   /** Since when the state holds. */
   since: z.iso.datetime(),
   createdAt: z.iso.datetime(),
@@ -267,6 +278,9 @@ export const botEventSchema = z.object({
   /** Stable name such as `bot.started`, `order.placed`, `fill.sell`. */
   kind: z.string(),
   text: z.string(),
+  /** The same for translation; absent from events stored without it. */
+  code: messageCodeSchema.optional(),
+  params: messageParamsSchema.optional(),
 });
 export type BotEvent = z.infer<typeof botEventSchema>;
 export const botEventListSchema = z.object({ items: z.array(botEventSchema), next: z.string().nullable() });
@@ -290,6 +304,8 @@ export const needSchema = z.object({
   botId: uuidSchema.nullable(),
   botName: z.string().nullable(),
   text: z.string(),
+  code: messageCodeSchema.optional(),
+  params: messageParamsSchema.optional(),
   since: z.iso.datetime(),
 });
 export type Need = z.infer<typeof needSchema>;

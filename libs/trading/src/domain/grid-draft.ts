@@ -2,9 +2,12 @@ import type { Decimal } from 'decimal.js';
 import { dec, sum, text, type Amount } from './decimal.js';
 import { baseHeld, bookBuy, bookSale, cashAfter } from './grid-ledger.js';
 import type { Cell, GridEffect, GridEvent, GridResult, GridState, LiveOrder, OrderRequest } from './grid-state.js';
-import { floorQuantity, isTradable, type Side } from './market.js';
+import { floorPrice, floorQuantity, isTradable, type Side } from './market.js';
 
 type Fill = Extract<GridEvent, { type: 'fill' }>;
+
+/** How far above the price the start order may buy, as a fraction; beyond it the rest waits for the next price. */
+const START_SLIPPAGE = 0.01;
 
 /**
  * The next state while a step works it out. Copies what it changes: the state given stays as it was, and a step that
@@ -65,12 +68,8 @@ export class GridDraft {
   }
 
   cancelAll(): void {
-    const { startOrder, cells } = this.state;
-    if (startOrder) {
-      this.cancels.push(startOrder.ref);
-      this.set({ startOrder: { ...startOrder, cancelling: true } });
-    }
-    cells.forEach((cell, i) => this.cancelCell(i));
+    this.cancelStart();
+    this.state.cells.forEach((_cell, i) => this.cancelCell(i));
   }
 
   private cancelCell(index: number): void {
@@ -88,43 +87,64 @@ export class GridDraft {
     return { ref, side: request.side, quantity: request.quantity, filled: '0', cancelling: false };
   }
 
-  /** Buys the base of the held cells at market. True when there is nothing (more) to buy. */
-  placeStart(): boolean {
-    const { startOrder, cells, firstHeld, rules } = this.state;
+  /**
+   * Buys the base of the held cells at once, never for more than the cash: a limit above the price takes what a market
+   * order would and ends where the money does. True when there is nothing (more) to buy.
+   */
+  placeStart(price: Amount): boolean {
+    const { startOrder, cells, firstHeld, rules, cash } = this.state;
     if (startOrder) {
       return false;
     }
     const missing = sum(cells.slice(firstHeld).map((cell) => dec(cell.quantity).minus(cell.held)));
+    const paid = dec(cash).div(dec(1).plus(rules.fee));
+    const quantity = minimum(missing, floorQuantity(paid.div(price), rules.step));
     // A rest below the minimum cannot be ordered; the cells sell what they have.
-    const worth = isTradable(dec(cells[firstHeld]?.lower ?? 0), missing, rules);
-    if (!worth) {
+    if (!isTradable(dec(price), quantity, rules)) {
       return true;
     }
+    const limit = minimum(paid.div(quantity), dec(price).times(1 + START_SLIPPAGE));
     const order = this.request({
       side: 'buy',
-      type: 'market',
+      type: 'limit',
       purpose: 'start',
       cell: null,
-      price: null,
-      quantity: text(missing),
+      price: text(floorPrice(limit, rules.tick)),
+      quantity: text(quantity),
     });
     this.set({ startOrder: order });
     return false;
   }
 
+  /** Gives up what the exchange did not fill at once: the price has moved, and the rest is ordered anew. */
+  cancelStart(): void {
+    const { startOrder } = this.state;
+    if (startOrder && !startOrder.cancelling) {
+      this.cancels.push(startOrder.ref);
+      this.set({ startOrder: { ...startOrder, cancelling: true } });
+    }
+  }
+
   /**
-   * The start order may have cost more than planned when the price moved. Then the buying cells take less, so that
-   * their orders never need more quote currency than there is.
+   * The start may have cost more than planned, or bought less, when the price moved. Then the cells take less, so that
+   * their purchases never need more quote currency than there is: those that begin with base what they got, the others
+   * an equal share of the rest.
    */
   fitCash(): void {
     const { cells, firstHeld, rules, cash } = this.state;
-    const buying = cells.slice(0, firstHeld);
-    const perUnit = sum(buying.map((cell) => cell.lower)).times(dec(1).plus(rules.fee));
-    if (buying.length === 0 || perUnit.times(buying[0]?.quantity ?? 0).lte(cash)) {
+    const gross = dec(1).plus(rules.fee);
+    const needed = sum(cells.map((cell) => dec(cell.quantity).minus(cell.held).times(cell.lower))).times(gross);
+    if (needed.lte(cash)) {
       return;
     }
-    const quantity = text(floorQuantity(dec(cash).div(perUnit), rules.step));
-    this.set({ cells: cells.map((cell, i) => (i < firstHeld ? { ...cell, quantity } : cell)) });
+    const perUnit = sum(cells.slice(0, firstHeld).map((cell) => cell.lower)).times(gross);
+    const share = perUnit.isZero() ? perUnit : floorQuantity(dec(cash).div(perUnit), rules.step);
+    this.set({
+      cells: cells.map((cell, i) => ({
+        ...cell,
+        quantity: i < firstHeld ? text(minimum(share, dec(cell.quantity))) : cell.held,
+      })),
+    });
   }
 
   /** Sells everything at market. False when there is nothing an exchange would take. */
@@ -188,11 +208,16 @@ export class GridDraft {
     return canSell ? 'sell' : canBuy ? 'buy' : null;
   }
 
-  /** Cancels partly filled orders the price has turned away from; the counter order follows the confirmation. */
+  /**
+   * Cancels orders of partly filled cells the price has turned away from; the counter order follows the confirmation.
+   * One that was partly filled turns in the middle of its cell. A counter order turns back only at the level of the
+   * other side, so that a price that lingers in the middle does not cost a cancel each time it passes.
+   */
   turnPartialCells(price: Decimal): void {
     this.state.cells.forEach((cell, i) => {
       const { order } = cell;
-      if (!order || order.cancelling || order.filled === '0') {
+      const inside = price.gt(cell.lower) && price.lt(cell.upper);
+      if (!order || order.cancelling || (order.filled === '0' && inside)) {
         return;
       }
       const wanted = this.wantedSide(cell, price);

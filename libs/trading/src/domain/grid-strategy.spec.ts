@@ -5,7 +5,7 @@ import { gridAccount } from './grid-ledger.js';
 import { gridProblems } from './grid-problems.js';
 import { newGrid, type GridEffect, type GridEvent, type GridState, type OrderRequest } from './grid-state.js';
 import { stepGrid } from './grid-strategy.js';
-import { refusal, type MarketRules } from './market.js';
+import { floorQuantity, refusal, roundPrice, type MarketRules } from './market.js';
 import { crosses, matchOrder, type PaperOrder } from './paper-exchange.js';
 
 const RULES: MarketRules = { tick: '0.1', step: '0.00001', minNotional: '5', fee: '0.001' };
@@ -18,6 +18,7 @@ class Simulation {
   readonly log: GridEvent[] = [];
   readonly requests: OrderRequest[] = [];
   readonly effects: GridEffect[] = [];
+  private readonly slips: { move: number; part: number }[] = [];
   private steps = 0;
 
   constructor(
@@ -45,12 +46,24 @@ class Simulation {
       this.book.set(ref, { id: String(ref), side, price, quantity, filled: '0', request });
     }
     for (const request of result.orders) {
-      this.match(request.ref, true);
+      const slip = request.purpose === 'start' ? this.slips.shift() : undefined;
+      if (slip) {
+        this.price = text(roundPrice(dec(this.price).times(1 + slip.move), RULES.tick));
+        this.matchPart(request, slip.part);
+      } else {
+        this.match(request.ref, true);
+      }
     }
     for (const ref of result.cancels) {
       this.book.delete(ref);
       this.feed({ type: 'cancelled', ref, now: this.price });
     }
+  }
+
+  /** For each start order in turn: how far the price moves before it arrives, and which part of it fills then. */
+  slipping(slips: readonly { move: number; part: number }[]): this {
+    this.slips.push(...slips);
+    return this;
   }
 
   start(): this {
@@ -79,6 +92,14 @@ class Simulation {
       return;
     }
     this.fill(ref, trade);
+  }
+
+  private matchPart({ ref, price, quantity, side }: OrderRequest, part: number): void {
+    const taken = floorQuantity(dec(quantity).times(part), RULES.step);
+    if (taken.gt(0) && crosses({ side, price }, this.price)) {
+      const fee = text(taken.times(this.price).times(RULES.fee));
+      this.fill(ref, { price: this.price, quantity: text(taken), fee });
+    }
   }
 
   fill(ref: number, trade: { price: Amount; quantity: Amount; fee: Amount }): void {
@@ -125,6 +146,7 @@ function checkInvariants(sim: Simulation): void {
   const capacity = sum(state.cells.map((cell) => cell.quantity));
   expect(dec(account.base).gte(0) && dec(account.base).lte(capacity)).toBe(true);
   expect(dec(state.cash).gte(0)).toBe(true);
+  expect(state.cells.filter(({ quantity, held }) => dec(quantity).lt(held) || dec(quantity).lt(0))).toEqual([]);
   // Open buy orders are covered by the cash: exposure never exceeds the investment.
   const committed = sum(
     live
@@ -145,7 +167,14 @@ function checkInvariants(sim: Simulation): void {
 describe('start', () => {
   it('buys the base of the upper cells at market, then places sells above and buys below one empty level', () => {
     const sim = start();
-    expect(sim.requests[0]).toMatchObject({ type: 'market', side: 'buy', purpose: 'start', quantity: '0.01092' });
+    expect(sim.requests[0]).toMatchObject({
+      type: 'limit',
+      side: 'buy',
+      purpose: 'start',
+      quantity: '0.01092',
+      // A hundredth above the price: bought at the price, and at no more than that.
+      price: '65630.2',
+    });
     expect(sim.live('sell')).toEqual(['66000', '67000', '68000', '69000', '70000', '71000', '72000']);
     expect(sim.live('buy')).toEqual(['60000', '61000', '62000', '63000', '64000']);
     expect(sim.state.phase).toBe('active');
@@ -157,6 +186,25 @@ describe('start', () => {
     const below = start({}, '59000');
     expect(below.live('sell')).toHaveLength(12);
     checkInvariants(below);
+  });
+
+  it('never pays more than the investment when the price runs away from the start order', () => {
+    const sim = new Simulation(grid(), '59000').slipping([{ move: 0.03, part: 1 }]).start();
+    expect(sim.requests[0]).toMatchObject({ side: 'buy', purpose: 'start', type: 'limit' });
+    checkInvariants(sim);
+    sim.to('60770');
+    expect(sim.state.phase).toBe('active');
+    expect(dec(gridAccount(sim.state, sim.price).base).gt('0.019')).toBe(true);
+    checkInvariants(sim);
+  });
+
+  it('orders what a start order left over anew, at the price of then', () => {
+    const sim = new Simulation(grid(), '64980.4').slipping([{ move: 0, part: 0.4 }]).start();
+    expect(sim.state.phase).toBe('starting');
+    sim.to('66500');
+    expect(sim.state.phase).toBe('active');
+    expect(sim.requests.filter(({ purpose }) => purpose === 'start')).toHaveLength(2);
+    checkInvariants(sim);
   });
 
   it('waits for the trigger price, from either side', () => {
@@ -257,6 +305,23 @@ describe('counter orders', () => {
     expect(sim.live('buy')).toContain('64000');
   });
 
+  it('buys the rest of a cell whose part was turned into a sale, once the price is at its lower level', () => {
+    const sim = start();
+    const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
+    sim.price = '64000';
+    sim.fill(ref, { price: '64000', quantity: '0.001', fee: '0.064' });
+    sim.to('64600');
+    expect(sim.requests.at(-1)).toMatchObject({ side: 'sell', price: '65000', quantity: '0.001' });
+    const placed = sim.requests.length;
+    // Around the middle of the cell it stays as it is: each turn would cost a cancel and an order.
+    sim.to('64400', '64600', '64100');
+    expect(sim.requests).toHaveLength(placed);
+    sim.to('59900');
+    expect(sim.live('buy')).toEqual([]);
+    expect(sim.state.cells.every(({ held, quantity }) => held === quantity)).toBe(true);
+    checkInvariants(sim);
+  });
+
   it('idles outside the range and resumes on return', () => {
     const sim = start().to('73000');
     expect([sim.live('sell'), sim.live('buy').length]).toEqual([[], 12]);
@@ -342,6 +407,20 @@ describe('an order the exchange refuses', () => {
     expect(refused.effects).toEqual([{ kind: 'failed', code: 'ORDER_REJECTED', reason: 'market closed' }]);
     expect(stepGrid(refused.state, { type: 'resume', price: '64980.4' }).orders).toMatchObject([{ purpose: 'start' }]);
   });
+
+  it('places nothing more by itself, and still obeys the stop-loss', () => {
+    const sim = start({ stopLoss: '58500' });
+    const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
+    sim.book.delete(ref);
+    sim.feed({ type: 'rejected', ref, reason: 'market closed' });
+    const placed = sim.requests.length;
+    sim.to('63000', '67000');
+    expect(sim.state.fills).toBeGreaterThan(2);
+    expect(sim.requests).toHaveLength(placed);
+    sim.to('58500');
+    expect(sim.effects.at(-1)).toMatchObject({ kind: 'ended', reason: 'stop_loss' });
+    expect(gridAccount(sim.state, sim.price).base).toBe('0');
+  });
 });
 
 describe('properties', () => {
@@ -358,9 +437,16 @@ describe('properties', () => {
       seed: fc.integer({ min: 0, max: 1_000_000 }),
       partialChance: fc.constantFrom(0, 0.3, 0.9),
       first: fc.integer({ min: 8_800, max: 14_500 }),
+      slips: fc.array(
+        fc.record({
+          move: fc.integer({ min: -30, max: 60 }).map((thousandths) => thousandths / 1000),
+          part: fc.double({ min: 0, max: 1, noNaN: true }),
+        }),
+        { maxLength: 4 },
+      ),
       moves: fc.array(fc.integer({ min: -400, max: 400 }), { minLength: 1, maxLength: 40 }),
     })
-    .map(({ lower, width, stop, profit, first, moves, seed, partialChance, ...rest }) => {
+    .map(({ lower, width, stop, profit, first, moves, seed, partialChance, slips, ...rest }) => {
       const params = gridParamsSchema.parse({
         ...rest,
         lower: String(lower),
@@ -371,14 +457,14 @@ describe('properties', () => {
       });
       let price = first;
       const path = moves.map((move) => String((price = Math.max(8_000, price + move))));
-      return { params, first: String(first), path, seed, partialChance };
+      return { params, first: String(first), path, seed, partialChance, slips };
     })
     .filter(({ params, first }) => gridProblems(params, RULES, first).every((p) => p.severity === 'warning'));
 
   it('keeps every invariant on any path, and every order is one an exchange takes', () => {
     fc.assert(
-      fc.property(scenario, ({ params, first, path, seed, partialChance }) => {
-        const sim = new Simulation(params, first, partialChance, seed).start();
+      fc.property(scenario, ({ params, first, path, seed, partialChance, slips }) => {
+        const sim = new Simulation(params, first, partialChance, seed).slipping(slips).start();
         checkInvariants(sim);
         for (const [i, price] of path.entries()) {
           if (i % 11 === 7) {
@@ -396,7 +482,7 @@ describe('properties', () => {
         expect(sim.book.size).toBe(0);
         checkInvariants(sim);
       }),
-      { numRuns: 120 },
+      { numRuns: 300 },
     );
   });
 

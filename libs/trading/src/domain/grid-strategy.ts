@@ -27,6 +27,8 @@ export function stepGrid(state: GridState, event: GridEvent): GridResult {
       break;
     case 'rejected':
       if (draft.dropOrder(event.ref)) {
+        // Nothing new by itself until a person resumes it; the protective rules go on, as for any paused bot.
+        draft.set({ paused: true });
         draft.effects.push({ kind: 'failed', code: 'ORDER_REJECTED', reason: event.reason });
       }
       break;
@@ -116,8 +118,13 @@ function onPrice(draft: GridDraft, price: Amount): void {
     draft.set({ range });
     draft.effects.push({ kind: 'range', range, price });
   }
-  if (phase === 'active' && !draft.state.paused) {
+  if (draft.state.paused) {
+    return;
+  }
+  if (phase === 'active') {
     draft.turnPartialCells(now);
+  } else {
+    draft.cancelStart();
   }
 }
 
@@ -140,7 +147,7 @@ function advance(draft: GridDraft, price: Amount): void {
   if (draft.state.paused) {
     return;
   }
-  if (draft.state.phase === 'starting' && draft.placeStart()) {
+  if (draft.state.phase === 'starting' && draft.placeStart(price)) {
     draft.fitCash();
     draft.set({ phase: 'active' });
   }

@@ -16,6 +16,11 @@ export function roundPrice(price: Decimal, tick: Amount): Decimal {
   return price.div(tick).toDecimalPlaces(0, 5).times(tick);
 }
 
+/** The highest multiple of the tick that is not above. */
+export function floorPrice(price: Decimal, tick: Amount): Decimal {
+  return price.div(tick).floor().times(tick);
+}
+
 export function floorQuantity(quantity: Decimal, step: Amount): Decimal {
   return quantity.div(step).floor().times(step);
 }

@@ -36,8 +36,8 @@ export function crosses(order: Pick<PaperOrder, 'side' | 'price'>, price: Amount
 
 /**
  * The trade an order gets at a price, or null. A resting order trades at its own price; one that is marketable when
- * it arrives, at the present one, which is never worse. Now and then only a part is filled; the rest stays and may
- * fill at the next step. `key` names the step, so the same step always gives the same trade.
+ * it arrives, whole and at the present one, which is never worse. Now and then only a part of a resting one is filled;
+ * the rest stays and may fill at the next step. `key` names the step, so the same step always gives the same trade.
  */
 export function matchOrder(
   order: PaperOrder,
@@ -49,8 +49,8 @@ export function matchOrder(
     return null;
   }
   const key = `${order.id}/${order.filled}/${at.key}`;
-  // Market orders fill whole: a part left over would have no price to rest at.
-  const partial = order.price !== null && randomOf(market.seed, `${key}/p`) < market.partialChance;
+  // A part left over of an order that takes at once would rest at a price worse than the one it came for.
+  const partial = order.price !== null && !at.arriving && randomOf(market.seed, `${key}/p`) < market.partialChance;
   const part = floorQuantity(remaining.times(randomOf(market.seed, `${key}/q`)), market.rules.step);
   const quantity = partial && part.gt(0) ? part : remaining;
   const price = order.price === null || at.arriving ? at.price : order.price;
