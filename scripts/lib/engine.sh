@@ -43,7 +43,8 @@ start_engine() {
     if [[ -s /var/run/docker.pid ]] && ! grep -aq dockerd "/proc/$(cat /var/run/docker.pid)/cmdline" 2>/dev/null; then
       rm -f /var/run/docker.pid
     fi
-    setsid dockerd >>"$log" 2>&1 </dev/null &
+    # 9 is the lock of scripts/up, which the engine outlives
+    setsid dockerd >>"$log" 2>&1 </dev/null 9>&- &
   fi
   until engine_answers; do
     ((SECONDS - started < 60)) || die "The Docker Engine does not start. Its last words: $(tail -n 3 "$log" 2>/dev/null)" 8

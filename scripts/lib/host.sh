@@ -14,7 +14,16 @@ host_command() {
   shift 2
   data=$(setting AVIARY_DATA_DIR /var/lib/aviary)
   engine=$(setting AVIARY_ENGINE_SOCKET /var/run/docker.sock)
-  mkdir -p "$data" "${IMAGE_CACHE:=/var/cache/aviary/images}" /var/log/aviary /usr/local/share/ca-certificates
+  [[ $data == /* ]] || die "AVIARY_DATA_DIR must be an absolute path; it is $data." 2
+  mkdir -p "$data" 2>/dev/null ||
+    die "The data folder $data cannot be made. Mend that, or set AVIARY_DATA_DIR in .env to another folder." 8
+  mkdir -p "${IMAGE_CACHE:=/var/cache/aviary/images}" /var/log/aviary /usr/local/share/ca-certificates
+  # as they lie on this host: in a container the engine has put others in their place
+  local AVIARY_HOST_RESOLV_CONF AVIARY_HOST_SYSTEMD_RESOLV_CONF AVIARY_HOST_DAEMON_JSON
+  AVIARY_HOST_RESOLV_CONF=$(cat /etc/resolv.conf 2>/dev/null || true)
+  AVIARY_HOST_SYSTEMD_RESOLV_CONF=$(cat /run/systemd/resolve/resolv.conf 2>/dev/null || true)
+  AVIARY_HOST_DAEMON_JSON=$(cat /etc/docker/daemon.json 2>/dev/null || true)
+  export AVIARY_HOST_RESOLV_CONF AVIARY_HOST_SYSTEMD_RESOLV_CONF AVIARY_HOST_DAEMON_JSON
   for variable in $(compgen -e AVIARY_) NO_COLOR TERM NPM_CONFIG_REGISTRY; do
     # by name only: the values stay out of the argument list
     [[ -z ${!variable:-} ]] || arguments+=(-e "$variable")

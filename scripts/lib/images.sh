@@ -7,6 +7,8 @@ IMAGE_CACHE=${AVIARY_IMAGE_CACHE-/var/cache/aviary/images}
 IMAGE_LOGS=${AVIARY_LOG_DIR:-/var/log/aviary}
 # Raise to have a fresh base with the distribution's newest packages everywhere.
 BASE_SERIAL=20261121
+# On every image made here, stages of builds included: by it `up` finds what was superseded (host/old-images.ts).
+IMAGE_LABEL=aviary.image
 declare -A IMAGE_MEMO=()
 REGISTRY_SILENT=${AVIARY_NO_REGISTRY:-}
 
@@ -97,7 +99,7 @@ make_base() { # reference
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' --dpkgopt='path-exclude=/usr/share/locale/*' \
     trixie "$tar" || { rm -f "$tar"; return 1; }
-  docker import "$tar" "$1" >/dev/null
+  docker import -c "LABEL $IMAGE_LABEL=base" "$tar" "$1" >/dev/null
   rm -f "$tar"
 }
 
@@ -118,7 +120,7 @@ image_context() { # name
 }
 
 image_build() { # name, reference
-  local arguments=(--network host -t "$2" -f "images/$1/Dockerfile") parent
+  local arguments=(--network host --label "$IMAGE_LABEL=$1" -t "$2" -f "images/$1/Dockerfile") parent
   for parent in $(image_parents "$1"); do
     image_reference "$parent"
     case $parent in

@@ -13,7 +13,8 @@ die() {
 patiently() {
   local what=$1 log=$2 started=$SECONDS pid status=0
   shift 2
-  "$@" >"$log" 2>&1 &
+  # 9 is the lock of scripts/up, which a service that a package starts must not hold
+  "$@" >"$log" 2>&1 9>&- &
   pid=$!
   local next=15
   while kill -0 "$pid" 2>/dev/null; do

@@ -1,8 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { getServers } from 'node:dns';
-import { isIPv4 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -15,6 +13,8 @@ import { exits, FakeEngineServer, byCommand } from '#libs/engine';
 import { IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 const LEASE_SECONDS = 1;
+/** Private, and not this machine's: the agent takes them from its settings alone. */
+const RESOLVERS = ['10.20.30.40', '192.168.9.9'];
 const ROOT = resolve(import.meta.dirname, '../..');
 
 let world: StackWorld;
@@ -31,7 +31,7 @@ beforeAll(async () => {
   await mkdir(join(home, 'data'), { recursive: true });
   const settings = {
     prefix: platformPrefix(world.database.platformId),
-    resolvers: getServers().filter((address) => isIPv4(address)),
+    resolvers: RESOLVERS,
     portalPorts: [80, 443],
   };
   // The helper prints the rules as they should be, so the agent finds its firewall in order.
@@ -70,6 +70,7 @@ async function live(): Promise<void> {
         AVIARY_GATE_PUBLIC_KEY: gateKey,
         AVIARY_API_URL: world.edge.apiUrl,
         AVIARY_GATE_URL: world.edge.gateUrl,
+        AVIARY_RESOLVERS: RESOLVERS.join(','),
         AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
         ...IMAGES,
         AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),

@@ -50,15 +50,7 @@ export class TestPlatform {
   }
 
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<TestPlatform> {
-    const root = await mkdtemp('/var/tmp/aviary-e2e-');
-    await Promise.all(
-      PARTS.map((part) =>
-        cp(join(REPOSITORY, part), join(root, part), {
-          recursive: true,
-          filter: (path) => !/\/(dist|node_modules)(\/|$)/.test(path.slice(REPOSITORY.length)),
-        }),
-      ),
-    );
+    const root = await copyOfRepository();
     const dataDir = join(root, 'data');
     const ran = await script(root, 'up', [], {
       ...settings,
@@ -159,14 +151,29 @@ export class TestPlatform {
   }
 }
 
-async function script(
+/** A folder with what an operator has after cloning. */
+export async function copyOfRepository(): Promise<string> {
+  const root = await mkdtemp('/var/tmp/aviary-e2e-');
+  await Promise.all(
+    PARTS.map((part) =>
+      cp(join(REPOSITORY, part), join(root, part), {
+        recursive: true,
+        filter: (path) => !/\/(dist|node_modules)(\/|$)/.test(path.slice(REPOSITORY.length)),
+      }),
+    ),
+  );
+  return root;
+}
+
+/** Runs one of the shipped scripts as its operator would, or another program in its place. */
+export async function script(
   root: string,
   name: string,
   args: readonly string[],
   settings: Readonly<Record<string, string>>,
 ): Promise<Ran> {
   return new Promise((resolvePromise, reject) => {
-    const child = spawn(join(root, 'scripts', name), args, {
+    const child = spawn(name.startsWith('/') ? name : join(root, 'scripts', name), args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
         PATH: process.env['PATH'],

@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { getServers } from 'node:dns';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { isIPv4 } from 'node:net';
 import type { Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
-import { assertPlatform, createDataSource, EngineEntity, OperationEntity, TenantEntity } from '#libs/db';
+import { assertPlatform, createDataSource, EngineEntity, OperationEntity, ReleaseEntity, TenantEntity } from '#libs/db';
 import {
   ensureCertificates,
   readPortalAuthority,
@@ -101,7 +99,7 @@ export async function startAgent({
       .orUpdate(['capacity', 'seen_at'], ['id'])
       .execute();
   await signOfLife();
-  const releases = await registerReleases({
+  const { releases, leftOut } = await registerReleases({
     directory: config.TEMPLATE_DIR,
     images: {
       AVIARY_IMAGE_POSTGRES: config.IMAGE_POSTGRES,
@@ -168,7 +166,7 @@ export async function startAgent({
     image: config.TOOLS_IMAGE,
     settings: {
       prefix: platformPrefix(config.PLATFORM_ID),
-      resolvers: getServers().filter((address) => isIPv4(address)),
+      resolvers: config.RESOLVERS,
       portalPorts: [config.HTTP_PORT, config.HTTPS_PORT],
     },
     logger,
@@ -217,13 +215,23 @@ export async function startAgent({
     }
   }
 
+  /** Ok only while a stack could be made here now. */
   async function health(): Promise<{ ok: boolean; checks: Record<string, string> }> {
-    const failing = timers.failing();
-    const database = await dataSource.query('select 1').then(
-      () => 'ok',
-      (error: unknown) => (error instanceof Error ? error.message : 'away'),
-    );
-    return { ok: database === 'ok' && Object.keys(failing).length === 0, checks: { database, ...failing } };
+    let database = 'ok';
+    let stable = 0;
+    try {
+      stable = await dataSource.manager.countBy(ReleaseEntity, { state: 'stable' });
+    } catch (error) {
+      database = error instanceof Error ? error.message : 'away';
+    }
+    const checks: Record<string, string> = { database, ...timers.failing() };
+    if (leftOut.length > 0) {
+      checks['releases'] = leftOut.map(({ template, reason }) => `${template} is left out: ${reason}`).join(' ');
+    } else if (database === 'ok') {
+      checks['releases'] =
+        stable > 0 ? 'ok' : 'None is ready, so no stack can be made. Run scripts/up to make its images.';
+    }
+    return { ok: Object.values(checks).every((says) => says === 'ok'), checks };
   }
 
   async function metrics(): Promise<string> {

@@ -20,23 +20,31 @@ interface RegisterOptions {
   now: () => Date;
 }
 
+export interface Registered {
+  /** Ids of the releases. */
+  releases: string[];
+  /** Templates that could not become one, and why. */
+  leftOut: { template: string; reason: string }[];
+}
+
 /**
  * Reads every template of the folder and registers it with its images pinned by id, so that a tag that moves later
  * changes nothing. A template that is not acceptable or lacks an image is reported and left out; the others serve.
  */
-export async function registerReleases(options: RegisterOptions): Promise<string[]> {
-  const registered: string[] = [];
+export async function registerReleases(options: RegisterOptions): Promise<Registered> {
+  const registered: Registered = { releases: [], leftOut: [] };
   for (const entry of await readdir(options.directory, { withFileTypes: true })) {
     if (!entry.isDirectory()) {
       continue;
     }
     try {
-      registered.push(await registerOne(options, join(options.directory, entry.name, 'compose.yml')));
+      registered.releases.push(await registerOne(options, join(options.directory, entry.name, 'compose.yml')));
     } catch (error) {
       if (!isDomainError(error, 'TEMPLATE_INVALID') && !isDomainError(error, 'IMAGE_MISSING')) {
         throw error;
       }
       options.logger.error({ template: entry.name, err: error }, 'template left out');
+      registered.leftOut.push({ template: entry.name, reason: error.message });
     }
   }
   return registered;

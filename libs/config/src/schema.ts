@@ -12,6 +12,8 @@ const cidr = z.string().regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, 'must be an IP
 /** 32 random bytes in base64. */
 const key32 = z.string().refine((value) => Buffer.from(value, 'base64').length === 32, 'must be 32 bytes in base64');
 const postgresUrl = z.string().refine((value) => /^postgres(ql)?:\/\//.test(value), 'must be a postgres:// address');
+/** Whole numbers with a unit in the setting's name. */
+const atLeast = (least: number) => z.coerce.number().int().min(least);
 const list = z
   .string()
   .default('')
@@ -100,6 +102,8 @@ export const shapes = {
     /** Where Traefik reaches the portal's processes. */
     API_URL: z.url(),
     GATE_URL: z.url(),
+    /** The engine's resolvers (IPv4), which stacks may ask for names; `up` finds them on the host. */
+    RESOLVERS: list.pipe(z.array(z.ipv4())),
     /** Image that carries iptables, used for the firewall helper. */
     TOOLS_IMAGE: z.string().min(1),
     /** What a template's ${AVIARY_IMAGE_…} stand for in stacks made from now on. */
@@ -140,8 +144,19 @@ export const shapes = {
     ACME_EMAIL: z.string().default(''),
     ACME_DIRECTORY: z.string().default(''),
     ACME_DNS_PROVIDER: z.string().default(''),
+    /** Less memory than this, and less free disk at the first start, is refused. */
+    LEAST_MEMORY_MB: atLeast(0).default(1_536),
+    LEAST_DISK_GB: atLeast(0).default(8),
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,
+  },
+  /** What scripts/lib/host.sh hands to the host's commands and nobody sets: texts of the host's own files. */
+  hostCommand: {
+    HOST_RESOLV_CONF: z.string().default(''),
+    HOST_SYSTEMD_RESOLV_CONF: z.string().default(''),
+    HOST_DAEMON_JSON: z.string().default(''),
+    /** Not empty: no image registry is asked. */
+    NO_REGISTRY: z.string().default(''),
   },
   migrate: { ...commonShape, OWNER_DATABASE_URL: postgresUrl, APP_PASSWORD: z.string().min(16) },
 } as const;

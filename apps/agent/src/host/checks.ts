@@ -150,7 +150,7 @@ export function firewallCheck(actual: string | null, expected: string): Check {
     'firewall',
     'bad',
     actual === null ? 'the rules cannot be read' : 'rules are missing, changed or below others',
-    'The agent loads them again within a minute; where it does not run: scripts/up.',
+    'The agent loads them again within a minute. Where it does not, or this host’s resolvers changed: scripts/up.',
   );
 }
 
@@ -172,6 +172,21 @@ export function processCheck(missing: readonly string[], restarts: Readonly<Reco
         'See docker logs of each.',
       )
     : ok('processes', 'all run');
+}
+
+/** What a process says of itself; null when it says nothing. */
+export function healthCheck(name: string, problems: readonly string[] | null): Check {
+  if (problems === null) {
+    return found(name, 'bad', 'it does not answer', `See docker logs of ${name}; scripts/up starts it again.`);
+  }
+  return problems.length === 0
+    ? ok(name, 'says it is well')
+    : found(
+        name,
+        'bad',
+        problems.join('; '),
+        `See docker logs of ${name}. Images that are missing and a database that is away: scripts/up.`,
+      );
 }
 
 /** `status` is that of /readyz through the proxy over TLS; null when nothing answered. */

@@ -16,6 +16,7 @@ export interface ComposeFacts {
   engineGroup: number;
   engineSocket: string;
   mtu: number;
+  resolvers: readonly string[];
 }
 
 /** Every variable docker-compose.portal.yml takes. */
@@ -39,6 +40,7 @@ export function composeEnvironment(platform: Platform, facts: ComposeFacts): Rec
     AVIARY_ENGINE_GROUP: String(facts.engineGroup),
     AVIARY_ENGINE_SOCKET: facts.engineSocket,
     AVIARY_MTU: String(facts.mtu),
+    AVIARY_RESOLVERS: facts.resolvers.join(','),
     ...Object.fromEntries(
       Object.entries(facts.images).map(([name, reference]) => [`AVIARY_IMAGE_${name.toUpperCase()}`, reference]),
     ),

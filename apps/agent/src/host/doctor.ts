@@ -11,6 +11,7 @@ import {
   diskCheck,
   engineCheck,
   firewallCheck,
+  healthCheck,
   memoryCheck,
   networkCheck,
   portalCheck,
@@ -19,13 +20,14 @@ import {
   type Check,
   type Space,
 } from './checks.js';
-import { engineFacts, ownObjects } from './engine-facts.js';
-import { resolvers } from './firewall.js';
+import { engineFacts, engineSkewSeconds, ownObjects } from './engine-facts.js';
+import { readText } from './files.js';
 import { parseRoutes } from './networks.js';
-import { missingProcesses, portalStatus } from './portal-health.js';
+import { missingProcesses, portalStatus, processHealth, SELF_REPORTING } from './portal-health.js';
 import { parseMemory } from './preflight.js';
+import { hostResolvers } from './resolvers.js';
 import { run } from './run-command.js';
-import { readPlatform, readText, type Platform } from './settings.js';
+import { readPlatform, type Platform } from './settings.js';
 import { hostCommand, Refusal, result } from './talk.js';
 
 const SCHEMA = 'aviary/doctor/1';
@@ -62,10 +64,9 @@ async function clockSynchronised(): Promise<boolean | null> {
 }
 
 async function clock({ config }: Platform, now: Date): Promise<Check> {
-  const engineTime = Date.parse((await run('docker', ['info', '--format', '{{.SystemTime}}'])).trim());
   const pem = await readText(join(config.DATA_DIR, 'certs/portal.crt'));
   return clockCheck({
-    skewSeconds: Number.isNaN(engineTime) ? 0 : (engineTime - Date.now()) / 1000,
+    skewSeconds: await engineSkewSeconds(),
     synchronised: await clockSynchronised(),
     notBefore: pem === null ? new Date(0) : new X509Certificate(pem).validFromDate,
     now,
@@ -85,7 +86,7 @@ async function networks({ config, id, prefix }: Platform): Promise<Check> {
 async function firewall({ config, prefix }: Platform): Promise<Check> {
   const expected = expectedFirewall({
     prefix,
-    resolvers: resolvers((await readText('/etc/resolv.conf')) ?? ''),
+    resolvers: hostResolvers(),
     portalPorts: [config.HTTP_PORT, config.HTTPS_PORT],
   });
   const saved = await run('/bin/sh', ['-s'], { input: renderFirewallReader(), deadlineMs: 15_000 }).catch(() => null);
@@ -145,6 +146,10 @@ async function examine(platform: Platform, now: Date): Promise<Check[]> {
     ['certificate tenants', () => certificate('tenants')],
     ['ports', () => ports(platform)],
     ['processes', () => processes(platform)],
+    ...SELF_REPORTING.map((name): [string, () => Promise<Check>] => [
+      name,
+      async () => healthCheck(name, await processHealth(platform, name)),
+    ]),
     ['portal', () => portal(platform)],
   ];
   const checks = await Promise.all(

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { renderFirewallRemover } from '#libs/edge';
 import { ownObjects } from './engine-facts.js';
-import { writeWhole } from './layout.js';
+import { readText } from './files.js';
 import { run } from './run-command.js';
-import { readPlatform, readText, type Platform } from './settings.js';
+import { readPlatform, type Platform } from './settings.js';
+import { noteStopped } from './stopped-stacks.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
 /** The longest grace of a template's service is 60 s; containers stop side by side. */
@@ -13,7 +14,8 @@ const STOP_MS = 180_000;
 
 const PORTAL = 'label=aviary.role=portal';
 const STACKS = 'label=aviary.tenant';
-const RUNNING = 'status=running';
+/** One that dies over and over is between two lives for most of the time; the engine would start it again. */
+const ALIVE = ['status=running', 'status=restarting', 'status=paused'];
 
 async function each(args: readonly string[], names: readonly string[]): Promise<void> {
   if (names.length > 0) {
@@ -26,17 +28,12 @@ async function each(args: readonly string[], names: readonly string[]): Promise<
  * the stacks is written down, so that the next `up` starts that and nothing its owner had stopped.
  */
 async function stopAll(platform: Platform): Promise<void> {
-  const portal = await ownObjects('container', platform.id, [PORTAL, RUNNING]);
-  const stacks = await ownObjects('container', platform.id, [STACKS, RUNNING]);
+  const portal = await ownObjects('container', platform.id, [PORTAL, ...ALIVE]);
+  const stacks = await ownObjects('container', platform.id, [STACKS, ...ALIVE]);
   const databases = portal.filter((name) => /-(postgres|redis)$/.test(name));
   const agent = portal.filter((name) => name.endsWith('-agent'));
   await each(['stop'], agent);
-  const list = join(platform.config.DATA_DIR, 'stopped-by-down');
-  const before = (await readText(list))?.split('\n').filter(Boolean) ?? [];
-  const names = [...new Set([...before, ...stacks])];
-  if (names.length > 0) {
-    await writeWhole(list, `${names.join('\n')}\n`, { mode: 0o644 });
-  }
+  await noteStopped(platform.config.DATA_DIR, stacks);
   say(`stopping ${portal.length} containers of the portal and ${stacks.length} of stacks`);
   await each(['stop'], stacks);
   await each(

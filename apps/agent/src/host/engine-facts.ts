@@ -61,6 +61,12 @@ export async function engineFacts(): Promise<EngineFacts> {
   }
 }
 
+/** How far the engine's clock is ahead of ours; 0 where it does not say. */
+export async function engineSkewSeconds(): Promise<number> {
+  const engineTime = Date.parse((await run('docker', ['info', '--format', '{{.SystemTime}}'])).trim());
+  return Number.isNaN(engineTime) ? 0 : (engineTime - Date.now()) / 1000;
+}
+
 /** Names of objects of one kind that carry the platform's id. */
 export async function ownObjects(
   kind: 'container' | 'network' | 'volume',

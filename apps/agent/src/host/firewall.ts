@@ -1,14 +1,9 @@
 import { join } from 'node:path';
 import { renderFirewallLoader } from '#libs/edge';
 import { run } from './run-command.js';
-import { writeWhole } from './layout.js';
+import { writeWhole } from './files.js';
+import { hostResolvers } from './resolvers.js';
 import type { Platform } from './settings.js';
-import { readText } from './settings.js';
-
-/** Where a host's engine asks for names. Only IPv4: containers have no IPv6. */
-export function resolvers(resolvConf: string): string[] {
-  return resolvConf.split('\n').flatMap((line) => /^\s*nameserver\s+(\d+\.\d+\.\d+\.\d+)\s*$/.exec(line)?.[1] ?? []);
-}
 
 export function unitName(prefix: string): string {
   return `aviary-firewall-${prefix}.service`;
@@ -45,7 +40,7 @@ export async function installFirewall(platform: Platform): Promise<void> {
   const loader = join(folder, 'load.sh');
   const text = renderFirewallLoader({
     prefix,
-    resolvers: resolvers((await readText('/etc/resolv.conf')) ?? ''),
+    resolvers: hostResolvers(),
     portalPorts: [config.HTTP_PORT, config.HTTPS_PORT],
   });
   await writeWhole(loader, text, { mode: 0o755 });

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { loadConfig } from '#libs/config';
 import { IMAGES, type ImageReferences } from './compose.js';
 import { BASE_ENV } from './run-command.js';
 import { Refusal } from './talk.js';
@@ -15,13 +16,9 @@ export function parseReferences(lines: string): Map<string, string> {
   );
 }
 
-/**
- * Makes sure the engine has every image and says which. The same script serves the shell and the tests; what it says
- * while it works goes to the person.
- */
-export async function ensureImages(repository: string, extra: readonly string[] = []): Promise<ImageReferences> {
-  const child = spawn(join(repository, 'scripts/images'), [...IMAGES, ...extra], {
-    env: BASE_ENV,
+async function askScript(repository: string, args: readonly string[]): Promise<Map<string, string>> {
+  const child = spawn(join(repository, 'scripts/images'), args, {
+    env: { ...BASE_ENV, AVIARY_NO_REGISTRY: loadConfig('hostCommand').NO_REGISTRY },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise<number | null>((resolve, reject) => {
@@ -32,6 +29,20 @@ export async function ensureImages(repository: string, extra: readonly string[] 
   if ((await ended) !== 0) {
     throw new Refusal(['An image could not be made; the reason stands above. Mend it and run scripts/up again.']);
   }
+  return found;
+}
+
+/** What the sources would make of these images now; nothing is made. */
+export async function imageReferences(repository: string, names: readonly string[]): Promise<Map<string, string>> {
+  return askScript(repository, ['--list', ...names]);
+}
+
+/**
+ * Makes sure the engine has every image and says which. The same script serves the shell and the tests; what it says
+ * while it works goes to the person.
+ */
+export async function ensureImages(repository: string, extra: readonly string[] = []): Promise<ImageReferences> {
+  const found = await askScript(repository, [...IMAGES, ...extra]);
   const reference = (name: string): string => {
     const value = found.get(name);
     if (value === undefined) {

@@ -1,7 +1,7 @@
-import { chmod, chown, mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readText, writeWhole } from './files.js';
 import type { HostConfig, Platform } from './settings.js';
-import { readText } from './settings.js';
 
 /** uid and gid of the portal's processes; Traefik shares the group, to read keys. */
 const PORTAL = 10_001;
@@ -36,25 +36,6 @@ export async function makeFolders(config: HostConfig): Promise<void> {
     await chown(path, owner, owner);
     await chmod(path, mode);
   }
-}
-
-export interface FileOptions {
-  mode: number;
-  owner?: number;
-}
-
-/** Writes whole or not at all, and only what differs. True when it wrote. */
-export async function writeWhole(path: string, content: string, { mode, owner = 0 }: FileOptions): Promise<boolean> {
-  const same = (await readText(path)) === content;
-  if (!same) {
-    await mkdir(dirname(path), { recursive: true });
-    const temporary = `${path}.tmp`;
-    await writeFile(temporary, content, { mode: 0o600 });
-    await rename(temporary, path);
-  }
-  await chown(path, owner, owner);
-  await chmod(path, mode);
-  return !same;
 }
 
 /** Fills `${NAME}`; an unknown name is a mistake in the template. */

@@ -4,11 +4,14 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { ownObjects } from './engine-facts.js';
-import { run } from './run-command.js';
+import { UNWELL } from './health-answer.js';
+import { CommandError, run } from './run-command.js';
 import type { Platform } from './settings.js';
 import { Refusal, say } from './talk.js';
 
 const PROBE_MS = 2_000;
+/** A process on two busy cores needs a second to start. */
+const EXEC_MS = 10_000;
 
 async function statusOf(options: RequestOptions, secure: boolean): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
@@ -50,11 +53,57 @@ export async function missingProcesses(platform: Platform): Promise<string[]> {
   return PORTAL_PROCESSES.filter((name) => !running.includes(`aviary-${platform.prefix}-${name}`));
 }
 
+/** Processes that say by themselves how they are, and where they listen for that question inside their containers. */
+const SELF_REPORTS = {
+  agent: '/run/aviary-agent/agent.sock',
+  worker: '8083',
+} as const;
+export const SELF_REPORTING = ['agent', 'worker'] as const satisfies readonly (keyof typeof SELF_REPORTS)[];
+
+/** What a process has to complain about, a sentence each; null when it does not answer. */
+export async function processHealth(
+  { prefix }: Pick<Platform, 'prefix'>,
+  name: keyof typeof SELF_REPORTS,
+): Promise<string[] | null> {
+  const ask = ['node', 'dist/apps/agent/src/host/ask-health.js', SELF_REPORTS[name]];
+  try {
+    await run('docker', ['exec', `aviary-${prefix}-${name}`, ...ask], { deadlineMs: EXEC_MS });
+    return [];
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.exitCode !== UNWELL) {
+      return null;
+    }
+    return error.output.split('\n').filter(Boolean);
+  }
+}
+
+/**
+ * Of what the agent complains about, that which does not stand against a start: it looks again by itself, and `doctor`
+ * tells until then.
+ */
+const LATER = /^(proxy|certificates): /;
+
+/** The agent reads the templates once, at its start: waiting changes nothing. */
+const FOR_GOOD = /^agent: releases: /;
+
+/** Null when agent and worker are well enough for stacks to be made; else what is wrong. */
+async function unwell(platform: Platform): Promise<string | null> {
+  for (const name of SELF_REPORTING) {
+    const problems = await processHealth(platform, name);
+    const against = problems?.filter((problem) => !LATER.test(problem)) ?? ['does not answer'];
+    if (against.length > 0) {
+      return `${name}: ${against.join('; ')}`;
+    }
+  }
+  return null;
+}
+
 /** Waits until the whole answers. On failure the last lines of whatever is not well go with the refusal. */
 export async function waitUntilHealthy(platform: Platform, deadlineMs: number): Promise<void> {
   let last = '';
+  let complaint = '';
   try {
-    await waitFor(
+    complaint = await waitFor(
       async () => {
         const missing = await missingProcesses(platform);
         if (missing.length > 0) {
@@ -68,7 +117,11 @@ export async function waitUntilHealthy(platform: Platform, deadlineMs: number): 
         if (status !== 0 && status !== 200) {
           last = `https://${platform.config.PORTAL_DOMAIN}/readyz answered ${status}`;
         }
-        return status === 200 ? true : undefined;
+        if (status !== 200) {
+          return undefined;
+        }
+        last = (await unwell(platform)) ?? '';
+        return last === '' || FOR_GOOD.test(last) ? last : undefined;
       },
       { what: 'a healthy portal', deadlineMs, intervalMs: 100, maxIntervalMs: 1_000 },
     );
@@ -93,5 +146,8 @@ export async function waitUntilHealthy(platform: Platform, deadlineMs: number): 
     throw new Refusal([
       `The portal did not become healthy within ${deadlineMs / 1000} s: ${last || String(cause)}. See docker logs aviary-${platform.prefix}-<name>.`,
     ]);
+  }
+  if (complaint !== '') {
+    throw new Refusal([`The portal runs, but no stack can be made. ${complaint}`]);
   }
 }

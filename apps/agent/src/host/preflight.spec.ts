@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo } from 'node:net';
-import { LEAST_DISK, LEAST_MEMORY, parseMemory, portIsFree, problems, type HostFacts } from './preflight.js';
+import { parseMemory, portIsFree, problems, type HostFacts } from './preflight.js';
 import { settle, type Platform } from './settings.js';
 
 const platform = (given: Record<string, string> = {}): Platform => ({
@@ -11,6 +11,9 @@ const platform = (given: Record<string, string> = {}): Platform => ({
   envFile: '/nowhere/.env',
   isNew: true,
 });
+
+const LEAST_MEMORY = 1_536 * 2 ** 20;
+const LEAST_DISK = 8 * 2 ** 30;
 
 const good: HostFacts = {
   engine: {
@@ -26,6 +29,8 @@ const good: HostFacts = {
   disk: { engine: LEAST_DISK, data: LEAST_DISK },
   routes: [{ interface: 'eth0', base: 0, prefix: 0 }],
   takenPorts: [],
+  dataRefuses: null,
+  clock: { now: new Date('2026-12-01T00:00:00Z'), skewSeconds: 0, certified: null },
   dataOwner: null,
   running: false,
 };
@@ -44,6 +49,22 @@ it.each<[string, Partial<HostFacts>, RegExp]>([
     /10\.130\.0\.0\/16.*tun0/,
   ],
   ['somebody else’s data', { dataOwner: 'other' }, /belongs to platform other/],
+  [
+    'a data folder that takes nothing',
+    { dataRefuses: 'EROFS' },
+    /data folder \/var\/lib\/aviary \(EROFS\).*AVIARY_DATA_DIR/,
+  ],
+  [
+    'a clock from before the release',
+    { clock: { ...good.clock, now: new Date('1970-01-01T00:05:00Z') } },
+    /clock reads 1970.*Set the clock/,
+  ],
+  [
+    'a clock that was put back',
+    { clock: { ...good.clock, certified: new Date('2026-12-24T00:00:00Z') } },
+    /before this platform's certificates were made \(2026-12-24/,
+  ],
+  ['an engine of another time', { clock: { ...good.clock, skewSeconds: -40 } }, /differ by 40 s/],
   ['an old engine', { engine: { ...good.engine, apiVersion: '1.39' } }, /20\.10/],
 ])('says one sentence about %s', (_what, fact, sentence) => {
   const found = problems(platform(), { ...good, ...fact });
@@ -57,9 +78,11 @@ it('asks less disk of a platform that runs already', () => {
   );
 });
 
-it('refuses equal ports and ACME without an account', () => {
-  expect(problems(platform({ AVIARY_HTTP_PORT: '443' }), good)).toEqual([expect.stringMatching(/must differ/)]);
-  expect(problems(platform({ AVIARY_TLS_MODE: 'acme' }), good)).toEqual([expect.stringMatching(/AVIARY_ACME_EMAIL/)]);
+it('asks for as much as it was told to', () => {
+  const modest = platform({ AVIARY_LEAST_MEMORY_MB: '512', AVIARY_LEAST_DISK_GB: '1' });
+  const small = { memory: { total: 2 ** 30, available: 0 }, disk: { engine: 2 ** 31, data: 2 ** 31 } };
+  expect(problems(platform(), { ...good, ...small })).toHaveLength(3);
+  expect(problems(modest, { ...good, ...small })).toEqual([]);
 });
 
 it('knows a listening port from a free one', async () => {

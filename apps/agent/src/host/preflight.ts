@@ -1,20 +1,21 @@
+import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:net';
-import { readFile, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { EngineFacts } from './engine-facts.js';
-import { apiProblem, engineFacts, ownObjects } from './engine-facts.js';
+import { apiProblem, engineFacts, engineSkewSeconds, ownObjects } from './engine-facts.js';
 import { conflictingRoutes, networkText, parseNetwork, parseRoutes, type Route } from './networks.js';
+import { readText } from './files.js';
 import type { Platform } from './settings.js';
-import { readText } from './settings.js';
 
 const MIB = 1024 ** 2;
 const GIB = 1024 ** 3;
-/** The portal's seven containers use about 700 MiB; below this the engine starts to kill what it should keep. */
-export const LEAST_MEMORY = 1536 * MIB;
-/** Images are 2 GiB; building Traefik, where no registry serves it, needs 5 more for a while. */
-export const LEAST_DISK = 8 * GIB;
 /** Once everything is there, only data grows. */
-export const LEAST_DISK_LATER = 1 * GIB;
+const LEAST_DISK_LATER = 1 * GIB;
+/** No clock that is right reads earlier: this release was made then. */
+const RELEASED = new Date('2026-11-21T00:00:00Z');
+/** Signatures between the platform's processes live for 60 s. */
+const MOST_SKEW_SECONDS = 20;
 
 export interface HostFacts {
   engine: EngineFacts;
@@ -24,6 +25,15 @@ export interface HostFacts {
   routes: readonly Route[];
   /** Of the ports we need, those somebody else listens on. */
   takenPorts: readonly number[];
+  /** Why nothing can be written to the data folder, or null. */
+  dataRefuses: string | null;
+  clock: {
+    now: Date;
+    /** How far the engine's clock is ahead. */
+    skewSeconds: number;
+    /** When this platform's own certificates were made, if they were. */
+    certified: Date | null;
+  };
   /** Id of the platform the data folder belongs to, or null. */
   dataOwner: string | null;
   /** Our own proxy runs, so this is not the first start. */
@@ -43,19 +53,25 @@ export function problems(platform: Platform, facts: HostFacts): string[] {
       `Port ${port} is taken by another program. Stop it, or set ${portSetting(platform, port)} in .env to a free port.`,
     );
   }
-  if (new Set([config.HTTP_PORT, config.HTTPS_PORT, config.PROXY_PORT]).size < 3) {
-    found.push('AVIARY_HTTP_PORT, AVIARY_HTTPS_PORT and AVIARY_PROXY_PORT must differ.');
+  const memory = config.LEAST_MEMORY_MB * MIB;
+  if (facts.memory.total < memory) {
+    found.push(
+      `This machine has ${gib(facts.memory.total)} GiB of memory; ${gib(memory)} GiB are needed (AVIARY_LEAST_MEMORY_MB).`,
+    );
   }
-  if (facts.memory.total < LEAST_MEMORY) {
-    found.push(`This machine has ${gib(facts.memory.total)} GiB of memory; ${gib(LEAST_MEMORY)} GiB are needed.`);
+  if (facts.dataRefuses !== null) {
+    found.push(
+      `Nothing can be written to the data folder ${config.DATA_DIR} (${facts.dataRefuses}). Mend that, or set AVIARY_DATA_DIR in .env to another folder.`,
+    );
   }
-  const least = facts.running ? LEAST_DISK_LATER : LEAST_DISK;
+  const first = config.LEAST_DISK_GB * GIB;
+  const least = facts.running ? Math.min(first, LEAST_DISK_LATER) : first;
   for (const [what, free] of [
     [`the engine's folder ${facts.engine.dataRoot}`, facts.disk.engine],
     [`the data folder ${config.DATA_DIR}`, facts.disk.data],
   ] as const) {
     if (free < least) {
-      found.push(`Only ${gib(free)} GiB are free for ${what}; ${gib(least)} GiB are needed.`);
+      found.push(`Only ${gib(free)} GiB are free for ${what}; ${gib(least)} GiB are needed (AVIARY_LEAST_DISK_GB).`);
     }
   }
   for (const route of conflictingRoutes(parseNetwork(config.ADDRESS_POOL), facts.routes, platform.prefix)) {
@@ -68,10 +84,22 @@ export function problems(platform: Platform, facts: HostFacts): string[] {
       `The data folder ${config.DATA_DIR} belongs to platform ${facts.dataOwner}, not to ${platform.id}. Put its .env back, or set AVIARY_DATA_DIR to an empty folder.`,
     );
   }
-  if (config.TLS_MODE === 'acme' && (config.ACME_EMAIL === '' || config.ACME_DNS_PROVIDER === '')) {
-    found.push('AVIARY_TLS_MODE=acme needs AVIARY_ACME_EMAIL and AVIARY_ACME_DNS_PROVIDER in .env.');
+  const clock = clockProblem(facts.clock);
+  return clock === null ? found : [...found, clock];
+}
+
+/** A clock far behind makes every certificate one of the future; one apart from the engine's makes signatures old. */
+function clockProblem({ now, skewSeconds, certified }: HostFacts['clock']): string | null {
+  const set = 'Set the clock (timedatectl set-ntp true) and run scripts/up again.';
+  if (now < RELEASED) {
+    return `This machine's clock reads ${now.toISOString()}, before this release was made. ${set}`;
   }
-  return found;
+  if (certified !== null && now < certified) {
+    return `This machine's clock reads ${now.toISOString()}, before this platform's certificates were made (${certified.toISOString()}). ${set}`;
+  }
+  return Math.abs(skewSeconds) > MOST_SKEW_SECONDS
+    ? `The clocks of this machine and its engine differ by ${Math.round(Math.abs(skewSeconds))} s; ${MOST_SKEW_SECONDS} s are the most. ${set}`
+    : null;
 }
 
 const gib = (bytes: number): string => (bytes / GIB).toFixed(1);
@@ -91,6 +119,23 @@ export async function portIsFree(port: number, host: string): Promise<boolean> {
   server.once('error', () => resolve(false));
   server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   return promise;
+}
+
+/** Why a file cannot be made in the folder, or null; nothing is left behind. */
+async function writeRefusal(folder: string): Promise<string | null> {
+  const probe = join(folder, '.write-probe');
+  try {
+    await writeFile(probe, 'x');
+    await rm(probe);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  }
+}
+
+async function certifiedAt(dataDir: string): Promise<Date | null> {
+  const pem = await readText(join(dataDir, 'certs/portal.crt'));
+  return pem === null ? null : new X509Certificate(pem).validFromDate;
 }
 
 /** Free bytes where `path` is, or will be. */
@@ -136,6 +181,12 @@ export async function hostFacts(platform: Platform): Promise<HostFacts> {
     disk: { engine: await freeBytes('/'), data: await freeBytes(config.DATA_DIR) },
     routes: parseRoutes(await readFile('/proc/net/route', 'utf8')),
     takenPorts,
+    dataRefuses: await writeRefusal(config.DATA_DIR),
+    clock: {
+      now: new Date(),
+      skewSeconds: await engineSkewSeconds(),
+      certified: await certifiedAt(config.DATA_DIR),
+    },
     dataOwner: (await readText(`${config.DATA_DIR}/platform`))?.trim() ?? null,
     running,
   };

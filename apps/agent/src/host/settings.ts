@@ -1,10 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFile, writeFile, chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { givenSettings, loadConfig, type Config } from '#libs/config';
 import { isDomainError, platformPrefix } from '#libs/contracts';
 import { publicKeyText, signingKeyFromSeed } from '#libs/crypto';
+import { parsePool } from '#libs/tenants';
 import { appendMissing, parseEnvFile, type EnvEntry } from './env-file.js';
+import { readText, writeWhole } from './files.js';
 import { Refusal } from './talk.js';
 
 export type HostConfig = Config<'host'>;
@@ -51,15 +52,16 @@ export function generated(there: ReadonlyMap<string, string>): EnvEntry[] {
   ];
 }
 
-export async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      return null;
-    }
-    throw error;
+/** Settings that are each right and together are not. */
+function contradictions(config: HostConfig): string[] {
+  const found: string[] = [];
+  if (new Set([config.HTTP_PORT, config.HTTPS_PORT, config.PROXY_PORT]).size < 3) {
+    found.push('AVIARY_HTTP_PORT, AVIARY_HTTPS_PORT and AVIARY_PROXY_PORT must differ.');
   }
+  if (config.TLS_MODE === 'acme' && (config.ACME_EMAIL === '' || config.ACME_DNS_PROVIDER === '')) {
+    found.push('AVIARY_TLS_MODE=acme needs AVIARY_ACME_EMAIL and AVIARY_ACME_DNS_PROVIDER in .env.');
+  }
+  return found;
 }
 
 /** Settings of `.env`, completed by those given in the environment; a contradiction between the two is refused. */
@@ -78,11 +80,16 @@ export function settle(
   let config: HostConfig;
   try {
     config = loadConfig('host', { ...Object.fromEntries(there), ...given });
+    parsePool(config.ADDRESS_POOL);
   } catch (error) {
     if (isDomainError(error, 'CONFIG_INVALID')) {
       throw new Refusal([`${error.message} Correct it in .env.`], 2);
     }
     throw error;
+  }
+  const against = contradictions(config);
+  if (against.length > 0) {
+    throw new Refusal(against, 2);
   }
   const entries = Object.entries(config).map(([name, value]) => ({
     name: `AVIARY_${name}`,
@@ -113,12 +120,7 @@ export async function readPlatform(repository: string): Promise<Platform> {
   };
 }
 
-/** Writes what was added. The file holds every secret of the platform, so only root may read it. */
-export async function saveEnv(platform: Platform): Promise<boolean> {
-  if ((await readText(platform.envFile)) === platform.envText) {
-    return false;
-  }
-  await writeFile(platform.envFile, platform.envText, { mode: 0o600 });
-  await chmod(platform.envFile, 0o600);
-  return true;
+/** Writes what was added. The file holds every secret of the platform, so only who runs this (root) may read it. */
+export async function saveEnv({ envFile, envText }: Pick<Platform, 'envFile' | 'envText'>): Promise<boolean> {
+  return writeWhole(envFile, envText, { mode: 0o600, owner: process.getuid?.() ?? 0 });
 }

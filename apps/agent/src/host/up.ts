@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import { readFile, rm, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { httpsOrigin } from '#libs/config';
 import { waitFor } from '#libs/async';
@@ -7,17 +6,24 @@ import { prepareCertificates } from './certificates.js';
 import { Compose, composeEnvironment, outwardMtu } from './compose.js';
 import { installFirewall } from './firewall.js';
 import { ensureImages } from './images.js';
-import { makeFolders, writePlatformFiles, writeWhole } from './layout.js';
+import { writeWhole } from './files.js';
+import { firstOperator, operatorDesk, type OperatorWords } from './first-operator.js';
+import { makeFolders, writePlatformFiles } from './layout.js';
+import { removeOldImages } from './old-images.js';
 import { waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems } from './preflight.js';
+import { hostResolvers } from './resolvers.js';
 import { run } from './run-command.js';
-import { readPlatform, saveEnv, readText, type Platform } from './settings.js';
+import { readPlatform, saveEnv, type Platform } from './settings.js';
+import { startStopped } from './stopped-stacks.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
 /** Where scripts/up mounts the engine's socket into this container. */
 const SOCKET = '/var/run/docker.sock';
 /** A first start initialises a database; a slow disk takes its time over that. */
 const DATABASE_MS = 120_000;
+/** Exit code of checks that found problems, as `doctor` has it. */
+const FOUND_PROBLEMS = 8;
 const HEALTHY_MS = 180_000;
 
 /**
@@ -30,7 +36,7 @@ async function up(repository: string): Promise<void> {
   const facts = await hostFacts(platform);
   const against = problems(platform, facts);
   if (against.length > 0) {
-    throw new Refusal(against);
+    throw new Refusal(against, FOUND_PROBLEMS);
   }
   if (await saveEnv(platform)) {
     say(`settings and keys written to ${platform.envFile}: keep a copy in a safe place`);
@@ -46,6 +52,7 @@ async function up(repository: string): Promise<void> {
     engineGroup: (await stat(SOCKET)).gid,
     engineSocket: config.ENGINE_SOCKET,
     mtu: await outwardMtu(facts.routes),
+    resolvers: hostResolvers(),
   });
   // The other scripts use the images that run, not those the sources would make by now.
   await writeWhole(join(config.DATA_DIR, 'portal-image'), `${images.portal}\n`, { mode: 0o644 });
@@ -56,8 +63,15 @@ async function up(repository: string): Promise<void> {
   await compose.call(['up', '-d', '--remove-orphans'], { show: true });
   say('waiting until everything answers');
   await waitUntilHealthy(platform, HEALTHY_MS);
-  await restartStacks(platform);
-  await greet(platform, await firstOperator(platform));
+  const left = await startStopped(platform);
+  greet(platform);
+  await firstOperator(config.DATA_DIR, config.OPERATOR_EMAIL.toLowerCase(), operatorDesk(platform, tellOperator));
+  await removeOldImages(platform, repository);
+  if (left.length > 0) {
+    throw new Refusal([
+      `The platform runs, but these containers of stacks did not start: ${left.join(', ')}. See docker logs of each; the next scripts/up tries them again.`,
+    ]);
+  }
 }
 
 /** The image of Postgres takes connections before its password is set, so the first answers may be refusals. */
@@ -79,54 +93,10 @@ async function migrate(compose: Compose, platform: Platform): Promise<void> {
   await compose.call(['run', '--rm', '--no-deps', '-T', 'migrate'], { deadlineMs: DATABASE_MS });
 }
 
-/** Stacks that scripts/down stopped; what their owners had stopped stays so. */
-async function restartStacks({ config }: Platform): Promise<void> {
-  const list = join(config.DATA_DIR, 'stopped-by-down');
-  const names = (await readText(list))?.split('\n').filter(Boolean) ?? [];
-  if (names.length > 0) {
-    say(`starting ${names.length} containers of stacks again`);
-    await run('docker', ['start', ...names]).catch((error: unknown) =>
-      say(
-        `not all of them started; the agent repairs the rest (${error instanceof Error ? error.message : 'unknown'})`,
-      ),
-    );
-    await rm(list);
-  }
-}
-
-/** The first operator's password, or null when there is an operator already. */
-async function firstOperator(platform: Platform): Promise<string | null> {
-  const mark = join(platform.config.DATA_DIR, 'first-operator');
-  if ((await readText(mark)) !== null) {
-    return null;
-  }
-  const password = randomBytes(12).toString('base64url');
-  const command = ['user', 'create', '--operator', '--username', 'operator', '--email', platform.config.OPERATOR_EMAIL];
-  await run(
-    'docker',
-    [
-      'exec',
-      '-i',
-      `aviary-${platform.prefix}-worker`,
-      'node',
-      'dist/apps/cli/src/main.js',
-      ...command,
-      '--password-stdin',
-    ],
-    { input: `${password}\n`, deadlineMs: 60_000 },
-  );
-  await writeWhole(mark, `${platform.config.OPERATOR_EMAIL}\n`, { mode: 0o644 });
-  return password;
-}
-
-async function greet({ config }: Platform, password: string | null): Promise<void> {
+function greet({ config }: Platform): void {
   const address = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const ca = join(config.DATA_DIR, 'ca/ca.crt');
   result(`\nAviary runs at ${address}`);
-  if (password !== null) {
-    result(`Operator: ${config.OPERATOR_EMAIL}`);
-    result(`Password: ${password}   (shown this once; change it after the first sign-in)`);
-  }
   if (config.TLS_MODE === 'local') {
     result(`
 Certificates come from an authority of this machine. Let your browser trust it once:
@@ -135,6 +105,16 @@ Certificates come from an authority of this machine. Let your browser trust it o
   Chromium: certutil -d sql:$HOME/.pki/nssdb -A -t "C,," -n aviary -i ${ca}
   curl:     curl --cacert ${ca} ${address}/healthz`);
   }
+}
+
+function tellOperator({ email, password }: OperatorWords): void {
+  result(`\nOperator: ${email}`);
+  result(
+    password === null
+      ? `Its password is the one it had. If nobody knows it, make another operator, whose password is then shown:
+  scripts/aviary user create --operator --username NAME --email ADDRESS`
+      : `Password: ${password}   (shown this once; change it after the first sign-in)`,
+  );
 }
 
 await hostCommand(async () => {

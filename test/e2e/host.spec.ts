@@ -1,0 +1,340 @@
+import { execFile } from 'node:child_process';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { waitFor } from '#libs/async';
+import { createAuthority, issueLeaf } from '#libs/crypto';
+import { docker, engineSocket } from '../support/engine.js';
+import { copyOfRepository, script, TestPlatform, type Ran } from '../support/platform.js';
+
+const execute = promisify(execFile);
+const sh = async (...command: string[]): Promise<string> =>
+  (await execute(command[0] ?? '', command.slice(1), { timeout: 60_000 })).stdout;
+
+/** What the script refused with: every line that says so. */
+const refusals = ({ stderr }: Ran): string[] => stderr.split('\n').filter((line) => line.startsWith('✗ '));
+
+describe('a host that cannot take the platform', () => {
+  let root: string;
+  let dataDir: string;
+  beforeAll(async () => {
+    root = await copyOfRepository();
+    dataDir = join(root, 'data');
+  }, 60_000);
+  afterAll(() => rm(root, { recursive: true, force: true }));
+
+  /** Everything `up` could have changed outside the data folder. */
+  async function world(): Promise<Record<string, string>> {
+    return {
+      containers: await docker('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.Names}}'),
+      networks: await docker('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}'),
+      volumes: await docker('volume', 'ls', '--format', '{{.Name}}'),
+      images: await docker('image', 'ls', '-a', '--no-trunc', '--format', '{{.ID}} {{.Repository}}:{{.Tag}}'),
+      rules: await sh('iptables', '-S'),
+      files: (await readdir(root)).filter((name) => name !== 'data').join(' '),
+    };
+  }
+
+  async function refused(settings: Record<string, string>): Promise<{ code: number; refusals: string[] }> {
+    const before = await world();
+    const ran = await script(root, 'up', [], {
+      AVIARY_DATA_DIR: dataDir,
+      AVIARY_ENGINE_SOCKET: engineSocket(),
+      ...settings,
+    });
+    expect(await world()).toEqual(before);
+    await expect(access(join(root, '.env'))).rejects.toThrow('ENOENT');
+    expect(ran.stdout).toBe('');
+    return { code: ran.code, refusals: refusals(ran) };
+  }
+
+  it('says which port is taken and by which setting another is chosen', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(18_443, '0.0.0.0', resolve));
+    try {
+      expect(await refused({ AVIARY_HTTPS_PORT: '18443' })).toEqual({
+        code: 8,
+        refusals: [
+          '✗ Port 18443 is taken by another program. Stop it, or set AVIARY_HTTPS_PORT in .env to a free port.',
+        ],
+      });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+    await expect(access(dataDir)).rejects.toThrow('ENOENT');
+  }, 120_000);
+
+  it('names a network of this host that the pool would take over', async () => {
+    await docker('network', 'create', '--subnet', '10.129.0.0/16', 'somebody-elses');
+    try {
+      const { code, refusals: said } = await refused({});
+      expect(code).toBe(8);
+      expect(said).toEqual([
+        expect.stringMatching(/^✗ AVIARY_ADDRESS_POOL 10\.128\.0\.0\/14 overlaps 10\.129\.0\.0\/16, .* through br-/),
+      ]);
+    } finally {
+      await docker('network', 'rm', 'somebody-elses');
+    }
+  }, 120_000);
+
+  it.each<[string, Record<string, string>, RegExp]>([
+    ['a name that is none', { AVIARY_PORTAL_DOMAIN: 'not a host' }, /AVIARY_PORTAL_DOMAIN must be a host name/],
+    ['a public pool', { AVIARY_ADDRESS_POOL: '8.8.0.0/14' }, /AVIARY_ADDRESS_POOL must be a private IPv4 network/],
+    ['equal ports', { AVIARY_HTTP_PORT: '443' }, /must differ/],
+    ['a data folder without a root', { AVIARY_DATA_DIR: 'data' }, /AVIARY_DATA_DIR must be an absolute path/],
+  ])(
+    '%s among the settings is a wrong use',
+    async (_what, settings, sentence) => {
+      expect(await refused(settings)).toEqual({ code: 2, refusals: [expect.stringMatching(sentence)] });
+    },
+    120_000,
+  );
+
+  it('says how much memory it lacks', async () => {
+    expect(await refused({ AVIARY_LEAST_MEMORY_MB: '99999999' })).toEqual({
+      code: 8,
+      refusals: [expect.stringMatching(/has \d+\.\d GiB of memory; 97656\.2 GiB are needed/)],
+    });
+  }, 120_000);
+
+  it('a data folder that cannot be made', async () => {
+    expect(await refused({ AVIARY_DATA_DIR: '/proc/aviary' })).toEqual({
+      code: 8,
+      refusals: [expect.stringMatching(/The data folder \/proc\/aviary cannot be made/)],
+    });
+  }, 120_000);
+
+  describe('with a file system of its own for the data', () => {
+    const mounted = async (options: string, work: () => Promise<void>): Promise<void> => {
+      await mkdir(dataDir, { recursive: true });
+      await sh('mount', '-t', 'tmpfs', '-o', options, 'tmpfs', dataDir);
+      try {
+        await work();
+      } finally {
+        await sh('umount', '-l', dataDir);
+      }
+    };
+
+    it('that is too small', async () => {
+      await mounted('size=64m', async () => {
+        expect(await refused({})).toEqual({
+          code: 8,
+          refusals: [expect.stringMatching(/Only 0\.1 GiB are free for the data folder .*; 8\.0 GiB are needed/)],
+        });
+        expect(await readdir(dataDir)).toEqual([]);
+      });
+    }, 120_000);
+
+    it('that takes nothing', async () => {
+      await mounted('ro,size=12g', async () => {
+        expect(await refused({})).toEqual({
+          code: 8,
+          refusals: [expect.stringMatching(/Nothing can be written to the data folder .* \(EROFS\)/)],
+        });
+      });
+    }, 120_000);
+  });
+
+  it('a clock that was put back behind the certificates', async () => {
+    const later = new Date(Date.now() + 40 * 86_400_000);
+    const { certificate } = await issueLeaf(
+      await createAuthority(['aviary.localhost'], later),
+      ['aviary.localhost'],
+      later,
+    );
+    await mkdir(join(dataDir, 'certs'), { recursive: true });
+    await writeFile(join(dataDir, 'certs/portal.crt'), certificate);
+    try {
+      expect(await refused({})).toEqual({
+        code: 8,
+        refusals: [expect.stringMatching(/clock reads .*, before this platform's certificates were made/)],
+      });
+      expect(await readdir(dataDir)).toEqual(['certs']);
+    } finally {
+      await rm(dataDir, { recursive: true });
+    }
+  }, 120_000);
+});
+
+describe('a platform on its host', () => {
+  let platform: TestPlatform;
+  beforeAll(async () => {
+    platform = await TestPlatform.start();
+  }, 300_000);
+  afterAll(async () => {
+    await platform?.stop();
+  }, 180_000);
+
+  const inData = (name: string): string => join(platform.facts.dataDir, name);
+  const health = (service: 'agent' | 'worker'): Promise<string> =>
+    docker('inspect', '-f', '{{.State.Health.Status}}', platform.container(service));
+
+  interface Check {
+    name: string;
+    state: string;
+    says: string;
+    todo?: string;
+  }
+  async function checks(): Promise<Map<string, Check>> {
+    const { document } = await platform.cli<{ checks: Check[] }>('doctor');
+    return new Map(document.data.checks.map((check) => [check.name, check]));
+  }
+
+  it('the engine knows agent and worker to be healthy', async () => {
+    await waitFor(
+      async () => ((await health('agent')) === 'healthy' && (await health('worker')) === 'healthy' ? true : undefined),
+      { what: 'both being healthy', deadlineMs: 90_000, maxIntervalMs: 1_000 },
+    );
+  }, 120_000);
+
+  it('up and doctor want a release to make stacks of, and say what is missing', async () => {
+    expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
+    await platform.sql(`update releases set state = 'withdrawn'`);
+    try {
+      expect((await checks()).get('agent')).toMatchObject({
+        state: 'bad',
+        says: expect.stringMatching(/^releases: None is ready, so no stack can be made/),
+        todo: expect.stringContaining('scripts/up'),
+      });
+      const ran = await platform.run('up');
+      expect(ran.code).toBe(1);
+      expect(refusals(ran)).toEqual([expect.stringMatching(/agent: releases: None is ready/)]);
+    } finally {
+      await platform.sql(`update releases set state = 'stable'`);
+    }
+    expect((await platform.run('up')).code).toBe(0);
+  }, 180_000);
+
+  it('an operator that is there already is not made again, and the next up says how to get in', async () => {
+    await rm(inData('first-operator'));
+    const ran = await platform.run('up');
+    expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+    expect(ran.stdout).toContain(`Operator: ${platform.facts.operatorEmail}`);
+    expect(ran.stdout).toContain('scripts/aviary user create --operator');
+    expect(ran.stdout).not.toMatch(/^Password:/m);
+    expect((await platform.run('up')).stdout).not.toContain('Operator:');
+  }, 180_000);
+
+  it('a run that ended before it showed the password is completed by the next', async () => {
+    // As after a power cut at the first up: the account is made, and its password still lies where it was kept for that.
+    await rm(inData('first-operator'));
+    await writeFile(inData('secrets/first-operator-password'), `${platform.facts.operatorPassword}\n`, { mode: 0o600 });
+    const ran = await platform.run('up');
+    expect(ran.code).toBe(0);
+    const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1] ?? '';
+    await platform.client().login(platform.facts.operatorEmail, password);
+    expect(await readdir(inData('secrets'))).not.toContain('first-operator-password');
+  }, 120_000);
+
+  it('behind systemd-resolved stacks may ask those that it asks', async () => {
+    const folder = join(platform.facts.root, 'resolvers');
+    await mkdir(folder);
+    await writeFile(join(folder, 'stub'), 'nameserver 127.0.0.53\noptions edns0 trust-ad\n');
+    await mkdir(join(folder, 'systemd/resolve'), { recursive: true });
+    await writeFile(join(folder, 'systemd/resolve/resolv.conf'), 'nameserver 10.20.30.40\n');
+    await mkdir('/run/systemd', { recursive: true });
+    const mounts =
+      'mount --bind "$1/stub" "$(readlink -f /etc/resolv.conf)"; mount --bind "$1/systemd" /run/systemd; shift; exec "$@"';
+    const behindSystemd = (name: string, ...args: string[]): Promise<Ran> =>
+      script(
+        platform.facts.root,
+        '/usr/bin/unshare',
+        [
+          '--mount',
+          '--propagation=private',
+          'sh',
+          '-euc',
+          mounts,
+          'sh',
+          folder,
+          join(platform.facts.root, 'scripts', name),
+          ...args,
+        ],
+        {},
+      );
+    expect((await behindSystemd('up')).code).toBe(0);
+    const rules = (await sh('iptables', '-S', `AVIARY-FWD-${platform.facts.prefix}`)).split('\n');
+    expect(rules.filter((rule) => rule.includes('--dport 53'))).toEqual([
+      expect.stringContaining('-d 10.20.30.40/32 -p udp'),
+      expect.stringContaining('-d 10.20.30.40/32 -p tcp'),
+    ]);
+    expect(await readFile(inData('firewall/load.sh'), 'utf8')).toContain('-d 10.20.30.40/32');
+    // The agent, in a container, holds the same rules for right.
+    expect(await docker('inspect', '-f', '{{.Config.Env}}', platform.container('agent'))).toContain(
+      'AVIARY_RESOLVERS=10.20.30.40 ',
+    );
+    expect((await behindSystemd('aviary', 'doctor')).stdout).toMatch(/✓ firewall/);
+    expect((await platform.run('up')).code).toBe(0);
+  }, 240_000);
+
+  it('removes images it built and nothing needs, and no other', async () => {
+    const make = async (label: string | null, name: string | null): Promise<string> => {
+      const tar = join(platform.facts.root, 'image.tar');
+      await writeFile(join(platform.facts.root, 'word'), String(name));
+      await sh('tar', '-cf', tar, '-C', platform.facts.root, 'word');
+      const change = label === null ? [] : ['-c', `LABEL aviary.image=${label}`];
+      return docker('import', ...change, tar, ...(name === null ? [] : [`aviary/portal:${name}`]));
+    };
+    await make('portal', 'superseded');
+    await make(null, 'not-ours');
+    await make('portal', 'has-a-container');
+    await docker('create', '--name', 'somebody-elses', 'aviary/portal:has-a-container', '/nothing');
+    const named = await make('runtime', 'named-by-a-release');
+    await platform.sql(
+      `insert into releases select 'old', template, version, definition, '{"runtime": "${named}"}', 'stable', created_at - interval '1 day' from releases limit 1`,
+    );
+    const stage = await make('portal', null);
+    try {
+      const before = (await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')).split('\n');
+      expect((await platform.run('up')).code).toBe(0);
+      const after = (await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')).split('\n');
+      expect(before.filter((image) => !after.includes(image) && image !== '<none>:<none>')).toEqual([
+        'aviary/portal:superseded',
+      ]);
+      await expect(docker('image', 'inspect', stage)).rejects.toThrow('No such image');
+    } finally {
+      await docker('rm', 'somebody-elses');
+      await platform.sql(`delete from releases where id = 'old'`);
+      await docker('rmi', 'aviary/portal:not-ours');
+    }
+    expect((await platform.run('up')).code).toBe(0);
+    const left = await docker('image', 'ls', '--format', '{{.Tag}}');
+    expect(left).not.toMatch(/has-a-container|named-by-a-release/);
+  }, 300_000);
+
+  it('a stack that does not start stays on the note, and down stops also what dies over and over', async () => {
+    const operator = await platform.operator();
+    const owner = platform.client();
+    await owner.signUp(operator, 'person', 'correct horse battery staple');
+    const { stack, operation } = await owner.createStack();
+    await owner.operationEnd(operation.id);
+    const image = await docker('inspect', '-f', '{{.Image}}', platform.container('redis'));
+    const labels = [`aviary.platform=${platform.facts.platformId}`, `aviary.tenant=${stack.id}`];
+    const dying = ['--name', 'dying', '--restart', 'always', '--entrypoint', 'false'];
+    await docker('run', '-d', ...dying, ...labels.flatMap((label) => ['--label', label]), image);
+    const state = (): Promise<string> => docker('inspect', '-f', '{{.State.Status}}', 'dying');
+    await waitFor(async () => ((await state()) === 'restarting' ? true : undefined), {
+      what: 'a container between two lives',
+      deadlineMs: 30_000,
+    });
+    expect((await platform.run('down')).code).toBe(0);
+    expect(await state()).toBe('exited');
+    await docker('rm', 'dying');
+
+    const { containers, networks } = await platform.objects();
+    const mine = containers.filter((name) => name.includes(stack.slug));
+    expect((await readFile(inData('stopped-by-down'), 'utf8')).split('\n')).toEqual(expect.arrayContaining(mine));
+    await docker('network', 'rm', networks.find((name) => name.includes(stack.slug)) ?? '');
+    const ran = await platform.run('up');
+    expect(ran.code).toBe(1);
+    expect(refusals(ran).at(-1)).toMatch(/these containers of stacks did not start/);
+    const note = (await readFile(inData('stopped-by-down'), 'utf8')).split('\n').filter(Boolean);
+    expect(note.length).toBeGreaterThan(0);
+    expect(mine).toEqual(expect.arrayContaining(note));
+
+    expect((await platform.cli('tenant', 'destroy', stack.slug, `--confirm=${stack.slug}`)).code).toBe(0);
+    expect((await platform.run('up')).code).toBe(0);
+    await expect(access(inData('stopped-by-down'))).rejects.toThrow('ENOENT');
+  }, 400_000);
+});
