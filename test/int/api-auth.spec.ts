@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Access, ErrorBody, Me } from '#libs/contracts';
 import { REFRESH_COOKIE } from '#libs/contracts';
 import { mailedToken, ORIGIN, person, refreshCookie, registered, testApi, type TestApi } from '../support/api.js';
@@ -50,7 +51,7 @@ describe('signing up', () => {
     expect(answer.headers['cache-control']).toBe('no-store');
   });
 
-  it('says which field is wrong, refuses unknown ones, and takes no second account of one address', async () => {
+  it('says which field is wrong, and refuses unknown ones', async () => {
     const first = await registered(t);
     const bad = await t.http
       .post('/api/v1/auth/register')
@@ -61,8 +62,53 @@ describe('signing up', () => {
       'password',
       'role',
     ]);
-    const twice = await t.http.post('/api/v1/auth/register').send({ ...first, username: 'another' });
-    expect([twice.status, code(twice)]).toEqual([409, 'EMAIL_TAKEN']);
+  });
+
+  it('answers a taken address as a new one, and tells its owner by mail', async () => {
+    const { email, username } = await person(t);
+    await t.db.dataSource.query(`update accounts set created_at = created_at - interval '1 hour'`);
+    const body = { ...(await registered(t)), username: 'another', password: randomUUID() };
+    const known = await t.http.post('/api/v1/auth/register').send({ ...body, email });
+    const fresh = await t.http
+      .post('/api/v1/auth/register')
+      .send({ ...body, email: 'fresh@example.org', username: 'another2' });
+    const shape = (answer: { status: number; body: unknown; headers: object }) => [
+      answer.status,
+      Object.entries(answer.body as object).map(([name, value]) => [
+        name,
+        ['id', 'email', 'username', 'createdAt'].includes(name) ? typeof value : value,
+      ]),
+      Object.keys(answer.headers).toSorted(),
+    ];
+    expect(shape(known)).toEqual(shape(fresh));
+    expect(known.status).toBe(201);
+    const [mail]: { subject: string; text: string }[] = await t.db.dataSource.query(
+      'select subject, text from outbox_mails where recipient = $1 order by id desc limit 1',
+      [email],
+    );
+    expect(mail?.subject).toContain('already have');
+    expect(mail?.text).toContain(username);
+    expect(mail?.text).not.toMatch(/another|token=/);
+  });
+
+  it('makes one account of a sign-up that is sent twice with an Idempotency-Key', async () => {
+    const { version } = (await t.http.get('/api/v1/auth/disclaimer').expect(200)).body as { version: string };
+    const body = { email: 'twice@example.org', username: 'twice', password: randomUUID(), disclaimerVersion: version };
+    const key = randomUUID();
+    const send = (change: object = {}) =>
+      t.http
+        .post('/api/v1/auth/register')
+        .set('Idempotency-Key', key)
+        .send({ ...body, ...change });
+    const answers = await Promise.all([send(), send()]);
+    expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+    expect(answers[0]?.body).toEqual(answers[1]?.body);
+    const third = await send();
+    expect([third.status, third.headers['idempotency-replayed']]).toEqual([201, 'true']);
+    const other = await send({ username: 'thrice' });
+    expect([other.status, code(other)]).toEqual([422, 'IDEMPOTENCY_KEY_REUSED']);
+    const bad = await t.http.post('/api/v1/auth/register').set('Idempotency-Key', 'a b').send(body);
+    expect([bad.status, code(bad)]).toEqual([400, 'VALIDATION_FAILED']);
   });
 
   it('sends the link again, and answers the same for an address nobody has', async () => {

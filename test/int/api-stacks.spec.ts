@@ -320,6 +320,33 @@ describe('sign-on', () => {
     expect([again.status, code(again)]).toEqual([401, 'TOKEN_REUSED']);
   });
 
+  it.each([
+    ['the portal session has expired', `update sessions set expires_at = now() - interval '1 second'`, 401],
+    ['the account was banned', `update accounts set state = 'banned' where id = $1`, 401],
+    ['the stack is being destroyed', `update tenants set desired = 'deleted' where account_id = $1`, 409],
+    [
+      'the stack is suspended',
+      `insert into holds (tenant_id, reason, created_at) select id, 'operator', now() from tenants where account_id = $1`,
+      409,
+    ],
+  ])('gives nothing any more when %s', async (_what, change, status) => {
+    const who = await person(t);
+    const { stack } = await stackOf(t, who);
+    const state = createHash('sha256').update('nonce').digest('base64url');
+    const mint = () => t.http.post('/api/v1/sign-on').set(who.auth).send({ stack: stack.slug, state, next: '/' });
+    const minted = await mint().expect(200);
+    const url = new URL((minted.body as { redirect: string }).redirect);
+    await t.db.dataSource.query(change, change.includes('$1') ? [who.id] : []);
+    const answer = await t.internal
+      .post('/internal/redeem')
+      .send({ code: url.searchParams.get('code'), host: url.host, state });
+    expect(answer.status).toBe(status);
+    expect(JSON.stringify(answer.body)).not.toContain('token');
+    expect((await mint()).status).toBe(status);
+    await t.db.dataSource.query(`update sessions set expires_at = now() + interval '1 hour'`);
+    await t.db.dataSource.query(`update accounts set state = 'active' where id = $1`, [who.id]);
+  });
+
   it('tells the gate which sessions ended', async () => {
     const who = await person(t);
     await t.http

@@ -34,6 +34,7 @@ export const CLIENT = { ip: '203.0.113.7', userAgent: 'test' };
 export function accountServices(db: TestDatabase) {
   const clock = new TestClock();
   const mailed: MailedLink[] = [];
+  const taken: { to: string; username: string }[] = [];
   const deps: AccountDeps = {
     database: db.dataSource,
     passwords: new Passwords(4),
@@ -41,6 +42,10 @@ export function accountServices(db: TestDatabase) {
     mails: {
       verifyEmail: (_tx, mail) => {
         mailed.push({ to: mail.to, token: mail.token });
+        return Promise.resolve();
+      },
+      addressTaken: (_tx, mail) => {
+        taken.push(mail);
         return Promise.resolve();
       },
     },
@@ -51,20 +56,16 @@ export function accountServices(db: TestDatabase) {
   return {
     clock,
     mailed,
+    taken,
     tokens,
     sessions,
     registration,
     accounts: new AccountService(deps),
     signIn: new SignInService(deps, sessions),
-    register: (username: string) =>
-      registration.register(
-        {
-          email: `${username}@example.org`,
-          username,
-          password: PASSWORD,
-          disclaimerVersion: currentDisclaimer().version,
-        },
-        CLIENT,
-      ),
+    register: async (username: string) => {
+      const input = { email: `${username}@example.org`, username, password: PASSWORD };
+      const disclaimerVersion = currentDisclaimer().version;
+      return (await registration.register({ ...input, disclaimerVersion }, CLIENT)).me;
+    },
   };
 }

@@ -4,10 +4,12 @@ import {
   RefreshTokenEntity,
   SessionEntity,
   SignInGuardEntity,
+  SignUpEntity,
   tx,
   type Database,
 } from '#libs/db';
 import { LessThan } from 'typeorm';
+import { SIGN_UP_KEY_MS } from './registration.service.js';
 import { DEVICE_TTL_SECONDS } from './session.service.js';
 
 const DAY_MS = 86_400_000;
@@ -23,6 +25,7 @@ export async function cleanAccounts(database: Database, now: Date): Promise<{ se
     const refresh = await inTx.delete(RefreshTokenEntity, { usedAt: LessThan(old) });
     const mailed = await inTx.delete(MailTokenEntity, { expiresAt: LessThan(old) });
     await inTx.delete(SignInGuardEntity, { updatedAt: LessThan(new Date(now.getTime() - DAY_MS)) });
+    await inTx.delete(SignUpEntity, { createdAt: LessThan(new Date(now.getTime() - SIGN_UP_KEY_MS)) });
     const device = new Date(now.getTime() - DEVICE_TTL_SECONDS * 1000);
     await inTx.delete(KnownDeviceEntity, { lastUsedAt: LessThan(device) });
     return {

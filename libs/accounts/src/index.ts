@@ -1,4 +1,5 @@
 export * from './access-tokens.js';
+export { findByIdentifier } from './account.repository.js';
 export * from './account.service.js';
 export * from './clean.js';
 export * from './deps.js';

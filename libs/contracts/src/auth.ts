@@ -33,6 +33,8 @@ export const ACCOUNT_STATES = [
   'banned',
 ] as const;
 export type AccountState = (typeof ACCOUNT_STATES)[number];
+/** Who may hold a session: a suspended customer must still be able to look, pay and export. */
+export const SIGN_IN_STATES: readonly AccountState[] = ['active', 'pending_api', 'pending_approval', 'suspended'];
 export const ROLES = ['subscriber', 'operator'] as const;
 export type Role = (typeof ROLES)[number];
 

@@ -10,6 +10,26 @@ export class PortalAccountMails implements AccountMails {
     private readonly portalUrl: string,
   ) {}
 
+  async addressTaken(inTx: Tx, mail: { to: string; username: string }): Promise<void> {
+    await this.outbox.put(
+      inTx,
+      mail.to,
+      renderMail({
+        subject: 'You already have an Aviary account',
+        greeting: `Hello ${mail.username},`,
+        paragraphs: [
+          `somebody, perhaps you, signed up with this address just now. It has an account already: ${mail.username}. Sign in to that one; nothing about it was changed.`,
+        ],
+        button: { label: 'Sign in', url: `${this.portalUrl}/login` },
+        notes: [
+          'You do not know the password any more? Ask those who run this portal; they can help the owner of this address.',
+          'It was not you? Then do nothing: the sign-up leads nowhere without a link, and none was sent.',
+        ],
+        portalUrl: this.portalUrl,
+      }),
+    );
+  }
+
   async verifyEmail(inTx: Tx, mail: { to: string; username: string; token: string; expiresAt: Date }): Promise<void> {
     const url = `${this.portalUrl}/verify?token=${mail.token}`;
     const until = `${mail.expiresAt.toISOString().slice(0, 16).replace('T', ' ')} UTC`;

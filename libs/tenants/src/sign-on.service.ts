@@ -5,6 +5,7 @@ import {
   DomainError,
   GATE_PATH,
   SESSION_TTL_SECONDS,
+  SIGN_IN_STATES,
   SIGN_ON_CODE_TTL_SECONDS,
   type Actor,
   type Revocations,
@@ -12,8 +13,9 @@ import {
   type SignOnRequest,
 } from '#libs/contracts';
 import { hashToken, randomToken, sameSecret, signToken } from '#libs/crypto';
-import { AccountEntity, SessionEntity, SignOnCodeEntity, TenantEntity, tx } from '#libs/db';
+import { AccountEntity, HoldEntity, SessionEntity, SignOnCodeEntity, TenantEntity, tx, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
+import { isSuspended } from './domain/headline.js';
 import { stackHost } from './domain/names.js';
 import type { TenantDeps } from './settings.js';
 
@@ -32,7 +34,7 @@ export class SignOnService {
 
   /**
    * Only the owner gets a code; an operator is refused like a stranger. Throws NOT_FOUND for a stack that is not
-   * theirs, FORBIDDEN for an actor without a portal session.
+   * theirs, FORBIDDEN for an actor without a portal session, WRONG_STATE for a stack that is destroyed or suspended.
    */
   async mint(actor: Actor, request: SignOnRequest): Promise<{ redirect: string }> {
     const person = requireActor(actor);
@@ -47,6 +49,7 @@ export class SignOnService {
       if (!tenant) {
         throw new DomainError('NOT_FOUND', { message: `There is no stack ${request.stack}, or it is not yours.` });
       }
+      await requireOpen(db, tenant);
       const host = stackHost('dashboard', tenant.slug, tenantDomain);
       await db.insert(SignOnCodeEntity, {
         codeHash: hashToken(code),
@@ -69,7 +72,10 @@ export class SignOnService {
     });
   }
 
-  /** Once per code, by the gate of the host it was made for, in the browser it was made for. TOKEN_* otherwise. */
+  /**
+   * Once per code, by the gate of the host it was made for, in the browser it was made for; TOKEN_* otherwise. What was
+   * true when the code was made must still be: UNAUTHENTICATED, WRONG_STATE.
+   */
   async redeem({ code, host, state }: Redeem): Promise<{ token: string; next: string }> {
     const now = this.deps.now();
     const { row, tenant, account } = await tx(this.deps.dataSource, async (db) => {
@@ -90,14 +96,14 @@ export class SignOnService {
         throw new DomainError('TOKEN_EXPIRED');
       }
       const session = await db.findOneBy(SessionEntity, { id: found.sessionId });
-      if (!session || session.revokedAt !== null) {
+      const account = await db.findOneByOrFail(AccountEntity, { id: found.accountId });
+      const ended = !session || session.revokedAt !== null || session.expiresAt <= now;
+      if (ended || !SIGN_IN_STATES.includes(account.state)) {
         throw new DomainError('UNAUTHENTICATED');
       }
-      return {
-        row: found,
-        tenant: await db.findOneByOrFail(TenantEntity, { id: found.tenantId }),
-        account: await db.findOneByOrFail(AccountEntity, { id: found.accountId }),
-      };
+      const tenant = await db.findOneByOrFail(TenantEntity, { id: found.tenantId });
+      await requireOpen(db, tenant);
+      return { row: found, tenant, account };
     });
     const claims: Omit<SessionClaims, 'iss' | 'aud' | 'iat' | 'exp'> = {
       sub: account.id,
@@ -126,5 +132,19 @@ export class SignOnService {
     return {
       revoked: rows.flatMap(({ id, revokedAt }) => (revokedAt ? [{ sid: id, at: revokedAt.toISOString() }] : [])),
     };
+  }
+}
+
+/** A stack that is being destroyed or that somebody holds back is entered by nobody. */
+async function requireOpen(db: Tx, { id, slug, desired }: TenantEntity): Promise<void> {
+  const holds = await db.findBy(HoldEntity, { tenantId: id });
+  if (desired === 'deleted') {
+    throw new DomainError('WRONG_STATE', { message: `${slug} is being destroyed.`, details: { desired } });
+  }
+  if (isSuspended(holds.map(({ reason }) => reason))) {
+    throw new DomainError('WRONG_STATE', {
+      message: `${slug} is suspended.`,
+      details: { holds: holds.map(({ reason }) => reason) },
+    });
   }
 }

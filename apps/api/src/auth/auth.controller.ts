@@ -31,6 +31,7 @@ import { ByCookie, CurrentActor, Public, Subscriber } from '../http/access.js';
 import { Answers, WithToken } from '../http/answers.js';
 import { clientAddress } from '../http/client-address.js';
 import { clearCookie, readCookie, setCookie } from '../http/cookies.js';
+import { idempotencyKey, REPLAYED_HEADER, WithIdempotencyKey } from '../http/idempotency.interceptor.js';
 import { Limited } from '../http/rate-limits.js';
 import type { ApiRequest, Person } from '../http/request.js';
 
@@ -60,10 +61,23 @@ export class AuthController {
   @Post('register')
   @Public()
   @Limited('sign_up')
-  @ApiOperation({ summary: 'Make an account', description: 'A link to confirm the address is mailed.' })
+  @WithIdempotencyKey()
+  @ApiOperation({
+    summary: 'Make an account',
+    description:
+      'A link to confirm the address is mailed. The answer does not tell whether the address has an account.',
+  })
   @Answers(HttpStatus.CREATED, meSchema, 'The account, waiting for its address to be confirmed.')
-  register(@Body({ schema: registerSchema }) body: Register, @Req() request: ApiRequest): Promise<Me> {
-    return this.registration.register(body, clientOf(request));
+  async register(
+    @Body({ schema: registerSchema }) body: Register,
+    @Req() request: ApiRequest,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<Me> {
+    const { me, replayed } = await this.registration.register(body, clientOf(request), idempotencyKey(request));
+    if (replayed) {
+      response.setHeader(REPLAYED_HEADER, 'true');
+    }
+    return me;
   }
 
   @Post('verify')

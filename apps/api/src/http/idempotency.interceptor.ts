@@ -40,7 +40,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     if (claim.kind === 'mine') {
       return of(await this.work(identity, claim.claimId, { next, response }));
     }
-    response.setHeader('Idempotency-Replayed', 'true');
+    response.setHeader(REPLAYED_HEADER, 'true');
     if (claim.kind === 'made') {
       return of(await this.rebuild(actor, claim.operationId));
     }
@@ -70,7 +70,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 }
 
-function identityOf(request: ApiRequest, actor: Person): RequestIdentity | null {
+/** The header of a request, or null without one. VALIDATION_FAILED for one of another shape. */
+export function idempotencyKey(request: ApiRequest): string | null {
   const key = request.headers['idempotency-key'];
   if (key === undefined) {
     return null;
@@ -80,16 +81,26 @@ function identityOf(request: ApiRequest, actor: Person): RequestIdentity | null 
       details: { fields: { 'Idempotency-Key': ['Use 1 to 200 printable characters, such as a UUID.'] } },
     });
   }
+  return key;
+}
+
+function identityOf(request: ApiRequest, actor: Person): RequestIdentity | null {
+  const key = idempotencyKey(request);
+  if (key === null) {
+    return null;
+  }
   const what = canonicalJson([request.method, request.path, request.body ?? null]);
   return { accountId: actor.accountId, key, requestHash: hashToken(what) };
 }
 
+export const REPLAYED_HEADER = 'Idempotency-Replayed';
+
+export const WithIdempotencyKey = (): MethodDecorator =>
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'Repeating a request with the same key gives the first answer again, for 24 hours.',
+  });
+
 export const Idempotent = (): MethodDecorator =>
-  applyDecorators(
-    UseInterceptors(IdempotencyInterceptor),
-    ApiHeader({
-      name: 'Idempotency-Key',
-      required: false,
-      description: 'Repeating a request with the same key gives the first answer again, for 24 hours.',
-    }),
-  );
+  applyDecorators(UseInterceptors(IdempotencyInterceptor), WithIdempotencyKey());

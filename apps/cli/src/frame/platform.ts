@@ -1,5 +1,6 @@
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { DomainError, type Actor } from '#libs/contracts';
+import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, type Queue } from '#libs/jobs';
 import { createLogger, type Logger } from '#libs/telemetry';
@@ -80,8 +81,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
       };
     },
     async accountId(who) {
-      const name = who.trim().toLowerCase();
-      const account = await dataSource.manager.findOne(AccountEntity, { where: [{ email: name }, { username: name }] });
+      const account = await findByIdentifier(dataSource.manager, who);
       if (!account) {
         throw new DomainError('NOT_FOUND', { message: `There is no account ${who}.` });
       }

@@ -1,4 +1,4 @@
-import { ACCOUNT_STATES, type AccountState } from '#libs/contracts';
+import { ACCOUNT_STATES, SIGN_IN_STATES, type AccountState } from '#libs/contracts';
 
 /** Every legal move of an account. `banned` and `rejected` are left by an operator's decision only. */
 export const ACCOUNT_MOVES: Readonly<Record<AccountState, readonly AccountState[]>> = {
@@ -35,7 +35,6 @@ export function mayMove(from: AccountState, to: AccountState): boolean {
   return ACCOUNT_MOVES[from].includes(to);
 }
 
-/** Who may hold a session: a suspended customer must still be able to look, pay and export. */
 export function maySignIn(state: AccountState): boolean {
-  return state === 'active' || state === 'pending_api' || state === 'pending_approval' || state === 'suspended';
+  return SIGN_IN_STATES.includes(state);
 }

@@ -23,6 +23,11 @@ const WHILE: Record<OperationKind, StackStatus> = {
   destroy: 'deleting',
 };
 
+/** Held back by somebody's decision; the breaker is the platform's own and its stack a broken one, not a suspended one. */
+export function isSuspended(holds: readonly HoldReason[]): boolean {
+  return holds.some((hold) => hold !== 'breaker');
+}
+
 /** Precedence: deleting > suspended > operation > needs attention > no news > asleep or stopped > running. */
 export function headline(input: HeadlineInput): StackStatus {
   const { desired, holds, observed, operation, checkedAt, now } = input;
@@ -30,7 +35,7 @@ export function headline(input: HeadlineInput): StackStatus {
     // A destroy that succeeds takes the row with it: without one at work, this one failed.
     return operation ? 'deleting' : 'attention';
   }
-  if (holds.some((hold) => hold !== 'breaker')) {
+  if (isSuspended(holds)) {
     return 'suspended';
   }
   if (operation) {
