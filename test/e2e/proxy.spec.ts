@@ -1,8 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
@@ -20,39 +17,11 @@ import {
   renderTenantRoutes,
   strippedHeaders,
 } from '#libs/edge';
+import { Backend, echo } from '../support/echo-backend.js';
 import { ApiCounterpart, GateProcess, ask, type Reply } from '../support/gate-process.js';
 import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 
 jest.setTimeout(60_000);
-
-/** A process behind the proxy that tells what reached it. */
-class Backend {
-  readonly seen: { url: string; headers: IncomingHttpHeaders }[] = [];
-  private server: Server | undefined;
-
-  constructor(private readonly name: string) {}
-
-  async start(): Promise<{ host: string; port: number }> {
-    this.server = createServer((request, response) => {
-      this.seen.push({ url: request.url ?? '', headers: request.headers });
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.end(JSON.stringify({ name: this.name, url: request.url, headers: request.headers }));
-    }).listen(0, '127.0.0.1');
-    await once(this.server, 'listening');
-    return { host: '127.0.0.1', port: (this.server.address() as AddressInfo).port };
-  }
-
-  stop(): void {
-    this.server?.closeAllConnections();
-    this.server?.close();
-  }
-}
-
-interface Echo {
-  name: string;
-  url: string;
-  headers: Record<string, string>;
-}
 
 describe('the proxy with the files we render', () => {
   const SLUG = 'uabc234';
@@ -81,7 +50,6 @@ describe('the proxy with the files we render', () => {
     headers: Record<string, string | string[]> = {},
     method = 'GET',
   ): Promise<Reply> => traefik.get(host, path, { ca, headers, method });
-  const echo = (reply: Reply): Echo => JSON.parse(reply.body) as Echo;
   const arrived = (): string[] => backends.flatMap((backend) => backend.seen.map(({ url }) => url));
   const tenantFile = (slug: string, serving: 'tenant' | 'asleep' = 'tenant', tenantId = TENANT) =>
     renderTenantRoutes({ tenantId, slug, serving, routes: slug === SLUG ? routes : routes.slice(0, 2) }, settings);
@@ -268,60 +236,6 @@ describe('the proxy with the files we render', () => {
       expect((await at('uzzz222.stacks.test', '/healthz')).status).toBe(404);
       expect((await at('uzzz222.stacks.test', `/auth?tenant=${TENANT}`, { cookie })).status).toBe(404);
     });
-  });
-
-  describe('paths that mean two things', () => {
-    it.each(['%2f', '%2F', '%5c', '%5C', '%25', '%252f', '%3b', '%3f', '%23', '%00'])(
-      '%s is refused with 400 on every route',
-      async (encoded) => {
-        for (const [host, path] of [
-          ['portal.test', `/a${encoded}b`],
-          [OWN, `/a${encoded}b`],
-          [API, `/a${encoded}b`],
-          [API, `/hooks/..${encoded}admin`],
-        ] as const) {
-          expect((await at(host, path, { cookie })).status).toBe(400);
-        }
-        expect(arrived()).toEqual([]);
-      },
-    );
-
-    it.each([
-      ['/hooks/../admin', '/admin'],
-      ['/hooks/%2e%2e/admin', '/admin'],
-      ['/hooks/%2E./admin', '/admin'],
-      ['/hooks/.%2e/admin', '/admin'],
-      ['/hooks/x/..//../admin', '/admin'],
-      ['//admin', '/admin'],
-      ['/./admin', '/admin'],
-    ])('%s is normalised before it is routed', async (path, url) => {
-      expect(echo(await at(API, path))).toMatchObject({ name: 'token', url });
-      expect(hooks.seen).toEqual([]);
-    });
-
-    it.each([
-      '/hooks/..;/admin',
-      '/hooks/..;x=1/admin',
-      '/hooks/.;/../admin;',
-      '/hooks/x;y/z',
-      '/hooks/%2e%2e;/admin',
-      '/hooks/;/..;/admin',
-      '/hooks/..;',
-    ])('%s never reaches the public route', async (path) => {
-      await at(API, path);
-      expect(hooks.seen).toEqual([]);
-    });
-
-    it.each(['/..;/admin', '/x/..;/admin', '/.;/admin', '/x/y/..;a=b/admin', '/%2e%2e;/admin'])(
-      '%s reaches no route at all',
-      async (path) => {
-        for (const host of ['portal.test', OWN, API]) {
-          const reply = await at(host, path, { cookie });
-          expect(reply.status).toBe(404);
-        }
-        expect(arrived()).toEqual([]);
-      },
-    );
   });
 
   describe('the folder', () => {

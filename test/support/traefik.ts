@@ -49,7 +49,15 @@ export class TraefikProcess {
   private child: ChildProcess | undefined;
   log = '';
 
-  constructor(private readonly options: { binary: string; directory: string; routes: string }) {}
+  constructor(
+    private readonly options: {
+      binary: string;
+      directory: string;
+      routes: string;
+      /** Changes the static configuration, for tests that show what happens without a part of it. */
+      change?: (text: string) => string;
+    },
+  ) {}
 
   async choosePorts(): Promise<void> {
     this.httpPort = await freePort();
@@ -58,7 +66,7 @@ export class TraefikProcess {
   }
 
   async start(): Promise<void> {
-    const { binary, directory, routes } = this.options;
+    const { binary, directory, routes, change = (text) => text } = this.options;
     const values: Record<string, string> = {
       HTTP_PORT: String(this.httpPort),
       HTTPS_PORT: String(this.httpsPort),
@@ -68,7 +76,7 @@ export class TraefikProcess {
       .replace(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole)
       .replace('directory: /routes', `directory: ${routes}`);
     const file = join(directory, 'traefik.yml');
-    writeFileSync(file, text);
+    writeFileSync(file, change(text));
     const child = spawn(binary, [`--configFile=${file}`], { stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
