@@ -27,6 +27,7 @@ import {
 } from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
+import { CertificateKeeper } from './certificate-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { OperationSweeper } from './operation-sweeper.js';
 import { startPrivateServer } from './private-server.js';
@@ -48,7 +49,6 @@ const QUARANTINE_SECONDS = 20;
 const FIREWALL_SECONDS = 60;
 const CANARY_SECONDS = 60;
 const CHECK_SECONDS = 30;
-const CERTIFICATE_SECONDS = 12 * 3600;
 const SIGN_OF_LIFE_SECONDS = 10;
 const ENGINE_MS = 20_000;
 /** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
@@ -171,15 +171,41 @@ export async function startAgent({
     },
     logger,
   });
-  const canary = new RouteCanary({ folder: routes, edge, proxy, ca: portalCa });
+  const canary = new RouteCanary({ folder: routes, edge, proxy });
+  const live = Promise.withResolvers<void>();
+  stopping.signal.addEventListener('abort', () => live.reject(stopping.signal.reason));
+  live.promise.catch(() => undefined); // Told to whoever waits for it, and nobody does where no authority is asked.
+  const acme = { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER };
+  const certificates = new CertificateKeeper({
+    ready: () => (config.TLS_MODE === 'acme' ? live.promise : Promise.resolve()),
+    ensure: () =>
+      ensureCertificates({
+        mode: config.TLS_MODE,
+        dataDir: config.DATA_DIR,
+        portalDomain: config.PORTAL_DOMAIN,
+        tenantDomain: config.TENANT_DOMAIN,
+        now: now(),
+        acme,
+      }),
+    touch: () => routes.touch(),
+    logger,
+    now,
+  });
   timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn());
   timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
   // The clock's seconds: each generation is new, also after a restart of the agent.
-  timers.every('proxy', CANARY_SECONDS, () => canary.sing(Math.floor(now().getTime() / 1_000)));
+  timers.every('proxy', CANARY_SECONDS, async () => {
+    await canary.sing(Math.floor(now().getTime() / 1_000));
+    live.resolve();
+  });
   timers.every('firewall', FIREWALL_SECONDS, () => firewall.assert());
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
-  timers.every('certificates', CERTIFICATE_SECONDS, renewCertificates);
+  timers.every(
+    'certificates',
+    () => certificates.pauseSeconds(),
+    () => certificates.turn(),
+  );
   const server = await startPrivateServer(config.AGENT_SOCKET, health, metrics);
   logger.info({ engine: info.version, api: info.apiVersion, releases }, 'agent ready');
 
@@ -196,23 +222,6 @@ export async function startAgent({
       }
     }
     return files;
-  }
-
-  async function renewCertificates(): Promise<void> {
-    const { changed, warnings } = await ensureCertificates({
-      mode: config.TLS_MODE,
-      dataDir: config.DATA_DIR,
-      portalDomain: config.PORTAL_DOMAIN,
-      tenantDomain: config.TENANT_DOMAIN,
-      now: now(),
-      acme: { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER },
-    });
-    for (const warning of warnings) {
-      logger.warn({ warning }, 'certificates need a look');
-    }
-    if (changed) {
-      await routes.touch();
-    }
   }
 
   /** Ok only while a stack could be made here now. */

@@ -3,7 +3,8 @@ import type { Logger } from '#libs/telemetry';
 
 /**
  * Runs `turn` now and again after each pause, never twice at once, until `stop` fires. A turn that fails is logged
- * and tried again at the next one; `failing` then names it for the health check.
+ * and tried again at the next one; `failing` then names it for the health check. A pause that depends on how the turn
+ * went is a function, asked after it.
  */
 export class Timers {
   private readonly failures = new Map<string, string>();
@@ -14,7 +15,7 @@ export class Timers {
     private readonly logger: Logger,
   ) {}
 
-  every(name: string, seconds: number, turn: () => Promise<unknown>): void {
+  every(name: string, seconds: number | (() => number), turn: () => Promise<unknown>): void {
     this.running.push(this.loop(name, seconds, turn));
   }
 
@@ -26,7 +27,7 @@ export class Timers {
     await Promise.all(this.running);
   }
 
-  private async loop(name: string, seconds: number, turn: () => Promise<unknown>): Promise<void> {
+  private async loop(name: string, seconds: number | (() => number), turn: () => Promise<unknown>): Promise<void> {
     while (!this.stop.aborted) {
       try {
         await turn();
@@ -38,11 +39,13 @@ export class Timers {
         }
       }
       // Rejects only because of `stop`, which the loop's own condition sees.
-      await pause(seconds * 1_000, undefined, { signal: this.stop }).catch((error: unknown) => {
-        if (!this.stop.aborted) {
-          throw error;
-        }
-      });
+      await pause((typeof seconds === 'number' ? seconds : seconds()) * 1_000, undefined, { signal: this.stop }).catch(
+        (error: unknown) => {
+          if (!this.stop.aborted) {
+            throw error;
+          }
+        },
+      );
     }
   }
 }

@@ -63,7 +63,8 @@ export async function ensureAcme(options: CertificateOptions, acme: AcmeOptions)
   if (first) {
     throw new DomainError(first.code, {
       message: failures.map(({ message }) => message).join(' '),
-      details: { changed },
+      // Whether the authority was asked: then the same again costs, and should wait longer.
+      details: { changed, ordered: failures.some(({ details }) => details['ordered'] === true) },
       cause: first,
     });
   }
@@ -109,7 +110,13 @@ async function order(want: Wanted, options: CertificateOptions, acme: AcmeOption
     return pair;
   } catch (error) {
     current.outcome = 'failed';
-    throw error;
+    throw error instanceof DomainError
+      ? new DomainError(error.code, {
+          message: error.message,
+          details: { ...error.details, ordered: true },
+          cause: error,
+        })
+      : error;
   } finally {
     await writeOrders(directory, [...orders, current]);
   }
