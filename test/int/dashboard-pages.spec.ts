@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import type { Bot, BotList, TradeList } from '#libs/contracts';
-import { dec, sum, text } from '#libs/trading';
+import type { Bot, BotList, Market, TradeList } from '#libs/contracts';
+import { dec, presetParams, sum, text } from '#libs/trading';
 import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
 // a loaded machine draws slowly; a page that never comes fails by its own deadline
@@ -25,7 +25,6 @@ let browser: Browser;
 let context: BrowserContext;
 let page: Page;
 let signedIn = true;
-let bookmark = '';
 const complaints: string[] = [];
 
 async function build(): Promise<void> {
@@ -125,12 +124,15 @@ describe('the pages of a stack', () => {
     await page.goto(origin);
     await page.getByRole('heading', { name: 'Start your first bot' }).waitFor();
     await expect(page.title()).resolves.toBe('PAPER · Home · Aviary');
-    await expect(page.getByRole('link', { name: /^Look at (Narrow|Balanced|Wide)$/ }).count()).resolves.toBe(3);
+    for (const preset of ['Balanced', 'Wide', 'Narrow']) {
+      await page.getByRole('link', { name: `Look at ${preset}`, exact: true }).waitFor();
+    }
     await page.getByRole('link', { name: 'Look at Narrow' }).click();
     await page.getByRole('button', { name: 'Start on paper' }).waitFor();
   });
 
   it('say what is wrong with a grid before it can be started', async () => {
+    await page.goto(`${origin}/bots/new?preset=narrow`);
     const upper = page.getByLabel(/^Upper price/);
     const was = await upper.inputValue();
     await upper.fill('1');
@@ -141,10 +143,12 @@ describe('the pages of a stack', () => {
   });
 
   it('keep a draft over a reload', async () => {
+    await page.goto(`${origin}/bots/new`);
     await page.getByText('Stop-loss, take-profit').click();
     await page.getByLabel(/^Stop-loss/).fill('40000,5');
-    await page.getByLabel('Name').fill('First grid');
     await page.getByText(/^Draft saved/).waitFor();
+    await page.getByLabel('Name').fill('First grid');
+    // at once: what is typed may not need a moment of peace to be kept
     await page.reload();
     await page.getByText(/^Your draft of .* is back/).waitFor();
     await expect(page.getByLabel(/^Stop-loss/).inputValue()).resolves.toBe('40000.5');
@@ -162,6 +166,7 @@ describe('the pages of a stack', () => {
   }, 90_000);
 
   it('pause at once and take it back', async () => {
+    await page.goto(`${origin}/bots/${(await theBot()).id}`);
     await page.getByRole('button', { name: 'Pause' }).click();
     await page.getByRole('button', { name: 'Resume' }).waitFor();
     expect((await theBot()).state).toBe('paused');
@@ -170,13 +175,36 @@ describe('the pages of a stack', () => {
     expect((await theBot()).state).toBe('running');
   });
 
-  it('let a paused bot be, while others look', async () => {
-    await page.getByRole('button', { name: 'Pause' }).click();
-    await page.getByRole('button', { name: 'Resume' }).waitFor();
-    const here = page.url();
+  it('count what a stop does, focus on Cancel, and do it', async () => {
+    await page.goto(`${origin}/bots/${(await theBot()).id}`);
+    await page.getByRole('button', { name: 'Stop…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText(/^Cancels \d+ open orders\.$/).waitFor();
+    await dialog.getByText('PAPER').waitFor();
+    await dialog.locator('button:focus', { hasText: 'Cancel' }).waitFor();
+    await dialog.getByRole('button', { name: 'Stop First grid' }).click();
+    await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
+    expect(await theBot()).toMatchObject({ state: 'stopped', openOrders: { total: 0 } });
+  });
+
+  it('show a second bot beside the stopped one', async () => {
+    const { pairs } = await runtime.call<Market>('GET', '/market');
+    const market = pairs.find(({ pair }) => pair === 'ETH/USDT');
+    if (market === undefined) {
+      throw new Error('ETH/USDT is not traded');
+    }
+    await page.goto(`${origin}/bots`);
+    await page.getByRole('link', { name: 'First grid' }).waitFor();
+    await runtime.call<Bot>('POST', '/bots', {
+      pair: market.pair,
+      params: presetParams('narrow', market, market.price, '1500'),
+      name: 'A second grid whose name is as long as names may be, or so',
+      start: true,
+    });
+    // no reload: the stream brings it
+    await page.getByRole('link', { name: 'A second grid' }).waitFor();
     // this page would draw twenty prices a second beside the ones that are looked at
     await page.goto('about:blank');
-    bookmark = here;
   });
 
   const ROUTES = ['/', '/bots', '/bots/new', '/bots/:id', '/trades', '/settings', '/nowhere'];
@@ -221,19 +249,13 @@ describe('the pages of a stack', () => {
     180_000,
   );
 
-  it('count what a stop does, focus on Cancel, and do it', async () => {
-    await page.goto(bookmark);
-    await page.getByRole('button', { name: 'Stop…' }).click();
-    const dialog = page.getByRole('dialog');
-    await dialog.getByText(/^Cancels \d+ open orders\.$/).waitFor();
-    await dialog.getByText('PAPER').waitFor();
-    await expect(page.evaluate('document.activeElement.textContent')).resolves.toBe('Cancel');
-    await dialog.getByRole('button', { name: 'Stop First grid' }).click();
-    await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
-    expect(await theBot()).toMatchObject({ state: 'stopped', openOrders: { total: 0 } });
-  });
-
   it('show trades whose column adds up to its total, to the last digit', async () => {
+    const { id, name } = await theBot();
+    await page.goto(`${origin}/bots/${id}`);
+    await page.getByRole('button', { name: 'Stop…' }).click();
+    await page.getByRole('button', { name: `Stop ${name}` }).click();
+    // nothing may be added while the page is read
+    await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
     await page.goto(`${origin}/trades`);
     const foot = page.locator('tfoot td');
     await foot.first().waitFor();
@@ -243,7 +265,7 @@ describe('the pages of a stack', () => {
     while (await page.getByRole('button', { name: 'Show older' }).isVisible()) {
       const before = (await shown('Fee')).length;
       await page.getByRole('button', { name: 'Show older' }).click();
-      await page.waitForFunction(`document.querySelectorAll('tbody tr').length > ${before}`);
+      await page.locator('tbody tr').nth(before).waitFor();
     }
     expect(column(await shown('Fee'))).toBe(totals.fees);
     expect(column(await shown('Value'))).toBe(text(dec(totals.bought).plus(totals.sold)));

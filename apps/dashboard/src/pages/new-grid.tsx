@@ -30,7 +30,7 @@ import { GridFields } from './grid-fields.js';
 import { GridFiguresList, Ladder, ProblemList, useProblemText } from './grid-figures.js';
 import { usedBots } from '../domain/quota.js';
 
-/** Long enough that typing is not writing, short enough that a closed tab loses nothing. */
+/** Long enough that typing is not writing; leaving the page within it saves at once. */
 const SAVE_AFTER_MS = 400;
 
 export function NewGridPage() {
@@ -198,30 +198,48 @@ function useOwnAddress(draft: GridDraft, search: object): void {
   }, [named, navigate]);
 }
 
-/** Keeps what is typed in this browser, a moment after the last key; silent after the form has been used. */
+/**
+ * Keeps what is typed in this browser, a moment after the last key, and at once when the page is left or closed in
+ * that moment. `savedAt` is null while something typed is not kept yet. Silent after the form has been used.
+ */
 function useSavedDraft(draft: GridDraft): { savedAt: string | null; forget: () => void } {
-  const [savedAt, setSavedAt] = useState<string | null>(null);
+  const [saved, setSaved] = useState<{ draft: GridDraft; at: string } | null>(null);
   const first = useRef(draft);
-  const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
+  const unsaved = useRef<GridDraft | null>(null);
   useEffect(() => {
     if (draft === first.current) {
       return undefined;
     }
+    unsaved.current = draft;
     const pending = setTimeout(() => {
-      const at = new Date().toISOString();
-      setSavedAt(saveDraft(localStorage, draft, at) ? at : null);
+      if (unsaved.current === draft) {
+        const at = new Date().toISOString();
+        unsaved.current = null;
+        setSaved(saveDraft(localStorage, draft, at) ? { draft, at } : null);
+      }
     }, SAVE_AFTER_MS);
-    timer.current = pending;
     return () => clearTimeout(pending);
   }, [draft]);
+  useEffect(() => {
+    const keep = (): void => {
+      if (unsaved.current !== null) {
+        saveDraft(localStorage, unsaved.current, new Date().toISOString());
+        unsaved.current = null;
+      }
+    };
+    window.addEventListener('pagehide', keep);
+    return () => {
+      window.removeEventListener('pagehide', keep);
+      keep();
+    };
+  }, []);
   const forget = () => {
-    if (timer.current !== null) {
-      clearTimeout(timer.current);
-    }
+    unsaved.current = null;
+    first.current = draft;
     clearDraft(localStorage);
-    setSavedAt(null);
+    setSaved(null);
   };
-  return { savedAt, forget };
+  return { savedAt: saved?.draft === draft ? saved.at : null, forget };
 }
 
 function PriceFacts({ market }: { market: MarketPair }) {
