@@ -1,3 +1,5 @@
+import { runtimeEn } from './en-runtime.js';
+
 /** Every text of the dashboard. Whole sentences; plurals by CLDR category. Status words come from libs/contracts. */
 export const en = {
   app: {
@@ -316,4 +318,5 @@ export const en = {
     chartsLink: 'tradingview.com',
   },
   duration: { s: '{{count}} s', m: '{{count}} min', h: '{{count}} h', d: '{{count}} d' },
+  ...runtimeEn,
 };

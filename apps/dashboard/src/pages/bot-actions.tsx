@@ -11,6 +11,7 @@ import { actOnBot, botQuery, deleteBot, meQuery, stopBot, type BotAction } from 
 import { useFreshness } from '../api/use-stream.js';
 import { multiply, signOf } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
+import { useFailureText } from '../i18n/messages.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { ModeTag } from '../parts/mode-tag.js';
 import { FALLBACK_TICK, useMarketPair } from '../parts/use-market.js';
@@ -25,6 +26,7 @@ export function BotActions({ bot }: { bot: Bot }) {
   const navigate = useNavigate();
   const { liveness } = useFreshness();
   const { data: me } = useQuery(meQuery());
+  const failureText = useFailureText();
   const [dialog, setDialog] = useState<'stop' | 'delete' | null>(null);
   const act = useMutation({
     mutationFn: (action: BotAction) => actOnBot(bot.id, action),
@@ -33,7 +35,7 @@ export function BotActions({ bot }: { bot: Bot }) {
       tell(action);
     },
     onError: (error) => {
-      notifications.show({ color: 'bad', message: error.message });
+      notifications.show({ color: 'bad', message: failureText(error) });
     },
   });
   const tell = (action: BotAction) => {

@@ -7,6 +7,7 @@ import { useState } from 'react';
 import { eventsQuery, fillsQuery, ordersQuery } from '../api/queries.js';
 import { compare, distance } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
+import { useMessageText } from '../i18n/messages.js';
 import { DataTable, type Column } from '../parts/data-table.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { Side } from '../parts/fill-list.js';
@@ -225,12 +226,13 @@ function Fills({ bot }: { bot: Bot }) {
 const EVENT_ICONS = { info: IconPoint, warn: IconAlertTriangle, error: IconCircleX } as const;
 
 function EventLine({ event }: { event: BotEvent }) {
+  const text = useMessageText();
   const Icon = EVENT_ICONS[event.level];
   return (
     <li data-level={event.level}>
       <Time value={event.at} style="date" /> <Time value={event.at} style="seconds" />
       <Icon size={16} aria-hidden />
-      <span>{event.text}</span>
+      <span>{text(event)}</span>
     </li>
   );
 }

@@ -13,6 +13,7 @@ import { ratePerHour } from '../domain/duration.js';
 import { chartLevels } from '../domain/ladder.js';
 import { signOf } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
+import { useReasonText } from '../i18n/messages.js';
 import { BotState } from '../parts/bot-table.js';
 import { CandleChart } from '../parts/candle-chart.js';
 import { EquityPanel } from '../parts/equity-panel.js';
@@ -101,14 +102,15 @@ function BotHeadline({ bot }: { bot: Bot }) {
   const market = useMarketPair(bot.pair);
   const [base = '', quote = ''] = bot.pair.split('/');
   const now = useNow(60_000);
+  const why = useReasonText()(bot);
   const rate = bot.startedAt === null ? null : ratePerHour(bot.cellsClosed, now - Date.parse(bot.startedAt));
   const placing =
     bot.status === 'running' && bot.cellQuantity !== null && bot.openOrders.total < bot.params.grids && bot.fills === 0;
   return (
     <div className="bot-head">
-      {bot.reason === null ? null : (
+      {why === null ? null : (
         <p className="note" data-tone={BOT_STATUS[bot.status].tone}>
-          {bot.reason}
+          {why}
         </p>
       )}
       {placing ? (

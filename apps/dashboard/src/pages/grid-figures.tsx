@@ -6,6 +6,7 @@ import type { ReactNode } from 'react';
 import type { FormProblem } from '../domain/grid-form.js';
 import { compare } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
+import { useProblemText } from '../i18n/messages.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 
 export interface GridFiguresProps {
@@ -93,19 +94,6 @@ function Outcome({ gain, fraction, unit }: { gain: string; fraction: string; uni
       </span>
     </span>
   );
-}
-
-/** Problems worst first, in words of ours where the figures allow it. */
-export function useProblemText(): (problem: FormProblem) => string {
-  const t = useT();
-  const words = useFigures();
-  return (problem) =>
-    problem.code === 'insufficient'
-      ? t('grid.insufficient', {
-          investment: words.amount(problem.values['investment'] ?? ''),
-          free: words.amount(problem.values['free'] ?? ''),
-        })
-      : problem.message;
 }
 
 export function ProblemList({ problems }: { problems: readonly FormProblem[] }) {

@@ -7,6 +7,7 @@ import { botsQuery, meQuery, overviewQuery } from '../api/queries.js';
 import { ButtonLink } from '../app/button-link.js';
 import { useTitle } from '../app/use-title.js';
 import { useT } from '../i18n/i18n.js';
+import { useMessageText } from '../i18n/messages.js';
 import { BotTable } from '../parts/bot-table.js';
 import { EquityPanel } from '../parts/equity-panel.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
@@ -128,6 +129,7 @@ export function NewBotButton() {
 
 function NeedsYou({ overview }: { overview: Overview }) {
   const t = useT();
+  const textOf = useMessageText();
   const needs = overview.needs;
   return (
     <Panel
@@ -143,7 +145,7 @@ function NeedsYou({ overview }: { overview: Overview }) {
             <li key={`${need.kind} ${need.botId ?? ''}`}>
               <IconAlertCircle size={18} aria-hidden className="needs-icon" />
               <span>
-                {need.text}{' '}
+                {textOf(need)}{' '}
                 <span className="av-muted av-nowrap">
                   {t('home.since')} <Time value={need.since} />
                 </span>

@@ -22,12 +22,13 @@ import {
   toCreate,
 } from '../domain/grid-form.js';
 import { useT } from '../i18n/i18n.js';
+import { useProblemText } from '../i18n/messages.js';
 import { useFigures } from '../parts/figures.js';
 import { ModeTag } from '../parts/mode-tag.js';
 import { Failed, QueryState } from '../parts/query-state.js';
 import { GridChart } from './grid-chart.js';
 import { GridFields } from './grid-fields.js';
-import { GridFiguresList, Ladder, ProblemList, useProblemText } from './grid-figures.js';
+import { GridFiguresList, Ladder, ProblemList } from './grid-figures.js';
 import { usedBots } from '../domain/quota.js';
 
 /** Long enough that typing is not writing; leaving the page within it saves at once. */

@@ -3,6 +3,7 @@ import { BOT_STATUS } from '#libs/contracts';
 import { Amount, StatusPill, useNow } from '#libs/ui';
 import { Link } from '@tanstack/react-router';
 import { useT } from '../i18n/i18n.js';
+import { useReasonText } from '../i18n/messages.js';
 import { DataTable, type Column } from './data-table.js';
 import { MONEY_TICK, useDuration } from './figures.js';
 import { RangeBar } from './range-bar.js';
@@ -24,6 +25,7 @@ function BotRange({ bot }: { bot: Bot }) {
 export function BotState({ bot, reason = true }: { bot: Bot; reason?: boolean }) {
   const t = useT();
   const duration = useDuration();
+  const why = useReasonText()(bot);
   const now = useNow(60_000);
   const held = bot.status === 'running' ? ` ${duration(now - Date.parse(bot.since))}` : '';
   const stopping = bot.status === 'stopping' ? t('bot.cancelling', { count: bot.openOrders.total }) : undefined;
@@ -33,7 +35,7 @@ export function BotState({ bot, reason = true }: { bot: Bot; reason?: boolean })
         <StatusPill status={BOT_STATUS[bot.status]} {...(stopping === undefined ? {} : { word: stopping })} />
         <span className="muted">{held}</span>
       </span>
-      {reason && bot.reason !== null ? <span className="reason">{bot.reason}</span> : null}
+      {reason && why !== null ? <span className="reason">{why}</span> : null}
     </span>
   );
 }

@@ -1,17 +1,22 @@
 import { ErrorState } from '#libs/ui';
 import type { UseQueryResult } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { UnreachableError } from '../api/http.js';
+import { ApiError, UnreachableError } from '../api/http.js';
 import { useT } from '../i18n/i18n.js';
+import { useFailureText } from '../i18n/messages.js';
 
 /** A failure in its place. A stack that does not answer is said to be that, and not to be a fault of the page. */
 export function Failed({ error, onRetry }: { error: Error; onRetry?: () => void }) {
   const t = useT();
+  const textOf = useFailureText();
   const retry = onRetry === undefined ? {} : { onRetry };
   return error instanceof UnreachableError ? (
     <ErrorState error={{ message: t('common.unreachable') }} title={t('common.unreachableTitle')} {...retry} />
   ) : (
-    <ErrorState error={error} {...retry} />
+    <ErrorState
+      error={{ message: textOf(error), errorId: error instanceof ApiError ? error.errorId : null }}
+      {...retry}
+    />
   );
 }
 

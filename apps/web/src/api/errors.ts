@@ -44,14 +44,10 @@ export function isApiError(error: unknown, ...codes: ErrorCode[]): error is ApiE
   return error instanceof ApiError && (codes.length === 0 || codes.includes(error.code));
 }
 
-/** The first reason of a field in `details.fields` of VALIDATION_FAILED. */
-export function fieldError(error: unknown, field: string): string | null {
-  if (!isApiError(error)) {
-    return null;
-  }
-  const fields = error.details['fields'];
-  const reasons: unknown = typeof fields === 'object' && fields !== null ? Reflect.get(fields, field) : undefined;
-  return Array.isArray(reasons) && typeof reasons[0] === 'string' ? reasons[0] : null;
+/** True when `details.fields` of VALIDATION_FAILED names the field. */
+export function isFieldError(error: unknown, field: string): boolean {
+  const fields = isApiError(error) ? error.details['fields'] : undefined;
+  return typeof fields === 'object' && fields !== null && Object.hasOwn(fields, field);
 }
 
 /** Whole seconds to wait, where the answer says so (429, lock-out). */

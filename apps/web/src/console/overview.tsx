@@ -11,7 +11,7 @@ import { TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
-import { StackPill, useFleetText } from '../parts/stack-words.js';
+import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
 import { useCells, useTroubled } from './fleet-data.js';
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
@@ -33,13 +33,14 @@ function StatusCounts({ overview }: { overview: FleetOverview }) {
 function Cells({ stacks, total }: { stacks: readonly StackView[]; total: number }) {
   const t = useT();
   const fleetText = useFleetText();
+  const why = useStackReason();
   const left = total - stacks.length;
   return (
     <>
       <ul className="aw-cells">
         {worstFirst(stacks).map((stack) => {
           const status = STACK_STATUS[stack.status];
-          const text = [stack.slug, fleetText(stack.status), stack.reason].filter((part) => part !== null).join(' · ');
+          const text = [stack.slug, fleetText(stack.status), why(stack)].filter((part) => part !== null).join(' · ');
           return (
             <li key={stack.id}>
               <Link
@@ -65,6 +66,7 @@ function Cells({ stacks, total }: { stacks: readonly StackView[]; total: number 
 
 function NeedsAPerson({ overview }: { overview: FleetOverview }) {
   const t = useT();
+  const why = useStackReason();
   const { stacks } = useTroubled();
   const { operations, outbox } = overview;
   const rows: { key: string; tone: string; what: ReactNode; link: ReactNode }[] = [];
@@ -74,7 +76,7 @@ function NeedsAPerson({ overview }: { overview: FleetOverview }) {
       tone: STACK_STATUS[stack.status].tone,
       what: (
         <>
-          <span className="av-mono">{stack.slug}</span> <StackPill stack={stack} size="sm" /> {stack.reason}
+          <span className="av-mono">{stack.slug}</span> <StackPill stack={stack} size="sm" /> {why(stack)}
         </>
       ),
       link: (

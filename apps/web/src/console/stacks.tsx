@@ -7,7 +7,7 @@ import { useT } from '../i18n/use-text.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Choice, SearchField } from '../parts/list-tools.js';
 import { PagedList } from '../parts/paged-list.js';
-import { StackPill, useFleetText } from '../parts/stack-words.js';
+import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
 
 export interface StackFilter {
   q?: string | undefined;
@@ -16,6 +16,7 @@ export interface StackFilter {
 
 function StackTable({ stacks }: { stacks: readonly StackView[] }) {
   const t = useT();
+  const why = useStackReason();
   return (
     <Table className="aw-table aw-dense">
       <caption className="av-hidden">{t('stacks.caption')}</caption>
@@ -51,7 +52,7 @@ function StackTable({ stacks }: { stacks: readonly StackView[] }) {
               {stack.checkedAt === null ? '–' : <Since value={stack.checkedAt} />}
             </Table.Td>
             <Table.Td data-label={t('stacks.reason')} className="aw-reason">
-              {stack.reason ?? ''}
+              {why(stack)}
             </Table.Td>
           </Table.Tr>
         ))}

@@ -4,6 +4,7 @@ import {
   HOLD_REASONS,
   OPERATION_KINDS,
   ACCOUNT_STATES,
+  STACK_REASONS,
   STACK_STATUS,
 } from '#libs/contracts';
 import { createI18n } from '#libs/ui';
@@ -45,6 +46,7 @@ describe('English', () => {
         `operation.now.${kind}`,
       ]),
       ...HOLD_REASONS.map((reason) => `stack.holds.${reason}`),
+      ...STACK_REASONS.map((reason) => `stack.reasons.${reason}`),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
     ];

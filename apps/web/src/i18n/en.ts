@@ -27,6 +27,12 @@ export const en = {
     stackName: 'Name of the stack',
     stackNameHint: 'Only you see it. You can leave it empty.',
     required: 'Please fill this in.',
+    bad: {
+      email: 'Write an e-mail address such as ana@example.org.',
+      username: 'Use 3 to 32 of a–z, 0–9, _ and -, beginning with a letter.',
+      password: 'Use at least 10 characters and at most 72 bytes.',
+      stackName: 'Use up to 60 printable characters, without <, > and {{.',
+    },
   },
   signup: {
     title: 'Create your account',
@@ -154,6 +160,11 @@ export const en = {
     destroyEffectFinal: 'This cannot be undone. There is no backup.',
     notFound: 'There is no such stack, or it is not yours.',
     hold: 'Held: {{reasons}}',
+    reasons: {
+      NOT_RUNNING: 'Not running: {{services}}.',
+      STILL_RUNNING: 'It runs, although it should not. Stop it again.',
+      CANCELLED_HALFWAY: '“{{kind}}” was cancelled half-way. Start or destroy the stack.',
+    },
     wanted: 'Wanted',
     desired: { running: 'running', stopped: 'stopped', hibernated: 'asleep', deleted: 'deleted' },
     holds: {

@@ -1,11 +1,11 @@
 import { registerSchema, type Disclaimer } from '#libs/contracts';
-import { Skeletons, useDraft } from '#libs/ui';
+import { Skeletons, useDraft, useErrorText } from '#libs/ui';
 import { Button, Checkbox, PasswordInput, TextInput } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useApi } from '../api/context.js';
-import { fieldError, isApiError } from '../api/errors.js';
+import { isApiError, isFieldError } from '../api/errors.js';
 import { keys } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
@@ -15,11 +15,18 @@ import { AuthFrame } from './auth-frame.js';
 type Field = 'email' | 'username' | 'password';
 type Problems = Partial<Record<Field | 'accept', string>>;
 
-/** Which of our own refusals belongs to which field. */
-function serverProblem(error: unknown, field: Field): string | null {
+/** What a server refused about a field, and nothing else. */
+function useServerProblem(): (error: unknown, field: Field) => string | null {
+  const t = useT();
+  const errorText = useErrorText();
   const own = { email: 'EMAIL_TAKEN', username: 'USERNAME_TAKEN', password: null } as const;
-  const code = own[field];
-  return code !== null && isApiError(error, code) ? error.message : fieldError(error, field);
+  return (error, field) => {
+    const code = own[field];
+    if (code !== null && isApiError(error, code)) {
+      return errorText(error);
+    }
+    return isFieldError(error, field) ? t(`field.bad.${field}`) : null;
+  };
 }
 
 function Risk({ disclaimer }: { disclaimer: Disclaimer }) {
@@ -50,6 +57,7 @@ export function SignupPage() {
     queryFn: ({ signal }) => api.disclaimer(signal),
     staleTime: 60_000,
   });
+  const serverProblem = useServerProblem();
   const draft = useDraft('signup', { email: '', username: '' });
   const [password, setPassword] = useState('');
   const [accepted, setAccepted] = useState(false);
@@ -67,9 +75,8 @@ export function SignupPage() {
     const found: Problems = {};
     for (const issue of parsed.error?.issues ?? []) {
       const field = issue.path[0] as Field;
-      found[field] ??= String(
-        field in draft.values && draft.values[field as 'email'] === '' ? t('field.required') : issue.message,
-      );
+      const empty = field in draft.values && draft.values[field as 'email'] === '';
+      found[field] ??= empty ? t('field.required') : t(`field.bad.${field}`);
     }
     if (!accepted) {
       found.accept = t('signup.acceptMissing');

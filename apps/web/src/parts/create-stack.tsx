@@ -5,7 +5,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useApi } from '../api/context.js';
-import { fieldError } from '../api/errors.js';
+import { isFieldError } from '../api/errors.js';
 import { keys, putOperation } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
@@ -17,7 +17,7 @@ export function CreateStackForm() {
   const queries = useQueryClient();
   const navigate = useNavigate();
   const draft = useDraft('stack', { name: '' });
-  const [problem, setProblem] = useState<string | null>(null);
+  const [refused, setRefused] = useState(false);
   // the same key until it worked: pressing again after a lost answer must not make a second stack
   const [key, setKey] = useState(() => crypto.randomUUID());
   const create = useMutation({
@@ -34,10 +34,10 @@ export function CreateStackForm() {
     const name = draft.values.name.trim();
     const parsed = name === '' ? null : displayNameSchema.safeParse(name);
     if (parsed !== null && !parsed.success) {
-      setProblem(parsed.error.issues[0]?.message ?? null);
+      setRefused(true);
       return;
     }
-    setProblem(null);
+    setRefused(false);
     create.mutate(name);
   }
 
@@ -61,7 +61,7 @@ export function CreateStackForm() {
           // other content is another request
           setKey(crypto.randomUUID());
         }}
-        error={problem ?? fieldError(create.error, 'name')}
+        error={refused || isFieldError(create.error, 'name') ? t('field.bad.stackName') : null}
       />
       {create.error === null ? null : <Failure error={create.error} title={t('app.failedCreate')} />}
       <div>

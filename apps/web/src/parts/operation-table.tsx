@@ -1,5 +1,5 @@
 import type { OperationView } from '#libs/contracts';
-import { formatDuration, Time, useNow } from '#libs/ui';
+import { formatDuration, Time, useErrorText, useNow } from '#libs/ui';
 import { Table } from '@mantine/core';
 import { elapsedMs } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
@@ -21,6 +21,7 @@ export interface OperationTableProps {
 /** Operations as rows; on a phone each row is a card. */
 export function OperationTable({ operations, columns = ['stack'] }: OperationTableProps) {
   const t = useT();
+  const errorText = useErrorText();
   const withStack = columns.includes('stack');
   const withBy = columns.includes('by');
   return (
@@ -61,7 +62,7 @@ export function OperationTable({ operations, columns = ['stack'] }: OperationTab
             </Table.Td>
             {withBy ? <Table.Td data-label={t('operations.by')}>{operation.requestedBy}</Table.Td> : null}
             <Table.Td data-label={t('operations.reason')} className="aw-reason">
-              {operation.error === null ? '' : operation.error.message}
+              {operation.error === null ? '' : errorText(operation.error)}
             </Table.Td>
           </Table.Tr>
         ))}

@@ -11,7 +11,7 @@ import { OpenOperation } from './open-operation.js';
 import { OperationTable } from './operation-table.js';
 import { Sentence } from './sentence.js';
 import { StackActions } from './stack-actions.js';
-import { StackPill } from './stack-words.js';
+import { StackPill, useStackReason } from './stack-words.js';
 
 function Headline({ stack }: { stack: StackView }) {
   const t = useT();
@@ -40,14 +40,15 @@ function Headline({ stack }: { stack: StackView }) {
 function Reason({ stack }: { stack: StackView }) {
   const t = useT();
   const holds = stack.holds.map((hold) => t(`stack.holds.${hold}`));
-  if (stack.reason === null && holds.length === 0) {
+  const why = useStackReason()(stack);
+  if (why === null && holds.length === 0) {
     return null;
   }
   return (
     <section className="av-panel aw-reason-panel" data-tone={STACK_STATUS[stack.status].tone}>
       <strong>{t('stack.why')}</strong>
-      <p>{stack.reason ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
-      {stack.reason !== null && holds.length > 0 ? (
+      <p>{why ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
+      {why !== null && holds.length > 0 ? (
         <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
       ) : null}
     </section>

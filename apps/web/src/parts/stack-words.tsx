@@ -1,5 +1,5 @@
-import { STACK_STATUS, type StackStatus, type StackView } from '#libs/contracts';
-import { StatusPill, useStatusText, useTimeText, useUiText } from '#libs/ui';
+import { OPERATION_KINDS, STACK_REASONS, STACK_STATUS, type StackStatus, type StackView } from '#libs/contracts';
+import { StatusPill, useErrorText, useStatusText, useTimeText, useUiText } from '#libs/ui';
 import { useMe } from '../api/context.js';
 import { useT } from '../i18n/use-text.js';
 
@@ -8,6 +8,26 @@ export function useFleetText(): (status: StackStatus) => string {
   const t = useT();
   const text = useStatusText();
   return (status) => (status === 'stopped' ? t('fleet.stopped') : text(STACK_STATUS[status]));
+}
+
+/** Why a stack is not as wanted: by its code, which is one of its own or an error's; else as the server wrote it. */
+export function useStackReason(): (stack: StackView) => string | null {
+  const t = useT();
+  const errorText = useErrorText();
+  return ({ reason, reasonCode, reasonParams }) => {
+    if (reason === null) {
+      return null;
+    }
+    const own = STACK_REASONS.find((known) => known === reasonCode);
+    if (own === undefined) {
+      return errorText({ code: reasonCode, message: reason });
+    }
+    const kind = OPERATION_KINDS.find((known) => known === reasonParams?.['kind']);
+    return t(`stack.reasons.${own}`, {
+      ...reasonParams,
+      ...(kind === undefined ? {} : { kind: t(`operation.kind.${kind}`) }),
+    });
+  };
 }
 
 export function StackPill({ stack, size }: { stack: StackView; size?: 'sm' | 'md' | 'lg' }) {

@@ -60,7 +60,9 @@ function sideProblems(params: GridParams): GridProblem[] {
   const problems: GridProblem[] = [];
   if (params.side !== 'long') {
     problems.push(
-      error('side', 'side', `A ${params.side} grid needs borrowed base currency; on a spot market choose long.`),
+      error('side', 'side', `A ${params.side} grid needs borrowed base currency; on a spot market choose long.`, {
+        side: params.side,
+      }),
     );
   }
   if (params.trailingUp) {
@@ -72,7 +74,12 @@ function sideProblems(params: GridParams): GridProblem[] {
 function tickProblems(params: GridParams, rules: MarketRules): GridProblem[] {
   for (const field of ['lower', 'upper'] as const) {
     if (!dec(params[field]).mod(rules.tick).isZero()) {
-      return [error(field, 'off_tick', `${params[field]} is not a multiple of the price tick ${rules.tick}.`)];
+      return [
+        error(field, 'off_tick', `${params[field]} is not a multiple of the price tick ${rules.tick}.`, {
+          value: params[field],
+          tick: rules.tick,
+        }),
+      ];
     }
   }
   const levels = gridLevels(params, rules.tick);
@@ -147,11 +154,22 @@ function exitProblems(params: GridParams, price: Amount): GridProblem[] {
   const problems: GridProblem[] = [];
   if (params.stopLoss !== null && dec(params.stopLoss).gte(params.lower)) {
     problems.push(
-      error('stopLoss', 'stop_loss', `The stop-loss ${params.stopLoss} must be below the lower price ${params.lower}.`),
+      error(
+        'stopLoss',
+        'stop_loss',
+        `The stop-loss ${params.stopLoss} must be below the lower price ${params.lower}.`,
+        {
+          stopLoss: params.stopLoss,
+          lower: params.lower,
+        },
+      ),
     );
   } else if (params.stopLoss !== null && dec(params.stopLoss).gte(price)) {
     problems.push(
-      error('stopLoss', 'stop_loss', `The price ${price} is already at or below the stop-loss ${params.stopLoss}.`),
+      error('stopLoss', 'stop_loss', `The price ${price} is already at or below the stop-loss ${params.stopLoss}.`, {
+        stopLoss: params.stopLoss,
+        price,
+      }),
     );
   }
   if (params.takeProfit !== null && dec(params.takeProfit).lte(params.upper)) {
@@ -160,11 +178,15 @@ function exitProblems(params: GridParams, price: Amount): GridProblem[] {
         'takeProfit',
         'take_profit',
         `The take-profit ${params.takeProfit} must be above the upper price ${params.upper}.`,
+        { takeProfit: params.takeProfit, upper: params.upper },
       ),
     );
   } else if (params.takeProfit !== null && dec(params.takeProfit).lte(price)) {
     problems.push(
-      error('takeProfit', 'take_profit', `The price ${price} already reached the take-profit ${params.takeProfit}.`),
+      error('takeProfit', 'take_profit', `The price ${price} already reached the take-profit ${params.takeProfit}.`, {
+        takeProfit: params.takeProfit,
+        price,
+      }),
     );
   }
   return problems;

@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core';
 import { IconAlertTriangle, IconRefresh } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
-import { useUiText } from '../i18n/i18n.js';
+import { useErrorText, useUiText } from '../i18n/i18n.js';
 import { Copyable } from './copy.js';
 
 /** What a failure is told by. Any error with these fields will do; an app's own classes have them. */
@@ -38,13 +38,14 @@ export interface ErrorStateProps {
 /** A failure in its place: what, why, what next, and the id to quote. The rest of the page lives on. */
 export function ErrorState({ error, title, onRetry, next, action }: ErrorStateProps) {
   const t = useUiText();
+  const textOfError = useErrorText();
   const failure = describeFailure(error, t('error.unknown'));
   return (
     <div className="av-error" role="alert">
       <IconAlertTriangle size={18} aria-hidden className="av-error-icon" />
       <div>
         <p className="av-error-title">{title ?? t('error.title')}</p>
-        <p>{failure.message}</p>
+        <p>{textOfError(failure)}</p>
         {next === undefined ? null : <p className="av-error-next">{next}</p>}
         {failure.errorId ? (
           <p className="av-error-id">

@@ -1,4 +1,4 @@
-import { BOT_STATUS, OPERATION_STATUS, STACK_STATUS, type StatusWord } from '#libs/contracts';
+import { BOT_STATUS, ERROR_TEXT, OPERATION_STATUS, STACK_STATUS, type StatusWord } from '#libs/contracts';
 
 /** English words of statuses stand once, in the vocabulary; other languages translate its keys. */
 function words(group: Record<string, StatusWord>): Record<string, string> {
@@ -9,6 +9,8 @@ function words(group: Record<string, StatusWord>): Record<string, string> {
 
 export const en = {
   status: { stack: words(STACK_STATUS), bot: words(BOT_STATUS), operation: words(OPERATION_STATUS) },
+  /** By error code; the English ones stand once, beside the codes. */
+  errors: { ...ERROR_TEXT },
   noNewsSince: 'No news since {{time}}',
   ago: {
     now: 'just now',

@@ -1,5 +1,7 @@
-import { BOT_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
-import { createI18n } from './i18n.js';
+import { BOT_STATUS, ERROR_CODES, ERROR_TEXT, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
+import { createI18n, errorText } from './i18n.js';
+
+const ui = (key: string) => strict().t(key, { ns: 'ui' });
 
 function strict() {
   return createI18n(
@@ -30,5 +32,23 @@ describe('createI18n', () => {
     for (const status of all) {
       expect(t(`status.${status.key}`, { ns: 'ui' })).toBe(status.word);
     }
+  });
+
+  it('has a text for every error code', () => {
+    expect(ERROR_CODES.length).toBeGreaterThan(40);
+    for (const code of ERROR_CODES) {
+      expect(errorText(ui, 'ru', { code, message: 'Something in English.' })).toBe(ERROR_TEXT[code]);
+      expect(errorText(ui, 'en', { code, message: '' })).toBe(ERROR_TEXT[code]);
+    }
+  });
+
+  it('keeps the words of a server where they say more, or where nothing else is known', () => {
+    expect(errorText(ui, 'en', { code: 'QUOTA_EXCEEDED', message: 'Your plan allows 5 bots.' })).toBe(
+      'Your plan allows 5 bots.',
+    );
+    expect(errorText(ui, 'ru', { code: 'OF_TOMORROW', message: 'A code of a newer server.' })).toBe(
+      'A code of a newer server.',
+    );
+    expect(errorText(ui, 'ru', { message: 'No code at all.' })).toBe('No code at all.');
   });
 });

@@ -1,13 +1,15 @@
+import { ERROR_TEXT, type ErrorCode } from '#libs/contracts';
 import { createInstance, type i18n, type TFunction } from 'i18next';
 import { initReactI18next, useTranslation } from 'react-i18next';
 import { en } from './en.js';
 
 type Plural = '_zero' | '_one' | '_two' | '_few' | '_many' | '_other';
-type Bare<K extends string> = K extends `${infer Stem}${Plural}` ? Stem : K;
+/** Every language has `_other` of what it counts; an ending without it is part of the name. */
+type Bare<K extends string, All> = K extends `${infer Stem}${Plural}` ? (`${Stem}_other` extends All ? Stem : K) : K;
 
 /** Every key of a resource tree as `a.b.c`; plural forms are one key. */
 export type KeyOf<R> = {
-  [K in keyof R & string]: R[K] extends string ? Bare<K> : `${K}.${KeyOf<R[K]>}`;
+  [K in keyof R & string]: R[K] extends string ? Bare<K, keyof R> : `${K}.${KeyOf<R[K]>}`;
 }[keyof R & string];
 
 export type Values = Record<string, string | number>;
@@ -74,4 +76,30 @@ export function useUiText(): Translate<UiResources> {
 /** The language figures and dates are written in. */
 export function useLocale(): string {
   return useTranslation().i18n.resolvedLanguage ?? 'en';
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_TEXT, code);
+}
+
+/**
+ * What is wrong, in the person's language. Servers write English and often more exactly than their code: in English
+ * their own words stand, elsewhere the text of the code. What has no known code keeps its words.
+ */
+export function errorText(
+  t: Translate<UiResources>,
+  language: string,
+  failure: { message: string; code?: string | null | undefined },
+): string {
+  const { code, message } = failure;
+  if (typeof code !== 'string' || !isErrorCode(code) || (language === 'en' && message !== '')) {
+    return message;
+  }
+  return t(`errors.${code}`);
+}
+
+export function useErrorText(): (failure: { message: string; code?: string | null | undefined }) => string {
+  const t = useUiText();
+  const language = useLocale();
+  return (failure) => errorText(t, language, failure);
 }
