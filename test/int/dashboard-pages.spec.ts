@@ -269,6 +269,19 @@ describe('the pages of a stack', () => {
     expect(column([await page.locator('tfoot td[data-label="Fee"]').innerText()])).toBe(totals.fees);
   });
 
+  it('find a bot by its name, with the keyboard alone', async () => {
+    await page.keyboard.press('Control+k');
+    const field = page.getByRole('combobox', { name: 'What are you looking for?' });
+    await field.fill('open first');
+    await page.getByRole('option', { name: 'Open bot First grid', selected: true }).waitFor();
+    const { violations } = await new AxeBuilder({ page }).include('.av-palette').analyze();
+    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'First grid' }).waitFor();
+    await page.goBack();
+    await page.locator('tfoot td').first().waitFor();
+  });
+
   it('say since when values are old while the stack is away, and come back by themselves', async () => {
     await runtime.stop();
     await page.locator('.av-dot[data-liveness="stale"]').waitFor({ timeout: 30_000 });

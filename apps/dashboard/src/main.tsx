@@ -4,8 +4,6 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import '../../../libs/ui/styles/index.css';
-// the moving part of SegmentedControl
-import '@mantine/core/styles/FloatingIndicator.css';
 import { ApiError, UnreachableError } from './api/http.js';
 import { StreamProvider } from './api/use-stream.js';
 import { router } from './app/router.js';

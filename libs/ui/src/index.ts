@@ -14,6 +14,7 @@ export * from './domain/ago.js';
 export * from './domain/format-decimal.js';
 export * from './drafts/use-draft.js';
 export * from './i18n/i18n.js';
+export * from './keyboard/find.js';
 export * from './keyboard/shortcuts.js';
 export * from './live/live-stream.js';
 export * from './live/liveness.js';

@@ -1,9 +1,9 @@
-import { ConnectionDot, SchemeSwitch, Time, ZoneSwitch, useShortcuts } from '#libs/ui';
+import { ConnectionDot, SchemeSwitch, Time, ZoneSwitch, useCommands, useShortcuts } from '#libs/ui';
 import { IconChartLine, IconExternalLink, IconHistory, IconHome, IconSettings, type Icon } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { useEffect, useRef } from 'react';
-import { meQuery } from '../api/queries.js';
+import { botsQuery, meQuery } from '../api/queries.js';
 import { useFreshness } from '../api/use-stream.js';
 import { useT } from '../i18n/i18n.js';
 
@@ -28,6 +28,13 @@ export function Shell() {
     })),
     { keys: 'n', label: t('home.newBot'), run: () => void navigate({ to: '/bots/new' }) },
   ]);
+  const { data: bots } = useQuery({ ...botsQuery(), enabled: false });
+  useCommands(
+    (bots?.items ?? []).map((bot) => ({
+      label: t('nav.openBot', { name: bot.name }),
+      run: () => void navigate({ to: '/bots/$id', params: { id: bot.id } }),
+    })),
+  );
   useFocusOnNewPage(main);
   return (
     <div className="frame" data-mode="paper">

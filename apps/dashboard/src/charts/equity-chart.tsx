@@ -113,6 +113,8 @@ function options(element: HTMLElement, { latest, colours, readout }: Around): uP
       {
         ...axis,
         size: 30,
+        // room for hours, minutes and seconds
+        space: 80,
         grid: { show: false },
         values: (_plot, ticks) => axisLabels(ticks, latest.current.zone),
       },

@@ -20,6 +20,9 @@ export interface ChartLevel {
   draggable?: boolean;
 }
 
+/** Height of a label on the price axis. */
+const LABEL_PX = 20;
+
 /** Dashes in CSS pixels: kinds differ by pattern first and by colour second. */
 const DASHES: Record<LevelKind, number[]> = {
   buy: [],
@@ -139,6 +142,14 @@ export class LevelLines implements ISeriesPrimitive<Time> {
     return this.attachedTo?.series.priceToCoordinate(level.at) ?? null;
   }
 
+  /** The label of the price itself comes first: one that would cover it waits, except where it is what is dragged. */
+  private labelFits(level: ChartLevel): boolean {
+    const own = this.coordinateOf(level);
+    const last = this.attachedTo?.series.data().at(-1);
+    const price = last !== undefined && 'close' in last ? this.attachedTo?.series.priceToCoordinate(last.close) : null;
+    return own !== null && (level.draggable === true || typeof price !== 'number' || Math.abs(own - price) >= LABEL_PX);
+  }
+
   private rebuildLabels(): void {
     this.labels = this.levels
       .filter((level) => level.label !== undefined)
@@ -147,7 +158,7 @@ export class LevelLines implements ISeriesPrimitive<Time> {
         text: () => level.label ?? '',
         textColor: () => this.colours.surface,
         backColor: () => colourOf(level.kind, this.colours),
-        visible: () => this.coordinateOf(level) !== null,
+        visible: () => this.labelFits(level),
       }));
   }
 }

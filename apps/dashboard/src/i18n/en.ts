@@ -20,6 +20,7 @@ export const en = {
     portal: 'Portal',
     portalHint: 'Your account and stack. Trading goes on while the portal is away.',
     goTo: 'Go to {{page}}',
+    openBot: 'Open bot {{name}}',
   },
   live: {
     asOf: 'Values as of',

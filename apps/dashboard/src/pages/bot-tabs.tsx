@@ -167,7 +167,7 @@ export function useFillColumns(bots: boolean): Column<Fill>[] {
   const ticks = useLedgerTicks();
   return [
     { key: 'at', label: t('fields.time'), lead: true, cell: (fill) => <FillTime fill={fill} /> },
-    ...(bots ? [{ key: 'bot', label: t('fields.bot'), cell: (fill: Fill) => fill.botName }] : []),
+    ...(bots ? [{ key: 'bot', label: t('fields.bot'), wide: true, cell: (fill: Fill) => fill.botName }] : []),
     { key: 'side', label: t('fields.side'), cell: (fill) => <Side side={fill.side} /> },
     { key: 'price', label: t('fields.price'), numeric: true, cell: (fill) => <FillAmount fill={fill} part="price" /> },
     {

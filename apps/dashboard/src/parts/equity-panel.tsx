@@ -31,7 +31,8 @@ export function EquityPanel({ botId, title, range, onRange, fills, unit, height 
   const figures = useFigures();
   const [view, setView] = useState<'chart' | 'table'>('chart');
   const query = useQuery({ ...equityQuery(botId, range), placeholderData: keepPreviousData });
-  const drawdown = query.data === undefined ? null : figures.percent(query.data.maxDrawdown);
+  // of a bot the page says it once, from every price; this one is from the points of the curve
+  const drawdown = query.data === undefined || botId !== null ? null : figures.percent(query.data.maxDrawdown);
   return (
     <Panel
       title={

@@ -26,7 +26,7 @@ function FillLine({ fill }: { fill: Fill }) {
         <span className="muted"> @ </span>
         <Amount value={fill.price} tick={market?.tick ?? FALLBACK_TICK} />
       </span>
-      <Link to="/bots/$id" params={{ id: fill.botId }} className="fill-bot">
+      <Link to="/bots/$id" params={{ id: fill.botId }} className="fill-bot" title={fill.botName}>
         {fill.botName}
       </Link>
       {fill.cellProfit === null ? null : (

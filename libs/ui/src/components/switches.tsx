@@ -43,7 +43,8 @@ export function LanguageSwitch() {
   const t = useUiText();
   const { i18n } = useTranslation();
   const languages = Object.keys(i18n.options.resources ?? { en: {} });
-  return (
+  // a choice of one is none
+  return languages.length < 2 ? null : (
     <NativeSelect
       aria-label={t('language')}
       className="av-language"

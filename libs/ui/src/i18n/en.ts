@@ -66,5 +66,12 @@ export const en = {
     followedBy: 'then',
     open: 'Keyboard shortcuts',
   },
+  palette: {
+    open: 'Find a page or an action',
+    keys: 'Ctrl K',
+    label: 'What are you looking for?',
+    none: 'Nothing is called that.',
+    results: 'Pages and actions',
+  },
   skip: 'Skip to content',
 };

@@ -15,16 +15,20 @@ import { Dialog } from '../components/dialog.js';
 import { useUiText } from '../i18n/i18n.js';
 import { createPreference, usePreference } from '../preferences.js';
 import { pressKey, type Pending } from './match.js';
+import { Palette } from './palette.js';
 
-export interface Shortcut {
-  /** `?`, `/`, or two keys one after the other: `g s`. */
-  keys: string;
+export interface Command {
   label: string;
   run: () => void;
 }
 
+export interface Shortcut extends Command {
+  /** `?`, `/`, or two keys one after the other: `g s`. */
+  keys: string;
+}
+
 interface Registry {
-  register: (owner: string, shortcuts: readonly Shortcut[]) => void;
+  register: (owner: string, commands: readonly (Command | Shortcut)[]) => void;
   remove: (owner: string) => void;
   openSheet: () => void;
 }
@@ -41,14 +45,15 @@ function isTyping(target: EventTarget | null): boolean {
 /** Holds the shortcuts of everything on the screen, listens, and shows them on `?`. */
 export function ShortcutsProvider({ children }: { children: ReactNode }) {
   const t = useUiText();
-  const [owned, setOwned] = useState<ReadonlyMap<string, readonly Shortcut[]>>(new Map());
+  const [owned, setOwned] = useState<ReadonlyMap<string, readonly (Command | Shortcut)[]>>(new Map());
   const [sheet, setSheet] = useState(false);
+  const [palette, setPalette] = useState(false);
   const [single, setSingle] = usePreference(singleKeys);
   const pending = useRef<Pending | null>(null);
 
   const registry = useMemo<Registry>(
     () => ({
-      register: (owner, shortcuts) => setOwned((old) => new Map(old).set(owner, shortcuts)),
+      register: (owner, commands) => setOwned((old) => new Map(old).set(owner, commands)),
       remove: (owner) =>
         setOwned((old) => {
           const next = new Map(old);
@@ -60,8 +65,14 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
     [],
   );
 
-  const shortcuts = [...owned.values()].flat();
+  const commands = [...owned.values()].flat();
+  const shortcuts = commands.filter((command): command is Shortcut => 'keys' in command);
   const onKey = useEffectEvent((event: KeyboardEvent) => {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === 'k') {
+      event.preventDefault();
+      setPalette((open) => !open);
+      return;
+    }
     if (single === 'off') {
       return;
     }
@@ -96,7 +107,11 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
       {children}
       <Dialog opened={sheet} onClose={() => setSheet(false)} title={t('keys.title')}>
         <dl className="av-keys">
-          {[...shortcuts, { keys: '?', label: t('keys.help') }].map((shortcut) => (
+          {[
+            ...shortcuts,
+            { keys: '?', label: t('keys.help') },
+            { keys: t('palette.keys'), label: t('palette.open') },
+          ].map((shortcut) => (
             <div key={`${shortcut.keys} ${shortcut.label}`}>
               <dt>{shortcut.label}</dt>
               <dd>
@@ -118,6 +133,7 @@ export function ShortcutsProvider({ children }: { children: ReactNode }) {
           onChange={(event) => setSingle(event.currentTarget.checked ? 'on' : 'off')}
         />
       </Dialog>
+      <Palette opened={palette} onClose={() => setPalette(false)} commands={commands} />
     </RegistryContext>
   );
 }
@@ -141,6 +157,22 @@ export function useShortcuts(shortcuts: readonly Shortcut[]): void {
     registry.register(
       owner,
       lines.map(([keys = '', label = '']) => ({ keys, label, run: () => run(keys) })),
+    );
+    return () => registry.remove(owner);
+  }, [owner, registry, identity]);
+}
+
+/** Commands without keys of their own, found by name in the palette (Ctrl or ⌘ and K). Labels decide identity. */
+export function useCommands(commands: readonly Command[]): void {
+  const owner = useId();
+  const registry = useRegistry();
+  const run = useEffectEvent((label: string) => commands.find((command) => command.label === label)?.run());
+  const identity = commands.map((command) => command.label).join('\n');
+  useEffect(() => {
+    const labels = identity === '' ? [] : identity.split('\n');
+    registry.register(
+      owner,
+      labels.map((label) => ({ label, run: () => run(label) })),
     );
     return () => registry.remove(owner);
   }, [owner, registry, identity]);
