@@ -8,6 +8,9 @@ die() {
   exit "${2:-1}"
 }
 
+# The last line of a log that says something, without colours.
+last_words() { tail -c 2000 "$1" | tr '\r' '\n' | sed 's/\x1b\[[0-9;]*m//g' | grep -a '[^[:space:]]' | tail -n 1 | cut -c 1-90; }
+
 # Runs a command that takes long, its output to a log; says every 15 s that it lives and, if it fails, why.
 # patiently WHAT LOG COMMAND…
 patiently() {
@@ -20,7 +23,7 @@ patiently() {
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     if ((SECONDS - started >= next)); then
-      say "$what: $((SECONDS - started)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-90)"
+      say "$what: $((SECONDS - started)) s, $(last_words "$log")"
       next=$((next + 15))
     fi
   done

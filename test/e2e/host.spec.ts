@@ -24,13 +24,16 @@ describe('a host that cannot take the platform', () => {
   }, 60_000);
   afterAll(() => rm(root, { recursive: true, force: true }));
 
+  /** The engine lists what was made in the same second in any order. */
+  const sorted = async (listing: Promise<string>): Promise<string> => (await listing).split('\n').toSorted().join('\n');
+
   /** Everything `up` could have changed outside the data folder. */
   async function world(): Promise<Record<string, string>> {
     return {
-      containers: await docker('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.Names}}'),
-      networks: await docker('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}'),
-      volumes: await docker('volume', 'ls', '--format', '{{.Name}}'),
-      images: await docker('image', 'ls', '-a', '--no-trunc', '--format', '{{.ID}} {{.Repository}}:{{.Tag}}'),
+      containers: await sorted(docker('ps', '-a', '--no-trunc', '--format', '{{.ID}} {{.Names}}')),
+      networks: await sorted(docker('network', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Name}}')),
+      volumes: await sorted(docker('volume', 'ls', '--format', '{{.Name}}')),
+      images: await sorted(docker('image', 'ls', '--no-trunc', '--format', '{{.ID}} {{.Repository}}:{{.Tag}}')),
       rules: await sh('iptables', '-S'),
       files: (await readdir(root)).filter((name) => name !== 'data').join(' '),
     };
