@@ -19,7 +19,8 @@ export interface Quarantined {
   name: string;
   /** foreign: not a file of ours; altered: not what we wrote; broken: Traefik would stumble over it. */
   reason: 'foreign' | 'altered' | 'broken';
-  movedTo: string;
+  /** Null for one that could not be read: it is deleted. */
+  movedTo: string | null;
 }
 
 const LOCK = 'folder';
@@ -165,7 +166,7 @@ export class RouteFolder {
     return this.adopted ? 'foreign' : null;
   }
 
-  private async moveAway(name: string): Promise<string> {
+  private async moveAway(name: string): Promise<string | null> {
     const { directory, quarantineDirectory, now = () => new Date() } = this.options;
     await mkdir(quarantineDirectory, { recursive: true, mode: 0o700 });
     const stamp = now().toISOString().replaceAll(/[-:.]/g, '');
@@ -182,7 +183,7 @@ export class RouteFolder {
     return target;
   }
 
-  private async copyAway(name: string, target: string): Promise<string> {
+  private async copyAway(name: string, target: string): Promise<string | null> {
     const from = join(this.options.directory, name);
     try {
       await cp(from, target, { recursive: true, verbatimSymlinks: true });
@@ -191,7 +192,12 @@ export class RouteFolder {
       if ((await lstat(from)).isDirectory()) {
         throw error;
       }
-      // A locked file, a pipe or a full disk: it cannot be copied, but it can lose the ending that makes Traefik try.
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') {
+        // Traefik watches every file of its folder, whatever its ending, and does not start with one it may not read.
+        await rm(from, { force: true });
+        return null;
+      }
+      // A pipe or a full disk: it cannot be copied, but it can lose the ending that makes Traefik try.
       const aside = join(this.options.directory, `${basename(target)}.unreadable`);
       await rename(from, aside);
       return aside;

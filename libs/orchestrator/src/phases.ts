@@ -36,6 +36,12 @@ export interface PhaseContext {
 /** A plan that is still not empty after this many looks will not become so: something undoes our work. */
 const MOST_PASSES = 5;
 const OBSERVE_MS = 20_000;
+/**
+ * What a probe leaves of its phase's deadline: with the whole of it, the phase would end first, with "too late" in
+ * place of what the probe saw, and the logs could no longer be read.
+ */
+const TELLING_MS = 7_000;
+const LOG_MS = 5_000;
 
 export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promise<string | null>> = {
   prepare: async ({ deps, facts }) => {
@@ -62,7 +68,11 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     const ended = new AbortController();
     const bounded = AbortSignal.any([signal, ended.signal]);
     try {
-      await Promise.race([deps.probes.ready(facts, { deadlineMs, signal: bounded }), crashLoop(context, bounded)]);
+      const within = deadlineMs - TELLING_MS;
+      await Promise.race([
+        deps.probes.ready(facts, { deadlineMs: within, signal: bounded }),
+        crashLoop({ ...context, deadlineMs: within }, bounded),
+      ]);
     } catch (error) {
       throw await withLogTail(context, error);
     } finally {
@@ -72,7 +82,7 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   },
   publish: async (context) => {
     const { deps, facts, signal, deadlineMs } = context;
-    await deps.probes.served(facts, { deadlineMs, signal });
+    await deps.probes.served(facts, { deadlineMs: deadlineMs - TELLING_MS, signal });
     if (facts.provisioningGeneration > 0) {
       await endProvisioning(context);
     }
@@ -191,7 +201,12 @@ async function crashLoop({ engine, facts, deadlineMs }: PhaseContext, signal: Ab
   const crashed = await waitFor(
     async () => {
       const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
-      return containers.find((state) => state.restartCount >= RESTARTS_OF_A_CRASH_LOOP || state.status === 'dead');
+      return containers.find(
+        (state) =>
+          state.status === 'dead' ||
+          // Between two lives; one that runs at this moment may yet become healthy, and tells no exit code.
+          (state.restartCount >= RESTARTS_OF_A_CRASH_LOOP && state.exitCode !== null),
+      );
     },
     {
       what: 'a crash',
@@ -217,13 +232,16 @@ async function withLogTail({ engine, facts }: PhaseContext, error: unknown): Pro
   if (!(error instanceof DomainError) || !['HEALTH_GATE_FAILED', 'DATA_MISSING'].includes(error.code)) {
     return error;
   }
-  const logs: Record<string, string[]> = {};
-  for (const { service, spec } of wantStack(facts).containers) {
+  const tail = async (name: string): Promise<string[]> => {
     try {
-      logs[service] = await engine.logTail(spec.name, TAIL_LINES, { deadlineMs: 5_000 });
+      return await engine.logTail(name, TAIL_LINES, { deadlineMs: LOG_MS });
     } catch (cause) {
-      logs[service] = [`(no log: ${cause instanceof Error ? cause.message : String(cause)})`];
+      return [`(no log: ${cause instanceof Error ? cause.message : String(cause)})`];
     }
-  }
+  };
+  const { containers } = wantStack(facts);
+  const logs = Object.fromEntries(
+    await Promise.all(containers.map(async ({ service, spec }) => [service, await tail(spec.name)] as const)),
+  );
   return new DomainError(error.code, { message: error.message, details: { ...error.details, logs }, cause: error });
 }
