@@ -344,3 +344,32 @@ it('forgotten operations come back through the lane, no more of them at once tha
   });
   expect(most).toBe(2);
 });
+
+it('every end without success has a code and what its text speaks of, for pages in other languages', async () => {
+  const owner = await world.account();
+  const errorOf = async (accepted: Accepted): Promise<OperationEntity['error']> =>
+    (await row(accepted.operation.id)).error;
+  const created = await world.stacks.create(owner, { template: 'standard' });
+  const { slug } = created.stack;
+  await world.operations.cancel(owner, created.operation.id);
+  expect(await errorOf(created)).toMatchObject({ code: 'OPERATION_CANCELLED', details: { why: 'before_start' } });
+
+  const started = await world.stacks.request(owner, slug, 'start');
+  const stopAt = world.engine.log.count('stopContainer') + 1;
+  const unhealthy = () => Promise.reject(new DomainError('HEALTH_GATE_FAILED', { details: { check: 'ready' } }));
+  const failed = await run(started, { probes: { ...healthyProbes, ready: unhealthy } });
+  expect(failed.error).toMatchObject({ code: 'HEALTH_GATE_FAILED', details: { check: 'ready', next: 'start' } });
+  expect(await world.stacks.get(owner, slug)).toMatchObject({
+    reasonCode: 'HEALTH_GATE_FAILED',
+    reasonParams: { check: 'ready', next: 'start' },
+  });
+
+  const stop = await world.stacks.request(owner, slug, 'stop');
+  world.engine.log.failOn({ method: 'stopContainer', nth: stopAt, code: 'ENGINE_REFUSED' });
+  expect((await run(stop)).error).toMatchObject({ code: 'ENGINE_REFUSED', details: { next: 'stop' } });
+
+  const overtaken = await world.stacks.request(owner, slug, 'start');
+  const destroy = await world.stacks.request(owner, slug, 'destroy');
+  expect(await errorOf(overtaken)).toMatchObject({ code: 'OPERATION_CANCELLED', details: { why: 'destroy' } });
+  expect(await run(destroy)).toMatchObject({ state: 'done' });
+});

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { DeadlineError, KeyedMutex, waitFor } from '#libs/async';
-import { DomainError, isDomainError, type ErrorCode, type OperationKind } from '#libs/contracts';
+import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type OperationKind } from '#libs/contracts';
 import { OperationStepEntity, tx, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
@@ -10,7 +10,7 @@ import { guardedEngine } from './guarded-engine.js';
 import { Lease, type LeaseSettings } from './lease.js';
 import { reasonOf, recordObserved, type Reason } from './observed.js';
 import { PHASE_HANDLERS, type PhaseDeps } from './phases.js';
-import { gaveUp, MOST_ATTEMPTS, retryDelayMs } from './retry.js';
+import { gaveUp, MOST_ATTEMPTS, nextStep, retryDelayMs } from './retry.js';
 import { StepLog } from './step-log.js';
 
 export interface RunnerSettings extends FactSettings {
@@ -108,7 +108,7 @@ export class OperationRunner {
       lease.renew().then(
         ({ cancelRequested }) => {
           if (cancelRequested) {
-            control.abort(new DomainError('OPERATION_CANCELLED'));
+            control.abort(new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } }));
           }
         },
         (error: unknown) => {
@@ -126,7 +126,7 @@ export class OperationRunner {
         throw gaveUp(operation.kind, operation.attempts - 1);
       }
       if (operation.cancelRequestedAt !== null) {
-        throw new DomainError('OPERATION_CANCELLED');
+        throw new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } });
       }
       await this.phases(lease, signal);
       await this.succeed(lease);
@@ -176,8 +176,7 @@ export class OperationRunner {
         });
         await log.endPhase(name, 'done', detail);
       } catch (error) {
-        const meant =
-          phaseSignal.aborted && !signal.aborted ? new DeadlineError(`Phase ${name}`, deadlineMs, error) : error;
+        const meant = phaseSignal.aborted && !signal.aborted ? tooLong(name, deadlineMs, error) : error;
         await this.noteFailure(log, name, meant);
         throw meant;
       }
@@ -233,7 +232,10 @@ export class OperationRunner {
       return;
     }
     const cancelled = isDomainError(error, 'OPERATION_CANCELLED');
-    const told = this.tell(engineAway ? gaveUp(operation.kind, operation.attempts, error) : error);
+    const told = tell(engineAway ? gaveUp(operation.kind, operation.attempts, error) : error);
+    if (!cancelled) {
+      told.details = { ...told.details, next: nextStep(operation.kind) };
+    }
     this.logger[cancelled ? 'info' : 'error'](
       { operation: operation.id, stack: operation.slug, errorId: told.errorId, err: error },
       'operation ended without success',
@@ -258,22 +260,34 @@ export class OperationRunner {
       }
     });
   }
+}
 
-  private tell(error: unknown): {
-    code: ErrorCode;
-    message: string;
-    errorId: string;
-    details: Record<string, unknown>;
-  } {
-    const errorId = randomUUID();
-    if (error instanceof DomainError) {
-      return { code: error.code, message: error.message, errorId, details: error.details };
-    }
-    if (error instanceof DeadlineError) {
-      return { code: 'DEADLINE_EXCEEDED', message: `${error.message}.`, errorId, details: {} };
-    }
-    return { code: 'INTERNAL', message: new DomainError('INTERNAL').message, errorId, details: {} };
+interface Told {
+  code: ErrorCode;
+  message: string;
+  errorId: string;
+  details: ErrorDetails;
+}
+
+/** An error as the operation's row keeps it: what is ours in its words, anything else by an id that finds the log line. */
+function tell(error: unknown): Told {
+  const errorId = randomUUID();
+  if (error instanceof DomainError) {
+    return { code: error.code, message: error.message, errorId, details: error.details };
   }
+  if (error instanceof DeadlineError) {
+    return { code: 'DEADLINE_EXCEEDED', message: `${error.message}.`, errorId, details: {} };
+  }
+  return { code: 'INTERNAL', message: new DomainError('INTERNAL').message, errorId, details: {} };
+}
+
+function tooLong(phase: string, deadlineMs: number, cause: unknown): DomainError {
+  const seconds = Math.round(deadlineMs / 1_000);
+  return new DomainError('DEADLINE_EXCEEDED', {
+    message: `The phase ${phase} was not done within ${seconds} s.`,
+    details: { phase, seconds },
+    cause,
+  });
 }
 
 function cancelledHalfWay(kind: OperationKind): Reason {

@@ -97,7 +97,7 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     if (names.length > 0 || route !== null) {
       throw new DomainError('WRONG_STATE', {
         message: `Still there after erasing: ${[...names, ...(route === null ? [] : ['route'])].join(', ')}.`,
-        details: { left: names },
+        details: { why: 'left_over', left: names },
       });
     }
     return 'nothing left';
@@ -156,13 +156,16 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
     if (ids === previous) {
       throw new DomainError('ENGINE_REFUSED', {
         message: `These do not last: ${ids}.`,
-        details: { actions: actions.map(({ id }) => id) },
+        details: { why: 'does_not_last', actions: actions.map(({ id }) => id) },
       });
     }
     previous = ids;
     await apply(context, want, actions);
   }
-  throw new DomainError('ENGINE_REFUSED', { message: `Not as wanted after ${MOST_PASSES} passes: ${previous}.` });
+  throw new DomainError('ENGINE_REFUSED', {
+    message: `Not as wanted after ${MOST_PASSES} passes: ${previous}.`,
+    details: { why: 'does_not_last', actions: previous.split('; ') },
+  });
 }
 
 async function apply(context: PhaseContext, want: StackWant, actions: readonly Action[]): Promise<void> {
@@ -219,6 +222,7 @@ async function crashLoop({ engine, facts, deadlineMs }: PhaseContext, signal: Ab
   throw new DomainError('HEALTH_GATE_FAILED', {
     message: `${crashed.labels[LABEL.service] ?? crashed.name} keeps ending with exit code ${crashed.exitCode ?? '?'}${crashed.oomKilled ? ' (out of memory)' : ''}.`,
     details: {
+      why: 'crash_loop',
       service: crashed.labels[LABEL.service],
       exitCode: crashed.exitCode,
       oomKilled: crashed.oomKilled,

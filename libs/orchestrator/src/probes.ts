@@ -64,7 +64,9 @@ function judge(answer: Answer, facts: StackFacts): Ready {
   }
   const notReady = notReadySchema.safeParse(document);
   if (notReady.success && notReady.data.code === 'DATA_MISSING') {
-    throw new FatalProbe(new DomainError('DATA_MISSING', { message: notReady.data.message }));
+    throw new FatalProbe(
+      new DomainError('DATA_MISSING', { message: notReady.data.message, details: { why: 'database' } }),
+    );
   }
   throw new Error(notReady.success ? notReady.data.message : `status ${answer.status}`);
 }
@@ -75,11 +77,15 @@ class FatalProbe extends Error {
   }
 }
 
+/** What did not come about: the code in an error's details, and its words. */
+const AWAITED = { not_ready: 'The runtime becoming ready', not_served: 'The route being served' } as const;
+
 async function until(
-  what: string,
+  check: keyof typeof AWAITED,
   bounds: { deadlineMs: number; signal: AbortSignal },
   probe: () => Promise<void>,
 ): Promise<void> {
+  const what = AWAITED[check];
   let fatal: DomainError | undefined;
   try {
     await waitFor(
@@ -102,7 +108,7 @@ async function until(
       const why = error.cause instanceof Error ? error.cause.message : 'no answer';
       throw new DomainError('HEALTH_GATE_FAILED', {
         message: `${what} did not happen in ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
-        details: { last: why },
+        details: { why: check, last: why, seconds: Math.round(bounds.deadlineMs / 1_000) },
         cause: error,
       });
     }
@@ -125,7 +131,7 @@ export class HttpProbes implements Probes {
       throw new DomainError('TEMPLATE_INVALID', { message: `The runtime service ${service} has no edge address.` });
     }
     const host = edgeAddress(facts.pool, slot.edge, slot.slot);
-    await until('The runtime becoming ready', bounds, async () => {
+    await until('not_ready', bounds, async () => {
       const answer = await new Promise<Answer>((resolve, reject) => {
         const request = httpRequest(
           { host, port, path: ready, signal: AbortSignal.timeout(BY_ADDRESS_MS) },
@@ -146,7 +152,7 @@ export class HttpProbes implements Probes {
   async served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {
     const { ready } = facts.template.aviary.runtime;
     const { tenantDomain } = this.settings;
-    await until('The route being served', bounds, async () => {
+    await until('not_served', bounds, async () => {
       judge(await this.throughProxy(stackHost('api', facts.slug, tenantDomain), ready), facts);
       const front = await this.throughProxy(stackHost('dashboard', facts.slug, tenantDomain), '/');
       if (front.status !== 302 || !front.headers.location?.includes(`${GATE_PATH}/start`)) {

@@ -26,10 +26,14 @@ const NEXT_STEP: Record<OperationKind, { next: OperationKind; text: string }> = 
   destroy: { next: 'destroy', text: 'Destroy the stack again.' },
 };
 
+export function nextStep(kind: OperationKind): OperationKind {
+  return NEXT_STEP[kind].next;
+}
+
 /** The end of an operation that was tried too often, in words of what to do; `cause` is what ended the last try. */
 export function gaveUp(kind: OperationKind, attempts: number, cause?: DomainError): DomainError {
-  const { next, text } = NEXT_STEP[kind];
-  const details = { ...cause?.details, kind, attempts, next };
+  const { text } = NEXT_STEP[kind];
+  const details = { ...cause?.details, kind, attempts };
   return cause
     ? new DomainError(cause.code, {
         message: `${cause.message} It was tried ${attempts} times. Operators see why with: aviary doctor. Once that is mended: ${text}`,

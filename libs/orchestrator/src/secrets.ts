@@ -88,6 +88,7 @@ export class StackSecrets implements SecretFiles {
       if (value === undefined) {
         throw new DomainError('WRONG_STATE', {
           message: `The secret ${name ?? ''} of ${facts.slug} was not made yet.`,
+          details: { why: 'secret_missing', secret: name ?? '' },
         });
       }
       return value;

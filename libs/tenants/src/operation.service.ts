@@ -54,7 +54,7 @@ export class OperationService {
     if (!mayCancel(found.kind, found.state)) {
       throw new DomainError('WRONG_STATE', {
         message: `A ${found.kind} that is ${found.state} cannot be cancelled.`,
-        details: { kind: found.kind, state: found.state },
+        details: { why: 'not_cancellable', kind: found.kind, state: found.state },
       });
     }
     const now = this.deps.now();
@@ -67,7 +67,12 @@ export class OperationService {
         .set({
           state: 'cancelled',
           finishedAt: now,
-          error: { code: 'OPERATION_CANCELLED', message: 'Cancelled before it began.', errorId: id, details: {} },
+          error: {
+            code: 'OPERATION_CANCELLED',
+            message: 'Cancelled before it began.',
+            errorId: id,
+            details: { why: 'before_start' },
+          },
         })
         .where('id = :id and state = :from', { id, from: 'queued' })
         .execute();
@@ -80,7 +85,7 @@ export class OperationService {
           .where('id = :id and state = :from', { id, from: 'running' })
           .execute();
         if (asked.affected === 0) {
-          throw new DomainError('LOST_RACE', { message: 'The operation ended just now.' });
+          throw new DomainError('LOST_RACE', { message: 'The operation ended just now.', details: { why: 'ended' } });
         }
       } else {
         await undoRequest(db, found, now);

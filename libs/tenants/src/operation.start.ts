@@ -16,7 +16,7 @@ interface StartInput {
 async function cancelOpen(tx: EntityManager, tenantId: string, now: Date): Promise<void> {
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
-            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', 'The stack is being destroyed instead.', 'errorId', id::text, 'details', '{}'::jsonb)
+            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', 'The stack is being destroyed instead.', 'errorId', id::text, 'details', jsonb_build_object('why', 'destroy'))
       where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
     [tenantId, now],
   );

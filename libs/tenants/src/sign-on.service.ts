@@ -139,12 +139,15 @@ export class SignOnService {
 async function requireOpen(db: Tx, { id, slug, desired }: TenantEntity): Promise<void> {
   const holds = await db.findBy(HoldEntity, { tenantId: id });
   if (desired === 'deleted') {
-    throw new DomainError('WRONG_STATE', { message: `${slug} is being destroyed.`, details: { desired } });
+    throw new DomainError('WRONG_STATE', {
+      message: `${slug} is being destroyed.`,
+      details: { why: 'destroying', desired },
+    });
   }
   if (isSuspended(holds.map(({ reason }) => reason))) {
     throw new DomainError('WRONG_STATE', {
       message: `${slug} is suspended.`,
-      details: { holds: holds.map(({ reason }) => reason) },
+      details: { why: 'suspended', holds: holds.map(({ reason }) => reason) },
     });
   }
 }

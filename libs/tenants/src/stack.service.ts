@@ -109,7 +109,7 @@ export class StackService {
       if (tenant.desired === 'deleted' && kind !== 'destroy') {
         throw new DomainError('WRONG_STATE', {
           message: `${slug} is being destroyed.`,
-          details: { desired: tenant.desired },
+          details: { why: 'destroying', desired: tenant.desired },
         });
       }
       const before = { desired: tenant.desired };

@@ -9,7 +9,9 @@ type AnyMethod = (...args: unknown[]) => Promise<unknown>;
 
 interface Ambush {
   call: number;
-  of: 'all' | 'mutations';
+  of: 'all' | 'mutations' | EngineMethod;
+  /** Calls of that method since the ambush was laid. */
+  seen: number;
   end: 'hold' | 'cut';
   sprung: (method: EngineMethod) => void;
 }
@@ -50,14 +52,14 @@ export class FakeEngineServer {
 
   /**
    * Call number `call` (from 1) is executed, but never answered: resolves with its method at that moment, for the
-   * test to kill the caller. Later calls are served as usual.
+   * test to kill the caller. Later calls are served as usual. With a method, only calls of it from now on count.
    */
-  async holdAfter(call: number, of: 'all' | 'mutations' = 'all'): Promise<EngineMethod> {
+  async holdAfter(call: number, of: Ambush['of'] = 'all'): Promise<EngineMethod> {
     return await this.lieInWait(call, of, 'hold');
   }
 
   /** Call number `call` is executed, then the connection is cut: the caller hears that the engine is unreachable. */
-  async cutAfter(call: number, of: 'all' | 'mutations' = 'all'): Promise<EngineMethod> {
+  async cutAfter(call: number, of: Ambush['of'] = 'all'): Promise<EngineMethod> {
     return await this.lieInWait(call, of, 'cut');
   }
 
@@ -71,7 +73,7 @@ export class FakeEngineServer {
 
   private async lieInWait(call: number, of: Ambush['of'], end: Ambush['end']): Promise<EngineMethod> {
     return await new Promise((sprung) => {
-      this.ambush = { call, of, end, sprung };
+      this.ambush = { call, of, seen: 0, end, sprung };
     });
   }
 
@@ -92,6 +94,21 @@ export class FakeEngineServer {
     });
   }
 
+  /** Which number the call has among those the ambush counts; 0 for one it does not. */
+  private numberFor(ambush: Ambush, method: EngineMethod, mutates: boolean): number {
+    switch (ambush.of) {
+      case 'all':
+        return this.calls;
+      case 'mutations':
+        return mutates ? this.mutations : 0;
+      case method:
+        ambush.seen += 1;
+        return ambush.seen;
+      default:
+        return 0;
+    }
+  }
+
   private async answer(
     socket: Socket,
     request: Exclude<Request, { abort: true }>,
@@ -101,7 +118,7 @@ export class FakeEngineServer {
     const mutates = MUTATIONS.includes(request.method);
     this.mutations += mutates ? 1 : 0;
     const { ambush } = this;
-    const mine = ambush && (ambush.of === 'all' ? this.calls : mutates ? this.mutations : 0) === ambush.call;
+    const mine = ambush !== undefined && this.numberFor(ambush, request.method, mutates) === ambush.call;
     const response = await this.execute(request, AbortSignal.any([control.signal, this.closing.signal]));
     if (mine) {
       this.ambush = undefined;

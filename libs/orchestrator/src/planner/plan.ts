@@ -189,7 +189,7 @@ function refuseLoss(want: StackWant, have: StackHave): void {
   if (lost !== undefined) {
     throw new DomainError('DATA_MISSING', {
       message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: bring it back on the host, or destroy the stack.`,
-      details: { volume: lost },
+      details: { why: 'volume', volume: lost },
     });
   }
 }
