@@ -96,17 +96,14 @@ export class FakeEngineServer {
 
   /** Which number the call has among those the ambush counts; 0 for one it does not. */
   private numberFor(ambush: Ambush, method: EngineMethod, mutates: boolean): number {
-    switch (ambush.of) {
-      case 'all':
-        return this.calls;
-      case 'mutations':
-        return mutates ? this.mutations : 0;
-      case method:
-        ambush.seen += 1;
-        return ambush.seen;
-      default:
-        return 0;
+    if (ambush.of === 'all') {
+      return this.calls;
     }
+    if (ambush.of === 'mutations') {
+      return mutates ? this.mutations : 0;
+    }
+    ambush.seen += ambush.of === method ? 1 : 0;
+    return ambush.of === method ? ambush.seen : 0;
   }
 
   private async answer(
