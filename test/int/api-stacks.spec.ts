@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import type { Accepted, ErrorBody, FleetOverview, OperationList, OperationView, StackView } from '#libs/contracts';
 import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
 import { waitFor } from '#libs/async';
+import { cleanSignOnCodes } from '#libs/tenants';
 import { person, stackOf, testApi, type TestApi, type TestPerson } from '../support/api.js';
 
 let t: TestApi;
@@ -304,6 +305,32 @@ describe('operations', () => {
   });
 });
 
+it('a list of one state is as full as its page, however many others stand between', async () => {
+  const who = await person(t);
+  const { stack } = await stackOf(t, who);
+  // Younger ones in another state come first in the list.
+  const [plan]: { stacks: number }[] = await t.db.dataSource.query(
+    'select stacks from plans where id = (select plan_id from accounts where id = $1)',
+    [who.id],
+  );
+  await t.db.dataSource.query(`update plans set stacks = 10 where id = (select plan_id from accounts where id = $1)`, [
+    who.id,
+  ]);
+  const others = [await stackOf(t, who), await stackOf(t, who), await stackOf(t, who)];
+  await t.db.dataSource.query(`update operations set state = 'running' where tenant_id = any($1)`, [
+    others.map((other) => other.stack.id),
+  ]);
+  const answer = await t.http.get('/api/v1/stacks?status=queued&limit=1').set(who.auth).expect(200);
+  const page = answer.body as { items: StackView[]; next: string | null };
+  expect(page.items.map(({ slug }) => slug)).toEqual([stack.slug]);
+  const end = await t.http.get(`/api/v1/stacks?status=queued&limit=1&cursor=${page.next ?? stack.id}`).set(who.auth);
+  expect(end.body).toEqual({ items: [], next: null });
+  await t.db.dataSource.query(`update plans set stacks = $2 where id = (select plan_id from accounts where id = $1)`, [
+    who.id,
+    plan?.stacks,
+  ]);
+});
+
 describe('sign-on', () => {
   it('is redeemed once, by the right host and browser, on the private listener', async () => {
     const { stack } = await stackOf(t, owner);
@@ -345,6 +372,20 @@ describe('sign-on', () => {
     expect((await mint()).status).toBe(status);
     await t.db.dataSource.query(`update sessions set expires_at = now() + interval '1 hour'`);
     await t.db.dataSource.query(`update accounts set state = 'active' where id = $1`, [who.id]);
+  });
+
+  it('leaves no codes behind that nobody redeemed', async () => {
+    const { stack } = await stackOf(t, owner);
+    await post('/sign-on')
+      .send({ stack: stack.slug, state: 'a'.repeat(43), next: '/' })
+      .expect(200);
+    const left = async (hours: number): Promise<number> => {
+      await cleanSignOnCodes(t.db.dataSource, new Date(Date.now() + hours * 3_600_000));
+      const [row]: { n: number }[] = await t.db.dataSource.query('select count(*)::int as n from sign_on_codes');
+      return row?.n ?? -1;
+    };
+    expect(await left(0)).toBeGreaterThan(0);
+    expect(await left(2)).toBe(0);
   });
 
   it('tells the gate which sessions ended', async () => {

@@ -4,6 +4,7 @@ import type { Database } from '#libs/db';
 import { cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
 import type { MailDelivery } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
+import { cleanSignOnCodes } from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
@@ -24,8 +25,12 @@ export function workerHandlers({ database, delivery, logger, now }: HandlerDeps)
       }
     }),
     handler('sessions.clean', async () => {
-      const removed = await cleanAccounts(database, now());
-      logger.info({ ...removed, ticks: await cleanTicks(database, now()) }, 'ended sessions and old tokens removed');
+      const removed = {
+        ...(await cleanAccounts(database, now())),
+        codes: await cleanSignOnCodes(database, now()),
+        ticks: await cleanTicks(database, now()),
+      };
+      logger.info(removed, 'ended sessions and old tokens removed');
     }),
   ];
 }

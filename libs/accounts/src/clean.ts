@@ -1,4 +1,5 @@
 import {
+  IdempotentRequestEntity,
   KnownDeviceEntity,
   MailTokenEntity,
   RefreshTokenEntity,
@@ -26,6 +27,7 @@ export async function cleanAccounts(database: Database, now: Date): Promise<{ se
     const mailed = await inTx.delete(MailTokenEntity, { expiresAt: LessThan(old) });
     await inTx.delete(SignInGuardEntity, { updatedAt: LessThan(new Date(now.getTime() - DAY_MS)) });
     await inTx.delete(SignUpEntity, { createdAt: LessThan(new Date(now.getTime() - SIGN_UP_KEY_MS)) });
+    await inTx.delete(IdempotentRequestEntity, { expiresAt: LessThan(now) });
     const device = new Date(now.getTime() - DEVICE_TTL_SECONDS * 1000);
     await inTx.delete(KnownDeviceEntity, { lastUsedAt: LessThan(device) });
     return {

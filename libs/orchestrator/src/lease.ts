@@ -67,9 +67,9 @@ export class Lease {
     return { cancelRequested: rows[0].cancel };
   }
 
-  /** Lets the operation be taken again at once, as if this attempt had not been; nothing when it is no longer ours. */
-  async release(): Promise<void> {
-    await this.letGo('attempts = attempts - 1');
+  /** Lets the operation be taken again at once; nothing when it is no longer ours. `counts`: whether this was a try. */
+  async release(counts: boolean): Promise<void> {
+    await this.letGo(counts ? 'attempts = attempts' : 'attempts = attempts - 1');
   }
 
   /** Lets the operation be taken again after that many milliseconds, or as soon as somebody asks for its end. */

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { DeadlineError, KeyedMutex, waitFor } from '#libs/async';
+import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs, DeadlineError, KeyedMutex, waitFor } from '#libs/async';
 import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type OperationKind } from '#libs/contracts';
 import { OperationStepEntity, tx, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
@@ -18,6 +19,9 @@ export interface RunnerSettings extends FactSettings {
   /** How long to wait for the portal's database to come back before the work is left to the next look. */
   databaseAwayMs: number;
 }
+
+const DATABASE_PAUSE_MS = 100;
+const LONGEST_DATABASE_PAUSE_MS = 30_000;
 
 /** SQLSTATE classes and socket errors that mean "the database is away", not "the statement is wrong". */
 const AWAY = /^(08|57P0[123]|53300)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND)$/;
@@ -77,7 +81,7 @@ export class OperationRunner {
   }
 
   private async untilEnded(operationId: string, stop: AbortSignal): Promise<void> {
-    for (;;) {
+    for (let turn = 0; ; turn += 1) {
       try {
         await this.once(operationId, stop);
         return;
@@ -91,6 +95,8 @@ export class OperationRunner {
           deadlineMs: this.settings.databaseAwayMs,
           signal: stop,
         });
+        // One that answers and has no room for us would otherwise be asked in a circle.
+        await pause(backoffMs(turn, DATABASE_PAUSE_MS, LONGEST_DATABASE_PAUSE_MS, 1), undefined, { signal: stop });
       }
     }
   }
@@ -221,7 +227,9 @@ export class OperationRunner {
     }
     if (stop.aborted || databaseIsAway(error)) {
       // Not the operation's fault: it stays open and is looked at again, here or by another agent.
-      await lease.release().catch((second: unknown) => this.logger.warn({ err: second }, 'lease left to expire'));
+      await lease
+        .release(!stop.aborted)
+        .catch((second: unknown) => this.logger.warn({ err: second }, 'lease left to expire'));
       throw error;
     }
     const engineAway = isDomainError(error, 'ENGINE_UNREACHABLE');

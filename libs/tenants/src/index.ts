@@ -10,4 +10,5 @@ export * from './operation.start.js';
 export * from './operation.repository.js';
 export * from './operation-feed.js';
 export * from './sign-on.service.js';
+export * from './clean.js';
 export * from './report.service.js';

@@ -38,6 +38,8 @@ export interface StackListQuery {
 }
 
 const PAGE = 50;
+/** Rows one request looks through at most; a filtered page may then be short, and `next` goes on. */
+const MOST_READ = 2_000;
 
 /** What a subscriber may do with their own stacks and an operator with any. */
 export class StackService {
@@ -80,16 +82,33 @@ export class StackService {
   async list(actor: Actor, query: StackListQuery = {}): Promise<StackList> {
     const limit = Math.min(query.limit ?? PAGE, PAGE);
     const db = this.deps.dataSource.manager;
-    const found = await findTenants(db, {
-      accountId: ownerScope(actor),
-      limit: limit + 1,
-      ...(query.q === undefined ? {} : { q: query.q }),
-      ...(query.cursor === undefined ? {} : { after: query.cursor }),
-    });
-    const page = found.slice(0, limit);
-    const views = await stackViews(db, page, this.deps.places, this.deps.now());
-    const items = query.status === undefined ? views : views.filter((view) => view.status === query.status);
-    return { items, next: found.length > limit ? (page.at(-1)?.id ?? null) : null };
+    const items: StackView[] = [];
+    let after = query.cursor;
+    const rows = query.status === undefined ? limit : PAGE;
+    // A status is worked out, not stored: rows are read until the page is full of those that have it.
+    for (let read = 0; read < MOST_READ; read += rows) {
+      const found = await findTenants(db, {
+        accountId: ownerScope(actor),
+        limit: rows + 1,
+        ...(query.q === undefined ? {} : { q: query.q }),
+        ...(after === undefined ? {} : { after }),
+      });
+      const views = await stackViews(db, found.slice(0, rows), this.deps.places, this.deps.now());
+      for (const [at, view] of views.entries()) {
+        if (query.status !== undefined && view.status !== query.status) {
+          continue;
+        }
+        items.push(view);
+        if (items.length === limit) {
+          return { items, next: at + 1 < found.length ? view.id : null };
+        }
+      }
+      if (found.length <= rows) {
+        return { items, next: null };
+      }
+      after = views.at(-1)?.id;
+    }
+    return { items, next: after ?? null };
   }
 
   async get(actor: Actor, slug: string): Promise<StackView> {
