@@ -72,13 +72,13 @@ describe('database', () => {
 
   it('tells a taken name and an absent server from other errors', async () => {
     const plan = await db.dataSource.getRepository(PlanEntity).findOneByOrFail({ code: 'free' });
-    const account = (email: string) => ({
+    const account = (email: string, state: 'active' | 'pending' = 'active') => ({
       id: newId(),
       email,
       username: `u${newId().slice(-10)}`,
       passwordHash: 'x',
       role: 'subscriber' as const,
-      state: 'pending' as const,
+      state,
       planId: plan.id,
       createdAt: new Date(),
       updatedAt: new Date(),
@@ -86,6 +86,10 @@ describe('database', () => {
     await tx(db.dataSource, (inTx) => inTx.insert(AccountEntity, account('ana@example.org')));
     const again = tx(db.dataSource, (inTx) => inTx.insert(AccountEntity, account('ana@example.org')));
     expect(violatedUnique(await again.catch((error: unknown) => error))).toBe('uq_accounts_email');
+    // An address is taken by whoever confirmed it; those who only named it stand in nobody's way.
+    for (const email of ['ana@example.org', 'ana@example.org']) {
+      await tx(db.dataSource, (inTx) => inTx.insert(AccountEntity, account(email, 'pending')));
+    }
     const upper = tx(db.dataSource, (inTx) => inTx.insert(AccountEntity, account('Ana2@example.org')));
     const error: unknown = await upper.catch((reason: unknown) => reason);
     expect(violatedUnique(error)).toBeNull();
