@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { platformPrefix } from '#libs/contracts';
 import { docker, engineEndpoint, engineSocket } from './engine.js';
+import { EngineDoor } from './engine-door.js';
 import { PortalClient, type PortalPlace } from './portal-client.js';
 
 const REPOSITORY = resolve(__dirname, '../..');
@@ -43,7 +45,11 @@ interface PlatformFacts {
 
 /** The whole platform, brought up by the shipped scripts on the tests' own engine. */
 export class TestPlatform {
-  private constructor(readonly facts: PlatformFacts) {}
+  private constructor(
+    readonly facts: PlatformFacts,
+    /** The way the platform's agent reaches the engine. */
+    readonly door: EngineDoor,
+  ) {}
 
   get place(): PortalPlace {
     return this.facts.place;
@@ -51,41 +57,14 @@ export class TestPlatform {
 
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<TestPlatform> {
     const root = await copyOfRepository();
-    const dataDir = join(root, 'data');
-    const ran = await script(root, 'up', [], {
-      ...settings,
-      AVIARY_DATA_DIR: dataDir,
-      AVIARY_ENGINE_SOCKET: engineSocket(),
-    });
-    if (ran.code !== 0) {
-      throw new Error(`scripts/up ended with ${ran.code}: ${ran.stderr}`);
+    const door = await EngineDoor.open(join(root, 'engine.sock'), engineSocket());
+    try {
+      return new TestPlatform(await broughtUp(root, { ...settings, AVIARY_ENGINE_SOCKET: door.path }), door);
+    } catch (error) {
+      await door.close();
+      await rm(root, { recursive: true, force: true });
+      throw error;
     }
-    const env = Object.fromEntries(
-      (await readFile(join(root, '.env'), 'utf8')).split('\n').flatMap((line) => {
-        const [, name, value] = /^(AVIARY_[A-Z_]+)=(.*)$/.exec(line) ?? [];
-        return name === undefined ? [] : [[name, value ?? '']];
-      }),
-    ) as Record<string, string>;
-    const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1];
-    if (!password) {
-      throw new Error(`scripts/up printed no password: ${ran.stdout}`);
-    }
-    return new TestPlatform({
-      root,
-      dataDir,
-      place: {
-        portalDomain: env['AVIARY_PORTAL_DOMAIN'] ?? '',
-        tenantDomain: env['AVIARY_TENANT_DOMAIN'] ?? '',
-        httpsPort: Number(env['AVIARY_HTTPS_PORT']),
-        address: '127.0.0.1',
-        ca: await readFile(join(dataDir, 'ca/ca.crt'), 'utf8'),
-      },
-      prefix: platformPrefix(env['AVIARY_PLATFORM_ID'] ?? ''),
-      platformId: env['AVIARY_PLATFORM_ID'] ?? '',
-      operatorEmail: env['AVIARY_OPERATOR_EMAIL'] ?? '',
-      operatorPassword: password,
-      firstUp: ran,
-    });
   }
 
   client(): PortalClient {
@@ -126,34 +105,90 @@ export class TestPlatform {
     return docker('exec', this.container('postgres'), 'psql', '-U', 'aviary_owner', '-d', 'aviary', '-Atc', statement);
   }
 
+  /** The container of a stack's service. */
+  service(slug: string, service: 'postgres' | 'redis' | 'runtime'): string {
+    return `aviary-${this.facts.prefix}-${slug}-${service}`;
+  }
+
+  /** In a stack's own database. */
+  async stackSql(slug: string, statement: string): Promise<string> {
+    return docker('exec', this.service(slug, 'postgres'), 'psql', '-U', 'aviary', '-d', 'aviary', '-Atc', statement);
+  }
+
   /** Everything on the engine that carries this platform's id, by kind. */
-  async objects(): Promise<{ containers: string[]; networks: string[]; volumes: string[] }> {
-    const filter = ['--filter', `label=aviary.platform=${this.facts.platformId}`];
-    const [containers, networks, volumes] = await Promise.all([
-      docker('ps', '-a', ...filter, '--format', '{{.Names}}'),
-      docker('network', 'ls', ...filter, '--format', '{{.Name}}'),
-      docker('volume', 'ls', ...filter, '--format', '{{.Name}}'),
+  objects(): Promise<EngineObjects> {
+    return engineObjects('--filter', `label=aviary.platform=${this.facts.platformId}`);
+  }
+
+  /** All that is anywhere of a stack, whatever its labels say: objects, files and rows. Its history of operations stays. */
+  async traces({ slug, id }: { slug: string; id: string }): Promise<string[]> {
+    const [all, labelled, routes, tables] = await Promise.all([
+      engineObjects(),
+      engineObjects('--filter', `label=aviary.tenant=${id}`),
+      readdir(join(this.facts.dataDir, 'routes')),
+      this.sql(
+        `select table_name from information_schema.columns
+          where table_schema = 'public' and column_name = 'tenant_id' and table_name <> 'operations'`,
+      ),
     ]);
-    const lines = (text: string): string[] =>
-      text
-        .split('\n')
-        .filter(Boolean)
-        .toSorted((a, b) => a.localeCompare(b));
-    return { containers: lines(containers), networks: lines(networks), volumes: lines(volumes) };
+    const content = await Promise.all(
+      routes.map(async (name) => [name, await readFile(join(this.facts.dataDir, 'routes', name), 'utf8')] as const),
+    );
+    const counts = [
+      `select 'tenants', count(*) from tenants where id = '${id}'`,
+      `select 'open operations', count(*) from operations where tenant_id = '${id}' and state in ('queued', 'running')`,
+      ...tables.split('\n').map((table) => `select '${table}', count(*) from ${table} where tenant_id = '${id}'`),
+    ];
+    const rows = await this.sql(`select * from (${counts.join(' union all ')}) as t (what, n) where n > 0`);
+    return [
+      ...Object.values(all)
+        .flat()
+        .filter((name) => name.includes(slug)),
+      ...Object.values(labelled).flat(),
+      ...content.filter(([name, text]) => `${name} ${text}`.includes(slug)).map(([name]) => `routes/${name}`),
+      ...rows.split('\n').filter(Boolean),
+    ];
   }
 
   /** Whatever a test left, also when it failed before its own end. */
   async stop(): Promise<void> {
-    if (Object.values(await this.objects()).flat().length > 0) {
-      await this.run('down', '--purge', '--yes');
+    try {
+      if (Object.values(await this.objects()).flat().length > 0) {
+        await this.run('down', '--purge', '--yes');
+      }
+    } finally {
+      await this.door.close();
+      await rm(this.facts.root, { recursive: true, force: true });
     }
-    await rm(this.facts.root, { recursive: true, force: true });
   }
+}
+
+export interface EngineObjects {
+  containers: string[];
+  networks: string[];
+  volumes: string[];
+}
+
+/** Names by kind, sorted; a name that two networks have comes twice. */
+export async function engineObjects(...filter: string[]): Promise<EngineObjects> {
+  const lines = (text: string): string[] =>
+    text
+      .split('\n')
+      .filter(Boolean)
+      .toSorted((a, b) => a.localeCompare(b));
+  const [containers, networks, volumes] = await Promise.all([
+    docker('ps', '-a', ...filter, '--format', '{{.Names}}'),
+    docker('network', 'ls', ...filter, '--format', '{{.Name}}'),
+    docker('volume', 'ls', ...filter, '--format', '{{.Name}}'),
+  ]);
+  return { containers: lines(containers), networks: lines(networks), volumes: lines(volumes) };
 }
 
 /** A folder with what an operator has after cloning. */
 export async function copyOfRepository(): Promise<string> {
-  const root = await mkdtemp('/var/tmp/aviary-e2e-');
+  const root = await mkdtemp(join(tmpdir(), 'aviary-e2e-'));
+  // The portal's processes run as a user of their own.
+  await chmod(root, 0o755);
   await Promise.all(
     PARTS.map((part) =>
       cp(join(REPOSITORY, part), join(root, part), {
@@ -163,6 +198,41 @@ export async function copyOfRepository(): Promise<string> {
     ),
   );
   return root;
+}
+
+/** Runs `scripts/up` and reads what it made. */
+async function broughtUp(root: string, settings: Readonly<Record<string, string>>): Promise<PlatformFacts> {
+  const dataDir = join(root, 'data');
+  const ran = await script(root, 'up', [], { ...settings, AVIARY_DATA_DIR: dataDir });
+  if (ran.code !== 0) {
+    throw new Error(`scripts/up ended with ${ran.code}: ${ran.stderr}`);
+  }
+  const env = Object.fromEntries(
+    (await readFile(join(root, '.env'), 'utf8')).split('\n').flatMap((line) => {
+      const [, name, value] = /^(AVIARY_[A-Z_]+)=(.*)$/.exec(line) ?? [];
+      return name === undefined ? [] : [[name, value ?? '']];
+    }),
+  ) as Record<string, string>;
+  const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1];
+  if (!password) {
+    throw new Error(`scripts/up printed no password: ${ran.stdout}`);
+  }
+  return {
+    root,
+    dataDir,
+    place: {
+      portalDomain: env['AVIARY_PORTAL_DOMAIN'] ?? '',
+      tenantDomain: env['AVIARY_TENANT_DOMAIN'] ?? '',
+      httpsPort: Number(env['AVIARY_HTTPS_PORT']),
+      address: '127.0.0.1',
+      ca: await readFile(join(dataDir, 'ca/ca.crt'), 'utf8'),
+    },
+    prefix: platformPrefix(env['AVIARY_PLATFORM_ID'] ?? ''),
+    platformId: env['AVIARY_PLATFORM_ID'] ?? '',
+    operatorEmail: env['AVIARY_OPERATOR_EMAIL'] ?? '',
+    operatorPassword: password,
+    firstUp: ran,
+  };
 }
 
 /** Runs one of the shipped scripts as its operator would, or another program in its place. */

@@ -115,11 +115,12 @@ export class PortalClient {
     return this.api<StackView>('GET', `/stacks/${slug}`);
   }
 
+  /** Asks for it and waits until it is over, well or not. */
   async order(slug: string, kind: 'start' | 'stop' | 'restart'): Promise<OperationView> {
     const { operation } = await this.api<Accepted>('POST', `/stacks/${slug}/${kind}`, undefined, {
       'idempotency-key': randomUUID(),
     });
-    return this.operationEnd(operation.id);
+    return this.operationOver(operation.id);
   }
 
   async destroy(slug: string): Promise<OperationView> {
@@ -127,15 +128,20 @@ export class PortalClient {
     return this.operationEnd(operation.id);
   }
 
-  /** Waits for the end and throws unless it is `done`. */
-  async operationEnd(id: string): Promise<OperationView> {
-    const view = await waitFor(
+  /** Waits until it is over, well or not. */
+  operationOver(id: string): Promise<OperationView> {
+    return waitFor(
       async () => {
         const seen = await this.api<OperationView>('GET', `/operations/${id}`);
         return ['queued', 'running'].includes(seen.state) ? undefined : seen;
       },
       { what: `the end of operation ${id}`, deadlineMs: 300_000 },
     );
+  }
+
+  /** Waits for the end and throws unless it is `done`. */
+  async operationEnd(id: string): Promise<OperationView> {
+    const view = await this.operationOver(id);
     if (view.state !== 'done') {
       throw new Error(`operation ${view.kind} of ${view.slug} ended ${view.state}: ${JSON.stringify(view.error)}`);
     }

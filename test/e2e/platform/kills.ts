@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { waitFor } from '#libs/async';
+import type { Accepted } from '#libs/contracts';
+import { docker } from '../../support/engine.js';
+import { SOON, type PlatformWorld } from './world.js';
+
+const SEED = Number(process.env['AVIARY_TEST_SEED'] ?? 1);
+const POINTS = 3;
+const CHANGE = /^(POST|PUT|DELETE) /;
+
+/** Mulberry32: small, and the same on every machine. */
+function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** kill -9 of the agent at named steps: the engine has executed the call, and the agent never hears of it. */
+export function kills(world: () => PlatformWorld): void {
+  afterEach(() => world().clear(), 120_000);
+
+  const general = (step: string): string => step.replaceAll(/u[a-z2-7]{6}(?=-|\/|$)/g, 'SLUG');
+  /** Successful changes of a stack's objects, in order, without its name. */
+  const changesOf = (slug: string): string[] =>
+    world()
+      .platform.door.calls.filter(({ step, status }) => CHANGE.test(step) && status < 300 && step.includes(slug))
+      .map(({ step }) => general(step));
+
+  /** One step of each third: early, midway and late. */
+  function points(steps: readonly string[], pick: () => number): string[] {
+    const distinct = [...new Set(steps)];
+    return Array.from({ length: POINTS }, (_, third) => {
+      const from = Math.floor((distinct.length * third) / POINTS);
+      const to = Math.floor((distinct.length * (third + 1)) / POINTS);
+      return distinct[from + Math.floor(pick() * (to - from))] ?? '';
+    });
+  }
+
+  /** As `kill -9` on the host does it: the engine sees its container die and starts it again, by its restart policy. */
+  async function killAgent(): Promise<void> {
+    const agent = world().platform.container('agent');
+    const facts = (): Promise<string> => docker('inspect', '--format', '{{.State.Pid}} {{.RestartCount}}', agent);
+    const [pid = '', restarts = ''] = (await facts()).split(' ');
+    await promisify(execFile)('kill', ['-9', pid]);
+    await waitFor(
+      async () => {
+        const [now = '0', count = ''] = (await facts()).split(' ');
+        return now !== '0' && now !== pid && count !== restarts ? true : undefined;
+      },
+      { what: 'the agent’s next life', ...SOON },
+    );
+  }
+
+  /** Asks, waits for the step, kills while the operation runs, and waits for its end in another life. */
+  async function killedAt(step: string, ask: () => Promise<Accepted>): Promise<Accepted> {
+    const { platform } = world();
+    const row = (columns: string, id: string): Promise<string> =>
+      platform.sql(`select ${columns} from operations where id = '${id}'`);
+    const sprung = platform.door.holdAnswer((candidate) => general(candidate) === step);
+    const accepted = await ask();
+    const { id } = accepted.operation;
+    await sprung;
+    expect({ step, row: await row('state, attempts', id) }).toEqual({ step, row: 'running|1' });
+    await killAgent();
+    // The lease of the dead is not over yet, so this is what the kill left.
+    expect({ step, row: await row('state, attempts', id) }).toEqual({ step, row: 'running|1' });
+    const ended = await waitFor(
+      async () => {
+        const state = await row('state, attempts, error', id);
+        return /^(queued|running)/.test(state) ? undefined : state;
+      },
+      { what: `the end of ${accepted.operation.kind} after a kill at ${step}`, deadlineMs: 120_000 },
+    );
+    expect({ step, ended }).toEqual({ step, ended: 'done|2|' });
+    return accepted;
+  }
+
+  it('kill -9 at three seeded steps of provisioning and of destroying: it ends, nothing is doubled, nothing left', async () => {
+    const { platform } = world();
+    const owner = await world().signedUp();
+    const calm = await world().runningStack();
+    const provisioning = changesOf(calm.slug);
+    platform.door.calls.length = 0;
+    await calm.owner.destroy(calm.slug);
+    const destroying = changesOf(calm.slug);
+    expect(provisioning.length).toBeGreaterThan(12);
+    expect(destroying.length).toBeGreaterThan(8);
+    const next = random(SEED);
+    const [makeAt, destroyAt] = [points(provisioning, next), points(destroying, next)];
+
+    for (let i = 0; i < POINTS; i += 1) {
+      platform.door.calls.length = 0;
+      const { stack } = await killedAt(makeAt[i] ?? '', () => owner.createStack());
+      const { slug, id } = stack;
+      const own = await platform.objects();
+      const mine = Object.values(own).map((names: string[]) => names.filter((name) => name.includes(slug)).length);
+      expect({ at: makeAt[i], mine }).toEqual({ at: makeAt[i], mine: [3, 1, 5] });
+      // The engine answers every create of a volume with success, made or not; their number was looked at above.
+      const once = changesOf(slug).filter((step) => !/volumes\/create|-courier/.test(step));
+      expect({ at: makeAt[i], doubled: once.filter((step, at) => once.indexOf(step) !== at) }).toEqual({
+        at: makeAt[i],
+        doubled: [],
+      });
+      await owner.signOn(slug);
+      await world().served({ owner, slug });
+
+      platform.door.calls.length = 0;
+      await killedAt(destroyAt[i] ?? '', () => owner.api<Accepted>('DELETE', `/stacks/${slug}`, { confirm: slug }));
+      expect({ at: destroyAt[i], left: await platform.traces({ slug, id }) }).toEqual({ at: destroyAt[i], left: [] });
+      const removed = changesOf(slug);
+      expect({ at: destroyAt[i], doubled: removed.filter((step, at) => removed.indexOf(step) !== at) }).toEqual({
+        at: destroyAt[i],
+        doubled: [],
+      });
+    }
+  }, 400_000);
+}
