@@ -1,6 +1,7 @@
 import react from '@vitejs/plugin-react';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
+import { precompress } from '../../libs/ui/precompress.mjs';
 
 const root = import.meta.dirname;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
@@ -8,7 +9,7 @@ const repository = fileURLToPath(new URL('../..', import.meta.url));
 export default defineConfig({
   root,
   publicDir: `${repository}libs/ui/public`,
-  plugins: [react()],
+  plugins: [react(), precompress()],
   resolve: {
     // the same alias as package.json's "imports", but to the sources
     alias: [{ find: /^#libs\/([a-z-]+)$/, replacement: `${repository}libs/$1/src/index.ts` }],

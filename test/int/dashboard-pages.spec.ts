@@ -8,6 +8,7 @@ import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import type { Bot, BotList, Market, TradeList } from '#libs/contracts';
 import { dec, presetParams, sum, text } from '#libs/trading';
+import { firstScript } from '../support/browser.js';
 import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
 // a loaded machine draws slowly; a page that never comes fails by its own deadline
@@ -120,6 +121,16 @@ const theBot = async (): Promise<Bot> => {
 };
 
 describe('the pages of a stack', () => {
+  it('come in their small form to browsers that take it', async () => {
+    const { small, plain, refused } = await firstScript(origin);
+    expect([small.coding, plain.coding, refused.coding]).toEqual(['br', null, null]);
+    expect(small.vary?.toLowerCase()).toContain('accept-encoding');
+    expect(plain.vary?.toLowerCase()).toContain('accept-encoding');
+    expect(plain.text.length).toBeGreaterThan(100_000);
+    expect(small.text).toBe(plain.text);
+    expect(refused.text).toBe(plain.text);
+  });
+
   it('begin with three presets on the present price', async () => {
     await page.goto(origin);
     await page.getByRole('heading', { name: 'Start your first bot' }).waitFor();

@@ -9,6 +9,7 @@ import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
 import { mailedToken, person, testApi, type TestApi, type TestPerson } from '../support/api.js';
+import { firstScript } from '../support/browser.js';
 import { freePort } from '../support/runtime.js';
 
 /** The built pages, served by the production api over TLS (its cookies are `__Host-`), in a real browser. No agent
@@ -107,6 +108,16 @@ afterAll(async () => {
 });
 
 describe('the portal in a browser', () => {
+  it('comes in its small form to browsers that take it', async () => {
+    const { small, plain, refused } = await firstScript(t.url);
+    expect([small.coding, plain.coding, refused.coding]).toEqual(['br', null, null]);
+    expect(small.vary?.toLowerCase()).toContain('accept-encoding');
+    expect(plain.vary?.toLowerCase()).toContain('accept-encoding');
+    expect(plain.text.length).toBeGreaterThan(100_000);
+    expect(small.text).toBe(plain.text);
+    expect(refused.text).toBe(plain.text);
+  });
+
   it('signs somebody up, by the mailed link, to a stack that waits in the queue', async () => {
     await page.goto(`${origin}/signup`);
     await page.getByLabel('E-mail address').fill('ana@example.org');
@@ -173,6 +184,35 @@ describe('the portal in a browser', () => {
     await operator.getByRole('link', { name: /\/verify\?token=/ }).waitFor();
     await operator.context().close();
   }, 120_000);
+
+  it.each([
+    { name: 'light, phone', viewport: { width: 360, height: 740 }, colorScheme: 'light' as const },
+    { name: 'dark, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' as const },
+  ])(
+    'is accessible and never scrolls sideways, signed out and in: $name',
+    async ({ name: _name, ...look }) => {
+      const looked = await openPage(look);
+      const lookAt = async (path: string): Promise<void> => {
+        await looked.goto(`${origin}${path}`);
+        await looked.getByRole('heading').first().waitFor();
+        await accessible(looked);
+        expect([
+          path,
+          await looked.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'),
+        ]).toEqual([path, 0]);
+      };
+      for (const path of ['/signup', '/login', '/verify?sent=ana%40example.org', `/verify?token=${'a'.repeat(43)}`]) {
+        await lookAt(path);
+      }
+      await signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/login');
+      await looked.getByRole('button', { name: 'Account' }).waitFor();
+      for (const path of ['/app', '/app/new', '/app/activity', '/nowhere']) {
+        await lookAt(path);
+      }
+      await looked.context().close();
+    },
+    150_000,
+  );
 
   it('keeps a dashboard address over the login, and signs out', async () => {
     await page.getByRole('button', { name: 'Account' }).click();

@@ -16,6 +16,24 @@ const QUIET = [
   '--disable-sync',
 ];
 
+/** The script a page begins with, as it comes to those who take Brotli and to those who do not. */
+export async function firstScript(
+  origin: string,
+  headers: Record<string, string> = {},
+): Promise<Record<'small' | 'plain' | 'refused', { coding: string | null; vary: string | null; text: string }>> {
+  const page = await (await fetch(origin, { headers: { ...headers, accept: 'text/html' } })).text();
+  const path = /src="(\/assets\/[^"]+\.js)"/.exec(page)?.[1];
+  if (path === undefined) {
+    throw new Error('the page names no script');
+  }
+  const get = async (coding: string) => {
+    const answer = await fetch(origin + path, { headers: { ...headers, 'accept-encoding': coding } });
+    const { headers: sent } = answer;
+    return { coding: sent.get('content-encoding'), vary: sent.get('vary'), text: await answer.text() };
+  };
+  return { small: await get('gzip, br'), plain: await get('identity'), refused: await get('gzip, br;q=0') };
+}
+
 export interface TestBrowser {
   browser: Browser;
   close(): Promise<void>;

@@ -12,7 +12,7 @@ import { DataTable, type Column } from '../parts/data-table.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { Side } from '../parts/fill-list.js';
 import { PagedList } from '../parts/paged-list.js';
-import { FALLBACK_TICK, useLedgerTicks, useMarketPair } from '../parts/use-market.js';
+import { FALLBACK_TICK, useLedgerTicks, useMarketPair, usePriceOf } from '../parts/use-market.js';
 import { BOT_TABS, type BotTab } from './bot-tab-names.js';
 
 export interface BotTabsProps {
@@ -68,11 +68,12 @@ function byPrice(a: Order, b: Order): number {
 function Orders({ bot }: { bot: Bot }) {
   const t = useT();
   const market = useMarketPair(bot.pair);
+  const price = usePriceOf(bot);
   const [state, setState] = useState<'open' | 'all'>('open');
   const query = useInfiniteQuery(ordersQuery(bot.id, state));
   const tick = market?.tick ?? FALLBACK_TICK;
   const step = market?.step ?? FALLBACK_TICK;
-  const away = (order: Order) => (order.price === null || bot.price === null ? null : distance(order.price, bot.price));
+  const away = (order: Order) => (order.price === null || price === null ? null : distance(order.price, price));
   const columns: Column<Order>[] = [
     { key: 'side', label: t('fields.side'), lead: true, cell: (order) => <Side side={order.side} /> },
     {

@@ -21,7 +21,7 @@ import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { ModeTag } from '../parts/mode-tag.js';
 import { PnlParts } from '../parts/pnl.js';
 import { QueryState } from '../parts/query-state.js';
-import { FALLBACK_TICK, useMarketPair } from '../parts/use-market.js';
+import { FALLBACK_TICK, useMarketPair, usePriceOf } from '../parts/use-market.js';
 import { BotActions } from './bot-actions.js';
 import { BotTabs } from './bot-tabs.js';
 import { Ladder } from './grid-figures.js';
@@ -103,6 +103,7 @@ function BotHeadline({ bot }: { bot: Bot }) {
   const [base = '', quote = ''] = bot.pair.split('/');
   const now = useNow(60_000);
   const why = useReasonText()(bot);
+  const price = usePriceOf(bot);
   const rate = bot.startedAt === null ? null : ratePerHour(bot.cellsClosed, now - Date.parse(bot.startedAt));
   const placing =
     bot.status === 'running' && bot.cellQuantity !== null && bot.openOrders.total < bot.params.grids && bot.fills === 0;
@@ -142,9 +143,9 @@ function BotHeadline({ bot }: { bot: Bot }) {
           {signOf(bot.maxDrawdown) === 0 ? null : (
             <li>{t('bot.drawdown', { percent: figures.percent(bot.maxDrawdown) })}</li>
           )}
-          {bot.price === null ? null : (
+          {price === null ? null : (
             <li>
-              {t('bot.price')} <Amount value={bot.price} tick={market?.tick ?? FALLBACK_TICK} />
+              {t('bot.price')} <Amount value={price} tick={market?.tick ?? FALLBACK_TICK} />
             </li>
           )}
           {bot.lastOrderAt === null ? null : (
@@ -162,6 +163,7 @@ function PricePart({ bot, fills }: { bot: Bot; fills: Parameters<typeof CandleCh
   const t = useT();
   const figures = useFigures();
   const market = useMarketPair(bot.pair);
+  const price = usePriceOf(bot);
   const tick = market?.tick ?? FALLBACK_TICK;
   const [interval, chooseInterval] = useState<CandleInterval>('5m');
   const [levelsShown, setLevelsShown] = useState(true);
@@ -172,11 +174,11 @@ function PricePart({ bot, fills }: { bot: Bot; fills: Parameters<typeof CandleCh
       levelsShown
         ? chartLevels(
             bot.levels,
-            { price: bot.price, stopLoss, takeProfit },
-            { place: toChartNumber, words: (price) => figures.price(price, tick) },
+            { price, stopLoss, takeProfit },
+            { place: toChartNumber, words: (at) => figures.price(at, tick) },
           )
         : [],
-    [bot.levels, bot.price, tick, levelsShown, stopLoss, takeProfit, figures],
+    [bot.levels, price, tick, levelsShown, stopLoss, takeProfit, figures],
   );
   const rungs = bot.levels.toSorted((a, b) => toChartNumber(b.price) - toChartNumber(a.price));
   return (
@@ -221,10 +223,10 @@ function PricePart({ bot, fills }: { bot: Bot; fills: Parameters<typeof CandleCh
             upper: figures.price(bot.params.upper, tick),
             buys: bot.openOrders.buys,
             sells: bot.openOrders.sells,
-            price: bot.price === null ? '–' : figures.price(bot.price, tick),
+            price: price === null ? '–' : figures.price(price, tick),
           })}
         />
-        <Ladder rungs={rungs} tick={tick} price={bot.price} />
+        <Ladder rungs={rungs} tick={tick} price={price} />
       </div>
     </Panel>
   );

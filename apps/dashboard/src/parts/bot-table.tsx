@@ -7,17 +7,13 @@ import { useReasonText } from '../i18n/messages.js';
 import { DataTable, type Column } from './data-table.js';
 import { MONEY_TICK, useDuration } from './figures.js';
 import { RangeBar } from './range-bar.js';
-import { FALLBACK_TICK, useMarketPair } from './use-market.js';
+import { FALLBACK_TICK, useMarketPair, usePriceOf } from './use-market.js';
 
 function BotRange({ bot }: { bot: Bot }) {
   const market = useMarketPair(bot.pair);
+  const price = usePriceOf(bot);
   return (
-    <RangeBar
-      lower={bot.params.lower}
-      upper={bot.params.upper}
-      price={bot.price}
-      tick={market?.tick ?? FALLBACK_TICK}
-    />
+    <RangeBar lower={bot.params.lower} upper={bot.params.upper} price={price} tick={market?.tick ?? FALLBACK_TICK} />
   );
 }
 

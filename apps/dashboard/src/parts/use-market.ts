@@ -1,4 +1,4 @@
-import type { MarketPair, Pair } from '#libs/contracts';
+import type { Bot, MarketPair, Pair } from '#libs/contracts';
 import { finestTick, multiply } from '../domain/money.js';
 import { useQuery } from '@tanstack/react-query';
 import { marketQuery } from '../api/queries.js';
@@ -7,6 +7,15 @@ import { marketQuery } from '../api/queries.js';
 export function useMarketPair(pair: Pair | undefined): MarketPair | undefined {
   const { data } = useQuery(marketQuery());
   return data?.pairs.find((known) => known.pair === pair);
+}
+
+/**
+ * The price beside a bot: of a stopped one the price it stopped at, else the newest of its pair. The bot's own is from
+ * its last report, seconds older than the chart it would stand next to.
+ */
+export function usePriceOf(bot: Pick<Bot, 'pair' | 'price' | 'state'>): string | null {
+  const market = useMarketPair(bot.pair);
+  return bot.state === 'stopped' || bot.price === null ? bot.price : (market?.price ?? bot.price);
 }
 
 /** Ticks until the market is known: amounts are shown a moment earlier, and at worst with too many digits. */

@@ -5,7 +5,7 @@ import type { Logger } from '#libs/telemetry';
 import type { Authenticator } from '../access/authenticator.js';
 import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
 import { checkAccess, findRoute, type Route } from './router.js';
-import type { StaticFiles } from './static-files.js';
+import { acceptsBrotli, type StaticFiles } from './static-files.js';
 
 /** What answers once the stack is open. */
 export interface Site {
@@ -120,7 +120,10 @@ async function answer(
   if (method !== 'GET' && method !== 'HEAD') {
     throw new DomainError('NOT_FOUND');
   }
-  await files.send(response, decodeURIComponent(url.pathname), method === 'HEAD');
+  await files.send(response, decodeURIComponent(url.pathname), {
+    head: method === 'HEAD',
+    brotli: acceptsBrotli(request.headers['accept-encoding']),
+  });
 }
 
 function sendAnswer(response: ServerResponse, sent: { status: number; body?: unknown }): void {

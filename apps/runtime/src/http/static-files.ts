@@ -34,11 +34,17 @@ async function fileAt(path: string): Promise<{ path: string; size: number; modif
   }
 }
 
+/** True when an `Accept-Encoding` names Brotli and does not weigh it with nothing. */
+export function acceptsBrotli(header: string | undefined): boolean {
+  return (header ?? '').split(',').some((part) => /^\s*br\s*(?:;\s*q=(?!0(?:\.0*)?\s*$)|$)/i.test(part));
+}
+
 /** The dashboard's files. A path without an extension is one of its pages, which index.html shows. */
 export class StaticFiles {
   constructor(private readonly root: string) {}
 
-  async send(response: ServerResponse, path: string, head: boolean): Promise<void> {
+  /** Sends a file, in the form the build compressed where there is one and the asker takes it. */
+  async send(response: ServerResponse, path: string, asked: { head: boolean; brotli: boolean }): Promise<void> {
     const wanted = normalize(join(this.root, path));
     if (wanted !== this.root && !wanted.startsWith(this.root + sep)) {
       throw new DomainError('NOT_FOUND');
@@ -50,17 +56,21 @@ export class StaticFiles {
     }
     // Built files carry their hash in the name; everything else is asked for again each time.
     const immutable = path.startsWith('/assets/');
+    const small = immutable && asked.brotli ? await fileAt(`${file.path}.br`) : null;
+    const sent = small ?? file;
     response.writeHead(200, {
       'content-type': TYPES[extname(file.path)] ?? 'application/octet-stream',
-      'content-length': file.size,
+      ...(small ? { 'content-encoding': 'br' } : {}),
+      ...(immutable ? { vary: 'accept-encoding' } : {}),
+      'content-length': sent.size,
       'last-modified': file.modified.toUTCString(),
       'cache-control': immutable ? 'private, max-age=31536000, immutable' : 'no-cache',
       'content-security-policy': PAGE_POLICY,
     });
-    if (head) {
+    if (asked.head) {
       response.end();
       return;
     }
-    await pipeline(createReadStream(file.path), response);
+    await pipeline(createReadStream(sent.path), response);
   }
 }
