@@ -23,6 +23,9 @@ import { dec, presetParams, sum, text } from '#libs/trading';
 import { TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 import { checkBooks, openBook } from '../support/runtime-books.js';
 
+// What waits for the market to move has a deadline of its own; a shorter one around it would only hide which.
+jest.setTimeout(60_000);
+
 const redis = new TestRedis();
 let stack: TestStack;
 let runtime: RuntimeProcess;

@@ -126,6 +126,47 @@ it('keeps events and only the newest heartbeat while the portal is away, and tra
   await waitFor(() => waiting.every(({ id }) => stored.has(id)) || undefined, { what: 'delivery', deadlineMs: 60_000 });
 }, 120_000);
 
+it('puts a refused report aside with its reason, and does not let the others wait behind it', async () => {
+  const passed = new Set<string>();
+  const failures: string[] = [];
+  portal.answer = async (received, response) => {
+    const reports = await accept(received).catch((error: unknown) => {
+      failures.push(String(error));
+      return [];
+    });
+    if (reports.some((report) => report.kind === 'event' && report.event === 'poison')) {
+      response.writeHead(422, { 'content-type': 'application/json' }).end('{"code":"VALIDATION_FAILED"}');
+      return;
+    }
+    reports.forEach(({ id }) => passed.add(id));
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify({ stored: reports.map(({ id }) => id) }));
+  };
+  await runtime.stop();
+  await stack.sql('delete from outbox');
+  // Two that the portal will not have, among many; one of them is the very first.
+  await stack.sql(
+    `insert into outbox (id, kind, body)
+     select id, 'event', jsonb_build_object('id', id, 'kind', 'event', 'at', '2026-11-21T00:00:00.000Z',
+       'event', case when n in (1, 70) then 'poison' else 'bot.started' end, 'bot', null, 'text', 'Report ' || n)
+     from (select gen_random_uuid() as id, n from generate_series(1, 150) n order by n) reports`,
+  );
+  runtime = await stack.startReady();
+  await waitFor(
+    async () => (await stack.sql('select 1 from outbox where refused_at is null')).length === 0 || undefined,
+    { what: 'delivery of the others', deadlineMs: 60_000 },
+  );
+  expect(failures).toEqual([]);
+  const aside = await stack.sql<{ id: string; text: string; refusal: string }>(
+    `select id, body ->> 'text' as text, refusal from outbox order by seq`,
+  );
+  expect(aside.map(({ text, refusal }) => [text, refusal])).toEqual([
+    ['Report 1', '422 {"code":"VALIDATION_FAILED"}'],
+    ['Report 70', '422 {"code":"VALIDATION_FAILED"}'],
+  ]);
+  expect(passed.size).toBeGreaterThanOrEqual(148);
+}, 90_000);
+
 it('never shows a secret in its log', () => {
   const log = JSON.stringify(runtime.logs);
   expect(log).not.toContain(stack.database.password);

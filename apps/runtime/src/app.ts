@@ -90,7 +90,6 @@ export class App {
     });
     this.account = new AccountService({
       database,
-      store,
       bots: this.bots,
       prices: this.prices,
       limit: spec.limits.bots,
@@ -120,7 +119,7 @@ export class App {
 
   /** Loads what was stored and takes the first price. */
   async open(): Promise<void> {
-    await Promise.all([this.prices.load(), this.bots.load()]);
+    await Promise.all([this.prices.load(), this.bots.load(), this.account.load()]);
     this.prices.step(new Date());
   }
 
@@ -160,7 +159,6 @@ export class App {
 
   private onStored({ record, orders, fills, events }: Stored): void {
     if (events.some(({ kind }) => kind.startsWith('bot.'))) {
-      this.account.markStale();
       this.outbox.wake();
     }
     orders.forEach((order) => this.hub.publish('order', order));
@@ -169,16 +167,16 @@ export class App {
     this.hub.publish('bot', this.bots.view(record));
   }
 
-  private async publishFigures(): Promise<void> {
+  private publishFigures(): void {
     if (this.hub.listeners === 0) {
       return;
     }
     for (const record of this.bots.records()) {
-      if (record.state === 'running' || record.state === 'paused') {
+      if (record.startedAt !== null && record.stoppedAt === null) {
         this.hub.publish('bot', this.bots.view(record));
       }
     }
-    this.hub.publish('overview', await this.account.overview());
+    this.hub.publish('overview', this.account.overview());
   }
 
   private async save(now: Date): Promise<void> {
@@ -189,7 +187,7 @@ export class App {
   private async minute(now: Date): Promise<void> {
     this.bots.saveFigures();
     await this.account.record(now);
-    const { bots, openOrders, equity } = await this.account.overview();
+    const { bots, openOrders, equity } = this.account.overview();
     await this.outbox.heartbeat({ bots: bots.total, runningBots: bots.running, openOrders, equity });
   }
 

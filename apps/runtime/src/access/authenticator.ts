@@ -79,7 +79,10 @@ export class Authenticator {
     const site = request.headers['sec-fetch-site'];
     const own = new URL(this.deps.spec.dashboardUrl).origin;
     if ((origin !== undefined && origin !== own) || (site !== undefined && site !== 'same-origin')) {
-      throw new DomainError('FORBIDDEN', { message: 'This request did not come from this dashboard’s own page.' });
+      throw new DomainError('FORBIDDEN', {
+        message: 'This request did not come from this dashboard’s own page.',
+        details: { reason: 'foreign_page' },
+      });
     }
   }
 }

@@ -62,7 +62,7 @@ export class TokenService {
     if (!row) {
       throw new DomainError('QUOTA_EXCEEDED', {
         message: `A stack has at most ${MAX_TOKENS} valid tokens. Revoke one you no longer use.`,
-        details: { limit: 'tokens', allowed: MAX_TOKENS },
+        details: { reason: 'tokens', limit: 'tokens', allowed: MAX_TOKENS },
       });
     }
     return { token, view: view(row) };
@@ -74,7 +74,7 @@ export class TokenService {
       [id, this.now()],
     );
     if (rows.length === 0) {
-      throw new DomainError('NOT_FOUND', { message: 'There is no such token.' });
+      throw new DomainError('NOT_FOUND', { message: 'There is no such token.', details: { reason: 'no_such_token' } });
     }
   }
 

@@ -1,9 +1,9 @@
-import { type EquityPoint, type EquitySeries, type Need, type Overview, type Pnl } from '#libs/contracts';
+import type { Bot, EquityPoint, EquitySeries, Need, Overview, Pnl } from '#libs/contracts';
 import { dec, sum, text } from '#libs/trading';
 import { NO_PNL, utcDay, type BotRecord } from '../bots/bot-record.js';
 import type { BotService } from '../bots/bot-service.js';
-import type { BotStore } from '../bots/bot-store.js';
 import { addPnl, botAccount, todayPnl } from '../bots/bot-view.js';
+import { words, type Words } from '../bots/bot-words.js';
 import type { Database } from '../database/database.js';
 import { MARKETS } from '../exchange/markets.js';
 import type { PriceSource } from '../market/price-source.js';
@@ -17,24 +17,26 @@ const MINUTES_KEPT_MS = 2 * 86_400_000;
 interface Asset {
   asset: string;
   amount: string;
+  /** What base currency was worth when stopped bots left it in the account. */
   cost: string;
 }
 
 export type OverviewFigures = Omit<Overview, 'lastFills'>;
 
-/** The paper account: free assets, what the bots hold, and where the profit came from. */
+const QUOTE = 'USDT';
+
+/**
+ * The paper account: free assets, what the bots hold, and where the profit came from. Everything is worked out from the
+ * bots' records of one moment: a bot takes its investment and gives back what it held within its own step, so there is
+ * no moment at which both the account and the bot count it.
+ */
 export class AccountService {
-  private assets: Asset[] = [];
   private deposit = '0';
-  /** Stopped and deleted bots: their result is final. */
-  private finished: BotRecord[] = [];
-  private stale = true;
   private keptDay: { date: string; unrealised: string } | null = null;
 
   constructor(
     private readonly deps: {
       database: Database;
-      store: BotStore;
       bots: BotService;
       prices: PriceSource;
       limit: number;
@@ -42,38 +44,36 @@ export class AccountService {
     },
   ) {}
 
-  /** Money moved between account and bots: read it anew before the next figure. */
-  markStale(): void {
-    this.stale = true;
+  async load(): Promise<void> {
+    const rows = await this.deps.database.sql<{ key: string; value: unknown }>(
+      `select key, value from settings where key in ('deposit', 'kept')`,
+    );
+    for (const { key, value } of rows) {
+      if (key === 'deposit') {
+        this.deposit = String(value);
+      } else {
+        this.keptDay = value as { date: string; unrealised: string };
+      }
+    }
   }
 
-  private async refresh(): Promise<void> {
-    if (!this.stale) {
-      return;
-    }
-    this.stale = false;
-    const { database, store } = this.deps;
-    try {
-      const [assets, settings, finished] = await Promise.all([
-        database.sql<Asset>('select asset, amount, cost from assets order by asset'),
-        database.sql<{ key: string; value: unknown }>(
-          `select key, value from settings where key in ('deposit', 'kept')`,
-        ),
-        store.load('deleted_at is not null'),
-      ]);
-      this.assets = assets;
-      this.finished = finished;
-      for (const { key, value } of settings) {
-        if (key === 'deposit') {
-          this.deposit = String(value);
-        } else {
-          this.keptDay = value as { date: string; unrealised: string };
-        }
-      }
-    } catch (error) {
-      this.stale = true;
-      throw error;
-    }
+  /** What no bot holds: the table `assets` says the same, since it is changed in the transactions of the bots. */
+  private assets(all: readonly BotRecord[]): Asset[] {
+    const started = all.filter(({ startedAt }) => startedAt !== null);
+    const stopped = started.filter(({ stoppedAt }) => stoppedAt !== null);
+    const free = sum([
+      this.deposit,
+      ...started.map(({ params }) => dec(params.investment).neg()),
+      ...stopped.map((bot) => botAccount(bot, null).quote),
+    ]);
+    const left = MARKETS.map(({ base, pair }) => {
+      const held = stopped.filter((bot) => bot.pair === pair).map((bot) => botAccount(bot, null));
+      const cost = sum(held.map((account) => dec(account.equity).minus(account.quote)));
+      return { asset: base, amount: text(sum(held.map((account) => account.base))), cost: text(cost) };
+    });
+    return [...left, { asset: QUOTE, amount: text(free), cost: '0' }].toSorted((a, b) =>
+      a.asset.localeCompare(b.asset),
+    );
   }
 
   private value({ asset, amount }: Asset): string {
@@ -86,23 +86,23 @@ export class AccountService {
   }
 
   /** Gain since then of base currency that stopped bots left in the account. */
-  private kept(): string {
-    const held = this.assets.filter(({ asset }) => MARKETS.some(({ base }) => base === asset));
+  private kept(assets: readonly Asset[]): string {
+    const held = assets.filter(({ asset }) => asset !== QUOTE);
     return text(sum(held.map((asset) => dec(this.value(asset)).minus(asset.cost))));
   }
 
-  async overview(): Promise<OverviewFigures> {
-    await this.refresh();
+  overview(): OverviewFigures {
     const { bots, now, limit } = this.deps;
     const at = now();
+    const all = bots.everything();
     const live = bots.records();
-    const all = [...live, ...this.finished];
-    const invested = live.filter((bot) => bot.startedAt !== null && bot.stoppedAt === null);
+    const assets = this.assets(all);
+    const invested = all.filter((bot) => bot.startedAt !== null && bot.stoppedAt === null);
     const equity = sum([
-      ...this.assets.map((asset) => this.value(asset)),
+      ...assets.map((asset) => this.value(asset)),
       ...invested.map((bot) => botAccount(bot, this.price(bot)).equity),
     ]);
-    const kept = this.kept();
+    const kept = this.kept(assets);
     const keptPnl = (unrealised: string): Pnl => ({ ...NO_PNL, total: unrealised, unrealised });
     const keptToday = this.keptDay?.date === utcDay(at) ? dec(kept).minus(this.keptDay.unrealised) : dec(0);
     const started = all.filter((bot) => bot.startedAt !== null);
@@ -112,15 +112,11 @@ export class AccountService {
     return {
       mode: 'paper',
       at: at.toISOString(),
-      quote: 'USDT',
+      quote: QUOTE,
       equity: text(equity),
       deposit: this.deposit,
-      free: text(dec(this.assets.find(({ asset }) => asset === 'USDT')?.amount ?? 0)),
-      balances: this.assets.map((asset) => ({
-        asset: asset.asset,
-        amount: text(dec(asset.amount)),
-        value: this.value(asset),
-      })),
+      free: assets.find(({ asset }) => asset === QUOTE)?.amount ?? '0',
+      balances: assets.map((asset) => ({ asset: asset.asset, amount: asset.amount, value: this.value(asset) })),
       today,
       allTime,
       bots: { total: live.length, running: live.filter(({ state }) => state === 'running').length, limit },
@@ -130,18 +126,11 @@ export class AccountService {
   }
 
   private marketNeeds(now: Date): Need[] {
-    return MARKETS.flatMap(({ pair }) => {
+    return MARKETS.flatMap(({ pair }): Need[] => {
       const price = this.deps.prices.get(pair);
+      const said = words('need.price_stale', `The price of ${pair} is old; its bots wait.`, { pair });
       return price && !this.deps.prices.isFresh(pair, now)
-        ? [
-            {
-              kind: 'price_stale' as const,
-              botId: null,
-              botName: null,
-              text: `The price of ${pair} is old; its bots wait.`,
-              since: price.at.toISOString(),
-            },
-          ]
+        ? [{ kind: 'price_stale', botId: null, botName: null, ...said, since: price.at.toISOString() }]
         : [];
     });
   }
@@ -150,20 +139,21 @@ export class AccountService {
     return this.deps.bots.list().flatMap((bot): Need[] => {
       const base = { botId: bot.id, botName: bot.name, since: bot.since };
       if (bot.state === 'error') {
-        return [{ ...base, kind: 'bot_error', text: `${bot.name} stopped by error: ${bot.reason ?? 'unknown'}` }];
+        const english = `${bot.name} stopped by error: ${bot.reason ?? 'unknown'}`;
+        return [{ ...base, kind: 'bot_error', ...words('need.bot_error', english, { bot: bot.name }) }];
       }
-      const outside = bot.status === 'waiting' && bot.price !== null && bot.levels.length > 0 ? distance(bot) : null;
-      return outside === null ? [] : [{ ...base, kind: 'out_of_range', text: `${bot.name} waits: ${outside}` }];
+      const said = bot.status === 'waiting' && bot.levels.length > 0 ? distanceWords(bot) : null;
+      return said === null ? [] : [{ ...base, kind: 'out_of_range', ...said }];
     });
   }
 
   /** Once a minute: a point of every equity line. */
   async record(now: Date): Promise<void> {
     const { database, bots } = this.deps;
-    const figures = await this.overview();
+    const figures = this.overview();
     const today = utcDay(now);
     if (this.keptDay?.date !== today) {
-      this.keptDay = { date: today, unrealised: this.kept() };
+      this.keptDay = { date: today, unrealised: this.kept(this.assets(bots.everything())) };
       await database.sql(
         `insert into settings (key, value) values ('kept', $1) on conflict (key) do update set value = excluded.value`,
         [this.keptDay],
@@ -219,18 +209,19 @@ function drawdownOf(points: readonly EquityPoint[]): string {
   return text(worst.toDecimalPlaces(6));
 }
 
-/** How far the price is outside the range, in words; null when it is inside. */
-function distance({
-  price,
-  params,
-}: {
-  price: string | null;
-  params: { lower: string; upper: string };
-}): string | null {
-  const now = dec(price ?? 0);
-  const percent = (bound: string): string => now.minus(bound).abs().div(bound).times(100).toFixed(1);
-  if (now.gt(params.upper)) {
-    return `price ${percent(params.upper)} % above its range`;
+/** How far the price is outside the range; null when it is inside. */
+function distanceWords({ name, price, params }: Bot): Words | null {
+  if (price === null) {
+    return null;
   }
-  return now.lt(params.lower) ? `price ${percent(params.lower)} % below its range` : null;
+  const percent = (bound: string): string => dec(price).minus(bound).abs().div(bound).times(100).toFixed(1);
+  if (dec(price).gt(params.upper)) {
+    const above = percent(params.upper);
+    return words('need.above_range', `${name} waits: price ${above} % above its range`, { bot: name, percent: above });
+  }
+  if (dec(price).lt(params.lower)) {
+    const below = percent(params.lower);
+    return words('need.below_range', `${name} waits: price ${below} % below its range`, { bot: name, percent: below });
+  }
+  return null;
 }

@@ -24,6 +24,7 @@ function after(cursor: string | undefined): string | null {
   if (cursor !== undefined && !/^\d{1,18}$/.test(cursor)) {
     throw new DomainError('VALIDATION_FAILED', {
       message: 'The cursor is not one of ours. Begin with the first page.',
+      details: { reason: 'cursor' },
     });
   }
   return cursor ?? null;

@@ -1,5 +1,6 @@
 import type { BotState, GridParams, Pair, Pnl } from '#libs/contracts';
 import type { ExitReason, GridState } from '#libs/trading';
+import type { Words } from './bot-words.js';
 
 /** A bot as its row says. Copies are made for every change; the supervisor's is the newest committed one. */
 export interface BotRecord {
@@ -10,7 +11,8 @@ export interface BotRecord {
   pair: Pair;
   params: GridParams;
   state: BotState;
-  reason: string | null;
+  /** Why the state is what it is. Rows of before there were codes have the text only. */
+  reason: (Pick<Words, 'text'> & Partial<Words>) | null;
   endedBy: ExitReason | null;
   since: Date;
   createdAt: Date;

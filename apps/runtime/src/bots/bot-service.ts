@@ -1,10 +1,11 @@
-import { randomBase32 } from '#libs/crypto';
+import { createHash } from 'node:crypto';
 import { v7 as newId } from 'uuid';
-import { DomainError, type Bot, type CreateBot, type Pair } from '#libs/contracts';
+import { DomainError, isDomainError, type Bot, type CreateBot, type Pair } from '#libs/contracts';
+import { randomBase32 } from '#libs/crypto';
 import { dec, gridProblems, newGrid, text } from '#libs/trading';
 import { marketOf } from '../exchange/markets.js';
 import { NO_PNL, orderPrefix, utcDay, type BotRecord } from './bot-record.js';
-import type { Stored } from './bot-store.js';
+import type { RequestKey, Stored } from './bot-store.js';
 import { BotSupervisor, type SupervisorDeps } from './bot-supervisor.js';
 import { botAccount, botView } from './bot-view.js';
 
@@ -14,11 +15,19 @@ export interface BotServiceDeps extends Omit<SupervisorDeps, 'changed'> {
   published: { deleted: (id: string) => void };
 }
 
+export interface CreatedBot {
+  bot: Bot;
+  /** True when an earlier request with the same key made it. */
+  replayed: boolean;
+}
+
 /** The bots of the stack. Reads are answered from memory, which holds what was committed last. */
 export class BotService {
   private readonly bots = new Map<string, BotSupervisor>();
   private readonly byPrefix = new Map<string, BotSupervisor>();
   private readonly lastOrders = new Map<string, Date>();
+  /** Deleted bots: their result is final, and goes on counting. */
+  private readonly deleted: BotRecord[] = [];
   private creating: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly deps: BotServiceDeps) {}
@@ -27,8 +36,12 @@ export class BotService {
     for (const [botId, at] of await this.deps.store.lastOrders()) {
       this.lastOrders.set(botId, at);
     }
-    for (const record of await this.deps.store.load()) {
-      this.adopt(record);
+    for (const record of await this.deps.store.load('true')) {
+      if (record.deletedAt === null) {
+        this.adopt(record);
+      } else {
+        this.deleted.push(record);
+      }
     }
   }
 
@@ -38,7 +51,18 @@ export class BotService {
   }
 
   private adopt(record: BotRecord): BotSupervisor {
-    const supervisor = new BotSupervisor(record, {
+    const supervisor = this.supervise(record);
+    this.keep(supervisor);
+    return supervisor;
+  }
+
+  private keep(supervisor: BotSupervisor): void {
+    this.bots.set(supervisor.record.id, supervisor);
+    this.byPrefix.set(orderPrefix(supervisor.record.code), supervisor);
+  }
+
+  private supervise(record: BotRecord): BotSupervisor {
+    return new BotSupervisor(record, {
       ...this.deps,
       changed: (stored) => {
         if (stored.orders.length > 0) {
@@ -47,9 +71,6 @@ export class BotService {
         this.deps.publish(stored);
       },
     });
-    this.bots.set(record.id, supervisor);
-    this.byPrefix.set(orderPrefix(record.code), supervisor);
-    return supervisor;
   }
 
   supervisors(): BotSupervisor[] {
@@ -60,10 +81,15 @@ export class BotService {
     return this.supervisors().flatMap(({ record }) => (record.deletedAt === null ? [record] : []));
   }
 
+  /** Every bot there ever was, each in its newest committed state: money is nowhere else but here and in the deposit. */
+  everything(): BotRecord[] {
+    return [...this.supervisors().map(({ record }) => record), ...this.deleted];
+  }
+
   find(id: string): BotSupervisor {
     const supervisor = this.bots.get(id);
     if (!supervisor) {
-      throw new DomainError('NOT_FOUND', { message: 'There is no such bot.' });
+      throw new DomainError('NOT_FOUND', { message: 'There is no such bot.', details: { reason: 'no_such_bot' } });
     }
     return supervisor;
   }
@@ -84,50 +110,75 @@ export class BotService {
       .reverse();
   }
 
-  /** One at a time, so that two requests cannot both take the last free place. */
-  create(input: CreateBot): Promise<Bot> {
-    const mine = this.creating.then(() => this.createNow(input));
+  /**
+   * Makes a bot, or gives the one that a request with the same key made. One at a time, so that two requests cannot both
+   * take the last free place. Throws IDEMPOTENCY_KEY_REUSED when the key came with another request.
+   */
+  create(input: CreateBot, key: string | null = null): Promise<CreatedBot> {
+    const mine = this.creating.then(() => this.createOnce(input, key));
     this.creating = mine.catch(() => undefined);
     return mine;
   }
 
-  private async createNow(input: CreateBot): Promise<Bot> {
-    const { limit, now } = this.deps;
+  private async createOnce(input: CreateBot, key: string | null): Promise<CreatedBot> {
+    if (key === null) {
+      return { bot: await this.createNow(input, null), replayed: false };
+    }
+    // Validated input: defaults are filled in and the fields stand in the order of the schema.
+    const hash = createHash('sha256').update(JSON.stringify(input)).digest('hex');
+    const made = await this.deps.store.madeBy(key, this.deps.now());
+    if (made === null) {
+      return { bot: await this.createNow(input, { key, hash }), replayed: false };
+    }
+    if (made.hash !== hash) {
+      throw new DomainError('IDEMPOTENCY_KEY_REUSED');
+    }
+    return { bot: this.view(await this.stored(made.botId)), replayed: true };
+  }
+
+  /** A bot that is in the database, also one deleted since or one whose commit nobody heard of. */
+  private async stored(id: string): Promise<BotRecord> {
+    const known = this.everything().find((record) => record.id === id);
+    if (known) {
+      return known;
+    }
+    const [record] = await this.deps.store.load('id = $1', [id]);
+    if (!record) {
+      throw new DomainError('NOT_FOUND', { message: 'There is no such bot.', details: { reason: 'no_such_bot' } });
+    }
+    void this.adopt(record).recover();
+    return record;
+  }
+
+  private async createNow(input: CreateBot, request: RequestKey | null): Promise<Bot> {
+    const { limit } = this.deps;
     const counted = this.records().filter(({ state }) => state !== 'stopped').length;
     if (counted >= limit) {
       throw new DomainError('QUOTA_EXCEEDED', {
         message: `Your plan allows ${limit} bots at a time. Stop or delete one, or change the plan in the portal.`,
-        details: { limit: 'bots', allowed: limit, used: counted },
+        details: { reason: 'bots', limit: 'bots', allowed: limit, used: counted },
       });
     }
     this.checkParams(input.pair, input.params);
-    const { rules } = marketOf(input.pair);
-    const at = now();
-    const record: BotRecord = {
-      id: newId(),
-      code: randomBase32(10),
-      name: input.name ?? `${input.pair} grid`,
-      pair: input.pair,
-      params: input.params,
-      state: 'created',
-      reason: null,
-      endedBy: null,
-      since: at,
-      createdAt: at,
-      startedAt: null,
-      stoppedAt: null,
-      deletedAt: null,
-      grid: newGrid(input.params, rules),
-      version: 1,
-      finalPrice: null,
-      day: { date: utcDay(at), pnl: NO_PNL },
-      peak: input.params.investment,
-      drawdown: '0',
-    };
-    await this.deps.store.insert(record, { level: 'info', kind: 'bot.created', text: 'Created' });
-    const supervisor = this.adopt(record);
-    this.deps.publish({ record, orders: [], fills: [], events: [] });
-    return this.view(input.start ? await supervisor.start() : record);
+    const supervisor = this.supervise(newRecord(input, this.deps.now()));
+    try {
+      const record = await supervisor.create(input.start, request);
+      this.keep(supervisor);
+      return this.view(record);
+    } catch (error) {
+      if (!isDomainError(error)) {
+        void this.keepIfStored(supervisor);
+      }
+      throw error;
+    }
+  }
+
+  /** The commit may have come through although nobody heard of it: such a bot must not be left alone with its orders. */
+  private async keepIfStored(supervisor: BotSupervisor): Promise<void> {
+    if ((await supervisor.wasStored()) && !this.bots.has(supervisor.record.id)) {
+      this.keep(supervisor);
+      await supervisor.recover();
+    }
   }
 
   /** Throws STRATEGY_INVALID with the worst problem's words and all problems by field. */
@@ -164,11 +215,12 @@ export class BotService {
   }
 
   async remove(id: string): Promise<void> {
-    const { record } = this.find(id);
-    await this.find(id).remove();
-    this.bots.delete(id);
-    this.byPrefix.delete(orderPrefix(record.code));
-    this.deps.published.deleted(id);
+    const record = await this.find(id).remove();
+    if (this.bots.delete(id)) {
+      this.deleted.push(record);
+      this.byPrefix.delete(orderPrefix(record.code));
+      this.deps.published.deleted(id);
+    }
   }
 
   /** When nobody knows what traded: every bot looks. */
@@ -212,4 +264,28 @@ export class BotService {
   async idle(): Promise<void> {
     await Promise.all(this.supervisors().map((supervisor) => supervisor.idle()));
   }
+}
+
+function newRecord(input: CreateBot, at: Date): BotRecord {
+  return {
+    id: newId(),
+    code: randomBase32(10),
+    name: input.name ?? `${input.pair} grid`,
+    pair: input.pair,
+    params: input.params,
+    state: 'created',
+    reason: null,
+    endedBy: null,
+    since: at,
+    createdAt: at,
+    startedAt: null,
+    stoppedAt: null,
+    deletedAt: null,
+    grid: newGrid(input.params, marketOf(input.pair).rules),
+    version: 1,
+    finalPrice: null,
+    day: { date: utcDay(at), pnl: NO_PNL },
+    peak: input.params.investment,
+    drawdown: '0',
+  };
 }

@@ -1,14 +1,14 @@
 import { stepGrid, type GridEffect, type GridEvent, type OrderRequest } from '#libs/trading';
 import { marketOf } from '../exchange/markets.js';
 import type { BotRecord } from './bot-record.js';
-import type { BotChange, NewEvent, TradeRow } from './bot-store.js';
-import { effectWords, orderWords } from './bot-words.js';
+import type { BotChange, TradeRow } from './bot-store.js';
+import { effectWords, orderWords, type NewEvent } from './bot-words.js';
 
 /** Events of one step, and what is known about them from outside the strategy. */
 export interface StepInput {
   events: readonly GridEvent[];
-  /** Trades the fill events came from, by ref and order of arrival. */
-  trades?: readonly TradeRow[];
+  /** The trade each fill event came from. */
+  trades?: ReadonlyMap<GridEvent, TradeRow>;
   dropped?: BotChange['dropped'];
   /** Lines to log before those of the effects. */
   notes?: readonly NewEvent[];
@@ -29,8 +29,7 @@ export function stepBot(before: BotRecord, input: StepInput, now: Date): StepOut
   const cancels: number[] = [];
   const fills: { trade: TradeRow; cellProfit: string | null }[] = [];
   const notes: NewEvent[] = [...(input.notes ?? [])];
-  const trades = [...(input.trades ?? [])];
-  const { base } = marketOf(before.pair);
+  const market = marketOf(before.pair);
   let grid = before.grid;
   let after: BotRecord = { ...before, ...input.change };
   let ended = false;
@@ -40,15 +39,15 @@ export function stepBot(before: BotRecord, input: StepInput, now: Date): StepOut
     orders.push(...result.orders);
     cancels.push(...result.cancels);
     for (const effect of result.effects) {
-      const trade = effect.kind === 'filled' ? trades.shift() : undefined;
+      const trade = effect.kind === 'filled' ? input.trades?.get(event) : undefined;
       if (effect.kind === 'filled' && trade) {
         fills.push({ trade, cellProfit: effect.cellProfit });
       }
-      const words = effectWords(effect, trade ? { ...trade, base } : null);
-      if (words) {
-        notes.push(words);
+      const said = effectWords(effect, market, trade ?? null);
+      if (said) {
+        notes.push(said);
       }
-      after = afterEffect(after, effect, now);
+      after = afterEffect(after, { effect, said }, now);
       ended ||= effect.kind === 'ended';
     }
   }
@@ -56,16 +55,20 @@ export function stepBot(before: BotRecord, input: StepInput, now: Date): StepOut
   const dropped = input.dropped ?? [];
   const changed =
     grid !== before.grid || input.change !== undefined || fills.length + dropped.length + notes.length > 0;
-  const events = [...notes, ...orderWords(orders, base)];
+  const events = [...notes, ...orderWords(orders, market)];
   return { before, after, orders, cancels, fills, dropped, events, now, changed, ended };
 }
 
-function afterEffect(record: BotRecord, effect: GridEffect, now: Date): BotRecord {
+function afterEffect(
+  record: BotRecord,
+  { effect, said }: { effect: GridEffect; said: NewEvent | null },
+  now: Date,
+): BotRecord {
+  const reason = said && { text: said.text, code: said.code, params: said.params };
   if (effect.kind === 'failed') {
-    return { ...record, state: 'error', reason: effect.reason, since: now };
+    return { ...record, state: 'error', reason, since: now };
   }
   if (effect.kind === 'ended') {
-    const reason = effectWords(effect, null)?.text ?? null;
     return {
       ...record,
       state: 'stopped',

@@ -3,12 +3,7 @@ import { DomainError, type BotEvent, type Fill, type Order } from '#libs/contrac
 import { dec, text, type OrderRequest } from '#libs/trading';
 import type { Database, Sql } from '../database/database.js';
 import { clientOrderId, type BotRecord } from './bot-record.js';
-
-export interface NewEvent {
-  level: 'info' | 'warn' | 'error';
-  kind: string;
-  text: string;
-}
+import type { NewEvent } from './bot-words.js';
 
 /** A trade as the exchange has it. */
 export interface TradeRow {
@@ -40,6 +35,12 @@ export interface BotChange {
   now: Date;
 }
 
+/** The Idempotency-Key of a request and the hash of what it asked for. */
+export interface RequestKey {
+  key: string;
+  hash: string;
+}
+
 export interface Stored {
   record: BotRecord;
   orders: Order[];
@@ -47,18 +48,26 @@ export interface Stored {
   events: BotEvent[];
 }
 
-const BOT_COLUMNS = `id, code, name, pair, params, state, reason, ended_by as "endedBy", since,
+/** As long as the portal keeps its own. */
+const KEYS_KEPT_MS = 24 * 3_600_000;
+
+const BOT_COLUMNS = `id, code, name, pair, params, state, case when reason is not null then
+    coalesce(reason_words, jsonb_build_object('text', reason)) end as reason, ended_by as "endedBy", since,
   created_at as "createdAt", started_at as "startedAt", stopped_at as "stoppedAt", deleted_at as "deletedAt", grid,
   version, final_price as "finalPrice", day, peak, drawdown`;
 /** Of a table that is called `o` in the statement. */
 export const ORDER_COLUMNS = `o.id, o.client_order_id as "clientOrderId", o.bot_id as "botId", o.pair, o.side, o.type,
   o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.placed_at as "placedAt",
   o.updated_at as "updatedAt"`;
-export const EVENT_COLUMNS = `id, bot_id as "botId", at, level, kind, text`;
+export const EVENT_COLUMNS = `id, bot_id as "botId", at, level, kind, text, code, params`;
 
 /** As the driver gives it: times are dates. */
 export type OrderRow = Omit<Order, 'placedAt' | 'updatedAt'> & { placedAt: Date; updatedAt: Date };
-export type EventRow = Omit<BotEvent, 'at'> & { at: Date };
+export type EventRow = Omit<BotEvent, 'at' | 'code' | 'params'> & {
+  at: Date;
+  code: BotEvent['code'] | null;
+  params: Record<string, string> | null;
+};
 
 const plain = (amount: string): string => text(dec(amount));
 
@@ -73,8 +82,8 @@ export function orderView(row: OrderRow): Order {
   };
 }
 
-export function eventView(row: EventRow): BotEvent {
-  return { ...row, at: row.at.toISOString() };
+export function eventView({ code, params, ...row }: EventRow): BotEvent {
+  return { ...row, at: row.at.toISOString(), ...(code ? { code, params: params ?? {} } : {}) };
 }
 
 export class BotStore {
@@ -91,8 +100,10 @@ export class BotStore {
     return new Map(rows.map(({ id, at }) => [id, at]));
   }
 
-  async insert(record: BotRecord, event: NewEvent): Promise<void> {
-    await this.database.tx(async (sql) => {
+  /** Stores a new bot with its first step and the key of the request that asked for it, in one transaction. */
+  async create(change: BotChange, request: RequestKey | null): Promise<Stored> {
+    const { before: record, now } = change;
+    return this.database.tx(async (sql) => {
       await sql(
         `insert into bots (id, code, name, pair, params, state, since, created_at, grid, day, peak)
          values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)`,
@@ -109,8 +120,26 @@ export class BotStore {
           record.peak,
         ],
       );
-      await insertEvents(sql, record.id, [event], record.since);
+      if (request) {
+        await sql('insert into requests (key, hash, bot_id, at) values ($1, $2, $3, $4)', [
+          request.key,
+          request.hash,
+          record.id,
+          now,
+        ]);
+      }
+      return storeStep(sql, change);
     });
+  }
+
+  /** The bot a request with this key made; null when none did, or longer ago than keys are kept. */
+  async madeBy(key: string, now: Date): Promise<{ hash: string; botId: string } | null> {
+    await this.database.sql('delete from requests where at <= $1', [new Date(now.getTime() - KEYS_KEPT_MS)]);
+    const [row] = await this.database.sql<{ hash: string; botId: string }>(
+      'select hash, bot_id as "botId" from requests where key = $1',
+      [key],
+    );
+    return row ?? null;
   }
 
   /**
@@ -118,42 +147,7 @@ export class BotStore {
    * no trade is booked twice.
    */
   async save(change: BotChange): Promise<Stored> {
-    const { before, after, now } = change;
-    const record = { ...after, version: before.version + 1 };
-    return this.database.tx(async (sql) => {
-      const moved = await sql(
-        `update bots set state = $3, reason = $4, ended_by = $5, since = $6, started_at = $7, stopped_at = $8,
-           deleted_at = $9, grid = $10, version = $2 + 1, final_price = $11, day = $12, peak = $13, drawdown = $14
-         where id = $1 and version = $2 returning 1`,
-        [
-          before.id,
-          before.version,
-          record.state,
-          record.reason,
-          record.endedBy,
-          record.since,
-          record.startedAt,
-          record.stoppedAt,
-          record.deletedAt,
-          record.grid,
-          record.finalPrice,
-          record.day,
-          record.peak,
-          record.drawdown,
-        ],
-      );
-      if (moved.length === 0) {
-        throw new DomainError('LOST_RACE');
-      }
-      await change.money?.(sql);
-      // Over before new: an order of the same cell may follow within one step.
-      const fills = await insertFills(sql, record, change);
-      const changed = await dropOrders(sql, record.id, change);
-      const placed = await insertOrders(sql, record, change.orders, now);
-      const events = await insertEvents(sql, record.id, change.events, now);
-      await change.report?.(sql);
-      return { record, orders: [...fills.orders, ...changed, ...placed], fills: fills.fills, events };
-    });
+    return this.database.tx((sql) => storeStep(sql, change));
   }
 
   /** Intents the exchange has not confirmed, as they must be sent. */
@@ -185,6 +179,45 @@ export class BotStore {
       [botId],
     );
   }
+}
+
+async function storeStep(sql: Sql, change: BotChange): Promise<Stored> {
+  const { before, after, now } = change;
+  const record = { ...after, version: before.version + 1 };
+  const moved = await sql(
+    `update bots set state = $3, reason = $4, ended_by = $5, since = $6, started_at = $7, stopped_at = $8,
+       deleted_at = $9, grid = $10, version = $2 + 1, final_price = $11, day = $12, peak = $13, drawdown = $14,
+       reason_words = $15
+     where id = $1 and version = $2 returning 1`,
+    [
+      before.id,
+      before.version,
+      record.state,
+      record.reason?.text ?? null,
+      record.endedBy,
+      record.since,
+      record.startedAt,
+      record.stoppedAt,
+      record.deletedAt,
+      record.grid,
+      record.finalPrice,
+      record.day,
+      record.peak,
+      record.drawdown,
+      record.reason,
+    ],
+  );
+  if (moved.length === 0) {
+    throw new DomainError('LOST_RACE');
+  }
+  await change.money?.(sql);
+  // Over before new: an order of the same cell may follow within one step.
+  const fills = await insertFills(sql, record, change);
+  const changed = await dropOrders(sql, record.id, change);
+  const placed = await insertOrders(sql, record, change.orders, now);
+  const events = await insertEvents(sql, record.id, change.events, now);
+  await change.report?.(sql);
+  return { record, orders: [...fills.orders, ...changed, ...placed], fills: fills.fills, events };
 }
 
 async function insertOrders(sql: Sql, bot: BotRecord, orders: readonly OrderRequest[], now: Date): Promise<Order[]> {
@@ -294,9 +327,18 @@ export async function insertEvents(
     return [];
   }
   const rows = await sql<EventRow>(
-    `insert into events (bot_id, at, level, kind, text)
-     select $1, $2, * from unnest($3::text[], $4::text[], $5::text[]) returning ${EVENT_COLUMNS}`,
-    [botId, now, events.map(({ level }) => level), events.map(({ kind }) => kind), events.map((event) => event.text)],
+    `insert into events (bot_id, at, level, kind, text, code, params)
+     select $1, $2, * from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
+     returning ${EVENT_COLUMNS}`,
+    [
+      botId,
+      now,
+      events.map(({ level }) => level),
+      events.map(({ kind }) => kind),
+      events.map((event) => event.text),
+      events.map(({ code }) => code),
+      events.map(({ params }) => JSON.stringify(params)),
+    ],
   );
   return rows.map(eventView);
 }

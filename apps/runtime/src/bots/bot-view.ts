@@ -1,10 +1,23 @@
 import type { Bot, BotStatus, Pnl } from '#libs/contracts';
-import { dec, gridAccount, shortText, sum, text } from '#libs/trading';
+import { dec, gridAccount, shortText, sum, text, type GridAccount } from '#libs/trading';
+import { marketOf } from '../exchange/markets.js';
 import { NO_PNL, utcDay, type BotRecord } from './bot-record.js';
+import { priceText, triggerWords, words } from './bot-words.js';
+
+/** Of bots that ended: their figures do not change any more, and there are ever more of them. */
+const endedAccounts = new WeakMap<BotRecord, GridAccount>();
 
 /** The account of a bot at the price that counts for it: of a stopped one, the price it stopped at. */
-export function botAccount(bot: BotRecord, price: string | null) {
-  return gridAccount(bot.grid, bot.finalPrice ?? price ?? '0');
+export function botAccount(bot: BotRecord, price: string | null): GridAccount {
+  const known = endedAccounts.get(bot);
+  if (known) {
+    return known;
+  }
+  const account = gridAccount(bot.grid, bot.finalPrice ?? price ?? '0');
+  if (bot.finalPrice !== null) {
+    endedAccounts.set(bot, account);
+  }
+  return account;
 }
 
 export function subtractPnl(a: Pnl, b: Pnl): Pnl {
@@ -47,19 +60,22 @@ function statusOf(bot: BotRecord, fresh: boolean): BotStatus {
   return bot.state;
 }
 
-function reasonOf(bot: BotRecord, { fresh, price }: BotFacts): string | null {
+function reasonOf(bot: BotRecord, { fresh, price }: BotFacts): BotRecord['reason'] {
   const { phase, range, params } = bot.grid;
+  const market = marketOf(bot.pair);
   if (bot.reason !== null || bot.state !== 'running') {
     return bot.reason;
   }
   if (!fresh) {
-    return 'There is no fresh price; the bot waits for one.';
+    return words('bot.price_stale', 'There is no fresh price; the bot waits for one.', {});
   }
-  if (phase === 'waiting') {
-    return `Waits until the price reaches ${params.triggerPrice ?? ''}.`;
+  if (phase === 'waiting' && params.triggerPrice !== null) {
+    return triggerWords(params.triggerPrice, market);
   }
   if (range !== 'inside' && price !== null) {
-    return `The price ${price} is ${range} the range; the bot resumes when it returns.`;
+    const now = priceText(price, market);
+    const english = `The price ${now} is ${range} the range; the bot resumes when it returns.`;
+    return words(`range.${range}`, english, { price: now });
   }
   return null;
 }
@@ -71,6 +87,7 @@ export function botView(bot: BotRecord, facts: BotFacts): Bot {
   const buys = orders.filter((side) => side === 'buy').length;
   const started = bot.startedAt !== null;
   const { pnl } = account;
+  const reason = reasonOf(bot, facts);
   return {
     id: bot.id,
     name: bot.name,
@@ -80,7 +97,8 @@ export function botView(bot: BotRecord, facts: BotFacts): Bot {
     params: bot.params,
     state: bot.state,
     status: statusOf(bot, fresh),
-    reason: reasonOf(bot, facts),
+    reason: reason?.text ?? null,
+    ...(reason?.code ? { reasonCode: reason.code, reasonParams: reason.params ?? {} } : {}),
     since: bot.since.toISOString(),
     createdAt: bot.createdAt.toISOString(),
     startedAt: bot.startedAt?.toISOString() ?? null,

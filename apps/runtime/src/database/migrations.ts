@@ -140,4 +140,19 @@ create table api_tokens (
   revoked_at timestamptz
 );`,
   },
+  {
+    name: '0002-codes-requests-refusals',
+    up: `
+alter table bots add column reason_words jsonb;
+alter table events add column code text, add column params jsonb;
+create table requests (
+  key text primary key,
+  hash text not null,
+  bot_id uuid not null references bots,
+  at timestamptz not null
+);
+create index requests_by_age on requests (at);
+alter table outbox add column refused_at timestamptz, add column refusal text;
+create index outbox_waiting on outbox (seq) where refused_at is null;`,
+  },
 ];

@@ -103,14 +103,14 @@ export class PaperExchange {
     );
   }
 
-  /** Which of these ids the exchange has ever taken. */
-  known(ids: readonly string[]): Promise<Set<string>> {
+  /** What became of these orders; an id the exchange never took is not among them. */
+  states(ids: readonly string[]): Promise<Map<string, 'open' | 'filled' | 'cancelled'>> {
     return this.exclusive(async () => {
-      const rows = await this.database.sql<{ id: string }>(
-        'select client_order_id as id from paper_orders where client_order_id = any($1)',
+      const rows = await this.database.sql<{ id: string; state: 'open' | 'filled' | 'cancelled' }>(
+        'select client_order_id as id, state from paper_orders where client_order_id = any($1)',
         [ids],
       );
-      return new Set(rows.map(({ id }) => id));
+      return new Map(rows.map(({ id, state }) => [id, state]));
     });
   }
 

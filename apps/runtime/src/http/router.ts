@@ -63,11 +63,15 @@ export function findRoute(
 
 export function checkAccess(route: Route, caller: Caller): void {
   if (route.access === 'person' && caller.kind !== 'person') {
-    throw new DomainError('FORBIDDEN', { message: 'Tokens are managed on the dashboard, not with a token.' });
+    throw new DomainError('FORBIDDEN', {
+      message: 'Tokens are managed on the dashboard, not with a token.',
+      details: { reason: 'tokens_by_people_only' },
+    });
   }
   if (route.access !== 'look' && !caller.mayTrade) {
     throw new DomainError('FORBIDDEN', {
       message: caller.kind === 'token' ? 'This token may only read.' : 'Support access may look, not change.',
+      details: { reason: caller.kind === 'token' ? 'token_may_only_read' : 'support_may_only_look' },
     });
   }
 }

@@ -19,7 +19,8 @@ import { z } from 'zod';
 import { ACCOUNT } from '../account/account-service.js';
 import type { App } from '../app.js';
 import { MARKETS } from '../exchange/markets.js';
-import { parseBody, parseQuery } from './answers.js';
+import { STREAM_HEADERS } from '../live/live-hub.js';
+import { idempotencyKey, parseBody, parseQuery } from './answers.js';
 import type { Context, Route } from './router.js';
 
 const LAST_FILLS = 10;
@@ -68,8 +69,8 @@ function accountRoutes(app: App): Route[] {
       path: '/overview',
       access: 'look',
       handle: async () => {
-        const [figures, fills] = await Promise.all([account.overview(), history.fills({ limit: LAST_FILLS })]);
-        const overview: Overview = { ...figures, lastFills: fills.items };
+        const fills = await history.fills({ limit: LAST_FILLS });
+        const overview: Overview = { ...account.overview(), lastFills: fills.items };
         return ok(overview);
       },
     },
@@ -79,7 +80,7 @@ function accountRoutes(app: App): Route[] {
       access: 'look',
       handle: async ({ url }) => {
         const { range } = parseQuery(url, equityQuerySchema);
-        return ok(await account.equity(ACCOUNT, range, (await account.overview()).equity));
+        return ok(await account.equity(ACCOUNT, range, account.overview().equity));
       },
     },
     {
@@ -92,13 +93,17 @@ function accountRoutes(app: App): Route[] {
       method: 'GET',
       path: '/trades.csv',
       access: 'look',
-      handle: async ({ url, response }) => {
+      handle: async ({ url, request, response }) => {
         const query = parseQuery(url, tradesQuerySchema);
         response.writeHead(200, {
           'content-type': 'text/csv; charset=utf-8',
           'content-disposition': `attachment; filename="aviary-${app.files.spec.slug}-trades.csv"`,
           'cache-control': 'no-store',
         });
+        if (request.method === 'HEAD') {
+          response.end();
+          return;
+        }
         await pipeline(Readable.from(history.csv(query)), response);
       },
     },
@@ -107,13 +112,13 @@ function accountRoutes(app: App): Route[] {
       path: '/stream',
       access: 'look',
       handle: ({ request, response, caller }) => {
+        if (request.method === 'HEAD') {
+          response.writeHead(200, STREAM_HEADERS).end();
+          return;
+        }
         const last = request.headers['last-event-id'];
         const listener = { session: caller.session, token: caller.token };
-        if (!app.hub.open(response, listener, last === undefined ? undefined : String(last))) {
-          throw new DomainError('RATE_LIMITED', {
-            message: 'Too many pages listen at once. Close some and try again.',
-          });
-        }
+        app.hub.open(response, listener, last === undefined ? undefined : String(last));
       },
     },
   ];
@@ -185,10 +190,14 @@ function botRoutes(app: App): Route[] {
       method: 'POST',
       path: '/bots',
       access: 'trade',
-      handle: async ({ request }) => ({
-        status: 201,
-        body: await bots.create(await parseBody(request, createBotSchema)),
-      }),
+      handle: async ({ request, response }) => {
+        const key = idempotencyKey(request);
+        const { bot, replayed } = await bots.create(await parseBody(request, createBotSchema), key);
+        if (replayed) {
+          response.setHeader('Idempotency-Replayed', 'true');
+        }
+        return { status: 201, body: bot };
+      },
     },
     {
       method: 'GET',

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { STREAM_HEARTBEAT_SECONDS, type StreamData, type StreamEventType } from '#libs/contracts';
+import {
+  DomainError,
+  STREAM_HEARTBEAT_SECONDS,
+  type RuntimeErrorReason,
+  type StreamData,
+  type StreamEventType,
+} from '#libs/contracts';
 
 /** Who listens: `session` is the portal session of a person, `token` the id of an API token. */
 export interface Listener {
@@ -17,8 +23,15 @@ const KEPT = 500;
 /** A reader that falls this far behind is let go; it comes back and fetches anew. */
 const MAX_BUFFERED_BYTES = 1_000_000;
 const MAX_STREAMS = 50;
+/** Of one session or token: a browser's tabs, so that one caller cannot take the places of all. */
+const MAX_STREAMS_OF_CALLER = 12;
 /** Streams end after an hour, so that whoever listens proves again who they are. The browser reconnects by itself. */
 const MAX_AGE_MS = 3_600_000;
+export const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store',
+  'x-accel-buffering': 'no',
+} as const;
 /** These are overtaken by the next of their kind, so a reconnect does not repeat them. */
 const FLEETING: ReadonlySet<StreamEventType> = new Set(['heartbeat', 'reset', 'price', 'overview', 'bot']);
 
@@ -67,23 +80,31 @@ export class LiveHub {
     stream.response.write(message);
   }
 
-  /** False when there are too many streams already. */
-  open(response: ServerResponse, listener: Listener, lastEventId: string | undefined): boolean {
-    if (this.streams.size >= MAX_STREAMS) {
-      return false;
-    }
-    response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-    });
+  /** Throws RATE_LIMITED when this caller, or the stack, has too many streams already. */
+  open(response: ServerResponse, listener: Listener, lastEventId: string | undefined): void {
+    this.checkRoom(listener);
+    response.writeHead(200, STREAM_HEADERS);
     // Sent at once: proxies and browsers wait for the first bytes. retry is in milliseconds.
     response.write(': aviary\nretry: 2000\n\n');
     const stream: Stream = { ...listener, response, ends: setTimeout(() => this.end(stream), MAX_AGE_MS).unref() };
     this.streams.add(stream);
     response.on('close', () => this.drop(stream));
     this.repeat(stream, lastEventId);
-    return true;
+  }
+
+  private checkRoom({ session, token }: Listener): void {
+    const own = [...this.streams].filter((stream) => stream.session === session && stream.token === token).length;
+    const full = (reason: RuntimeErrorReason, allowed: number): DomainError =>
+      new DomainError('RATE_LIMITED', {
+        message: 'Too many pages listen at once. Close some and try again.',
+        details: { reason, allowed },
+      });
+    if (own >= MAX_STREAMS_OF_CALLER) {
+      throw full('streams_of_caller', MAX_STREAMS_OF_CALLER);
+    }
+    if (this.streams.size >= MAX_STREAMS) {
+      throw full('streams_of_stack', MAX_STREAMS);
+    }
   }
 
   /** What was missed, when it is known without a gap; else word that everything is to be fetched anew. */

@@ -8,6 +8,8 @@ import type { Database, Sql } from '../database/database.js';
 import type { PortalClient } from './portal-client.js';
 
 const BATCH = 100;
+/** About what was sent: the same body gets the same answer. Others (401, 429, 5xx) are about the moment. */
+const REFUSALS = new Set([400, 413, 422]);
 const BACKOFF = { baseMs: 1_000, maxMs: 300_000 };
 
 export interface OutboxDeps {
@@ -36,11 +38,13 @@ export async function addEvent(
 
 /**
  * What the portal is told. Events are kept until the portal says they are stored; of heartbeats only the newest. A
- * report keeps its id over all attempts, so the portal stores it once however often it comes.
+ * report keeps its id over all attempts, so the portal stores it once however often it comes. One that the portal will
+ * not have is looked for by halving the batch and put aside with the reason, so that the others do not wait behind it.
  */
 export class Outbox {
   private timer: NodeJS.Timeout | null = null;
   private failures = 0;
+  private size = BATCH;
   private sending: Promise<void> = Promise.resolve();
   private closed = false;
 
@@ -50,7 +54,8 @@ export class Outbox {
     const report: Report = { id: newId(), kind: 'heartbeat', at: new Date().toISOString(), ...figures };
     await this.deps.database.sql(
       `insert into outbox (id, kind, body) values ($1, 'heartbeat', $2)
-       on conflict (kind) where kind = 'heartbeat' do update set id = excluded.id, body = excluded.body`,
+       on conflict (kind) where kind = 'heartbeat' do update
+         set id = excluded.id, body = excluded.body, refused_at = null, refusal = null`,
       [report.id, report],
     );
     this.wake();
@@ -89,27 +94,57 @@ export class Outbox {
 
   /** True when there is more to send. */
   private async sendBatch(): Promise<boolean> {
-    const { database, client, key, tenant, portalUrl } = this.deps;
-    const rows = await database.sql<{ body: Report }>(`select body from outbox order by seq limit ${BATCH}`);
+    const { database } = this.deps;
+    const limit = this.size;
+    const rows = await database.sql<{ body: Report }>(
+      `select body from outbox where refused_at is null order by seq limit ${limit}`,
+    );
     if (rows.length === 0) {
       return false;
     }
-    const body = JSON.stringify({ reports: rows.map((row) => row.body) });
+    const reports = rows.map((row) => row.body);
+    const outcome = await this.post(reports);
+    if (outcome.stored.length === 0) {
+      await this.narrow(reports, outcome.reason);
+      return true;
+    }
+    await database.sql('delete from outbox where id = any($1)', [outcome.stored]);
+    this.size = BATCH;
+    return rows.length === limit || outcome.stored.length < rows.length;
+  }
+
+  /** Half of a batch that was refused; a single report that was is put aside. */
+  private async narrow(reports: readonly Report[], reason: string): Promise<void> {
+    if (reports.length > 1) {
+      this.size = Math.ceil(reports.length / 2);
+      return;
+    }
+    this.size = BATCH;
+    const [report] = reports;
+    this.deps.logger.warn({ report: report?.id, kind: report?.kind, reason }, 'the portal refuses a report');
+    await this.deps.database.sql('update outbox set refused_at = now(), refusal = $2 where id = $1', [
+      report?.id,
+      reason,
+    ]);
+  }
+
+  /** What the portal stored of them; nothing, with its reason, when it refuses. Throws for what is worth a later try. */
+  private async post(reports: readonly Report[]): Promise<{ stored: string[]; reason: string }> {
+    const { client, key, tenant, portalUrl } = this.deps;
+    const body = JSON.stringify({ reports });
     const bodySha256 = createHash('sha256').update(body).digest('base64url');
     const token = await signToken(key, { bodySha256 }, { issuer: tenant, audience: 'aviary-reports', ttlSeconds: 60 });
     const url = new URL('/api/v1/runtime/reports', portalUrl).href;
     const answer = await client.post(url, body, { authorization: `Stack ${token}` });
+    if (REFUSALS.has(answer.status)) {
+      return { stored: [], reason: `${answer.status} ${answer.body}`.slice(0, 500) };
+    }
     if (answer.status < 200 || answer.status > 299) {
       throw new Error(`the portal answered ${answer.status}`);
     }
+    const sent = new Set(reports.map(({ id }) => id));
     const { stored } = reportBatchResponseSchema.parse(JSON.parse(answer.body));
-    const sent = new Set(rows.map((row) => row.body.id));
-    const known = stored.filter((id) => sent.has(id));
-    if (known.length === 0) {
-      throw new Error('the portal stored nothing');
-    }
-    await database.sql('delete from outbox where id = any($1)', [known]);
-    return rows.length === BATCH || known.length < rows.length;
+    return { stored: stored.filter((id) => sent.has(id)), reason: 'the portal did not store it' };
   }
 
   async close(): Promise<void> {

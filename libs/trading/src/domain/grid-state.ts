@@ -1,5 +1,6 @@
 import type { GridParams } from '#libs/contracts';
 import type { Amount } from './decimal.js';
+import type { GridProblem } from './grid-problems.js';
 import type { MarketRules, Side } from './market.js';
 
 /** An order the bot believes to be live. `ref` is its number within the bot; the runtime makes ids from it. */
@@ -90,7 +91,8 @@ export type GridEffect =
   | { kind: 'range'; range: GridRange; price: Amount }
   | { kind: 'ending'; reason: ExitReason; price: Amount }
   | { kind: 'ended'; reason: ExitReason; price: Amount }
-  | { kind: 'failed'; code: 'STRATEGY_INVALID' | 'ORDER_REJECTED'; reason: string };
+  | { kind: 'failed'; code: 'STRATEGY_INVALID'; reason: string; problem: GridProblem }
+  | { kind: 'failed'; code: 'ORDER_REJECTED'; reason: string; problem?: undefined };
 
 export interface GridResult {
   state: GridState;

@@ -377,6 +377,25 @@ describe('end', () => {
     checkInvariants(kept);
   });
 
+  it('can be ended without the sale when the exchange refuses it', () => {
+    const sim = start();
+    const ending = stepGrid(sim.state, { type: 'stop', onExit: 'sell', price: sim.price });
+    const events: GridEvent[] = ending.cancels.map((ref) => ({ type: 'cancelled', ref, now: sim.price }));
+    let { state } = ending;
+    let refs: number[] = [];
+    for (const event of events) {
+      const result = stepGrid(state, event);
+      state = result.state;
+      refs = result.orders.map(({ ref }) => ref);
+    }
+    expect(refs).toHaveLength(1);
+    const refused = stepGrid(state, { type: 'rejected', ref: refs[0] ?? 0, reason: 'market closed' });
+    expect(refused.state.phase).toBe('ending');
+    expect(stepGrid(refused.state, { type: 'stop', onExit: 'sell', price: sim.price }).orders).toHaveLength(1);
+    const kept = stepGrid(refused.state, { type: 'stop', onExit: 'keep', price: sim.price });
+    expect(kept.effects).toEqual([{ kind: 'ended', reason: 'user', price: sim.price }]);
+  });
+
   it('stops before it began', () => {
     const sim = new Simulation(grid(), '64980.4');
     sim.feed({ type: 'stop', onExit: 'sell', price: sim.price });

@@ -65,7 +65,7 @@ function enter(draft: GridDraft, price: Amount): void {
   const problem = gridProblems(params, rules, price).find(({ severity }) => severity === 'error');
   if (problem) {
     draft.set({ phase: 'idle' });
-    draft.effects.push({ kind: 'failed', code: 'STRATEGY_INVALID', reason: problem.message });
+    draft.effects.push({ kind: 'failed', code: 'STRATEGY_INVALID', reason: problem.message, problem });
     return;
   }
   const plan = planGrid(params, rules, price);
@@ -157,8 +157,14 @@ function advance(draft: GridDraft, price: Amount): void {
 }
 
 function beginExit(draft: GridDraft, reason: ExitReason, sell: boolean, price: Amount): void {
-  const { phase } = draft.state;
-  if (phase === 'ending' || phase === 'ended') {
+  const { phase, exit } = draft.state;
+  if (phase === 'ended') {
+    return;
+  }
+  if (phase === 'ending') {
+    // Asked again by a person, when the sale at the end was refused: perhaps to keep the base after all.
+    draft.set({ exit: exit && { ...exit, sell } });
+    finishExit(draft, price);
     return;
   }
   draft.set({ phase: 'ending', exit: { reason, sell, price } });
