@@ -323,7 +323,7 @@ describe('a platform on its host', () => {
     });
     expect((await platform.run('down')).code).toBe(0);
     expect(await state()).toBe('exited');
-    await docker('rm', 'dying');
+    await docker('rm', '--volumes', 'dying');
 
     const { containers, networks } = await platform.objects();
     const mine = containers.filter((name) => name.includes(stack.slug));

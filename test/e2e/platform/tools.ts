@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { docker, killEngine, startEngine } from '../../support/engine.js';
-import { engineObjects } from '../../support/platform.js';
+import { engineObjects, type EngineObjects } from '../../support/platform.js';
 import { ForeignObjects } from './foreign.js';
 import type { PlatformWorld } from './world.js';
 
@@ -76,9 +76,10 @@ export function purge(world: () => PlatformWorld): void {
     expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({ code: 0 });
     expect(await platform.objects()).toEqual({ containers: [], networks: [], volumes: [] });
     await theirs.expectUntouched();
-    const { containers, networks, volumes } = await engineObjects();
-    const left = [...containers, ...networks, ...volumes].filter((name) => !['bridge', 'host', 'none'].includes(name));
-    expect(new Set(left)).toEqual(new Set([...theirs.all, 'somebody-elses']));
+    const names = (objects: EngineObjects): string[] => Object.values(objects).flat() as string[];
+    expect(new Set(names(await engineObjects()))).toEqual(
+      new Set([...names(world().before), ...theirs.all, 'somebody-elses']),
+    );
     const rules = (await promisify(execFile)('iptables', ['-S'])).stdout;
     expect(rules).not.toContain(platform.facts.prefix);
     const data = await readdir(platform.facts.dataDir);

@@ -1,6 +1,6 @@
 import { waitFor } from '#libs/async';
 import { docker } from '../../support/engine.js';
-import { TestPlatform } from '../../support/platform.js';
+import { engineObjects, TestPlatform, type EngineObjects } from '../../support/platform.js';
 import type { PortalClient } from '../../support/portal-client.js';
 
 export const PASSWORD = 'correct horse battery staple';
@@ -20,11 +20,14 @@ export class PlatformWorld {
   private constructor(
     readonly platform: TestPlatform,
     readonly operator: PortalClient,
+    /** What was on the engine before `up`. */
+    readonly before: EngineObjects,
   ) {}
 
   static async open(): Promise<PlatformWorld> {
+    const before = await engineObjects();
     const platform = await TestPlatform.start();
-    return new PlatformWorld(platform, await platform.operator());
+    return new PlatformWorld(platform, await platform.operator(), before);
   }
 
   async signedUp(): Promise<PortalClient> {
