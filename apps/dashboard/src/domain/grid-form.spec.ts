@@ -90,10 +90,27 @@ describe('grid form', () => {
     expect(previewForm(paramsOf(), { ...market, fresh: false }, '5000').startable).toBe(false);
   });
 
-  it('gives no more than there is', () => {
-    expect(defaultInvestment('250.129')).toBe('250.13');
-    expect(defaultInvestment('10000')).toBe('1000');
-    expect(defaultInvestment(undefined)).toBe('1000');
+  it.each([
+    ['250.129', '250.12'],
+    ['9.996', '9.99'],
+    ['10000', '1000'],
+    [undefined, '1000'],
+  ])('of %s free gives %s: never more than there is', (free, given) => {
+    expect(defaultInvestment(free)).toBe(given);
+  });
+
+  it.each(['0', '0.004'])('with %s free shows what the presets are, and that nothing pays for them', (free) => {
+    const draft = applyPreset('balanced', market, emptyDraft('BTC/USDT', defaultInvestment(free)));
+    const { preview, problems, startable } = previewForm(paramsOf(draft), market, free);
+    expect(preview.figures).not.toBeNull();
+    expect(problems.map((problem) => problem.code)).toEqual(['insufficient']);
+    expect(startable).toBe(false);
+  });
+
+  it.each(['0', '0060', '', 'abc', '-5'])('a preset can be chosen while the investment says "%s"', (investment) => {
+    const draft = applyPreset('wide', market, { ...typed, investment });
+    expect(draft).toMatchObject({ preset: 'wide', investment });
+    expect(draft.lower).not.toBe(typed.lower);
   });
 
   it('sends a name only when there is one, and clones every setting of a bot', () => {

@@ -1,27 +1,37 @@
 import type { CreateBotInput, GridParams, MarketPair, Pair } from '#libs/contracts';
 import { GRID_PRESETS, gridPreview, presetParams, type GridPreset, type GridPreview } from '#libs/trading';
 import type { GridDraft } from './draft.js';
-import { compare, isAmount, parseTyped, snapToTick } from './money.js';
+import { compare, floorToTick, isAmount, parseTyped, signOf, snapToTick } from './money.js';
 
 export type AmountField = 'lower' | 'upper' | 'investment' | 'triggerPrice' | 'stopLoss' | 'takeProfit';
 export type FormField = AmountField | 'grids';
 
 const PRICE_FIELDS = ['lower', 'upper', 'triggerPrice', 'stopLoss', 'takeProfit'] as const;
 const OPTIONAL_FIELDS: ReadonlySet<AmountField> = new Set(['triggerPrice', 'stopLoss', 'takeProfit']);
-export const DEFAULT_INVESTMENT = '1000';
+/** The cent: what an investment is given in. */
+const CENT = '0.01';
+const DEFAULT_INVESTMENT = '1000';
 
 export function isPriceField(field: FormField): boolean {
   return (PRICE_FIELDS as readonly string[]).includes(field);
 }
 
-/** What to put in at first: a thousand, or all there is when that is less. */
+/**
+ * What to put in at first: a thousand, or all there is to the cent when that is less. With nothing left a thousand too:
+ * the figures of a grid are worth seeing, and that it cannot be paid is said beside them.
+ */
 export function defaultInvestment(free: string | undefined): string {
-  return free === undefined || compare(free, DEFAULT_INVESTMENT) >= 0 ? DEFAULT_INVESTMENT : snapToTick(free, '0.01');
+  if (free === undefined || compare(free, DEFAULT_INVESTMENT) >= 0) {
+    return DEFAULT_INVESTMENT;
+  }
+  const cents = floorToTick(free, CENT);
+  return signOf(cents) > 0 ? cents : DEFAULT_INVESTMENT;
 }
 
 /** A whole form from a preset at the present price; fields the preset knows nothing of stay as typed. */
 export function applyPreset(preset: GridPreset, market: MarketPair, draft: GridDraft): GridDraft {
-  const investment = parseTyped(draft.investment)?.value ?? DEFAULT_INVESTMENT;
+  // what is typed may be no usable amount yet; bounds and grids do not depend on it
+  const investment = readField(draft.investment).value ?? DEFAULT_INVESTMENT;
   const params = presetParams(preset, market, market.price, investment);
   return {
     ...draft,

@@ -51,6 +51,12 @@ export function snapToTick(amount: string, tick: string): string {
   return new Exact(amount).div(step).round().times(step).toFixed(step.decimalPlaces());
 }
 
+/** The largest multiple of the tick that is not above the amount. */
+export function floorToTick(amount: string, tick: string): string {
+  const step = new Exact(tick);
+  return new Exact(amount).div(step).floor().times(step).toFixed(step.decimalPlaces());
+}
+
 export function scale(amount: string, factor: string, tick: string): string {
   return snapToTick(multiply(amount, factor), tick);
 }
