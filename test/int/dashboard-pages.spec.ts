@@ -166,6 +166,21 @@ describe('the pages of a stack', () => {
     await expect(page.getByLabel('Name').inputValue()).resolves.toBe('First grid');
   });
 
+  it('put a draft aside when a link fills the form, and bring it back', async () => {
+    await page.goto(`${origin}/bots/new?preset=wide`);
+    await page.getByText(/^Your draft of .* was put aside/).waitFor();
+    await expect(page.getByLabel('Name').inputValue()).resolves.toBe('');
+    // a second link does not destroy what the first one put aside
+    await page.goto(`${origin}/bots/new?preset=narrow`);
+    await page.getByRole('button', { name: 'Bring it back' }).click();
+    await expect(page.getByLabel('Name').inputValue()).resolves.toBe('First grid');
+    await page.getByRole('button', { name: 'Drop it' }).click();
+    await page.reload();
+    await page.getByText(/^Your draft of .* is back/).waitFor();
+    await expect(page.getByLabel('Name').inputValue()).resolves.toBe('First grid');
+    await expect(page.getByText('was put aside').count()).resolves.toBe(0);
+  });
+
   it('start a bot with what the form showed, and show its fills as they come', async () => {
     await page.getByRole('button', { name: 'Start on paper', disabled: false }).click();
     await page.getByRole('heading', { name: 'First grid' }).waitFor();

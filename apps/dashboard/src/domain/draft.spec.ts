@@ -1,4 +1,13 @@
-import { DRAFT_KEY, clearDraft, readDraft, saveDraft, type DraftStore, type GridDraft } from './draft.js';
+import {
+  ASIDE_KEY,
+  DRAFT_KEY,
+  asideFor,
+  clearDraft,
+  readDraft,
+  saveDraft,
+  type DraftStore,
+  type GridDraft,
+} from './draft.js';
 
 const draft: GridDraft = {
   pair: 'BTC/USDT',
@@ -41,6 +50,30 @@ describe('draft of the grid form', () => {
       expect(readDraft(store)).toBeNull();
     },
   );
+
+  describe('when a link fills the form', () => {
+    const linked = { ...draft, preset: 'wide', lower: '50000' };
+
+    it('stands aside, unless it is the same', () => {
+      const store = memory();
+      saveDraft(store, draft, 'then');
+      expect(asideFor(store, linked)).toEqual({ draft, savedAt: 'then' });
+      expect(asideFor(store, { ...draft })).toBeNull();
+      expect(asideFor(store, null)).toBeNull();
+    });
+
+    it('stays aside when the next link replaces one that nobody changed', () => {
+      const store = memory();
+      saveDraft(store, draft, 'then', { key: ASIDE_KEY });
+      saveDraft(store, linked, 'now', { fromLink: true });
+      const aside = { draft, savedAt: 'then' };
+      expect(asideFor(store, { ...linked, preset: 'narrow' })).toEqual(aside);
+      expect(asideFor(store, null)).toEqual(aside);
+      // typed in since: now it is a draft of the person
+      saveDraft(store, linked, 'later');
+      expect(asideFor(store, draft)).toEqual({ draft: linked, savedAt: 'later' });
+    });
+  });
 
   it('says so when nothing can be kept', () => {
     const full: DraftStore = {

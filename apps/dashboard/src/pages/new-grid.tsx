@@ -2,15 +2,20 @@ import type { Bot, MarketPair, Pair } from '#libs/contracts';
 import { GRID_PRESETS } from '#libs/trading';
 import { Amount, PageTitle, Panel, Skeletons } from '#libs/ui';
 import { Button, SegmentedControl } from '@mantine/core';
-import { notifications } from '@mantine/notifications';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useEffect, useMemo, useRef, useState } from 'react';
-import { keys } from '../api/keys.js';
-import { botsQuery, createBot, marketQuery, meQuery, overviewQuery } from '../api/queries.js';
-import { useFreshness } from '../api/use-stream.js';
+import { botsQuery, marketQuery, overviewQuery } from '../api/queries.js';
 import { useTitle } from '../app/use-title.js';
-import { clearDraft, readDraft, saveDraft, type GridDraft } from '../domain/draft.js';
+import {
+  ASIDE_KEY,
+  asideFor,
+  clearDraft,
+  readDraft,
+  saveDraft,
+  type GridDraft,
+  type SavedDraft,
+} from '../domain/draft.js';
 import {
   applyPreset,
   defaultInvestment,
@@ -19,17 +24,16 @@ import {
   isPreset,
   previewForm,
   readForm,
-  toCreate,
 } from '../domain/grid-form.js';
 import { useT } from '../i18n/i18n.js';
 import { useProblemText } from '../i18n/messages.js';
 import { useFigures } from '../parts/figures.js';
 import { ModeTag } from '../parts/mode-tag.js';
-import { Failed, QueryState } from '../parts/query-state.js';
+import { QueryState } from '../parts/query-state.js';
 import { GridChart } from './grid-chart.js';
 import { GridFields } from './grid-fields.js';
+import { StartBar } from './grid-start-bar.js';
 import { GridFiguresList, Ladder, ProblemList } from './grid-figures.js';
-import { usedBots } from '../domain/quota.js';
 
 /** Long enough that typing is not writing; leaving the page within it saves at once. */
 const SAVE_AFTER_MS = 400;
@@ -68,34 +72,36 @@ interface GridFormProps {
 interface Begin {
   draft: GridDraft;
   restoredAt: string | null;
+  /** What a link put aside, now or before. */
+  aside: SavedDraft | null;
 }
 
 /** A link that names a preset or a bot to clone begins with that; else the draft of last time; else Balanced. */
 function begin(props: GridFormProps, search: { preset?: string | undefined; pair?: Pair | undefined }): Begin {
   const { pairs, free, source } = props;
+  const known = (saved: SavedDraft | null) => (pairs.some(({ pair }) => pair === saved?.draft.pair) ? saved : null);
   if (source !== undefined) {
-    return { draft: draftOf(source.pair, source.params), restoredAt: null };
+    const clone = draftOf(source.pair, source.params);
+    return { draft: clone, restoredAt: null, aside: known(asideFor(localStorage, clone)) };
   }
-  const market = pairs.find((known) => known.pair === search.pair) ?? pairs[0];
-  const saved = readDraft(localStorage);
+  const market = pairs.find(({ pair }) => pair === search.pair) ?? pairs[0];
+  const saved = known(readDraft(localStorage));
   const preset = isPreset(search.preset) ? search.preset : null;
-  if (saved !== null && preset === null && pairs.some((known) => known.pair === saved.draft.pair)) {
-    return { draft: saved.draft, restoredAt: saved.savedAt };
+  if (saved !== null && preset === null) {
+    return { draft: saved.draft, restoredAt: saved.savedAt, aside: known(asideFor(localStorage, null)) };
   }
   const empty = emptyDraft(market?.pair ?? 'BTC/USDT', defaultInvestment(free));
-  return {
-    draft: market === undefined ? empty : applyPreset(preset ?? 'balanced', market, empty),
-    restoredAt: null,
-  };
+  const draft = market === undefined ? empty : applyPreset(preset ?? 'balanced', market, empty);
+  return { draft, restoredAt: null, aside: known(asideFor(localStorage, preset === null ? null : draft)) };
 }
 
 function GridForm(props: GridFormProps) {
   const { pairs, free } = props;
   const t = useT();
   const search = useSearch({ from: '/bots/new' });
-  const [{ draft, restoredAt }, setForm] = useState(() => begin(props, search));
+  const [{ draft, restoredAt, aside }, setForm] = useState(() => begin(props, search));
   const { savedAt, forget } = useSavedDraft(draft);
-  useOwnAddress(draft, search);
+  useOwnAddress(draft, aside, search);
   const market = pairs.find((known) => known.pair === draft.pair) ?? pairs[0];
   const textOf = useProblemText();
   const reading = useMemo(() => readForm(draft), [draft]);
@@ -107,6 +113,7 @@ function GridForm(props: GridFormProps) {
     return null;
   }
   const change = (part: Partial<GridDraft>) => setForm((old) => ({ ...old, draft: { ...old.draft, ...part } }));
+  const begun = (next: GridDraft) => setForm((old) => ({ ...old, draft: next, restoredAt: null }));
   const byField: Record<string, string> = {};
   for (const problem of shown?.problems ?? []) {
     if (problem.severity === 'error') {
@@ -128,23 +135,30 @@ function GridForm(props: GridFormProps) {
         {t('grid.title')}
       </PageTitle>
       <div className="form-bar">
-        <PairChoice
-          pairs={pairs}
-          draft={draft}
-          onDraft={(next) => setForm({ draft: next, restoredAt: null })}
-          free={free}
-        />
-        <Presets draft={draft} market={market} onDraft={(next) => setForm({ draft: next, restoredAt: null })} />
+        <PairChoice pairs={pairs} draft={draft} onDraft={begun} free={free} />
+        <Presets draft={draft} market={market} onDraft={begun} />
       </div>
       {restoredAt === null ? null : (
         <RestoredNote
           at={restoredAt}
           onDiscard={() => {
             forget();
-            setForm({
-              draft: applyPreset('balanced', market, emptyDraft(market.pair, defaultInvestment(free))),
-              restoredAt: null,
-            });
+            begun(applyPreset('balanced', market, emptyDraft(market.pair, defaultInvestment(free))));
+          }}
+        />
+      )}
+      {aside === null ? null : (
+        <AsideNote
+          at={aside.savedAt}
+          onBringBack={() => {
+            // the two change places: what stands in the form now may be worth keeping as well
+            const swapped: SavedDraft = { draft, savedAt: new Date().toISOString() };
+            saveDraft(localStorage, swapped.draft, swapped.savedAt, { key: ASIDE_KEY });
+            setForm({ draft: aside.draft, restoredAt: null, aside: swapped });
+          }}
+          onDrop={() => {
+            clearDraft(localStorage, ASIDE_KEY);
+            setForm((old) => ({ ...old, aside: null }));
           }}
         />
       )}
@@ -187,13 +201,17 @@ function GridForm(props: GridFormProps) {
  * A preset or a bot to clone in the address fills the form once. Then it is a draft like any other and the address
  * lets go of it: a reload must not put the preset over what was typed since.
  */
-function useOwnAddress(draft: GridDraft, search: object): void {
+function useOwnAddress(draft: GridDraft, aside: SavedDraft | null, search: object): void {
   const navigate = useNavigate({ from: '/bots/new' });
   const named = Object.keys(search).length > 0;
-  const first = useRef(draft);
+  const first = useRef({ draft, aside });
   useEffect(() => {
     if (named) {
-      saveDraft(localStorage, first.current, new Date().toISOString());
+      const { draft: linked, aside: displaced } = first.current;
+      // a draft that cannot be kept aside is not written over
+      if (displaced === null || saveDraft(localStorage, displaced.draft, displaced.savedAt, { key: ASIDE_KEY })) {
+        saveDraft(localStorage, linked, new Date().toISOString(), { fromLink: true });
+      }
       void navigate({ search: {}, replace: true });
     }
   }, [named, navigate]);
@@ -323,73 +341,19 @@ function RestoredNote({ at, onDiscard }: { at: string; onDiscard: () => void }) 
   );
 }
 
-interface StartBarProps {
-  draft: GridDraft;
-  startable: boolean;
-  fresh: boolean;
-  savedAt: string | null;
-  onStarted: () => void;
-}
-
-/** Always in reach: on a phone it sticks to the lower edge. */
-function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartBarProps) {
+function AsideNote({ at, onBringBack, onDrop }: { at: string; onBringBack: () => void; onDrop: () => void }) {
   const t = useT();
   const figures = useFigures();
-  const navigate = useNavigate();
-  const client = useQueryClient();
-  const { liveness } = useFreshness();
-  const { data: me } = useQuery(meQuery());
-  const { data: list } = useQuery(botsQuery());
-  // one key per filled-in form: pressing twice, or again after a lost answer, makes one bot
-  const attempt = useRef<{ body: string; key: string } | null>(null);
-  const start = useMutation({
-    mutationFn: async () => {
-      const { params } = readForm(draft);
-      if (params === null) {
-        throw new Error('the form is not complete');
-      }
-      const body = toCreate(draft, params);
-      const text = JSON.stringify(body);
-      if (attempt.current?.body !== text) {
-        attempt.current = { body: text, key: crypto.randomUUID() };
-      }
-      return createBot(body, attempt.current.key);
-    },
-    onSuccess: async (bot) => {
-      onStarted();
-      client.setQueryData(keys.bot(bot.id), bot);
-      await client.invalidateQueries({ queryKey: keys.bots });
-      notifications.show({ autoClose: 4000, message: t('grid.started', { name: bot.name }) });
-      await navigate({ to: '/bots/$id', params: { id: bot.id } });
-    },
-  });
-  const full = list !== undefined && usedBots(list.items) >= list.limit;
-  const blocked =
-    me?.mayTrade === false ? t('common.readOnly') : full ? t('bots.limitReached', { limit: list.limit }) : null;
-  const unsure = liveness === 'stale' || liveness === 'offline';
   return (
-    <div className="action-bar">
-      {start.error === null ? null : <Failed error={start.error} />}
-      {blocked === null ? null : <p className="reason">{blocked}</p>}
-      <div className="action-bar-row">
-        <Button
-          size="md"
-          loading={start.isPending}
-          disabled={!startable || blocked !== null || unsure}
-          onClick={() => start.mutate()}
-        >
-          {t('grid.start')}
-        </Button>
-        <output className="av-muted">
-          {unsure
-            ? t('grid.waitLive')
-            : !fresh
-              ? t('grid.waitPrice')
-              : savedAt === null
-                ? ''
-                : t('grid.saved', { time: figures.time(savedAt, 'seconds') })}
-        </output>
-      </div>
-    </div>
+    <output className="note">
+      {t('grid.aside', { time: figures.time(at) })}{' '}
+      <button type="button" className="text-button" onClick={onBringBack}>
+        {t('grid.bringBack')}
+      </button>
+      {' · '}
+      <button type="button" className="text-button" onClick={onDrop}>
+        {t('grid.dropAside')}
+      </button>
+    </output>
   );
 }
