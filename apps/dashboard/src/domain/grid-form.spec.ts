@@ -79,7 +79,7 @@ describe('grid form', () => {
 
   it('puts the account that cannot pay after what can never be traded and before warnings', () => {
     const above = previewForm({ ...paramsOf(), lower: '66000' }, market, '100');
-    expect(above.problems.map((problem) => problem.code)).toEqual(['insufficient', 'outside_range']);
+    expect(above.problems.map((problem) => problem.code)).toEqual(['insufficient', 'below_range']);
     expect(above.startable).toBe(false);
     const tooSmall = previewForm({ ...paramsOf(), investment: '12' }, market, '10');
     expect(tooSmall.problems.map((problem) => problem.code)).toEqual(['below_minimum', 'insufficient']);

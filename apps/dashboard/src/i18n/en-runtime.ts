@@ -73,7 +73,11 @@ export const runtimeEn = {
     side: 'A {{side}} grid needs borrowed base currency; on a spot market choose long.',
     trailing: 'Trailing up is not offered yet. Switch it off.',
     off_tick: '{{value}} is not a multiple of the price tick {{tick}}.',
-    outside_range: 'The price {{price}} is outside the range: the bot waits until it comes back.',
+    start_at_stop_loss: 'The start price {{price}} must be above the stop-loss {{stopLoss}}.',
+    start_at_take_profit: 'The start price {{price}} must be below the take-profit {{takeProfit}}.',
+    above_range: 'At {{price}} the price is above the range: the bot waits until it comes back.',
+    below_range:
+      'At {{price}} the price is below the range: the bot buys all of its base currency at once and waits to sell it.',
   },
   /** Why the runtime refused, where the error code alone says too little. */
   reasons: {

@@ -67,7 +67,10 @@ const PROBLEMS = {
   side: true,
   trailing: true,
   off_tick: true,
-  outside_range: true,
+  start_at_stop_loss: true,
+  start_at_take_profit: true,
+  above_range: true,
+  below_range: true,
 } as const satisfies Record<GridProblem['code'], true>;
 
 export const PROBLEM_CODES = Object.keys(PROBLEMS) as (keyof typeof PROBLEMS)[];

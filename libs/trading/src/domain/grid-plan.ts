@@ -21,6 +21,11 @@ export interface GridPlan {
   left: Decimal;
 }
 
+/** The price a grid will begin at: its start price where it waits for one, else the present price. */
+export function startPrice(params: Pick<GridParams, 'triggerPrice'>, price: Amount): Amount {
+  return params.triggerPrice ?? price;
+}
+
 type PlanParams = Pick<GridParams, 'lower' | 'upper' | 'grids' | 'mode' | 'investment'>;
 
 /**

@@ -15,16 +15,19 @@ const SHAPES: Record<GridPreset, { ratio: string; below: number; above: number }
 /** The first level below the price: near enough that a new bot trades within minutes. */
 const NEAREST = '0.001';
 
-/** Ready parameters around a price. A buy order always waits 0.1 % below it. */
+/**
+ * Ready parameters around a price. A buy order always waits 0.1 % below it. The investment is taken as it is, also one
+ * that cannot be traded: `gridPreview` says so.
+ */
 export function presetParams(preset: GridPreset, rules: MarketRules, price: Amount, investment: Amount): GridParams {
   const { ratio, below, above } = SHAPES[preset];
   const anchor = dec(price).times(dec(1).minus(NEAREST));
   const bound = (cells: number): Decimal => roundPrice(anchor.times(Dec.pow(ratio, cells)), rules.tick);
-  return gridParamsSchema.parse({
+  const shape = gridParamsSchema.omit({ investment: true }).parse({
     lower: text(bound(1 - below)),
     upper: text(bound(1 + above)),
     grids: below + above,
     mode: 'geo',
-    investment,
   });
+  return { ...shape, investment };
 }

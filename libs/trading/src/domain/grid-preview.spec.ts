@@ -93,6 +93,21 @@ describe('preview', () => {
     expect(ladder.find(({ side }) => side === 'empty')?.price).toBe('65000');
   });
 
+  it('shows a grid that waits for a price as one that starts at that price', () => {
+    const at = gridPreview(grid({ stopLoss: '58500' }), RULES, PRICE);
+    const waits = gridPreview(grid({ stopLoss: '58500', triggerPrice: PRICE }), RULES, '70000');
+    expect(waits).toEqual(at);
+    expect(gridPreview(grid({ triggerPrice: '59000' }), RULES, PRICE).figures?.start).toMatchObject({
+      buyOrders: 0,
+      sellOrders: 12,
+    });
+  });
+
+  it('has no figures without an investment', () => {
+    const preview = gridPreview(presetParams('balanced', RULES, PRICE, '0.00'), RULES, PRICE);
+    expect(preview).toMatchObject({ tradable: false, figures: null, problems: [{ code: 'below_minimum' }] });
+  });
+
   it('has no figures for what is no grid', () => {
     const preview = gridPreview(grid({ lower: '72000' }), RULES, PRICE);
     expect(preview).toMatchObject({ tradable: false, figures: null, problems: [{ code: 'bounds' }] });
@@ -151,10 +166,38 @@ describe('problems', () => {
     expect(codes(change)).toContain(code);
   });
 
-  it('warns outside the range, and lets it be', () => {
-    const preview = gridPreview(grid(), RULES, '75000');
-    expect(preview.problems.map(({ code, severity }) => [code, severity])).toEqual([['outside_range', 'warning']]);
-    expect(preview.tradable).toBe(true);
+  it.each([
+    ['75000', 'above_range', 'At 75000 the price is above the range: the bot waits until it comes back.'],
+    [
+      '59000',
+      'below_range',
+      'At 59000 the price is below the range: the bot buys all of its base currency at once and waits to sell it.',
+    ],
+  ])('warns at %s of what the bot will do, and lets it be', (price, code, message) => {
+    const warning = { code, severity: 'warning', message, values: { price } };
+    for (const preview of [
+      gridPreview(grid(), RULES, price),
+      gridPreview(grid({ triggerPrice: price }), RULES, PRICE),
+    ]) {
+      expect(preview.problems).toMatchObject([warning]);
+      expect(preview.tradable).toBe(true);
+    }
+  });
+
+  it.each([
+    [{ triggerPrice: '58500', stopLoss: '58500' }, 'start_at_stop_loss', 'stopLoss'],
+    [{ triggerPrice: '73000', takeProfit: '72500' }, 'start_at_take_profit', 'takeProfit'],
+  ])('refuses a start price that would end the bot at once: %j', (change, code, other) => {
+    const [problem] = gridProblems(grid(change), RULES, PRICE);
+    expect(problem).toMatchObject({ code, field: 'triggerPrice', severity: 'error' });
+    expect(Object.keys(problem?.values ?? {})).toEqual(['price', other]);
+  });
+
+  it('judges exits and money at the start price, not at the present one', () => {
+    expect(codes({ triggerPrice: '64000', stopLoss: '59000' }, '58000')).toEqual([]);
+    expect(codes({ triggerPrice: '64000', takeProfit: '72500' }, '73000')).toEqual([]);
+    const [problem] = gridProblems(grid({ investment: '50', triggerPrice: '59000' }), RULES, '75000');
+    expect(problem?.values['needs']).toBe(gridProblems(grid({ investment: '50' }), RULES, '59000')[0]?.values['needs']);
   });
 });
 

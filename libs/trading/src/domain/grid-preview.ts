@@ -2,7 +2,7 @@ import type { Decimal } from 'decimal.js';
 import type { GridParams } from '#libs/contracts';
 import { dec, shortText, sum, text, type Amount } from './decimal.js';
 import { cellProfit } from './grid-levels.js';
-import { planGrid, type GridPlan } from './grid-plan.js';
+import { planGrid, startPrice, type GridPlan } from './grid-plan.js';
 import { gridProblems, type GridProblem } from './grid-problems.js';
 import type { MarketRules } from './market.js';
 
@@ -43,12 +43,16 @@ export interface GridPreview {
   figures: GridFigures | null;
 }
 
-/** What a grid would do if it started now: the function the form shows and the bot follows. ≤ 50 ms for 200 levels. */
+/**
+ * What a grid would do if it started now, or at its start price: the function the form shows and the bot follows.
+ * ≤ 50 ms for 200 levels.
+ */
 export function gridPreview(params: GridParams, rules: MarketRules, price: Amount): GridPreview {
   const problems = gridProblems(params, rules, price);
   const tradable = problems.every((problem) => problem.severity !== 'error');
   const shaped = !problems.some(({ code }) => code === 'bounds' || code === 'too_many_grids' || code === 'tick');
-  return { problems, tradable, figures: shaped ? figuresOf(params, rules, price) : null };
+  const figures = shaped && dec(params.investment).gt(0) ? figuresOf(params, rules, startPrice(params, price)) : null;
+  return { problems, tradable, figures };
 }
 
 function figuresOf(params: GridParams, rules: MarketRules, price: Amount): GridFigures {

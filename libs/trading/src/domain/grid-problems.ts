@@ -1,7 +1,7 @@
 import type { GridParams } from '#libs/contracts';
 import { dec, text, type Amount } from './decimal.js';
 import { cellProfit, gridLevels } from './grid-levels.js';
-import { planGrid } from './grid-plan.js';
+import { planGrid, startPrice } from './grid-plan.js';
 import type { MarketRules } from './market.js';
 
 export interface GridProblem {
@@ -17,7 +17,10 @@ export interface GridProblem {
     | 'side'
     | 'trailing'
     | 'off_tick'
-    | 'outside_range';
+    | 'start_at_stop_loss'
+    | 'start_at_take_profit'
+    | 'above_range'
+    | 'below_range';
   /** An error cannot be traded; a warning is worth knowing. */
   severity: 'error' | 'warning';
   message: string;
@@ -34,8 +37,16 @@ const error = (
 
 const percent = (value: ReturnType<typeof dec>): Amount => text(value.times(100).toDecimalPlaces(2));
 
-/** What stops these parameters from being traded at this price, worst first; empty when nothing does. */
+/**
+ * What stops these parameters from being traded, worst first; empty when nothing does. `price` is the present one: a
+ * grid with a start price is judged at that instead.
+ */
 export function gridProblems(params: GridParams, rules: MarketRules, price: Amount): GridProblem[] {
+  return problemsAt(params, rules, startPrice(params, price));
+}
+
+/** The same for a grid that begins at exactly this price, whatever it waited for. */
+export function problemsAt(params: GridParams, rules: MarketRules, price: Amount): GridProblem[] {
   const lower = dec(params.lower);
   const upper = dec(params.upper);
   if (lower.gte(upper)) {
@@ -152,6 +163,8 @@ function mostGrids(params: GridParams, rules: MarketRules, price: Amount): numbe
 
 function exitProblems(params: GridParams, price: Amount): GridProblem[] {
   const problems: GridProblem[] = [];
+  const { triggerPrice } = params;
+  const waits = triggerPrice !== null && dec(triggerPrice).eq(price);
   if (params.stopLoss !== null && dec(params.stopLoss).gte(params.lower)) {
     problems.push(
       error(
@@ -165,11 +178,24 @@ function exitProblems(params: GridParams, price: Amount): GridProblem[] {
       ),
     );
   } else if (params.stopLoss !== null && dec(params.stopLoss).gte(price)) {
+    const { stopLoss } = params;
     problems.push(
-      error('stopLoss', 'stop_loss', `The price ${price} is already at or below the stop-loss ${params.stopLoss}.`, {
-        stopLoss: params.stopLoss,
-        price,
-      }),
+      waits
+        ? error(
+            'triggerPrice',
+            'start_at_stop_loss',
+            `The start price ${price} must be above the stop-loss ${stopLoss}.`,
+            { price, stopLoss },
+          )
+        : error(
+            'stopLoss',
+            'stop_loss',
+            `The price ${price} is already at or below the stop-loss ${params.stopLoss}.`,
+            {
+              stopLoss: params.stopLoss,
+              price,
+            },
+          ),
     );
   }
   if (params.takeProfit !== null && dec(params.takeProfit).lte(params.upper)) {
@@ -182,27 +208,40 @@ function exitProblems(params: GridParams, price: Amount): GridProblem[] {
       ),
     );
   } else if (params.takeProfit !== null && dec(params.takeProfit).lte(price)) {
+    const { takeProfit } = params;
     problems.push(
-      error('takeProfit', 'take_profit', `The price ${price} already reached the take-profit ${params.takeProfit}.`, {
-        takeProfit: params.takeProfit,
-        price,
-      }),
+      waits
+        ? error(
+            'triggerPrice',
+            'start_at_take_profit',
+            `The start price ${price} must be below the take-profit ${takeProfit}.`,
+            { price, takeProfit },
+          )
+        : error(
+            'takeProfit',
+            'take_profit',
+            `The price ${price} already reached the take-profit ${params.takeProfit}.`,
+            {
+              takeProfit: params.takeProfit,
+              price,
+            },
+          ),
     );
   }
   return problems;
 }
 
 function rangeProblems(params: GridParams, price: Amount): GridProblem[] {
-  const outside = dec(price).lt(params.lower) || dec(price).gt(params.upper);
-  return outside
-    ? [
-        {
-          field: dec(price).lt(params.lower) ? 'lower' : 'upper',
-          code: 'outside_range',
-          severity: 'warning',
-          message: `The price ${price} is outside the range: the bot waits until it comes back.`,
-          values: { price },
-        },
-      ]
-    : [];
+  const warning = (field: 'lower' | 'upper', code: 'above_range' | 'below_range', message: string): GridProblem[] => [
+    { field, code, severity: 'warning', message, values: { price } },
+  ];
+  if (dec(price).gt(params.upper)) {
+    const message = `At ${price} the price is above the range: the bot waits until it comes back.`;
+    return warning('upper', 'above_range', message);
+  }
+  if (dec(price).lt(params.lower)) {
+    const message = `At ${price} the price is below the range: the bot buys all of its base currency at once and waits to sell it.`;
+    return warning('lower', 'below_range', message);
+  }
+  return [];
 }

@@ -217,6 +217,14 @@ describe('start', () => {
     expect(start({ triggerPrice: '66000' }).to('66100').state.phase).toBe('active');
   });
 
+  it('is judged by the price it starts at, when that jumped past the trigger price', () => {
+    const sim = start({ triggerPrice: '64000', stopLoss: '59000' }).to('58900');
+    expect(sim.effects.at(-1)).toMatchObject({ kind: 'failed', problem: { code: 'stop_loss' } });
+    expect(sim.requests).toEqual([]);
+    const below = start({ triggerPrice: '64000' }).to('59500');
+    expect(below.state.firstHeld).toBe(0);
+  });
+
   it('fails in words when the parameters became untradable', () => {
     const sim = start({ stopLoss: '59000', triggerPrice: '58000' });
     sim.to('57900');

@@ -1,7 +1,7 @@
 import { dec, text, type Amount } from './decimal.js';
 import { GridDraft } from './grid-draft.js';
 import { planGrid } from './grid-plan.js';
-import { gridProblems } from './grid-problems.js';
+import { problemsAt } from './grid-problems.js';
 import type { ExitReason, GridEvent, GridRange, GridResult, GridState } from './grid-state.js';
 
 /**
@@ -62,7 +62,7 @@ function start(draft: GridDraft, price: Amount): void {
 
 function enter(draft: GridDraft, price: Amount): void {
   const { params, rules } = draft.state;
-  const problem = gridProblems(params, rules, price).find(({ severity }) => severity === 'error');
+  const problem = problemsAt(params, rules, price).find(({ severity }) => severity === 'error');
   if (problem) {
     draft.set({ phase: 'idle' });
     draft.effects.push({ kind: 'failed', code: 'STRATEGY_INVALID', reason: problem.message, problem });
