@@ -51,6 +51,18 @@ describe('orders that could not be sent once they were written down', () => {
   });
 });
 
+it('counts what a start costs to the day it starts on', async () => {
+  const id = await create(false);
+  await sql(`update bots set day = jsonb_set(day, '{date}', '"2026-01-31"')`);
+  await parts.restart();
+  await parts.bots.start(id);
+  parts.bots.saveFigures();
+  await parts.bots.idle();
+  const { today, pnl } = bot(id);
+  expect(Number(pnl.total)).toBeLessThan(0);
+  expect(today).toEqual(pnl);
+});
+
 describe('a bot that stopped by an error', () => {
   const protects = async (id: string): Promise<void> => {
     const orders = async (): Promise<number> => (await sql('select 1 from orders')).length;
@@ -84,7 +96,13 @@ describe('a bot that stopped by an error', () => {
       throw new Error('boom');
     });
     await parts.to('63900');
-    expect(bot(id)).toMatchObject({ state: 'error', reasonCode: 'error.unforeseen' });
+    const { state, reason, reasonCode, reasonParams } = bot(id);
+    expect([state, reasonCode]).toEqual(['error', 'error.unforeseen']);
+    // The log has what it was; a failed statement is nothing for the owner's eyes.
+    expect(reasonParams).toEqual({ errorId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+    expect(reason).toContain(reasonParams?.['errorId']);
+    const said = await sql('select text, params from events');
+    expect(JSON.stringify([said, bot(id)])).not.toContain('boom');
     await protects(id);
     expect(await parts.bots.start(id)).toMatchObject({ state: 'running', reason: null, openOrders: { total: 10 } });
     await parts.to('57900');
@@ -107,6 +125,9 @@ describe('when bot and exchange differ after a restart', () => {
     expect(bot(id)).toMatchObject({ state: 'running', openOrders: { total: 10 } });
     const events = await sql(`select code, params, level from events where kind = 'order.lost'`);
     expect(events).toEqual([{ code: 'orders.lost', params: { count: '2' }, level: 'warn' }]);
+    expect(await sql(`select text from events where kind = 'order.lost'`)).toEqual([
+      { text: 'The exchange no longer had 2 orders of this bot; they are placed again when the bot trades' },
+    ]);
   });
 
   it('books a trade it did not hear of before it believes an order lost', async () => {
@@ -139,7 +160,15 @@ describe('when bot and exchange differ after a restart', () => {
     await parts.to('64900', '64950');
     expect(bot(id)).toMatchObject({ state: 'error', reasonCode: 'error.trade_unknown' });
     expect(bot(id).reasonParams).toEqual({ trade: trade?.id });
-    expect(await sql(`select 1 from events where kind = 'bot.error'`)).toHaveLength(1);
+    const told = () => sql(`select 1 from events where kind = 'bot.error'`);
+    expect(await told()).toHaveLength(1);
+    // Nothing mends it, so it stays told once: also when a person starts the bot again, and over a restart.
+    expect(await parts.bots.start(id)).toMatchObject({ state: 'running' });
+    await parts.restart();
+    await parts.bots.recover();
+    await parts.to('64900', '64950');
+    expect(bot(id)).toMatchObject({ state: 'running', reason: null });
+    expect(await told()).toHaveLength(1);
     expect(await parts.bots.stop(id, 'sell')).toMatchObject({ state: 'stopped', holdings: { base: '0' } });
   });
 });

@@ -196,6 +196,24 @@ describe('bad input', () => {
     expect([wrong.status, wrong.body.message]).toEqual([404, 'Here one can only GET, POST.']);
   });
 
+  it('refuses a cursor beyond any row and a time before any market', async () => {
+    const { id } = (await runtime.call<{ items: Bot[] }>('GET', '/bots')).items[0] ?? { id: '' };
+    const codes: Record<string, number> = {};
+    for (const [path, code] of Object.entries({
+      [`/bots/${id}/orders?cursor=${'9'.repeat(18)}`]: 200,
+      [`/bots/${id}/events?cursor=${'9'.repeat(18)}`]: 200,
+      [`/bots/${id}/orders?cursor=${'9'.repeat(19)}`]: 422,
+      '/trades?from=0000-01-01T00:00:00Z': 422,
+      '/trades.csv?to=0000-01-01T00:00:00Z': 422,
+      '/trades?from=1969-12-31T23:59:59Z': 422,
+      '/trades?from=1970-01-01T00:00:00Z': 200,
+      '/market/candles?pair=BTC%2FUSDT&to=0000-01-01T00:00:00Z': 422,
+    })) {
+      codes[path] = (await runtime.request('GET', `/api/v1${path}`)).status - code;
+    }
+    expect(Object.entries(codes).filter(([, difference]) => difference !== 0)).toEqual([]);
+  });
+
   it('refuses a query parameter given twice and one it does not know', async () => {
     expect((await runtime.request('GET', '/api/v1/equity?range=1D&range=1W')).status).toBe(422);
     expect((await runtime.request('GET', '/api/v1/equity?from=1')).status).toBe(422);

@@ -60,15 +60,26 @@ describe('a request to make a bot that is repeated', () => {
     expect(text(dec(before.free).minus(after.free))).toBe('1000');
   });
 
-  it('gives the same bot after a restart, and after it was deleted', async () => {
+  it('gives the same bot after a restart, and says so when it was deleted', async () => {
     const body = await order();
     const first = await post<Bot>(body, 'later');
     await runtime.stop();
     runtime = await stack.startReady();
     expect((await post<Bot>(body, 'later')).body.id).toBe(first.body.id);
     await clear();
-    const again = await post<Bot>(body, 'later');
-    expect([again.status, again.body.id, again.body.state]).toEqual([201, first.body.id, 'stopped']);
+    for (const restart of [false, true]) {
+      if (restart) {
+        await runtime.stop();
+        runtime = await stack.startReady();
+      }
+      const again = await post<ErrorBody>(body, 'later');
+      expect([again.status, again.body.code, again.body.details]).toEqual([
+        404,
+        'NOT_FOUND',
+        { reason: 'no_such_bot', id: first.body.id },
+      ]);
+      expect(again.body.message).toMatch(/was deleted.*new key/);
+    }
     expect(await bots()).toEqual([]);
   }, 30_000);
 

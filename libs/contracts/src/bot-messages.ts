@@ -37,7 +37,8 @@ export const BOT_MESSAGES = {
   'error.strategy': ['problem'],
   'error.order_refused': ['why'],
   'error.trade_unknown': ['trade'],
-  'error.unforeseen': ['what'],
+  /** Under this id the log has what it was. */
+  'error.unforeseen': ['errorId'],
   'need.bot_error': ['bot'],
   'need.above_range': ['bot', 'percent'],
   'need.below_range': ['bot', 'percent'],

@@ -55,12 +55,17 @@ export type MarketPair = z.infer<typeof marketPairSchema>;
 export const marketSchema = z.object({ source: z.string(), pairs: z.array(marketPairSchema) });
 export type Market = z.infer<typeof marketSchema>;
 
+/** A time to ask about. Markets begin after 1970, and the database knows no year 0. */
+const queryTimeSchema = z.iso
+  .datetime()
+  .refine((value) => Date.parse(value) >= 0, 'Write a time of 1970 or later, such as 2026-01-31T00:00:00Z.');
+
 /** GET /market/candles?pair&interval&to&limit, oldest first. */
 export const candlesQuerySchema = z.strictObject({
   pair: pairSchema,
   interval: z.enum(CANDLE_INTERVALS).default('1m'),
   /** Candles that begin before this time; default now. */
-  to: z.iso.datetime().optional(),
+  to: queryTimeSchema.optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(300),
 });
 export const candleSchema = z.object({
@@ -104,7 +109,8 @@ const messageParamsSchema = z.record(z.string(), z.string());
 
 /**
  * POST /bots; answers 201 with the bot. `start: true` starts it at once, or makes none where that is not possible. With
- * an `Idempotency-Key` header the same body gives the same bot for 24 hours, another one IDEMPOTENCY_KEY_REUSED.
+ * an `Idempotency-Key` header the same body gives the same bot for 24 hours, NOT_FOUND when that was deleted since;
+ * another body IDEMPOTENCY_KEY_REUSED.
  */
 export const createBotSchema = z.strictObject({
   name: z
@@ -251,8 +257,8 @@ export const tradesQuerySchema = pageQuerySchema.extend({
   bot: uuidSchema.optional(),
   pair: pairSchema.optional(),
   side: z.enum(['buy', 'sell']).optional(),
-  from: z.iso.datetime().optional(),
-  to: z.iso.datetime().optional(),
+  from: queryTimeSchema.optional(),
+  to: queryTimeSchema.optional(),
 });
 export const tradeTotalsSchema = z.object({
   count: z.int(),

@@ -36,8 +36,8 @@ export const runtimeEn = {
     orders: {
       placed_one: 'Placed {{count}} order: {{buys}} to buy, {{sells}} to sell',
       placed_other: 'Placed {{count}} orders: {{buys}} to buy, {{sells}} to sell',
-      lost_one: '{{count}} order never reached the exchange; it is placed again',
-      lost_other: '{{count}} orders never reached the exchange; they are placed again',
+      lost_one: 'The exchange no longer had {{count}} order of this bot; it is placed again when the bot trades',
+      lost_other: 'The exchange no longer had {{count}} orders of this bot; they are placed again when the bot trades',
     },
     fill: {
       buy: 'Bought {{quantity}} {{base}} at {{price}}',
@@ -48,7 +48,7 @@ export const runtimeEn = {
       strategy: 'These settings cannot be traded',
       order_refused: 'The exchange refused an order: {{why}}',
       trade_unknown: 'The exchange reported trade {{trade}} of an order this bot never placed',
-      unforeseen: 'Something unforeseen stopped the bot: {{what}}',
+      unforeseen: 'Something unforeseen stopped the bot. The log has the details under {{errorId}}.',
     },
     need: {
       bot_error: '{{bot}} was stopped by an error',

@@ -59,7 +59,7 @@ export class History {
   ): Promise<OrderList> {
     const rows = await this.database.sql<OrderRow & { ref: number }>(
       `select ${ORDER_COLUMNS}, o.ref from orders o
-       where bot_id = $1 and ($2 = 'all' or state in ('pending', 'open')) and ($3::int is null or ref < $3::int)
+       where bot_id = $1 and ($2 = 'all' or state in ('pending', 'open')) and ($3::bigint is null or ref < $3::bigint)
        order by ref desc limit $4`,
       [botId, query.state, after(query.cursor), query.limit + 1],
     );

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { DomainError, type Pair } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import type { GridEvent } from '#libs/trading';
@@ -5,7 +6,7 @@ import { isDatabaseAway, type Sql } from '../database/database.js';
 import type { PaperExchange, PlaceOrder } from '../exchange/paper-exchange.js';
 import { release, reserve } from './bot-money.js';
 import { idsOf, liveOrders, refOf } from './bot-orders.js';
-import { orderPrefix, type BotRecord } from './bot-record.js';
+import { NO_PNL, orderPrefix, utcDay, type BotRecord } from './bot-record.js';
 import { stepBot, type StepInput, type StepOutput } from './bot-step.js';
 import type { BotChange, BotStore, RequestKey, Stored, TradeRow } from './bot-store.js';
 import { event, words, type Words } from './bot-words.js';
@@ -24,7 +25,7 @@ export interface RunnerDeps {
 /** Kinds of events the portal is told. */
 const REPORTED = new Set(['bot.error', 'bot.finished', 'bot.started', 'bot.stopped']);
 
-/** A trade the bot cannot count: words for a person, since no retry mends it. */
+/** A trade the bot cannot count, set aside once it was told of: words for a person, since no retry mends it. */
 class UnknownTradeError extends Error {
   readonly said: Words;
 
@@ -43,8 +44,6 @@ class UnknownTradeError extends Error {
 export class BotRunner {
   /** True when memory may differ from the database, or the exchange from both: at the start, and after any failure. */
   unsure = true;
-  /** Trades that were told of and cannot be counted. */
-  private readonly unknownTrades = new Set<string>();
   private told: string | null = null;
 
   constructor(
@@ -74,7 +73,8 @@ export class BotRunner {
     const at = this.deps.now();
     return {
       events: [{ type: 'start', price: this.freshPrice() }],
-      change: { state: 'running', reason: null, since: at, startedAt: at },
+      // What the start costs belongs to the day it happens on, also for a bot that was made on an earlier one.
+      change: { state: 'running', reason: null, since: at, startedAt: at, day: { date: utcDay(at), pnl: NO_PNL } },
     };
   }
 
@@ -223,7 +223,7 @@ export class BotRunner {
    */
   async bookTrades(): Promise<void> {
     for (;;) {
-      const trades = (await this.deps.store.unbooked(this.record.id)).filter(({ id }) => !this.unknownTrades.has(id));
+      const trades = await this.deps.store.unbooked(this.record.id);
       if (trades.length === 0) {
         return;
       }
@@ -238,7 +238,8 @@ export class BotRunner {
       const booked = new Set(fills.map(({ trade }) => trade.id));
       for (const { id } of trades.filter((trade) => !booked.has(trade.id))) {
         await this.fail(new UnknownTradeError(id));
-        this.unknownTrades.add(id);
+        // After it was told: a crash in between tells it twice, the other way round nobody would hear of it.
+        await this.deps.store.setAside(this.record.id, id, this.deps.now());
       }
     }
   }
@@ -308,7 +309,7 @@ export class BotRunner {
     if (still.length > 0) {
       logger.warn({ bot: this.record.id, lost: idsOf(this.record, lost) }, 'orders are gone from the exchange');
       const count = String(still.length);
-      const english = `The exchange no longer had ${count} orders of this bot; they are placed anew`;
+      const english = `The exchange no longer had ${count} orders of this bot; they are placed again when the bot trades`;
       const note = event('order.lost', words('orders.lost', english, { count }), 'warn');
       await this.dropDead(
         still.map(({ ref }) => ref),
@@ -323,11 +324,13 @@ export class BotRunner {
    */
   async fail(error: unknown): Promise<void> {
     const { store, logger, now } = this.deps;
-    const said = error instanceof UnknownTradeError ? error.said : unforeseen(error);
-    // A bot that fails at every price would fill the log with one line.
-    const level = this.told === said.text ? 'debug' : 'error';
-    this.told = said.text;
-    logger[level]({ err: error, bot: this.record.id }, 'bot stopped by error');
+    const errorId = randomUUID();
+    const said = error instanceof UnknownTradeError ? error.said : unforeseen(errorId);
+    // A bot that fails at every price would fill the log with one line; what its reason names must be there.
+    const what = error instanceof Error ? error.message : String(error);
+    const level = this.record.state === 'error' && this.told === what ? 'debug' : 'error';
+    this.told = what;
+    logger[level]({ err: error, errorId, bot: this.record.id }, 'bot stopped by error');
     try {
       const [record] = await store.load('id = $1', [this.record.id]);
       if (record && (record.state === 'running' || record.state === 'paused')) {
@@ -348,7 +351,8 @@ export class BotRunner {
   }
 }
 
-function unforeseen(error: unknown): Words {
-  const what = error instanceof Error ? error.message : String(error);
-  return words('error.unforeseen', `Something unforeseen stopped the bot: ${what}`, { what });
+/** The error's own words are for the log: they may hold a statement with its values. */
+function unforeseen(errorId: string): Words {
+  const english = `Something unforeseen stopped the bot. The log has the details under ${errorId}.`;
+  return words('error.unforeseen', english, { errorId });
 }

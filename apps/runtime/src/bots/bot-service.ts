@@ -112,7 +112,8 @@ export class BotService {
 
   /**
    * Makes a bot, or gives the one that a request with the same key made. One at a time, so that two requests cannot both
-   * take the last free place. Throws IDEMPOTENCY_KEY_REUSED when the key came with another request.
+   * take the last free place. Throws IDEMPOTENCY_KEY_REUSED when the key came with another request, NOT_FOUND when the
+   * bot it made was deleted since.
    */
   create(input: CreateBot, key: string | null = null): Promise<CreatedBot> {
     const mine = this.creating.then(() => this.createOnce(input, key));
@@ -133,7 +134,14 @@ export class BotService {
     if (made.hash !== hash) {
       throw new DomainError('IDEMPOTENCY_KEY_REUSED');
     }
-    return { bot: this.view(await this.stored(made.botId)), replayed: true };
+    const record = await this.stored(made.botId);
+    if (record.deletedAt !== null) {
+      throw new DomainError('NOT_FOUND', {
+        message: 'The bot this request made was deleted since. To make another one, send a new key.',
+        details: { reason: 'no_such_bot', id: record.id },
+      });
+    }
+    return { bot: this.view(record), replayed: true };
   }
 
   /** A bot that is in the database, also one deleted since or one whose commit nobody heard of. */

@@ -168,15 +168,24 @@ export class BotStore {
     return rows.map(orderView);
   }
 
-  /** Trades of the bot's orders that it has not booked yet, oldest first. */
+  /** Trades of the bot's orders that it has neither booked nor set aside, oldest first. */
   unbooked(botId: string): Promise<TradeRow[]> {
     return this.database.sql<TradeRow>(
       `select t.id, o.ref, o.id as "orderId", o.side, o.purpose, o.cell, t.price, t.quantity, t.fee, t.at
        from paper_trades t join orders o using (client_order_id)
        where o.bot_id = $1 and o.state in ('pending', 'open')
          and not exists (select 1 from fills f where f.trade_id = t.id)
+         and not exists (select 1 from trades_set_aside s where s.trade_id = t.id)
        order by t.id`,
       [botId],
+    );
+  }
+
+  /** Remembers a trade that can never be booked, so that it is told of once and not after every restart. */
+  async setAside(botId: string, tradeId: string, now: Date): Promise<void> {
+    await this.database.sql(
+      'insert into trades_set_aside (trade_id, bot_id, at) values ($1, $2, $3) on conflict do nothing',
+      [tradeId, botId, now],
     );
   }
 }

@@ -155,4 +155,13 @@ create index requests_by_age on requests (at);
 alter table outbox add column refused_at timestamptz, add column refusal text;
 create index outbox_waiting on outbox (seq) where refused_at is null;`,
   },
+  {
+    name: '0003-trades-set-aside',
+    up: `
+create table trades_set_aside (
+  trade_id bigint primary key,
+  bot_id uuid not null references bots,
+  at timestamptz not null
+);`,
+  },
 ];
