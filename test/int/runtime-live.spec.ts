@@ -112,6 +112,17 @@ describe('the live stream', () => {
     expect(gate.received.length).toBe(asked);
   }, 30_000);
 
+  it('ends when its token expires', async () => {
+    const { token, view } = await runtime.call<TokenCreated>('POST', '/tokens', { name: 'short' });
+    await stack.sql(`update api_tokens set expires_at = now() + interval '2 seconds' where id = $1`, [view.id]);
+    const stream = await runtime.stream({ authorization: `Bearer ${token}` });
+    const other = await runtime.stream(await stack.identity());
+    expect(stream.ended).toBe(false);
+    await waitFor(() => stream.ended || undefined, { what: 'the end', deadlineMs: 6_000 });
+    expect(other.ended).toBe(false);
+    other.close();
+  }, 15_000);
+
   it('ends with its token', async () => {
     const { token, view } = await runtime.call<TokenCreated>('POST', '/tokens', { name: 'listener' });
     const stream = await runtime.stream({ authorization: `Bearer ${token}` });

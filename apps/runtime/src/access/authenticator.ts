@@ -11,7 +11,7 @@ export interface Caller {
   role: RuntimeMe['role'];
   mayTrade: boolean;
   session: string | null;
-  token: string | null;
+  token: { id: string; expiresAt: Date } | null;
 }
 
 /** Clocks of gate and runtime are the same host's or NTP's; a few seconds cover the rest. */
@@ -62,7 +62,7 @@ export class Authenticator {
           role: 'token',
           mayTrade: token.scope === 'trade',
           session: null,
-          token: token.id,
+          token: { id: token.id, expiresAt: token.expiresAt },
         }
       : null;
   }

@@ -79,7 +79,7 @@ export class TokenService {
   }
 
   /** The valid token, or null. Its last use is noted by the minute, so that reading does not write each time. */
-  async find(token: string): Promise<{ id: string; name: string; scope: 'read' | 'trade' } | null> {
+  async find(token: string): Promise<Pick<TokenRow, 'id' | 'name' | 'scope' | 'expiresAt'> | null> {
     if (!/^avt_[A-Za-z0-9_-]{43}$/.test(token)) {
       return null;
     }
@@ -94,6 +94,6 @@ export class TokenService {
     if (row.lastUsedAt === null || now.getTime() - row.lastUsedAt.getTime() > 60_000) {
       await this.database.sql('update api_tokens set last_used_at = $2 where id = $1', [row.id, now]);
     }
-    return { id: row.id, name: row.name, scope: row.scope };
+    return { id: row.id, name: row.name, scope: row.scope, expiresAt: row.expiresAt };
   }
 }

@@ -8,10 +8,10 @@ import {
   type StreamEventType,
 } from '#libs/contracts';
 
-/** Who listens: `session` is the portal session of a person, `token` the id of an API token. */
+/** Who listens: `session` is the portal session of a person, `token` an API token and when it ends. */
 export interface Listener {
   session: string | null;
-  token: string | null;
+  token: { id: string; expiresAt: Date } | null;
 }
 
 interface Stream extends Listener {
@@ -25,7 +25,7 @@ const MAX_BUFFERED_BYTES = 1_000_000;
 const MAX_STREAMS = 50;
 /** Of one session or token: a browser's tabs, so that one caller cannot take the places of all. */
 const MAX_STREAMS_OF_CALLER = 12;
-/** Streams end after an hour, so that whoever listens proves again who they are. The browser reconnects by itself. */
+/** Streams end after an hour, or with their token, so that whoever listens proves again who they are. The browser reconnects by itself. */
 const MAX_AGE_MS = 3_600_000;
 export const STREAM_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -86,14 +86,18 @@ export class LiveHub {
     response.writeHead(200, STREAM_HEADERS);
     // Sent at once: proxies and browsers wait for the first bytes. retry is in milliseconds.
     response.write(': aviary\nretry: 2000\n\n');
-    const stream: Stream = { ...listener, response, ends: setTimeout(() => this.end(stream), MAX_AGE_MS).unref() };
+    const { token } = listener;
+    const age = token ? Math.min(MAX_AGE_MS, token.expiresAt.getTime() - Date.now()) : MAX_AGE_MS;
+    const stream: Stream = { ...listener, response, ends: setTimeout(() => this.end(stream), age).unref() };
     this.streams.add(stream);
     response.on('close', () => this.drop(stream));
     this.repeat(stream, lastEventId);
   }
 
   private checkRoom({ session, token }: Listener): void {
-    const own = [...this.streams].filter((stream) => stream.session === session && stream.token === token).length;
+    const own = [...this.streams].filter(
+      (stream) => stream.session === session && stream.token?.id === token?.id,
+    ).length;
     const full = (reason: RuntimeErrorReason, allowed: number): DomainError =>
       new DomainError('RATE_LIMITED', {
         message: 'Too many pages listen at once. Close some and try again.',
@@ -139,7 +143,7 @@ export class LiveHub {
 
   endToken(id: string): void {
     for (const stream of this.streams) {
-      if (stream.token === id) {
+      if (stream.token?.id === id) {
         this.end(stream);
       }
     }

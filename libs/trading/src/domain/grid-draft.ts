@@ -131,20 +131,54 @@ export class GridDraft {
    * an equal share of the rest.
    */
   fitCash(): void {
-    const { cells, firstHeld, rules, cash } = this.state;
-    const gross = dec(1).plus(rules.fee);
-    const needed = sum(cells.map((cell) => dec(cell.quantity).minus(cell.held).times(cell.lower))).times(gross);
-    if (needed.lte(cash)) {
+    this.mergeCrumb();
+    if (this.isCovered()) {
       return;
     }
+    const { cells, firstHeld, rules, cash } = this.state;
+    const gross = dec(1).plus(rules.fee);
     const perUnit = sum(cells.slice(0, firstHeld).map((cell) => cell.lower)).times(gross);
     const share = perUnit.isZero() ? perUnit : floorQuantity(dec(cash).div(perUnit), rules.step);
     this.set({
       cells: cells.map((cell, i) => ({
         ...cell,
-        quantity: i < firstHeld ? text(minimum(share, dec(cell.quantity))) : cell.held,
+        quantity: i < firstHeld ? text(minimum(share, dec(cell.quantity).minus(cell.held)).plus(cell.held)) : cell.held,
       })),
     });
+  }
+
+  /** True when the cash pays for everything the cells still want to buy, fees included. */
+  private isCovered(): boolean {
+    const { cells, rules, cash } = this.state;
+    const wanted = sum(cells.map((cell) => dec(cell.quantity).minus(cell.held).times(cell.lower)));
+    return wanted.times(dec(1).plus(rules.fee)).lte(cash);
+  }
+
+  /**
+   * The start order may end in the middle of a cell. A part too small to be sold, whose rest cannot be bought either,
+   * would lie there for ever: the cell below, which is full or waits to buy, sells it with its own.
+   */
+  private mergeCrumb(): void {
+    const { cells, firstHeld, rules } = this.state;
+    const covered = this.isCovered();
+    const index = cells.findIndex((cell, i) => {
+      const rest = dec(cell.quantity).minus(cell.held);
+      const stuck = !isTradable(dec(cell.upper), dec(cell.held), rules);
+      return i >= firstHeld && cell.held !== '0' && stuck && !(covered && isTradable(dec(cell.lower), rest, rules));
+    });
+    const crumb = cells[index];
+    const below = cells[index - 1];
+    if (crumb && below) {
+      const plus = (key: 'quantity' | 'held' | 'cost' | 'buyFees', value: Amount): Amount =>
+        text(dec(below[key]).plus(value));
+      this.setCell(index - 1, {
+        quantity: plus('quantity', crumb.held),
+        held: plus('held', crumb.held),
+        cost: plus('cost', crumb.cost),
+        buyFees: plus('buyFees', crumb.buyFees),
+      });
+      this.setCell(index, { held: '0', cost: '0', buyFees: '0' });
+    }
   }
 
   /** Sells everything at market. False when there is nothing an exchange would take. */

@@ -142,6 +142,10 @@ function checkInvariants(sim: Simulation): void {
   if (live.every(({ filled }) => filled === '0')) {
     expect(buys.every((buy) => sells.every((sell) => buy.lt(sell)))).toBe(true);
   }
+  // Base currency that no order sells would lie there for ever.
+  if (state.phase === 'active' && !state.paused) {
+    expect(state.cells.filter(({ held, order }) => held !== '0' && order === null)).toEqual([]);
+  }
   const account = gridAccount(state, price);
   const capacity = sum(state.cells.map((cell) => cell.quantity));
   expect(dec(account.base).gte(0) && dec(account.base).lte(capacity)).toBe(true);
@@ -204,6 +208,23 @@ describe('start', () => {
     sim.to('66500');
     expect(sim.state.phase).toBe('active');
     expect(sim.requests.filter(({ purpose }) => purpose === 'start')).toHaveLength(2);
+    checkInvariants(sim);
+  });
+
+  it('leaves no base without an order that sells it, when the start order ends in the middle of a cell', () => {
+    const params = grid({ lower: '9000', upper: '9370', grids: 20, mode: 'geo', investment: '200' });
+    const sim = new Simulation(params, '8800')
+      .slipping([{ move: 0, part: 0 }])
+      .start()
+      .to('9078');
+    expect(sim.state.phase).toBe('active');
+    const base = sum(sim.state.cells.map(({ held }) => held));
+    const sells = [...sim.book.values()].filter(({ side }) => side === 'sell');
+    expect(text(sum(sells.map(({ quantity }) => quantity)))).toBe(text(base));
+    checkInvariants(sim);
+    // What the last cell could not sell by itself went to its neighbour, with what it had cost.
+    sim.to('9400');
+    expect(gridAccount(sim.state, sim.price).base).toBe('0');
     checkInvariants(sim);
   });
 
