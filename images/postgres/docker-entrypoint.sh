@@ -6,7 +6,8 @@ set -eu
 
 PREPARED=/var/lib/postgresql/prepared
 SOCKETS=/run/postgresql
-LOCALE_ARGS='--encoding=UTF8 --locale-provider=builtin --locale=C --builtin-locale=C.UTF-8 --data-checksums'
+# docker-compose.portal.yml and the template say the same to whichever image they are given.
+INITDB_ARGS='--encoding=UTF8 --locale-provider=builtin --locale=C --builtin-locale=C.UTF-8 --data-checksums'
 : "${PGDATA:=/var/lib/postgresql/data}"
 
 fail() {
@@ -17,8 +18,8 @@ fail() {
 init_cluster() { # user; further arguments go to initdb
   user=$1
   shift
-  # shellcheck disable=SC2086 # both are lists of options
-  initdb -D "$PGDATA" -U "$user" $LOCALE_ARGS "$@" ${POSTGRES_INITDB_ARGS:-} >/dev/null
+  # shellcheck disable=SC2086 # both are lists of options, and of one given twice the later counts
+  initdb -D "$PGDATA" -U "$user" $INITDB_ARGS "$@" ${POSTGRES_INITDB_ARGS:-} >/dev/null
   cat >"$PGDATA/pg_hba.conf" <<'HBA'
 local all all peer map=image
 local replication all peer map=image
@@ -106,7 +107,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   [ -n "${POSTGRES_PASSWORD_FILE:-}${POSTGRES_PASSWORD:-}" ] || fail 'set POSTGRES_PASSWORD_FILE or POSTGRES_PASSWORD'
   [ -e "$MARK" ] || [ -z "$(find "$PGDATA" -mindepth 1 ! -name lost+found -print -quit)" ] ||
     fail "$PGDATA is not empty and holds no cluster; nothing was changed"
-  if [ "$user/$database" = aviary/aviary ] && [ -z "${POSTGRES_INITDB_ARGS:-}" ]; then
+  if [ "$user/$database" = aviary/aviary ] && [ "${POSTGRES_INITDB_ARGS:-$INITDB_ARGS}" = "$INITDB_ARGS" ]; then
     # the version file last: without it an interrupted copy is begun again
     : >"$MARK"
     find "$PREPARED" -mindepth 1 -maxdepth 1 ! -name PG_VERSION -exec cp -a -t "$PGDATA" {} +

@@ -84,7 +84,7 @@ async function readWorld(root: string): Promise<World> {
 }
 
 /** A customer of its own for each run at once: an account's plan allows few stacks. */
-async function customer(world: World, root: string): Promise<PortalClient> {
+async function customer(world: World, root: string, made: string[]): Promise<PortalClient> {
   const name = `bench${randomBytes(4).toString('hex')}`;
   const password = randomBytes(18).toString('base64url');
   const child = spawn(
@@ -97,6 +97,7 @@ async function customer(world: World, root: string): Promise<PortalClient> {
   if (code !== 0) {
     throw new Error(`aviary user create ended with ${code}`);
   }
+  made.push(name);
   const client = new PortalClient(world.place);
   await client.login(name, password);
   return client;
@@ -249,7 +250,8 @@ async function idleMemory(world: World, slug: string): Promise<Record<string, nu
 
 export async function provision({ n, parallel, root, say }: Options): Promise<BenchResult> {
   const world = await readWorld(root);
-  const client = await customer(world, root);
+  const accounts: string[] = [];
+  const client = await customer(world, root, accounts);
   const helper = `aviary-${world.prefix}-bench`;
   await execute('docker', [
     'run',
@@ -310,7 +312,7 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
         `${i + 1}/${n}: floor ${round(times.a[i] ?? 0)} ms, with our images ${round(times.a2[i] ?? 0)}, compose ${round(times.b[i] ?? 0)}, Aviary ${round(run.total)}`,
       );
     }
-    const crowd = await Promise.all(Array.from({ length: parallel }, () => customer(world, root)));
+    const crowd = await Promise.all(Array.from({ length: parallel }, () => customer(world, root, accounts)));
     const together = await Promise.all(crowd.map(async (one) => viaAviary(one)));
     all.push(...together.map(({ total }) => total));
     say(`idle memory of ${together.length} stacks after ${IDLE_MS / 1_000} s`);
@@ -327,6 +329,8 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
   } finally {
     await execute('docker', ['rm', '-f', helper]);
     client.close();
+    // A portal deletes no account, and one made for an hour looks like any other later.
+    say(`${accounts.length} accounts stay on this platform, since accounts cannot be deleted: ${accounts.join(', ')}`);
   }
   const m = { a: median(times.a), a2: median(times.a2), b: median(times.b), c: median(times.c) };
   const services = Object.fromEntries(

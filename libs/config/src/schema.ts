@@ -42,6 +42,9 @@ const database = {
   DATABASE_URL: postgresUrl,
 };
 
+/** How long an operation belongs to an agent that says nothing: after it another takes it over. */
+const leaseSeconds = z.coerce.number().positive().default(15);
+
 const smtp = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
   SMTP_URL: z.string().default(''),
@@ -64,7 +67,6 @@ export const shapes = {
     TRUSTED_PROXIES: list,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
-    SMTP_URL: z.string().default(''),
     /** The built web pages. */
     WEB_DIR: z.string().default('dist/apps/web'),
   },
@@ -116,7 +118,7 @@ export const shapes = {
     /** lego's name of the DNS provider for the tenants' wildcard. */
     ACME_DNS_PROVIDER: z.string().default(''),
     AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
-    LEASE_SECONDS: z.coerce.number().positive().default(15),
+    LEASE_SECONDS: leaseSeconds,
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
   cli: {
@@ -147,6 +149,7 @@ export const shapes = {
     /** Less memory than this, and less free disk at the first start, is refused. */
     LEAST_MEMORY_MB: atLeast(0).default(1_536),
     LEAST_DISK_GB: atLeast(0).default(8),
+    LEASE_SECONDS: leaseSeconds,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,
   },
