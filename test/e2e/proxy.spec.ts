@@ -183,6 +183,30 @@ describe('the proxy with the files we render', () => {
       expect([reply.status, reply.body]).toEqual([200, 'tok.print']);
       expect((await at('portal.test', '/.well-known/acme-challenge/tok')).body).toBe('tok.print');
     });
+
+    it('tell browsers to insist on TLS, each host of its own and over TLS only, where that was asked for', async () => {
+      const said = async (): Promise<unknown[]> => {
+        const replies = [
+          await at('portal.test'),
+          await at(OWN, '/', { cookie }),
+          await at(OWN, '/', { accept: 'text/html' }),
+          await at(API),
+          await at('uzzz222.stacks.test'),
+        ];
+        return [...new Set(replies.map(({ headers }) => headers['strict-transport-security']))];
+      };
+      expect(await said()).toEqual([undefined]);
+      await folder.publish(renderShared({ ...settings, strictTransport: true }));
+      try {
+        expect(await follows()).toBe(true);
+        expect(await said()).toEqual(['max-age=31536000']);
+        const plain = await ask(traefik.httpPort, '/', { headers: { host: OWN } });
+        expect([plain.status, plain.headers['strict-transport-security']]).toEqual([301, undefined]);
+      } finally {
+        await folder.publish(renderShared(settings));
+      }
+      expect(await follows()).toBe(true);
+    });
   });
 
   describe('what a client must not be able to say', () => {

@@ -73,6 +73,8 @@ export async function startAgent({
     gateUrl: config.GATE_URL,
     apiUrl: config.API_URL,
     certificateDir: '/etc/traefik/certs',
+    // With a local authority a browser that was told so could not be led back once its trust is withdrawn.
+    strictTransport: config.TLS_MODE !== 'local',
   };
   const facts = {
     platformId: config.PLATFORM_ID,

@@ -29,6 +29,7 @@ const middlewareSchema = z.union([
     headers: z.strictObject({
       customRequestHeaders: headers.optional(),
       customResponseHeaders: headers.optional(),
+      stsSeconds: z.int().min(1).optional(),
     }),
   }),
   z.strictObject({

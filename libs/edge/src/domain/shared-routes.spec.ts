@@ -63,6 +63,13 @@ describe('what all routes share', () => {
     });
   });
 
+  it('tells browsers to insist on TLS where they trust the certificate by themselves', () => {
+    const strip = (strictTransport: boolean): unknown =>
+      (JSON.parse(renderShared({ ...settings, strictTransport }).content) as DynamicFile).http.middlewares?.['strip'];
+    expect(strip(true)).toMatchObject({ headers: { stsSeconds: 31_536_000, customRequestHeaders: expect.anything() } });
+    expect(strip(false)).not.toMatchObject({ headers: { stsSeconds: expect.anything() } });
+  });
+
   it('names an only domain once', () => {
     const one = JSON.parse(renderShared({ ...settings, tenantDomain: 'aviary.test' }).content) as DynamicFile;
     expect(one.http.routers['nothing']?.rule).toBe('HostRegexp(`^([a-z0-9-]+[.])*aviary[.]test$`)');

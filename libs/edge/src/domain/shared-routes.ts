@@ -18,6 +18,9 @@ export const GENERATION_HEADER = 'x-aviary-routes';
 /** Paths of the api that serve the platform itself. Express matches paths in any case, so this does too. */
 const PRIVATE_PATHS = '!PathRegexp(`(?i)^/(internal|metrics)(/|$)`)';
 
+/** A year, as the api says of itself and the preload list asks. */
+const STRICT_TRANSPORT_SECONDS = 31_536_000;
+
 /** Below every route we publish, above nothing. */
 const PRIORITY = { nothing: 1, portal: 100, challenge: 1000, canary: 1000 };
 
@@ -79,7 +82,11 @@ export function renderShared(settings: EdgeSettings): RouteFile {
       middlewares: {
         // An empty value removes the header. Bound to the entry point, so no route can be published without it.
         strip: {
-          headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((header) => [header, ''])) },
+          headers: {
+            customRequestHeaders: Object.fromEntries(strippedHeaders().map((header) => [header, ''])),
+            // Only ever sent over TLS. Of each host for itself: what else lives below the domain is not ours to bind.
+            ...(settings.strictTransport === true ? { stsSeconds: STRICT_TRANSPORT_SECONDS } : {}),
+          },
         },
         'nothing-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'nothing' } } },
       },

@@ -12,6 +12,8 @@ export interface EdgeSettings {
   apiUrl: string;
   /** Folder of the certificates as the proxy sees it. */
   certificateDir: string;
+  /** Browsers trust the certificate by themselves, so they may be told never to come without TLS again. */
+  strictTransport?: boolean;
 }
 
 export interface TenantRoute {
