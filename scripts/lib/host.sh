@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # Running a host command of the platform (apps/agent/src/host) in the tools image. Needs: say.sh, ROOT.
 
-# A setting of .env or the environment, else the default.
+# A setting of .env or the environment, else the default. Reads .env as apps/agent/src/host/env-file.ts does.
 setting() { # name, default
-  local value=${!1:-}
-  [[ -n $value ]] || value=$(sed -n "s/^$1=//p" "$ROOT/.env" 2>/dev/null | tail -n 1)
+  local value=${!1:-} s='[[:space:]]*'
+  [[ -n $value ]] || value=$(sed -nE "/^$s(export[[:space:]]+)?$1$s=/{s///;s/^$s//;s/$s\$//;s/^(['\"])(.*)\1\$/\2/;p}" \
+    "$ROOT/.env" 2>/dev/null | tail -n 1)
   printf '%s' "${value:-$2}"
 }
 

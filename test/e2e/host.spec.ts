@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -184,6 +185,20 @@ describe('a platform on its host', () => {
     return new Map(document.data.checks.map((check) => [check.name, check]));
   }
 
+  /** With other settings in `.env`, for as long as `work` lasts. */
+  async function withSettings(settings: Record<string, string>, work: () => Promise<void>): Promise<void> {
+    const file = join(platform.facts.root, '.env');
+    const before = await readFile(file, 'utf8');
+    const kept = before.split('\n').filter((line) => !Object.hasOwn(settings, line.split('=')[0] ?? ''));
+    const changed = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+    await writeFile(file, `${[...kept.filter(Boolean), ...changed].join('\n')}\n`);
+    try {
+      await work();
+    } finally {
+      await writeFile(file, before);
+    }
+  }
+
   it('the engine knows agent and worker to be healthy', async () => {
     await waitFor(
       async () => ((await health('agent')) === 'healthy' && (await health('worker')) === 'healthy' ? true : undefined),
@@ -208,6 +223,65 @@ describe('a platform on its host', () => {
     }
     expect((await platform.run('up')).code).toBe(0);
   }, 180_000);
+
+  it('shows an authority that everyone on the host can read, beside a folder that nobody else can', async () => {
+    const shown = inData('ca.crt');
+    expect(platform.facts.firstUp.stdout).toContain(shown);
+    const somebody = ['setpriv', '--reuid', '4242', '--regid', '4242', '--clear-groups', 'cat'];
+    expect(await sh(...somebody, shown)).toBe(await readFile(inData('ca/ca.crt'), 'utf8'));
+    await expect(sh(...somebody, inData('ca/ca.crt'))).rejects.toThrow('Permission denied');
+  });
+
+  it('while it runs, a port that is not its own is still looked at', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(18_080, '0.0.0.0', resolve));
+    try {
+      await withSettings({ AVIARY_HTTP_PORT: '18080' }, async () => {
+        const ran = await platform.run('up');
+        expect({ code: ran.code, refusals: refusals(ran) }).toEqual({
+          code: 8,
+          refusals: [
+            '✗ Port 18080 is taken by another program. Stop it, or set AVIARY_HTTP_PORT in .env to a free port.',
+          ],
+        });
+      });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }, 120_000);
+
+  it('by ACME: the client is where the agent runs it, a stand-in serves, and doctor names what keeps the real one away', async () => {
+    await writeFile(inData('acme/provider.env'), 'EXEC_PATH=/bin/false\n', { mode: 0o600 });
+    const settings = {
+      AVIARY_TLS_MODE: 'acme',
+      AVIARY_ACME_EMAIL: 'operator@aviary.localhost',
+      AVIARY_ACME_DNS_PROVIDER: 'exec',
+      AVIARY_ACME_DIRECTORY: 'https://127.0.0.1:9/directory',
+    };
+    await withSettings(settings, async () => {
+      const ran = await platform.run('up');
+      expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+      const agent = platform.container('agent');
+      expect(await docker('exec', agent, 'lego', '--version')).toMatch(/^lego version \S+/);
+      expect(await docker('exec', agent, 'cat', '/var/lib/aviary/acme/provider.env')).toContain('EXEC_PATH=');
+      // Where these names lead depends on the resolver: nowhere, so that nothing is ordered, or here.
+      const said = await waitFor(
+        async () => {
+          const { says = '' } = (await checks()).get('agent') ?? {};
+          return says.includes('certificates: ') ? says : undefined;
+        },
+        { what: 'doctor speaking of certificates', deadlineMs: 60_000, maxIntervalMs: 1_000 },
+      );
+      expect(said).toMatch(/certificates: .*(has no address in DNS|was not issued).*It is tried again at/s);
+      const portal = await readFile(inData('certs/portal.crt'), 'utf8');
+      expect(new X509Certificate(portal).checkIssued(new X509Certificate(await readFile(inData('ca/ca.crt'))))).toBe(
+        true,
+      );
+      expect((await checks()).get('portal')).toMatchObject({ state: 'ok' });
+    });
+    expect((await platform.run('up')).code).toBe(0);
+    expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
+  }, 300_000);
 
   it('an operator that is there already is not made again, and the next up says how to get in', async () => {
     await rm(inData('first-operator'));
@@ -312,6 +386,13 @@ describe('a platform on its host', () => {
     await owner.signUp(operator, 'person', 'correct horse battery staple');
     const { stack, operation } = await owner.createStack();
     await owner.operationEnd(operation.id);
+    await withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
+      const moved = await platform.run('up');
+      expect(moved.code).toBe(8);
+      expect(refusals(moved)).toContainEqual(
+        expect.stringMatching(/the stacks of this platform have addresses of 10\.128\.0\.0\/14\. Put it back/),
+      );
+    });
     const image = await docker('inspect', '-f', '{{.Image}}', platform.container('redis'));
     const labels = [`aviary.platform=${platform.facts.platformId}`, `aviary.tenant=${stack.id}`];
     const dying = ['--name', 'dying', '--restart', 'always', '--entrypoint', 'false'];

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
@@ -23,6 +24,16 @@ const BOOKS = `select json_build_object(
   'taken', (select coalesce(json_agg(client_order_id), '[]') from paper_orders),
   'booked', (select coalesce(json_agg(o.client_order_id || '/' || f.trade_id), '[]') from fills f join orders o on o.id = f.order_id),
   'traded', (select coalesce(json_agg(client_order_id || '/' || id), '[]') from paper_trades))`;
+
+/** What systemd does with the unit before the engine starts: exactly its command, split at spaces, without a shell. */
+async function runAsAtBoot(unit: string): Promise<void> {
+  const command = /^ExecStart=(.+)$/m.exec(await readFile(unit, 'utf8'))?.[1];
+  const [program, ...args] = command?.split(' ') ?? [];
+  if (program === undefined) {
+    throw new Error(`${unit} starts nothing`);
+  }
+  await promisify(execFile)(program, args);
+}
 
 /** What must go on without the portal: trading, and an owner's dashboard. */
 export function dataPlane(world: () => PlatformWorld): void {
@@ -125,8 +136,7 @@ export function dataPlane(world: () => PlatformWorld): void {
 
     await cutPower();
     await expect(owner.ask(host, '/')).rejects.toThrow();
-    // What the unit does before the engine starts at boot.
-    await promisify(execFile)('sh', [join(platform.facts.dataDir, 'firewall/load.sh')]);
+    await runAsAtBoot(join(platform.facts.dataDir, 'firewall', `aviary-firewall-${platform.facts.prefix}.service`));
     await startEngine();
     const rules = (await promisify(execFile)('iptables', ['-S', 'DOCKER-USER'])).stdout.split('\n');
     expect(rules[1]).toContain(`-j AVIARY-FWD-${platform.facts.prefix}`);

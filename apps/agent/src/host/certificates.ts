@@ -1,10 +1,14 @@
-import { chmod, chown, readdir } from 'node:fs/promises';
+import { chmod, chown, lchown, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureCertificates } from '#libs/edge';
-import type { Platform } from './settings.js';
+import { readText, writeWhole } from './files.js';
+import type { HostConfig, Platform } from './settings.js';
 
 /** uid and gid of the agent, which renews what is made here. */
 const PORTAL = 10_001;
+
+/** In the data folder: what a browser is to trust, for every user of the host. ca/, beside the key, is the agent's. */
+export const AUTHORITY_COPY = 'ca.crt';
 
 /**
  * The first certificates. Where they come by ACME a local one stands in until the agent, which answers the
@@ -27,5 +31,29 @@ export async function prepareCertificates({ config }: Platform): Promise<void> {
       // Traefik reads the keys of certs/ through the group; the authority's own key is for the agent alone.
       await chmod(path, name.endsWith('.key') ? (folder === 'certs' ? 0o640 : 0o600) : 0o644);
     }
+  }
+  await ownAcmeFiles(join(config.DATA_DIR, 'acme'));
+  await copyAuthority(config);
+}
+
+/** What a person put there as root (provider.env, an account from elsewhere) the agent must read, and renew. */
+export async function ownAcmeFiles(folder: string, owner = PORTAL): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    await lchown(path, owner, owner);
+    if (entry.isFile()) {
+      await chmod(path, 0o600);
+    }
+  }
+}
+
+/** Only where browsers need it: an authority that signs nothing any more should not be trusted either. */
+export async function copyAuthority({ DATA_DIR, TLS_MODE }: Pick<HostConfig, 'DATA_DIR' | 'TLS_MODE'>): Promise<void> {
+  const authority = TLS_MODE === 'local' ? await readText(join(DATA_DIR, 'ca', 'ca.crt')) : null;
+  const copy = join(DATA_DIR, AUTHORITY_COPY);
+  if (authority === null) {
+    await rm(copy, { force: true });
+  } else {
+    await writeWhole(copy, authority, { mode: 0o644 });
   }
 }

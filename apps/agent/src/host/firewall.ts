@@ -9,6 +9,9 @@ export function unitName(prefix: string): string {
   return `aviary-firewall-${prefix}.service`;
 }
 
+/** Services that begin with an empty table: what was loaded before them would be gone. */
+const OTHERS = ['nftables.service', 'netfilter-persistent.service', 'ufw.service', 'firewalld.service'];
+
 /**
  * A unit that loads the rules before the engine starts any container, so that a reboot opens no hole. Wanted by the
  * engine and ordered before it; a failure to load keeps nothing else from starting, and the agent loads them again.
@@ -18,7 +21,7 @@ export function firewallUnit(loader: string): string {
 Description=Aviary: what containers may reach
 Documentation=https://www.netfilter.org/
 DefaultDependencies=no
-After=local-fs.target systemd-modules-load.service
+After=local-fs.target systemd-modules-load.service ${OTHERS.join(' ')}
 Wants=network-pre.target
 Before=network-pre.target docker.service
 ConditionPathExists=${loader}

@@ -41,15 +41,9 @@ export async function imageReferences(repository: string, names: readonly string
  * Makes sure the engine has every image and says which. The same script serves the shell and the tests; what it says
  * while it works goes to the person.
  */
-export async function ensureImages(repository: string, extra: readonly string[] = []): Promise<ImageReferences> {
-  const found = await askScript(repository, [...IMAGES, ...extra]);
-  const reference = (name: string): string => {
-    const value = found.get(name);
-    if (value === undefined) {
-      throw new Error(`scripts/images said nothing about ${name}`);
-    }
-    return value;
-  };
+export async function ensureImages(repository: string): Promise<ImageReferences> {
+  const found = await askScript(repository, IMAGES);
+  const reference = (name: string): string => said(found, name);
   return {
     portal: reference('portal'),
     runtime: reference('runtime'),
@@ -57,4 +51,17 @@ export async function ensureImages(repository: string, extra: readonly string[] 
     redis: reference('redis'),
     traefik: reference('traefik'),
   };
+}
+
+/** The same for one image that not every platform needs; gives its reference. */
+export async function ensureImage(repository: string, name: string): Promise<string> {
+  return said(await askScript(repository, [name]), name);
+}
+
+function said(found: ReadonlyMap<string, string>, name: string): string {
+  const reference = found.get(name);
+  if (reference === undefined) {
+    throw new Error(`scripts/images said nothing about ${name}`);
+  }
+  return reference;
 }

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { parseMemory, portIsFree, problems, type HostFacts } from './preflight.js';
+import { parseMemory, portIsFree, problems, proxyPorts, type HostFacts } from './preflight.js';
+import { fill } from './layout.js';
 import { settle, type Platform } from './settings.js';
 
 const platform = (given: Record<string, string> = {}): Platform => ({
@@ -32,6 +34,7 @@ const good: HostFacts = {
   dataRefuses: null,
   clock: { now: new Date('2026-12-01T00:00:00Z'), skewSeconds: 0, certified: null },
   dataOwner: null,
+  pool: { recorded: '10.128.0.0/14', inUse: true },
   running: false,
 };
 
@@ -49,6 +52,11 @@ it.each<[string, Partial<HostFacts>, RegExp]>([
     /10\.130\.0\.0\/16.*tun0/,
   ],
   ['somebody else’s data', { dataOwner: 'other' }, /belongs to platform other/],
+  [
+    'another pool than the stacks live in',
+    { pool: { recorded: '10.64.0.0/14', inUse: true } },
+    /AVIARY_ADDRESS_POOL is 10\.128\.0\.0\/14.*addresses of 10\.64\.0\.0\/14\. Put it back/,
+  ],
   [
     'a data folder that takes nothing',
     { dataRefuses: 'EROFS' },
@@ -76,6 +84,17 @@ it('asks less disk of a platform that runs already', () => {
   expect(problems(platform(), { ...good, disk: { engine: 2 * 2 ** 30, data: 2 * 2 ** 30 }, running: true })).toEqual(
     [],
   );
+});
+
+it('takes another pool while there is no stack', () => {
+  expect(problems(platform(), { ...good, pool: { recorded: '10.64.0.0/14', inUse: false } })).toEqual([]);
+  expect(problems(platform(), { ...good, pool: { recorded: null, inUse: true } })).toEqual([]);
+});
+
+it('knows the ports of its own proxy by the file it was given', async () => {
+  const template = await readFile('traefik/traefik.yml', 'utf8');
+  expect(proxyPorts(fill(template, { HTTP_PORT: 81, HTTPS_PORT: 444, PROXY_PORT: 19_081 }))).toEqual([81, 444, 19_081]);
+  expect(proxyPorts('')).toEqual([]);
 });
 
 it('asks for as much as it was told to', () => {

@@ -6,6 +6,7 @@ import type { EngineFacts } from './engine-facts.js';
 import { apiProblem, engineFacts, engineSkewSeconds, ownObjects } from './engine-facts.js';
 import { conflictingRoutes, networkText, parseNetwork, parseRoutes, type Route } from './networks.js';
 import { readText } from './files.js';
+import { POOL_RECORD } from './layout.js';
 import type { Platform } from './settings.js';
 
 const MIB = 1024 ** 2;
@@ -36,6 +37,8 @@ export interface HostFacts {
   };
   /** Id of the platform the data folder belongs to, or null. */
   dataOwner: string | null;
+  /** The pool of the last `up`, or null before the first, and whether networks or volumes of stacks are there. */
+  pool: { recorded: string | null; inUse: boolean };
   /** Our own proxy runs, so this is not the first start. */
   running: boolean;
 }
@@ -82,6 +85,12 @@ export function problems(platform: Platform, facts: HostFacts): string[] {
   if (facts.dataOwner !== null && facts.dataOwner !== platform.id) {
     found.push(
       `The data folder ${config.DATA_DIR} belongs to platform ${facts.dataOwner}, not to ${platform.id}. Put its .env back, or set AVIARY_DATA_DIR to an empty folder.`,
+    );
+  }
+  const { recorded, inUse } = facts.pool;
+  if (recorded !== null && recorded !== config.ADDRESS_POOL && inUse) {
+    found.push(
+      `AVIARY_ADDRESS_POOL is ${config.ADDRESS_POOL}, and the stacks of this platform have addresses of ${recorded}. Put it back in .env: the pool can only be changed while there is no stack.`,
     );
   }
   const clock = clockProblem(facts.clock);
@@ -152,6 +161,18 @@ async function freeBytes(path: string): Promise<number> {
   }
 }
 
+/** Ports the proxy was told to listen on by the file the last `up` wrote for it. */
+export function proxyPorts(traefikYaml: string): number[] {
+  return [...traefikYaml.matchAll(/^\s+address: '[^':]*:(\d+)'$/gm)].map(([, port]) => Number(port));
+}
+
+/** Also after `down`, which leaves networks and volumes where they are. */
+async function hasStacks(platformId: string): Promise<boolean> {
+  const kinds = ['container', 'network', 'volume'] as const;
+  const found = await Promise.all(kinds.map((kind) => ownObjects(kind, platformId, ['label=aviary.tenant'])));
+  return found.flat().length > 0;
+}
+
 export function parseMemory(meminfo: string): { total: number; available: number } {
   const of = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(meminfo)?.[1] ?? 0) * 1024;
   return { total: of('MemTotal'), available: of('MemAvailable') };
@@ -168,9 +189,10 @@ export async function hostFacts(platform: Platform): Promise<HostFacts> {
     [config.HTTPS_PORT, '0.0.0.0'],
     [config.PROXY_PORT, '127.0.0.1'],
   ];
+  const own = running ? proxyPorts((await readText(join(config.DATA_DIR, 'traefik/traefik.yml'))) ?? '') : [];
   const takenPorts: number[] = [];
-  for (const [port, host] of running ? [] : wanted) {
-    if (!(await portIsFree(port, host))) {
+  for (const [port, host] of wanted) {
+    if (!own.includes(port) && !(await portIsFree(port, host))) {
       takenPorts.push(port);
     }
   }
@@ -188,6 +210,10 @@ export async function hostFacts(platform: Platform): Promise<HostFacts> {
       certified: await certifiedAt(config.DATA_DIR),
     },
     dataOwner: (await readText(`${config.DATA_DIR}/platform`))?.trim() ?? null,
+    pool: {
+      recorded: (await readText(join(config.DATA_DIR, POOL_RECORD)))?.trim() ?? null,
+      inUse: await hasStacks(platform.id),
+    },
     running,
   };
 }

@@ -2,10 +2,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { httpsOrigin } from '#libs/config';
 import { waitFor } from '#libs/async';
-import { prepareCertificates } from './certificates.js';
+import { installAcmeClient } from './acme-client.js';
+import { AUTHORITY_COPY, prepareCertificates } from './certificates.js';
 import { Compose, composeEnvironment, outwardMtu } from './compose.js';
 import { installFirewall } from './firewall.js';
-import { ensureImages } from './images.js';
+import { ensureImage, ensureImages } from './images.js';
 import { writeWhole } from './files.js';
 import { firstOperator, operatorDesk, type OperatorWords } from './first-operator.js';
 import { makeFolders, writePlatformFiles } from './layout.js';
@@ -41,8 +42,12 @@ async function up(repository: string): Promise<void> {
   if (await saveEnv(platform)) {
     say(`settings and keys written to ${platform.envFile}: keep a copy in a safe place`);
   }
-  const images = await ensureImages(repository, config.TLS_MODE === 'acme' ? ['lego'] : []);
+  const images = await ensureImages(repository);
+  const acmeClient = config.TLS_MODE === 'acme' ? await ensureImage(repository, 'lego') : null;
   await makeFolders(config);
+  if (acmeClient !== null) {
+    await installAcmeClient(acmeClient, platform);
+  }
   await writePlatformFiles(platform, repository);
   await prepareCertificates(platform);
   await installFirewall(platform);
@@ -95,7 +100,7 @@ async function migrate(compose: Compose, platform: Platform): Promise<void> {
 
 function greet({ config }: Platform): void {
   const address = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-  const ca = join(config.DATA_DIR, 'ca/ca.crt');
+  const ca = join(config.DATA_DIR, AUTHORITY_COPY);
   result(`\nAviary runs at ${address}`);
   if (config.TLS_MODE === 'local') {
     result(`
@@ -113,7 +118,7 @@ function tellOperator({ email, password }: OperatorWords): void {
     password === null
       ? `Its password is the one it had. If nobody knows it, make another operator, whose password is then shown:
   scripts/aviary user create --operator --username NAME --email ADDRESS`
-      : `Password: ${password}   (shown this once; change it after the first sign-in)`,
+      : `Password: ${password}   (shown this once)`,
   );
 }
 
