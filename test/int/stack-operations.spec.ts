@@ -333,6 +333,17 @@ describe('what an account may', () => {
     expect((await world.stacks.list(stranger)).items).toEqual([]);
   });
 
+  it('search: by slug, name and owner, in whatever case it is typed', async () => {
+    const { owner, slug } = await provisioned();
+    for (const q of [slug.toUpperCase(), owner.username.toUpperCase(), 'USER-']) {
+      const { items } = await world.stacks.list(owner, { q });
+      expect({ q, found: items.map((stack) => stack.slug) }).toEqual({ q, found: [slug] });
+    }
+    // A page of no rows would never end.
+    const page = await world.stacks.list(owner, { limit: 0 });
+    expect(page).toMatchObject({ items: [{ slug }], next: null });
+  });
+
   it('create: as many as the plan says, also when asked for at once', async () => {
     const owner = await world.account('free');
     const results = await Promise.allSettled(
