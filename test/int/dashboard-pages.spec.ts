@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import type { Bot, BotList, Market, TradeList } from '#libs/contracts';
+import type { Bot, BotList, Market, Overview, TradeList } from '#libs/contracts';
 import { dec, presetParams, sum, text } from '#libs/trading';
 import { firstScript } from '../support/browser.js';
 import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
@@ -166,6 +166,12 @@ describe('the pages of a stack', () => {
     await expect(page.getByLabel('Name').inputValue()).resolves.toBe('First grid');
   });
 
+  it('say that the portal is away, and that trading does not wait for it', async () => {
+    // this stack's portal answers nobody
+    await page.goto(origin);
+    await page.locator('.portal-place', { hasText: 'away, trading goes on' }).waitFor({ timeout: 20_000 });
+  });
+
   it('put a draft aside when a link fills the form, and bring it back', async () => {
     await page.goto(`${origin}/bots/new?preset=wide`);
     await page.getByText(/^Your draft of .* was put aside/).waitFor();
@@ -233,6 +239,37 @@ describe('the pages of a stack', () => {
     await page.goto('about:blank');
   });
 
+  it('show on Home what a stopped bot kept, also once it is deleted', async () => {
+    const { pairs } = await runtime.call<Market>('GET', '/market');
+    const market = pairs.find(({ pair }) => pair === 'BTC/USDT');
+    if (market === undefined) {
+      throw new Error('BTC/USDT is not traded');
+    }
+    const { id } = await runtime.call<Bot>('POST', '/bots', {
+      pair: market.pair,
+      params: presetParams('narrow', market, market.price, '500'),
+      name: 'Keeper',
+      start: true,
+    });
+    await page.goto(`${origin}/bots/${id}`);
+    await page.getByText(/holds 0\.00\d+ BTC/).waitFor();
+    await page.getByRole('button', { name: 'Stop…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('It cannot be sold from here yet').waitFor();
+    await dialog.getByRole('radio', { name: 'Keep it in the account' }).check();
+    await dialog.getByRole('button', { name: 'Stop Keeper' }).click();
+    await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
+    await runtime.call('DELETE', `/bots/${id}`);
+    const { balances } = await runtime.call<Overview>('GET', '/overview');
+    const amount = balances.find(({ asset }) => asset === 'BTC')?.amount ?? '';
+    expect(amount).toMatch(/^0\.0*[1-9]/);
+    await page.goto(origin);
+    const kept = page.locator('.hero-facts div', { hasText: 'Kept by stopped bots' });
+    await kept.getByText(`${amount} BTC`).waitFor();
+    await expect(kept.innerText()).resolves.toMatch(/worth about\s[\d.,]+\sUSDT/);
+    await page.goto('about:blank');
+  });
+
   const ROUTES = ['/', '/bots', '/bots/new', '/bots/:id', '/trades', '/settings', '/nowhere'];
   const LOOKS = [
     { name: 'light, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
@@ -275,6 +312,22 @@ describe('the pages of a stack', () => {
     180_000,
   );
 
+  it('narrow trades to days, in the address and in the file', async () => {
+    await page.goto(`${origin}/trades`);
+    const rows = page.locator('tbody tr');
+    const { at } = (await runtime.call<TradeList>('GET', '/trades')).items.at(-1) ?? { at: '' };
+    const day = new Date(at).toLocaleDateString('sv-SE', { timeZone: 'Europe/Berlin' });
+    await page.getByLabel('From', { exact: true }).fill(day);
+    await page.waitForURL(({ searchParams }) => searchParams.get('from') === day);
+    await rows.first().waitFor();
+    const file = await page.getByRole('link', { name: 'Download CSV' }).getAttribute('href');
+    expect(new URL(file ?? '', origin).searchParams.get('from')).toMatch(/T2[23]:00:00\.000Z$/);
+    await page.getByLabel('To', { exact: true }).fill('2020-01-01');
+    await page.getByText('No trades match').waitFor();
+    await page.getByRole('button', { name: 'Clear the filters' }).click();
+    await rows.first().waitFor();
+  });
+
   it('show trades whose column adds up to its total, to the last digit', async () => {
     // of the stopped bot: nothing is added while the page is read
     const { items } = await runtime.call<BotList>('GET', '/bots');
@@ -309,7 +362,14 @@ describe('the pages of a stack', () => {
   });
 
   it('say since when values are old while the stack is away, and come back by themselves', async () => {
+    const acting = await context.newPage();
+    await acting.goto(`${origin}/bots/${(await theBot()).id}`);
+    await acting.getByRole('button', { name: 'Pause', disabled: false }).waitFor();
     await runtime.stop();
+    // what would be changed may have changed meanwhile
+    await acting.getByRole('button', { name: 'Pause', disabled: true }).waitFor({ timeout: 30_000 });
+    await expect(acting.getByRole('button', { name: 'Stop…' }).isDisabled()).resolves.toBe(true);
+    await acting.close();
     await page.locator('.av-dot[data-liveness="stale"]').waitFor({ timeout: 30_000 });
     await page.getByText('No word from your stack. Bots trade on').waitFor();
     await expect(page.locator('tfoot td').first().isVisible()).resolves.toBe(true);

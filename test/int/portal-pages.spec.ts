@@ -128,8 +128,12 @@ describe('the portal in a browser', () => {
     await page.getByRole('button', { name: 'Create account' }).click();
     await page.getByText('We sent a link to').waitFor();
 
-    await page.goto(`${origin}/verify?token=${await mailedToken(t, 'ana@example.org')}`);
-    await page.getByRole('heading', { name: 'E-mail address confirmed' }).waitFor();
+    // the link opens beside the page that waits for it
+    const mailed = await page.context().newPage();
+    await mailed.goto(`${origin}/verify?token=${await mailedToken(t, 'ana@example.org')}`);
+    await mailed.getByRole('heading', { name: 'E-mail address confirmed' }).waitFor();
+    await page.waitForURL('**/login');
+    await mailed.close();
 
     await signIn(page, { email: 'ana@example.org', password: 'wrong password' }, '/app');
     await page.getByText('is wrong').waitFor();

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { waitFor } from '#libs/async';
-import { reportBatchSchema, type Bot, type Market, type Report } from '#libs/contracts';
+import { reportBatchSchema, type Bot, type Market, type Overview, type Report } from '#libs/contracts';
 import { publicKeyFromText, publicKeyText, verifyToken } from '#libs/crypto';
 import { presetParams } from '#libs/trading';
 import { TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
@@ -111,6 +111,9 @@ it('keeps events and only the newest heartbeat while the portal is away, and tra
     what: 'two events and a heartbeat',
     deadlineMs: 20_000,
   });
+  const awaySince = async (): Promise<string | null> =>
+    (await runtime.call<Overview>('GET', '/overview')).portalAwaySince;
+  await waitFor(async () => (await awaySince()) ?? undefined, { what: 'word that it is away', deadlineMs: 20_000 });
   await runtime.stop();
   const [first] = await stack.sql<{ id: string }>(`select id from outbox where kind = 'heartbeat'`);
   runtime = await stack.startReady();
@@ -124,6 +127,7 @@ it('keeps events and only the newest heartbeat while the portal is away, and tra
   const waiting = await stack.sql<{ id: string }>('select id from outbox');
   await portal.listen();
   await waitFor(() => waiting.every(({ id }) => stored.has(id)) || undefined, { what: 'delivery', deadlineMs: 60_000 });
+  await waitFor(async () => (await awaySince()) === null || undefined, { what: 'it is back', deadlineMs: 10_000 });
 }, 120_000);
 
 it('puts a refused report aside with its reason, and does not let the others wait behind it', async () => {

@@ -49,7 +49,6 @@ export class App {
   readonly history: History;
   readonly tokens: TokenService;
   readonly outbox: Outbox;
-  private readonly store: BotStore;
   private readonly client: PortalClient;
   private readonly revocations: RevocationCheck;
   private readonly ticker: Ticker;
@@ -73,10 +72,10 @@ export class App {
       tenant: spec.tenant,
       portalUrl: spec.portalUrl,
     });
-    this.store = new BotStore(database);
+    const store = new BotStore(database);
     const now = (): Date => new Date();
     this.bots = new BotService({
-      store: this.store,
+      store,
       exchange: this.exchange,
       logger,
       now,
@@ -94,6 +93,7 @@ export class App {
       bots: this.bots,
       prices: this.prices,
       limit: spec.limits.bots,
+      portalAwaySince: () => this.outbox.awaySince,
       now,
     });
     this.history = new History(database);
@@ -195,8 +195,6 @@ export class App {
   private async prune(now: Date): Promise<void> {
     await this.candles.prune(now);
     await this.account.prune(now);
-    await this.store.prune(now);
-    await this.outbox.prune(now);
   }
 
   /** Writes and reads both stores; asked more often, the last answer counts. */

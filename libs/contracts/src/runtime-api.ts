@@ -51,8 +51,14 @@ export const marketPairSchema = z.object({
   price24hAgo: decimalSchema.nullable(),
 });
 export type MarketPair = z.infer<typeof marketPairSchema>;
-/** GET /market */
-export const marketSchema = z.object({ source: z.string(), pairs: z.array(marketPairSchema) });
+/** Where prices come from. */
+export const PRICE_SOURCES = ['simulated'] as const;
+/** GET /market; `source` in words, `sourceCode` for translation. */
+export const marketSchema = z.object({
+  source: z.string(),
+  sourceCode: z.enum(PRICE_SOURCES),
+  pairs: z.array(marketPairSchema),
+});
 export type Market = z.infer<typeof marketSchema>;
 
 /** A time to ask about. Markets begin after 1970, and the database knows no year 0. */
@@ -332,6 +338,8 @@ export const overviewSchema = z.object({
   bots: z.object({ total: z.int(), running: z.int(), limit: z.int() }),
   openOrders: z.int(),
   needs: z.array(needSchema),
+  /** Since when the portal takes no reports from here; null while it does. Trading does not depend on it. */
+  portalAwaySince: z.iso.datetime().nullable(),
   lastFills: z.array(fillSchema),
 });
 export type Overview = z.infer<typeof overviewSchema>;

@@ -11,6 +11,7 @@ export interface GlobalOptions {
   verbose: boolean;
   color: boolean;
   input: boolean;
+  yes: boolean;
   detach: boolean;
   timeout: number;
   as?: string;

@@ -1,4 +1,4 @@
-import { loadConfig } from '#libs/config';
+import { httpsOrigin, loadConfig } from '#libs/config';
 import { DomainError, type Actor } from '#libs/contracts';
 import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
@@ -11,6 +11,7 @@ export interface Platform {
   dataSource: Database;
   queue: Queue;
   logger: Logger;
+  portalUrl: string;
   stacks: StackService;
   operations: OperationService;
   feed: ChangeFeed;
@@ -52,6 +53,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     dataSource,
     queue,
     logger,
+    portalUrl: httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT),
     stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
     operations: new OperationService(deps),
     feed,

@@ -43,7 +43,7 @@ export function toError(status: number, body: unknown): Error {
 }
 
 export interface RequestOptions {
-  method?: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE';
+  method?: 'GET' | 'POST' | 'DELETE';
   body?: unknown;
   signal?: AbortSignal;
   /** Makes a repeated press of the same button one request. */

@@ -4,6 +4,9 @@ export interface TradeFilter {
   bot?: string | undefined;
   pair?: Pair | undefined;
   side?: 'buy' | 'sell' | undefined;
+  /** ISO times in UTC; the end is exclusive. */
+  from?: string | undefined;
+  to?: string | undefined;
 }
 export type EquityRange = '1D' | '1W' | '1M' | 'All';
 

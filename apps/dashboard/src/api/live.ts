@@ -13,6 +13,9 @@ import {
   withoutBot,
 } from './patches.js';
 
+/** Every page of Trades, and totals over all of it: not for each fill of a bot that trades a few times a second. */
+const TRADES_EVERY_MS = 5_000;
+
 type Handlers = { [T in StreamEventType]: (client: QueryClient, data: StreamData<T>) => void };
 
 /** Changes what is there; what nobody asked for yet is fetched when somebody does. */
@@ -27,6 +30,23 @@ function patchAll<T>(client: QueryClient, prefix: readonly unknown[], change: (o
 function quietly(work: Promise<unknown>): void {
   // a failed refetch is shown by the query that failed
   work.catch(() => undefined);
+}
+
+/** When Trades were last asked for, or that they will be. */
+const trades = new WeakMap<QueryClient, { at: number; planned: boolean }>();
+
+/** At once after a quiet time, else when the time is up: totals run over everything, only the runtime adds them up. */
+function refetchTrades(client: QueryClient): void {
+  const known = trades.get(client);
+  if (known?.planned) {
+    return;
+  }
+  const wait = Math.max(0, (known?.at ?? -Infinity) + TRADES_EVERY_MS - Date.now());
+  trades.set(client, { at: known?.at ?? -Infinity, planned: true });
+  setTimeout(() => {
+    trades.set(client, { at: Date.now(), planned: false });
+    quietly(client.invalidateQueries({ queryKey: ['trades'] }));
+  }, wait);
 }
 
 export const HANDLERS: Handlers = {
@@ -59,8 +79,7 @@ export const HANDLERS: Handlers = {
   fill: (client, data) => {
     patch(client, keys.overview, (old: Overview) => withLastFill(old, data));
     patch(client, keys.fills(data.botId), (old: Parameters<typeof withEntry<typeof data>>[0]) => withEntry(old, data));
-    // totals run over everything that matches; only the runtime can add them up
-    quietly(client.invalidateQueries({ queryKey: ['trades'] }));
+    refetchTrades(client);
   },
   event: (client, data) => {
     if (data.botId !== null) {

@@ -17,6 +17,12 @@ export interface Freshness {
 const FreshnessContext = createContext<Freshness>({ liveness: 'connecting', asOf: null });
 export const useFreshness = (): Freshness => useContext(FreshnessContext);
 
+/** Whether a page may be showing what is no longer so: nothing is changed then on the strength of it. */
+export function useUnsure(): boolean {
+  const { liveness } = useFreshness();
+  return liveness === 'stale' || liveness === 'offline';
+}
+
 interface Message {
   type: string;
   data: unknown;

@@ -1,6 +1,7 @@
 import { EQUITY_RANGES, PAIRS } from '#libs/contracts';
 import { EmptyState, ErrorState, Skeletons } from '#libs/ui';
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { isDay } from '../domain/days.js';
 import { useT } from '../i18n/i18n.js';
 import { BOT_TABS } from '../pages/bot-tab-names.js';
 import { HomePage } from '../pages/home.js';
@@ -13,6 +14,9 @@ function oneOf<T extends string>(known: readonly T[], value: unknown): T | undef
 }
 function id(value: unknown): string | undefined {
   return typeof value === 'string' && /^[0-9a-f-]{36}$/i.test(value) ? value : undefined;
+}
+function day(value: unknown): string | undefined {
+  return isDay(value) ? value : undefined;
 }
 /** Only what is set: an absent part must not appear in the address as `undefined`. */
 function present<T extends object>(parts: T): Partial<T> {
@@ -73,6 +77,8 @@ const trades = createRoute({
       bot: id(search['bot']),
       pair: oneOf(PAIRS, search['pair']),
       side: oneOf(['buy', 'sell'], search['side']),
+      from: day(search['from']),
+      to: day(search['to']),
     }),
 });
 const settings = createRoute({

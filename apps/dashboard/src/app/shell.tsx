@@ -3,7 +3,7 @@ import { IconChartLine, IconExternalLink, IconHistory, IconHome, IconSettings, t
 import { useQuery } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import { useEffect, useRef } from 'react';
-import { botsQuery, meQuery } from '../api/queries.js';
+import { botsQuery, meQuery, overviewQuery } from '../api/queries.js';
 import { useFreshness } from '../api/use-stream.js';
 import { useT } from '../i18n/i18n.js';
 
@@ -104,11 +104,16 @@ function useFocusOnNewPage(main: { readonly current: HTMLElement | null }): void
 function PortalLink() {
   const t = useT();
   const { data: me } = useQuery(meQuery());
+  const { data: overview } = useQuery(overviewQuery());
   return me === undefined ? null : (
-    <a href={me.portalUrl} className="portal-link" title={t('nav.portalHint')}>
-      {t('nav.portal')}
-      <IconExternalLink size={16} aria-hidden />
-    </a>
+    <span className="portal-place">
+      <a href={me.portalUrl} className="portal-link" title={t('nav.portalHint')}>
+        {t('nav.portal')}
+        <IconExternalLink size={16} aria-hidden />
+      </a>
+      {/* always there, so that what appears in it is read out */}
+      <output className="portal-away">{overview?.portalAwaySince ? t('nav.portalAway') : null}</output>
+    </span>
   );
 }
 

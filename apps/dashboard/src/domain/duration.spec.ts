@@ -1,4 +1,4 @@
-import { durationParts, ratePerHour } from './duration.js';
+import { durationParts, ratePerHour, tradedFor } from './duration.js';
 
 const words = (milliseconds: number) =>
   durationParts(milliseconds)
@@ -21,5 +21,19 @@ describe('durations', () => {
     expect(ratePerHour(12, 10 * 3_600_000)).toBe('1.2');
     expect(ratePerHour(3, 60_000)).toBeNull();
     expect(ratePerHour(0, 10 * 3_600_000)).toBeNull();
+  });
+});
+
+describe('tradedFor', () => {
+  const now = Date.parse('2026-11-21T18:00:00.000Z');
+
+  it('ends when the bot does, so that its rate stays what it was', () => {
+    const bot = { startedAt: '2026-11-21T12:00:00.000Z', stoppedAt: null };
+    expect(tradedFor(bot, now)).toBe(6 * 3_600_000);
+    expect(tradedFor({ ...bot, stoppedAt: '2026-11-21T14:00:00.000Z' }, now)).toBe(2 * 3_600_000);
+  });
+
+  it('is nothing before a start', () => {
+    expect(tradedFor({ startedAt: null, stoppedAt: null }, now)).toBeNull();
   });
 });

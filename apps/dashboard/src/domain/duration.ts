@@ -18,6 +18,14 @@ export function durationParts(milliseconds: number): DurationPart[] {
   return minutes > 0 ? [{ unit: 'm', count: minutes }] : [{ unit: 's', count: seconds }];
 }
 
+/** How long a bot has traded, in ms: of an ended one until it ended. Null before its start. */
+export function tradedFor(bot: { startedAt: string | null; stoppedAt: string | null }, now: number): number | null {
+  if (bot.startedAt === null) {
+    return null;
+  }
+  return (bot.stoppedAt === null ? now : Date.parse(bot.stoppedAt)) - Date.parse(bot.startedAt);
+}
+
 /** Closed cells an hour with one decimal; null before there is a rate to speak of. */
 export function ratePerHour(count: number, sinceMs: number): string | null {
   return count === 0 || sinceMs < 10 * 60_000 ? null : ((count * 3_600_000) / sinceMs).toFixed(1);

@@ -45,7 +45,6 @@ export const runtimeEn = {
       sell_cell: 'Sold {{quantity}} {{base}} at {{price}}, cell {{profit}} net',
     },
     error: {
-      strategy: 'These settings cannot be traded',
       order_refused: 'The exchange refused an order: {{why}}',
       trade_unknown: 'The exchange reported trade {{trade}} of an order this bot never placed',
       unforeseen: 'Something unforeseen stopped the bot. The log has the details under {{errorId}}.',

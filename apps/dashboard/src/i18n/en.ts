@@ -19,12 +19,14 @@ export const en = {
     settings: 'Settings',
     portal: 'Portal',
     portalHint: 'Your account and stack. Trading goes on while the portal is away.',
+    portalAway: 'away, trading goes on',
     goTo: 'Go to {{page}}',
     openBot: 'Open bot {{name}}',
   },
   live: {
     asOf: 'Values as of',
-    stale: 'No word from your stack. Bots trade on; what you see may be out of date.',
+    stale:
+      'No word from your stack. Bots trade on; what you see may be out of date, and nothing can be changed until it answers.',
     offline: 'This device is offline. Bots trade on; nothing can be changed from here until you are back.',
   },
   zone: { label: 'Times', utc: 'UTC', local: 'Local ({{zone}})' },
@@ -74,6 +76,8 @@ export const en = {
     partsHint: 'Total = grid profit + unrealised gain + other fees, to the last digit.',
     drawdown: 'max drawdown {{percent}}',
     free: 'Free',
+    kept: 'Kept by stopped bots',
+    worth: 'worth about',
     noPoints: 'The curve begins with the first minutes of the first bot.',
     summary: 'Equity, {{range}}: from {{from}} to {{to}}, lowest {{low}}, highest {{high}}.',
     ranges: { '1D': '1D', '1W': '1W', '1M': '1M', All: 'All' },
@@ -158,7 +162,7 @@ export const en = {
     bringBack: 'Bring it back',
     dropAside: 'Drop it',
     started: '{{name}} started.',
-    chart: '{{pair}}, last weeks',
+    chart: '{{pair}}, hourly candles',
     dragHint: 'Drag a line, or type a price.',
     chartSummary: 'Hourly candles of {{pair}}. Grid from {{lower}} to {{upper}}, price {{price}}.',
     preview: 'What it would do',
@@ -179,6 +183,7 @@ export const en = {
   bot: {
     lastOrder: 'last order',
     price: 'price',
+    change24h: '24 h',
     start: 'Start',
     retry: 'Start again',
     pause: 'Pause',
@@ -256,7 +261,7 @@ export const en = {
     nothingHeld: 'It holds no {{base}}.',
     sell: 'Sell it now at the market price',
     keep: 'Keep it in the account',
-    keepHint: 'Its value goes on moving with the price.',
+    keepHint: 'Its value goes on moving with the price, and stands on Home. It cannot be sold from here yet.',
     final: 'A stopped bot stays stopped. Clone it to go on with the same settings.',
   },
   remove: {
@@ -271,6 +276,8 @@ export const en = {
     anyBot: 'All bots',
     anyPair: 'All pairs',
     anySide: 'Buys and sells',
+    from: 'From',
+    to: 'To',
     totals: 'Total of {{count}}',
     bought: 'Bought {{amount}}',
     sold: 'sold {{amount}}',
@@ -281,6 +288,8 @@ export const en = {
     clear: 'Clear the filters',
     shown: '{{shown}} of {{count}} shown; totals are over all',
   },
+  /** Where prices come from, by the codes of PRICE_SOURCES. */
+  sources: { simulated: 'simulated' },
   settings: {
     title: 'Settings',
     appearance: 'Appearance',

@@ -63,6 +63,28 @@ describe('texts of the runtime', () => {
     expect(words).not.toMatch(/raw|\{\{/);
   });
 
+  it('write the figures of a refusal as the page does', () => {
+    const poor = { needed: '1200', free: '250.5', asset: 'USDT' };
+    const refused = new ApiError('INSUFFICIENT_BALANCE', 'The bot needs 1200 USDT; 250.5 are free.', 'e', poor);
+    expect(failureText(say, ui, 'en', refused)).toBe('You give 1,200.00, but only 250.50 is free.');
+    const problems = [
+      { field: 'lower', code: 'outside_range', severity: 'warning', message: 'raw', values: { price: '9' } },
+      { field: 'grids', code: 'tick', severity: 'error', message: 'raw', values: { tick: '0.1' } },
+    ];
+    expect(failureText(say, ui, 'en', new ApiError('STRATEGY_INVALID', 'raw', 'e', { problems }))).toBe(
+      'The levels are closer than the price tick 0.1. Use fewer grids.',
+    );
+    // a newer runtime, or none of ours: its words stand
+    const unknown = [{ code: 'of_tomorrow', severity: 'error', message: 'In words.', values: {} }];
+    expect(failureText(say, ui, 'en', new ApiError('STRATEGY_INVALID', 'raw', 'e', { problems: unknown }))).toBe(
+      'In words.',
+    );
+    expect(failureText(say, ui, 'en', new ApiError('STRATEGY_INVALID', 'Said.', 'e', { problems: 'none' }))).toBe(
+      'Said.',
+    );
+    expect(failureText(say, ui, 'en', new ApiError('INSUFFICIENT_BALANCE', 'Said.', 'e', {}))).toBe('Said.');
+  });
+
   it.each(RUNTIME_ERROR_REASONS)('have the refusal %s', (reason) => {
     const error = new ApiError('WRONG_STATE', 'raw', 'e', { reason, allowed: 5, used: 5 });
     const words = failureText(say, ui, 'en', error);

@@ -111,6 +111,27 @@ function reasonOf(error: ApiError): RuntimeErrorReason | undefined {
   return RUNTIME_ERROR_REASONS.find((known) => known === error.details['reason']);
 }
 
+/** The worst of the problems a refused grid has; null where the answer names none. */
+function worstProblem({ details }: ApiError): Problem | null {
+  const { problems } = details;
+  if (!Array.isArray(problems)) {
+    return null;
+  }
+  return (problems as (Problem & { severity: string })[]).find(({ severity }) => severity === 'error') ?? null;
+}
+
+/** A refusal whose figures say more than its code; null for the others. */
+function figuresText(t: Text, locale: string, error: ApiError): string | null {
+  if (error.code === 'STRATEGY_INVALID') {
+    const problem = worstProblem(error);
+    return problem === null ? null : problemText(t, locale, problem);
+  }
+  const { needed, free } = error.details;
+  return error.code === 'INSUFFICIENT_BALANCE' && typeof needed === 'string' && typeof free === 'string'
+    ? t('grid.insufficient', written({ investment: needed, free }, locale))
+    : null;
+}
+
 /** Why a request failed: by the reason within the code, else by the code. */
 export function failureText(t: Text, ui: Translate<UiResources>, locale: string, error: Error): string {
   if (!(error instanceof ApiError)) {
@@ -118,7 +139,7 @@ export function failureText(t: Text, ui: Translate<UiResources>, locale: string,
   }
   const reason = reasonOf(error);
   if (reason === undefined) {
-    return errorText(ui, locale, error);
+    return figuresText(t, locale, error) ?? errorText(ui, locale, error);
   }
   return t(`reasons.${reason}`, written({ ...error.details, count: error.details['allowed'] ?? 0 }, locale));
 }

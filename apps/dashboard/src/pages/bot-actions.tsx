@@ -8,7 +8,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { keys } from '../api/keys.js';
 import { actOnBot, botQuery, deleteBot, meQuery, stopBot, type BotAction } from '../api/queries.js';
-import { useFreshness } from '../api/use-stream.js';
+import { useUnsure } from '../api/use-stream.js';
 import { multiply, signOf } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { useFailureText } from '../i18n/messages.js';
@@ -24,7 +24,7 @@ export function BotActions({ bot }: { bot: Bot }) {
   const t = useT();
   const client = useQueryClient();
   const navigate = useNavigate();
-  const { liveness } = useFreshness();
+  const unsure = useUnsure();
   const { data: me } = useQuery(meQuery());
   const failureText = useFailureText();
   const [dialog, setDialog] = useState<'stop' | 'delete' | null>(null);
@@ -65,7 +65,6 @@ export function BotActions({ bot }: { bot: Bot }) {
   if (me?.mayTrade === false) {
     return <span className="av-muted">{t('common.readOnly')}</span>;
   }
-  const unsure = liveness === 'offline';
   const open = bot.state === 'running' || bot.state === 'paused';
   const idle = bot.state === 'stopped' || bot.state === 'created' || bot.state === 'error';
   const stopping = bot.status === 'stopping';
@@ -122,10 +121,14 @@ export function BotActions({ bot }: { bot: Bot }) {
             {t('bot.clone')}
           </Menu.Item>
           {/* an error leaves orders behind: it can be stopped properly as well as deleted once stopped */}
-          {bot.state === 'error' ? <Menu.Item onClick={() => setDialog('stop')}>{t('bot.stop')}</Menu.Item> : null}
+          {bot.state === 'error' ? (
+            <Menu.Item disabled={unsure} onClick={() => setDialog('stop')}>
+              {t('bot.stop')}
+            </Menu.Item>
+          ) : null}
           <Menu.Item
             color="bad"
-            disabled={!idle || stopping || bot.state === 'error'}
+            disabled={unsure || !idle || stopping || bot.state === 'error'}
             onClick={() => setDialog('delete')}
           >
             {t('bot.delete')}

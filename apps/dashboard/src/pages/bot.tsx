@@ -5,13 +5,13 @@ import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { ApiError } from '../api/http.js';
-import { botQuery, fillsQuery } from '../api/queries.js';
+import { botQuery, fillsQuery, marketQuery } from '../api/queries.js';
 import { ButtonLink } from '../app/button-link.js';
 import { useTitle } from '../app/use-title.js';
 import { toChartNumber } from '../charts/chart-number.js';
-import { ratePerHour } from '../domain/duration.js';
+import { ratePerHour, tradedFor } from '../domain/duration.js';
 import { chartLevels } from '../domain/ladder.js';
-import { signOf } from '../domain/money.js';
+import { distance, signOf } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { useReasonText } from '../i18n/messages.js';
 import { BotState } from '../parts/bot-table.js';
@@ -103,8 +103,8 @@ function BotHeadline({ bot }: { bot: Bot }) {
   const [base = '', quote = ''] = bot.pair.split('/');
   const now = useNow(60_000);
   const why = useReasonText()(bot);
-  const price = usePriceOf(bot);
-  const rate = bot.startedAt === null ? null : ratePerHour(bot.cellsClosed, now - Date.parse(bot.startedAt));
+  const traded = tradedFor(bot, now);
+  const rate = traded === null ? null : ratePerHour(bot.cellsClosed, traded);
   const placing =
     bot.status === 'running' && bot.cellQuantity !== null && bot.openOrders.total < bot.params.grids && bot.fills === 0;
   return (
@@ -143,11 +143,7 @@ function BotHeadline({ bot }: { bot: Bot }) {
           {signOf(bot.maxDrawdown) === 0 ? null : (
             <li>{t('bot.drawdown', { percent: figures.percent(bot.maxDrawdown) })}</li>
           )}
-          {price === null ? null : (
-            <li>
-              {t('bot.price')} <Amount value={price} tick={market?.tick ?? FALLBACK_TICK} />
-            </li>
-          )}
+          <PriceFact bot={bot} />
           {bot.lastOrderAt === null ? null : (
             <li>
               {t('bot.lastOrder')} <Since value={bot.lastOrderAt} />
@@ -156,6 +152,41 @@ function BotHeadline({ bot }: { bot: Bot }) {
         </ul>
       </div>
     </div>
+  );
+}
+
+/** The price as it stands: how old, from where, and what it did in a day. A stopped bot's is that of its end. */
+function PriceFact({ bot }: { bot: Bot }) {
+  const t = useT();
+  const { data } = useQuery(marketQuery());
+  const market = useMarketPair(bot.pair);
+  const price = usePriceOf(bot);
+  if (price === null) {
+    return null;
+  }
+  const shown = <Amount value={price} tick={market?.tick ?? FALLBACK_TICK} />;
+  if (bot.state === 'stopped' || data === undefined || market === undefined) {
+    return (
+      <li>
+        {t('bot.price')} {shown}
+      </li>
+    );
+  }
+  const change = market.price24hAgo === null ? null : distance(price, market.price24hAgo);
+  return (
+    <>
+      <li>
+        {t('bot.price')} {shown}{' '}
+        <span className="av-muted">
+          {t(`sources.${data.sourceCode}`)}, <Since value={market.priceAt} />
+        </span>
+      </li>
+      {change === null ? null : (
+        <li>
+          {t('bot.change24h')} <Amount value={change} kind="percent" sign="always" />
+        </li>
+      )}
+    </>
   );
 }
 

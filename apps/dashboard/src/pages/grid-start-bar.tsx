@@ -5,7 +5,7 @@ import { useNavigate } from '@tanstack/react-router';
 import { useRef } from 'react';
 import { keys } from '../api/keys.js';
 import { botsQuery, createBot, meQuery } from '../api/queries.js';
-import { useFreshness } from '../api/use-stream.js';
+import { useUnsure } from '../api/use-stream.js';
 import type { GridDraft } from '../domain/draft.js';
 import { readForm, toCreate } from '../domain/grid-form.js';
 import { usedBots } from '../domain/quota.js';
@@ -27,7 +27,7 @@ export function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartB
   const figures = useFigures();
   const navigate = useNavigate();
   const client = useQueryClient();
-  const { liveness } = useFreshness();
+  const unsure = useUnsure();
   const { data: me } = useQuery(meQuery());
   const { data: list } = useQuery(botsQuery());
   // one key per filled-in form: pressing twice, or again after a lost answer, makes one bot
@@ -56,7 +56,6 @@ export function StartBar({ draft, startable, fresh, savedAt, onStarted }: StartB
   const full = list !== undefined && usedBots(list.items) >= list.limit;
   const blocked =
     me?.mayTrade === false ? t('common.readOnly') : full ? t('bots.limitReached', { limit: list.limit }) : null;
-  const unsure = liveness === 'stale' || liveness === 'offline';
   return (
     <div className="action-bar">
       {start.error === null ? null : <Failed error={start.error} />}

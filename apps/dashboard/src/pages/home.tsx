@@ -3,18 +3,20 @@ import { Amount, EmptyState, PageTitle, Panel, Skeletons, Time } from '#libs/ui'
 import { IconAlertCircle, IconPlus } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { botsQuery, meQuery, overviewQuery } from '../api/queries.js';
+import { botsQuery, marketQuery, meQuery, overviewQuery } from '../api/queries.js';
 import { ButtonLink } from '../app/button-link.js';
 import { useTitle } from '../app/use-title.js';
 import { useT } from '../i18n/i18n.js';
-import { useMessageText } from '../i18n/messages.js';
+import { useMessageText, useReasonText } from '../i18n/messages.js';
 import { BotTable } from '../parts/bot-table.js';
 import { EquityPanel } from '../parts/equity-panel.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { FillLines } from '../parts/fill-list.js';
 import { PnlParts } from '../parts/pnl.js';
 import { QueryState } from '../parts/query-state.js';
-import { fractionOf, subtract } from '../domain/money.js';
+import { FALLBACK_TICK } from '../parts/use-market.js';
+import { fractionOf, signOf, subtract } from '../domain/money.js';
+import { botToExplain } from '../domain/needs.js';
 import { PresetCards } from './preset-cards.js';
 
 export function HomePage() {
@@ -65,7 +67,33 @@ function EquityHead({ overview }: { overview: Overview }) {
             <PnlParts pnl={overview.allTime} />
           </dd>
         </div>
+        <KeptBase overview={overview} />
       </dl>
+    </div>
+  );
+}
+
+/** What stopped bots left in the account instead of selling it: part of the equity, and of no bot. */
+function KeptBase({ overview }: { overview: Overview }) {
+  const t = useT();
+  const { data: market } = useQuery(marketQuery());
+  const kept = overview.balances.filter(({ asset, amount }) => asset !== overview.quote && signOf(amount) > 0);
+  return kept.length === 0 ? null : (
+    <div>
+      <dt>{t('equity.kept')}</dt>
+      {kept.map(({ asset, amount, value }) => (
+        <dd key={asset}>
+          <Amount
+            value={amount}
+            tick={market?.pairs.find(({ base }) => base === asset)?.step ?? FALLBACK_TICK}
+            unit={asset}
+          />
+          <span className="av-muted">
+            {' '}
+            {t('equity.worth')} <Amount value={value} tick={MONEY_TICK} unit={overview.quote} />
+          </span>
+        </dd>
+      ))}
     </div>
   );
 }
@@ -130,6 +158,8 @@ export function NewBotButton() {
 function NeedsYou({ overview }: { overview: Overview }) {
   const t = useT();
   const textOf = useMessageText();
+  const reasonOf = useReasonText();
+  const { data: bots } = useQuery(botsQuery());
   const needs = overview.needs;
   return (
     <Panel
@@ -141,22 +171,27 @@ function NeedsYou({ overview }: { overview: Overview }) {
         <p className="quiet">{t('home.needsNothing')}</p>
       ) : (
         <ul className="needs">
-          {needs.map((need) => (
-            <li key={`${need.kind} ${need.botId ?? ''}`}>
-              <IconAlertCircle size={18} aria-hidden className="needs-icon" />
-              <span>
-                {textOf(need)}{' '}
-                <span className="av-muted av-nowrap">
-                  {t('home.since')} <Time value={need.since} />
+          {needs.map((need) => {
+            const stopped = botToExplain(need, bots?.items);
+            const why = stopped === undefined ? null : reasonOf(stopped);
+            return (
+              <li key={`${need.kind} ${need.botId ?? ''}`}>
+                <IconAlertCircle size={18} aria-hidden className="needs-icon" />
+                <span>
+                  {textOf(need)}{' '}
+                  <span className="av-muted av-nowrap">
+                    {t('home.since')} <Time value={need.since} />
+                  </span>
+                  {why === null ? null : <span className="reason">{why}</span>}
                 </span>
-              </span>
-              {need.botId === null ? null : (
-                <Link to="/bots/$id" params={{ id: need.botId }} className="needs-go">
-                  {t('home.lookAt', { name: need.botName ?? '' })}
-                </Link>
-              )}
-            </li>
-          ))}
+                {need.botId === null ? null : (
+                  <Link to="/bots/$id" params={{ id: need.botId }} className="needs-go">
+                    {t('home.lookAt', { name: need.botName ?? '' })}
+                  </Link>
+                )}
+              </li>
+            );
+          })}
         </ul>
       )}
     </Panel>

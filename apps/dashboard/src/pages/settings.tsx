@@ -70,7 +70,7 @@ function About() {
       {me === undefined ? null : (
         <p>
           {t('settings.stack')} <Copyable value={me.slug} /> · {t('settings.release', { release: me.release })}
-          {market === undefined ? null : <> · {t('settings.source', { source: market.source })}</>}
+          {market === undefined ? null : <> · {t('settings.source', { source: t(`sources.${market.sourceCode}`) })}</>}
         </p>
       )}
       <p className="av-muted av-small">

@@ -1,12 +1,13 @@
 import { PAIRS, type Pair, type TradeList } from '#libs/contracts';
-import { Amount, EmptyState, PageTitle, Panel } from '#libs/ui';
-import { Button, NativeSelect } from '@mantine/core';
+import { Amount, EmptyState, PageTitle, Panel, useZone } from '#libs/ui';
+import { Button, NativeSelect, TextInput } from '@mantine/core';
 import { IconDownload } from '@tabler/icons-react';
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import type { TradeFilter } from '../api/keys.js';
 import { botsQuery, tradesCsvHref, tradesQuery } from '../api/queries.js';
 import { useTitle } from '../app/use-title.js';
+import { daysToTimes, isDay } from '../domain/days.js';
 import { sum } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
 import { DataTable } from '../parts/data-table.js';
@@ -18,12 +19,14 @@ import { useFillColumns } from './bot-tabs.js';
 export function TradesPage() {
   const t = useT();
   useTitle(t('trades.title'));
-  const filter = useSearch({ from: '/trades' });
+  const search = useSearch({ from: '/trades' });
+  const { choice } = useZone();
+  const filter: TradeFilter = { ...search, ...daysToTimes(search, choice) };
   const query = useInfiniteQuery({ ...tradesQuery(filter), placeholderData: keepPreviousData });
   const columns = useFillColumns(true);
   const ticks = useLedgerTicks();
   const totals = query.data?.pages[0]?.totals;
-  const filtered = filter.bot !== undefined || filter.pair !== undefined || filter.side !== undefined;
+  const filtered = Object.keys(search).length > 0;
   return (
     <>
       <PageTitle
@@ -42,7 +45,7 @@ export function TradesPage() {
       >
         {t('trades.title')}
       </PageTitle>
-      <Filters filter={filter} />
+      <Filters filter={search} />
       <Panel flush>
         <PagedList query={query} empty={<NoTrades filtered={filtered} />}>
           {(fills) => (
@@ -140,6 +143,19 @@ function Filters({ filter }: { filter: TradeFilter }) {
           set({ side: (['buy', 'sell'] as const).find((side) => side === event.currentTarget.value) })
         }
       />
+      {(['from', 'to'] as const).map((end) => (
+        <TextInput
+          key={end}
+          type="date"
+          aria-label={t(`trades.${end}`)}
+          title={t(`trades.${end}`)}
+          leftSection={<span className="av-muted">{t(`trades.${end}`)}</span>}
+          leftSectionWidth={48}
+          value={filter[end] ?? ''}
+          max="9999-12-31"
+          onChange={(event) => set({ [end]: isDay(event.currentTarget.value) ? event.currentTarget.value : undefined })}
+        />
+      ))}
     </div>
   );
 }

@@ -6,6 +6,7 @@ import { useT } from '../i18n/i18n.js';
 import { useReasonText } from '../i18n/messages.js';
 import { DataTable, type Column } from './data-table.js';
 import { MONEY_TICK, useDuration } from './figures.js';
+import { ModeTag } from './mode-tag.js';
 import { RangeBar } from './range-bar.js';
 import { FALLBACK_TICK, useMarketPair, usePriceOf } from './use-market.js';
 
@@ -48,7 +49,7 @@ export function BotTable({ bots }: { bots: readonly Bot[] }) {
           <Link to="/bots/$id" params={{ id: bot.id }} className="row-link">
             {bot.name}
           </Link>
-          {bot.name.includes(bot.pair) ? null : <span className="muted"> {bot.pair}</span>}
+          {bot.name.includes(bot.pair) ? null : <span className="muted"> {bot.pair}</span>} <ModeTag />
         </>
       ),
     },

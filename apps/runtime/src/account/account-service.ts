@@ -40,6 +40,7 @@ export class AccountService {
       bots: BotService;
       prices: PriceSource;
       limit: number;
+      portalAwaySince: () => Date | null;
       now: () => Date;
     },
   ) {}
@@ -122,6 +123,7 @@ export class AccountService {
       bots: { total: live.length, running: live.filter(({ state }) => state === 'running').length, limit },
       openOrders: views.reduce((count, bot) => count + bot.openOrders.total, 0),
       needs: [...this.marketNeeds(at), ...this.botNeeds()],
+      portalAwaySince: this.deps.portalAwaySince()?.toISOString() ?? null,
     };
   }
 

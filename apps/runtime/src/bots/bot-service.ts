@@ -25,6 +25,7 @@ export interface CreatedBot {
 export class BotService {
   private readonly bots = new Map<string, BotSupervisor>();
   private readonly byPrefix = new Map<string, BotSupervisor>();
+  private readonly lastOrders = new Map<string, Date>();
   /** Deleted bots: their result is final, and goes on counting. */
   private readonly deleted: BotRecord[] = [];
   private creating: Promise<unknown> = Promise.resolve();
@@ -32,6 +33,9 @@ export class BotService {
   constructor(private readonly deps: BotServiceDeps) {}
 
   async load(): Promise<void> {
+    for (const [botId, at] of await this.deps.store.lastOrders()) {
+      this.lastOrders.set(botId, at);
+    }
     for (const record of await this.deps.store.load('true')) {
       if (record.deletedAt === null) {
         this.adopt(record);
@@ -60,7 +64,12 @@ export class BotService {
   private supervise(record: BotRecord): BotSupervisor {
     return new BotSupervisor(record, {
       ...this.deps,
-      changed: this.deps.publish,
+      changed: (stored) => {
+        if (stored.orders.length > 0) {
+          this.lastOrders.set(record.id, this.deps.now());
+        }
+        this.deps.publish(stored);
+      },
     });
   }
 
@@ -90,6 +99,7 @@ export class BotService {
     return botView(record, {
       price: price?.price ?? null,
       fresh: price?.fresh ?? false,
+      lastOrderAt: this.lastOrders.get(record.id) ?? null,
       now: this.deps.now(),
     });
   }
@@ -282,7 +292,6 @@ function newRecord(input: CreateBot, at: Date): BotRecord {
     grid: newGrid(input.params, marketOf(input.pair).rules),
     version: 1,
     finalPrice: null,
-    lastOrderAt: null,
     day: { date: utcDay(at), pnl: NO_PNL },
     peak: input.params.investment,
     drawdown: '0',

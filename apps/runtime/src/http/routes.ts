@@ -149,7 +149,7 @@ function marketRoutes(app: App): Route[] {
             };
           }),
         );
-        const market: Market = { source: 'Simulated prices', pairs };
+        const market: Market = { source: 'Simulated prices', sourceCode: 'simulated', pairs };
         return ok(market);
       },
     },

@@ -10,7 +10,8 @@ import type { PortalClient } from './portal-client.js';
 const BATCH = 100;
 /** About what was sent: the same body gets the same answer. Others (401, 429, 5xx) are about the moment. */
 const REFUSALS = new Set([400, 413, 422]);
-const REFUSED_KEPT_MS = 90 * 86_400_000;
+/** One lost request is no news; two in a row, a second apart, are. */
+const AWAY_AFTER = 2;
 const BACKOFF = { baseMs: 1_000, maxMs: 300_000 };
 
 export interface OutboxDeps {
@@ -45,6 +46,7 @@ export async function addEvent(
 export class Outbox {
   private timer: NodeJS.Timeout | null = null;
   private failures = 0;
+  private failedAt: Date | null = null;
   private size = BATCH;
   private sending: Promise<void> = Promise.resolve();
   private closed = false;
@@ -60,6 +62,11 @@ export class Outbox {
       [report.id, report],
     );
     this.wake();
+  }
+
+  /** Since when the portal takes nothing; null while it does. */
+  get awaySince(): Date | null {
+    return this.failures >= AWAY_AFTER ? this.failedAt : null;
   }
 
   /** Sends soon: at once when all is well, else when the back-off says so. */
@@ -86,6 +93,7 @@ export class Outbox {
         this.wake();
       }
     } catch (error) {
+      this.failedAt = this.failures === 0 ? new Date() : this.failedAt;
       this.failures = Math.min(this.failures + 1, 20);
       const reason = error instanceof Error ? error.message : 'unknown';
       this.deps.logger.debug({ reason, failures: this.failures }, 'reports wait for the portal');
@@ -146,13 +154,6 @@ export class Outbox {
     const sent = new Set(reports.map(({ id }) => id));
     const { stored } = reportBatchResponseSchema.parse(JSON.parse(answer.body));
     return { stored: stored.filter((id) => sent.has(id)), reason: 'the portal did not store it' };
-  }
-
-  /** Forgets what the portal refused long ago; what it stored is removed at once. */
-  async prune(now: Date): Promise<void> {
-    await this.deps.database.sql('delete from outbox where refused_at < $1', [
-      new Date(now.getTime() - REFUSED_KEPT_MS),
-    ]);
   }
 
   async close(): Promise<void> {

@@ -11,8 +11,8 @@ export const keys = {
   overview: ['operator', 'overview'] as const,
 };
 
-/** Pages without a stream look again this often: the dot in the header calls 15 s of silence stale. */
-export const POLL_MS = 10_000;
+/** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */
+export const POLL_MS = 5_000;
 
 export const stacksQuery = (api: Endpoints) =>
   queryOptions({ queryKey: keys.stacks, queryFn: () => api.stacks({ limit: 50 }), refetchInterval: POLL_MS });

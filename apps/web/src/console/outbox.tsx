@@ -3,6 +3,7 @@ import { ErrorState, Facts, PageTitle, Panel, StatusPill, Time } from '#libs/ui'
 import { Button, Table } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useApi } from '../api/context.js';
+import { POLL_MS } from '../api/queries.js';
 import { splitLinks } from '../domain/links.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
@@ -189,7 +190,7 @@ export function MailPage({ id }: { id: string }) {
   const query = useQuery({
     queryKey: ['operator', 'mail', id],
     queryFn: () => api.operator.mail(id),
-    refetchInterval: 10_000,
+    refetchInterval: POLL_MS,
   });
   return (
     <Loaded

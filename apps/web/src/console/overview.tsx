@@ -295,7 +295,7 @@ function Fleet({ overview }: { overview: FleetOverview }) {
 export function OverviewPage() {
   const t = useT();
   const api = useApi();
-  const query = useQuery({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: 5_000 });
+  const query = useQuery({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: POLL_MS });
   return (
     <Loaded query={query} shape="page" failure={t('fleet.loadFailed')}>
       {(overview) => <Fleet overview={overview} />}

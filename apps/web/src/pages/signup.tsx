@@ -19,10 +19,9 @@ type Problems = Partial<Record<Field | 'accept', string>>;
 function useServerProblem(): (error: unknown, field: Field) => string | null {
   const t = useT();
   const errorText = useErrorText();
-  const own = { email: 'EMAIL_TAKEN', username: 'USERNAME_TAKEN', password: null } as const;
   return (error, field) => {
-    const code = own[field];
-    if (code !== null && isApiError(error, code)) {
+    // that an address is taken is never answered: it would tell who has an account
+    if (field === 'username' && isApiError(error, 'USERNAME_TAKEN')) {
       return errorText(error);
     }
     return isFieldError(error, field) ? t(`field.bad.${field}`) : null;

@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useNavigate } from '@tanstack/react-router';
+import { useEffect, useState } from 'react';
 import { TextInput } from '@mantine/core';
 import { AfterAMoment } from '#libs/ui';
 import { useApi } from '../api/context.js';
@@ -11,9 +12,18 @@ import { Resend } from '../parts/resend.js';
 import { Sentence } from '../parts/sentence.js';
 import { AuthFrame } from './auth-frame.js';
 
-/** After signing up: where the link went. */
+/** Tabs of this browser tell each other that an address was confirmed. */
+const CONFIRMED = 'aviary.portal.confirmed';
+
+/** After signing up: where the link went. Goes on by itself when the link is opened in another tab. */
 function Sent({ email }: { email: string }) {
   const t = useT();
+  const navigate = useNavigate();
+  useEffect(() => {
+    const channel = new BroadcastChannel(CONFIRMED);
+    channel.addEventListener('message', () => void navigate({ to: '/login' }));
+    return () => channel.close();
+  }, [navigate]);
   return (
     <AuthFrame title={t('signup.sentTitle')} footer={<TextLink to="/signup">{t('signup.other')}</TextLink>}>
       <div className="aw-stack">
@@ -54,6 +64,9 @@ function Confirm({ token }: { token: string }) {
     queryKey: ['verify', token],
     queryFn: async () => {
       await api.verify(token);
+      const channel = new BroadcastChannel(CONFIRMED);
+      channel.postMessage(null);
+      channel.close();
       return true;
     },
     staleTime: Infinity,
