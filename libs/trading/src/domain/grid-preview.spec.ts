@@ -1,10 +1,11 @@
+import fc from 'fast-check';
 import { gridParamsSchema, type GridParams } from '#libs/contracts';
 import { dec, text } from './decimal.js';
 import { cellProfit, exactLevels, gridLevels } from './grid-levels.js';
 import { gridPreview } from './grid-preview.js';
 import { GRID_PRESETS, presetParams } from './grid-presets.js';
 import { gridProblems } from './grid-problems.js';
-import type { MarketRules } from './market.js';
+import { roundPrice, type MarketRules } from './market.js';
 
 const RULES: MarketRules = { tick: '0.1', step: '0.00001', minNotional: '5', fee: '0.001' };
 const PRICE = '64980.4';
@@ -61,6 +62,31 @@ describe('net profit of a cell', () => {
   it('is the same in every cell with equal ratios', () => {
     expect(new Set(profits('geo'))).toEqual(new Set(['0.0823050']));
   });
+});
+
+it('earns the same in every cell of a geometric grid, but for the tick', () => {
+  const shape = fc.record({
+    lower: fc.integer({ min: 100, max: 100_000 }),
+    factor: fc.integer({ min: 101, max: 400 }),
+    grids: fc.integer({ min: 2, max: 200 }),
+    tick: fc.constantFrom('0.01', '0.1', '1'),
+  });
+  fc.assert(
+    fc.property(shape, ({ lower, factor, grids, tick }) => {
+      const low = dec(lower);
+      const high = roundPrice(low.times(factor).div(100), tick);
+      fc.pre(high.gt(low));
+      const levels = gridLevels({ lower: text(low), upper: text(high), grids, mode: 'geo' }, tick);
+      const ratio = high.div(low).pow(dec(1).div(grids));
+      const exact = cellProfit(dec(1), ratio, '0.001');
+      for (const [i, sell] of levels.slice(1).entries()) {
+        const buy = levels[i] ?? sell;
+        // Each level is at most half a tick from where it would be.
+        const most = dec(tick).div(2).times(ratio.plus(1)).div(buy);
+        expect(cellProfit(buy, sell, '0.001').minus(exact).abs().lte(most.plus('1e-30'))).toBe(true);
+      }
+    }),
+  );
 });
 
 describe('preview', () => {

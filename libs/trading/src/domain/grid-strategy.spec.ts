@@ -18,6 +18,8 @@ class Simulation {
   readonly log: GridEvent[] = [];
   readonly requests: OrderRequest[] = [];
   readonly effects: GridEffect[] = [];
+  /** What the exchange did: the books are checked against it. */
+  readonly trades: { side: 'buy' | 'sell'; price: Amount; quantity: Amount; fee: Amount }[] = [];
   private readonly slips: { move: number; part: number }[] = [];
   private steps = 0;
 
@@ -26,19 +28,25 @@ class Simulation {
     price: Amount,
     readonly partialChance = 0,
     readonly seed = 1,
+    readonly rules = RULES,
   ) {
-    this.state = newGrid(params, RULES);
+    this.state = newGrid(params, rules);
     this.price = price;
   }
 
   feed(event: GridEvent): void {
     this.log.push(event);
-    const result = stepGrid(this.state, event);
+    const before = this.state;
+    const result = stepGrid(before, event);
     this.state = result.state;
+    const silent = before.phase === 'ended' || before.phase === 'ending' || (before.paused && event.type !== 'resume');
+    if (silent && result.orders.some(({ purpose }) => purpose !== 'exit')) {
+      throw new Error(`placed an order while ${before.paused ? 'paused' : before.phase}`);
+    }
     this.effects.push(...result.effects);
     this.requests.push(...result.orders);
     for (const request of result.orders) {
-      const reason = refusal({ ...request, price: request.price ?? this.price }, RULES);
+      const reason = refusal({ ...request, price: request.price ?? this.price }, this.rules);
       if (reason) {
         throw new Error(`refused: ${reason}`);
       }
@@ -48,7 +56,7 @@ class Simulation {
     for (const request of result.orders) {
       const slip = request.purpose === 'start' ? this.slips.shift() : undefined;
       if (slip) {
-        this.price = text(roundPrice(dec(this.price).times(1 + slip.move), RULES.tick));
+        this.price = text(roundPrice(dec(this.price).times(1 + slip.move), this.rules.tick));
         this.matchPart(request, slip.part);
       } else {
         this.match(request.ref, true);
@@ -86,7 +94,7 @@ class Simulation {
   match(ref: number, arriving: boolean): void {
     const order = this.book.get(ref);
     const at = { price: this.price, key: String(this.steps), arriving };
-    const market = { rules: RULES, seed: this.seed, partialChance: this.partialChance };
+    const market = { rules: this.rules, seed: this.seed, partialChance: this.partialChance };
     const trade = order && matchOrder(order, at, market);
     if (!order || !trade) {
       return;
@@ -95,9 +103,9 @@ class Simulation {
   }
 
   private matchPart({ ref, price, quantity, side }: OrderRequest, part: number): void {
-    const taken = floorQuantity(dec(quantity).times(part), RULES.step);
+    const taken = floorQuantity(dec(quantity).times(part), this.rules.step);
     if (taken.gt(0) && crosses({ side, price }, this.price)) {
-      const fee = text(taken.times(this.price).times(RULES.fee));
+      const fee = text(taken.times(this.price).times(this.rules.fee));
       this.fill(ref, { price: this.price, quantity: text(taken), fee });
     }
   }
@@ -112,6 +120,7 @@ class Simulation {
       this.book.delete(ref);
     }
     const { price, quantity, fee } = trade;
+    this.trades.push({ side: order.side, price, quantity, fee });
     this.feed({ type: 'fill', ref, price, quantity, fee, now: this.price });
   }
 
@@ -137,11 +146,14 @@ function checkInvariants(sim: Simulation): void {
   const cells = live.map(({ request }) => request.cell);
   expect(new Set(cells).size).toBe(cells.length);
   expect(live.length).toBeLessThanOrEqual(params.grids);
-  const buys = live.filter(({ side }) => side === 'buy').map((order) => dec(order.price ?? 0));
-  const sells = live.filter(({ side }) => side === 'sell').map((order) => dec(order.price ?? 0));
-  if (live.every(({ filled }) => filled === '0')) {
-    expect(buys.every((buy) => sells.every((sell) => buy.lt(sell)))).toBe(true);
-  }
+  // But for cells with a part: their rest waits at its level while the cells below go on.
+  const whole = live.filter(({ filled, request }) => {
+    const cell = state.cells[request.cell ?? -1];
+    return filled === '0' && (cell?.held === '0' || cell?.held === cell?.quantity);
+  });
+  const prices = (side: 'buy' | 'sell') =>
+    whole.filter((order) => order.side === side).map((order) => dec(order.price ?? 0));
+  expect(prices('buy').every((buy) => prices('sell').every((sell) => buy.lt(sell)))).toBe(true);
   // Base currency that no order sells would lie there for ever.
   if (state.phase === 'active' && !state.paused) {
     expect(state.cells.filter(({ held, order }) => held !== '0' && order === null)).toEqual([]);
@@ -158,10 +170,18 @@ function checkInvariants(sim: Simulation): void {
       .map((order) =>
         dec(order.price ?? 0)
           .times(dec(order.quantity).minus(order.filled))
-          .times('1.001'),
+          .times(dec(1).plus(state.rules.fee)),
       ),
   );
   expect(committed.lte(state.cash)).toBe(true);
+  const signed = sim.trades.map((trade) => (trade.side === 'buy' ? dec(trade.quantity) : dec(trade.quantity).neg()));
+  expect(account.base).toBe(text(sum(signed)));
+  const paid = sim.trades.map((trade, i) =>
+    dec(trade.price)
+      .times(signed[i] ?? 0)
+      .plus(trade.fee),
+  );
+  expect(state.cash).toBe(text(dec(params.investment).minus(sum(paid))));
   const gain = dec(account.equity).minus(params.investment);
   expect(account.pnl.total).toBe(text(gain));
   const parts = dec(account.pnl.grid).plus(account.pnl.unrealised).plus(account.pnl.otherFees);
@@ -334,6 +354,19 @@ describe('counter orders', () => {
     expect(sim.live('buy')).toContain('64000');
   });
 
+  it('keeps the rest of a purchase at its level while the cell below sells at the same one', () => {
+    const sim = start();
+    const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
+    sim.price = '63000';
+    sim.fill(ref, { price: '64000', quantity: '0.001', fee: '0.064' });
+    const below = [...sim.book.values()].find(({ price }) => price === '63000')?.request.ref ?? 0;
+    sim.fill(below, { price: '63000', quantity: '0.00156', fee: '0.09828' });
+    sim.feed({ type: 'price', price: '63000' });
+    expect(sim.live('buy').at(-1)).toBe('64000');
+    expect(sim.live('sell')[0]).toBe('64000');
+    checkInvariants(sim);
+  });
+
   it('buys the rest of a cell whose part was turned into a sale, once the price is at its lower level', () => {
     const sim = start();
     const ref = [...sim.book.values()].find(({ price }) => price === '64000')?.request.ref ?? 0;
@@ -472,10 +505,16 @@ describe('an order the exchange refuses', () => {
 });
 
 describe('properties', () => {
+  const ruleSets: MarketRules[] = [
+    RULES,
+    { tick: '5', step: '0.01', minNotional: '10', fee: '0.00075' },
+    { tick: '0.01', step: '0.0001', minNotional: '1', fee: '0' },
+  ];
   const scenario = fc
     .record({
-      lower: fc.integer({ min: 9_000, max: 10_000 }),
-      width: fc.integer({ min: 300, max: 4_000 }),
+      rules: fc.constantFrom(...ruleSets),
+      lower: fc.integer({ min: 900_000, max: 1_000_000 }),
+      width: fc.integer({ min: 30_000, max: 400_000 }),
       grids: fc.integer({ min: 2, max: 30 }),
       mode: fc.constantFrom('arith' as const, 'geo' as const),
       investment: fc.integer({ min: 200, max: 20_000 }),
@@ -484,7 +523,7 @@ describe('properties', () => {
       profit: fc.boolean(),
       seed: fc.integer({ min: 0, max: 1_000_000 }),
       partialChance: fc.constantFrom(0, 0.3, 0.9),
-      first: fc.integer({ min: 8_800, max: 14_500 }),
+      first: fc.integer({ min: 880_000, max: 1_450_000 }),
       slips: fc.array(
         fc.record({
           move: fc.integer({ min: -30, max: 60 }).map((thousandths) => thousandths / 1000),
@@ -492,27 +531,29 @@ describe('properties', () => {
         }),
         { maxLength: 4 },
       ),
-      moves: fc.array(fc.integer({ min: -400, max: 400 }), { minLength: 1, maxLength: 40 }),
+      moves: fc.array(fc.integer({ min: -40_000, max: 40_000 }), { minLength: 1, maxLength: 40 }),
     })
-    .map(({ lower, width, stop, profit, first, moves, seed, partialChance, slips, ...rest }) => {
+    .map(({ rules, lower, width, stop, profit, first, moves, seed, partialChance, slips, ...rest }) => {
+      // In hundredths, so that levels and prices are seldom whole numbers.
+      const onTick = (hundredths: number): Amount => text(roundPrice(dec(hundredths).div(100), rules.tick));
       const params = gridParamsSchema.parse({
         ...rest,
-        lower: String(lower),
-        upper: String(lower + width),
+        lower: onTick(lower),
+        upper: onTick(lower + width),
         investment: String(rest.investment),
-        stopLoss: stop ? String(lower - 150) : null,
-        takeProfit: profit ? String(lower + width + 150) : null,
+        stopLoss: stop ? onTick(lower - 15_000) : null,
+        takeProfit: profit ? onTick(lower + width + 15_000) : null,
       });
       let price = first;
-      const path = moves.map((move) => String((price = Math.max(8_000, price + move))));
-      return { params, first: String(first), path, seed, partialChance, slips };
+      const path = moves.map((move) => onTick((price = Math.max(800_000, price + move))));
+      return { params, rules, first: onTick(first), path, seed, partialChance, slips };
     })
-    .filter(({ params, first }) => gridProblems(params, RULES, first).every((p) => p.severity === 'warning'));
+    .filter(({ params, rules, first }) => gridProblems(params, rules, first).every((p) => p.severity === 'warning'));
 
   it('keeps every invariant on any path, and every order is one an exchange takes', () => {
     fc.assert(
-      fc.property(scenario, ({ params, first, path, seed, partialChance, slips }) => {
-        const sim = new Simulation(params, first, partialChance, seed).slipping(slips).start();
+      fc.property(scenario, ({ params, rules, first, path, seed, partialChance, slips }) => {
+        const sim = new Simulation(params, first, partialChance, seed, rules).slipping(slips).start();
         checkInvariants(sim);
         for (const [i, price] of path.entries()) {
           if (i % 11 === 7) {
@@ -536,9 +577,9 @@ describe('properties', () => {
 
   it('gives the same orders when the same events are replayed, also through JSON', () => {
     fc.assert(
-      fc.property(scenario, ({ params, first, path, seed, partialChance }) => {
-        const sim = new Simulation(params, first, partialChance, seed).start().to(...path);
-        let state = newGrid(params, RULES);
+      fc.property(scenario, ({ params, rules, first, path, seed, partialChance }) => {
+        const sim = new Simulation(params, first, partialChance, seed, rules).start().to(...path);
+        let state = newGrid(params, rules);
         const orders: OrderRequest[] = [];
         for (const event of sim.log) {
           const result = stepGrid(JSON.parse(JSON.stringify(state)) as GridState, event);
