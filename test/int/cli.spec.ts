@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { AccountService, Passwords } from '#libs/accounts';
 import { sealAudit, verifyAudit } from '#libs/audit';
-import { AccountEntity, AuditEntryEntity, createDataSource, newId, tx } from '#libs/db';
+import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, tx } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
@@ -141,6 +141,56 @@ describe('aviary', () => {
       expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
       expect(document(ran)).toMatchObject({ ok: false, error: { code, message: expect.any(String) as string } });
     }
+  });
+
+  it('tells a mistyped number, page or id for what it is', async () => {
+    const cases: [string[], number][] = [
+      ...['0', 'abc', '-5'].map((limit): [string[], number] => [['tenant', 'list', '--limit', limit], 2]),
+      ...['tenant', 'operation', 'user', 'outbox'].map((noun): [string[], number] => [
+        [noun, 'list', '--cursor', 'x'],
+        2,
+      ]),
+      [['operation', 'watch', 'mistyped'], 3],
+      [['operation', 'cancel', 'mistyped'], 3],
+    ];
+    for (const [args, exit] of cases) {
+      const ran = await aviary(env, [...args, '--json']);
+      expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
+      const code = exit === 2 ? 'VALIDATION_FAILED' : 'NOT_FOUND';
+      expect(document(ran)).toMatchObject({ ok: false, error: { code } });
+    }
+  });
+
+  it('ends the watch of a failed operation with its error, in the document as in the exit code', async () => {
+    const at = new Date();
+    const id = newId();
+    await db.dataSource.manager.insert(OperationEntity, {
+      id,
+      tenantId: newId(),
+      slug: 'uabc234',
+      accountId: newId(),
+      engineId: 'local',
+      kind: 'start',
+      state: 'failed',
+      exclusive: true,
+      requestedBy: 'olga',
+      createdAt: at,
+      startedAt: at,
+      finishedAt: at,
+      deadlineAt: at,
+      fencing: 1,
+      attempts: 1,
+      error: { code: 'HEALTH_GATE_FAILED', message: 'no answer', errorId: newId(), details: {} },
+    });
+    const ran = await aviary(env, ['operation', 'watch', id, '--json']);
+    expect(ran.code).toBe(1);
+    expect(document(ran)).toMatchObject({
+      schema: 'aviary/operation/1',
+      ok: false,
+      data: { id, state: 'failed' },
+      error: { code: 'HEALTH_GATE_FAILED', message: 'no answer' },
+      exit: 1,
+    });
   });
 
   it('says that the platform is away, and ends with 9', async () => {

@@ -1,5 +1,7 @@
 import { waitFor } from '#libs/async';
 import { createBotSchema, DomainError, type Bot } from '#libs/contracts';
+import { BotStore } from '../../apps/runtime/src/bots/bot-store.js';
+import { Outbox, type OutboxDeps } from '../../apps/runtime/src/reports/outbox.js';
 import { RuntimeParts } from '../support/runtime-parts.js';
 
 let parts: RuntimeParts;
@@ -61,6 +63,55 @@ it('counts what a start costs to the day it starts on', async () => {
   const { today, pnl } = bot(id);
   expect(Number(pnl.total)).toBeLessThan(0);
   expect(today).toEqual(pnl);
+});
+
+describe('what is kept', () => {
+  it('says when it last placed an order, also after a restart', async () => {
+    const id = await create(false);
+    expect(bot(id).lastOrderAt).toBeNull();
+    await parts.bots.start(id);
+    const at = bot(id).lastOrderAt;
+    expect(await sql('select max(placed_at) as at from orders')).toEqual([{ at: new Date(at ?? 0) }]);
+    await parts.restart();
+    expect(bot(id).lastOrderAt).toBe(at);
+  });
+
+  it('is every trade and live order; events and orders without a trade go after 90 days', async () => {
+    const id = await create(true);
+    await parts.to('63900', '65100');
+    await parts.bots.stop(id, 'keep');
+    const other = await create(true);
+    const store = new BotStore(parts.database);
+    const count = async (of: string): Promise<number> => (await sql(`select 1 from ${of}`)).length;
+    const cancelled = `orders where state = 'cancelled'`;
+    const all = [await count('orders'), await count('paper_orders'), await count('events'), await count('fills')];
+    const gone = await count(cancelled);
+    expect(gone).toBeGreaterThan(5);
+    await store.prune(new Date());
+    expect([await count('orders'), await count('paper_orders'), await count('events')]).toEqual(all.slice(0, 3));
+    await sql(
+      `update orders set updated_at = updated_at - interval '91 days', placed_at = placed_at - interval '91 days'`,
+    );
+    await sql(`update paper_orders set created_at = created_at - interval '91 days'`);
+    await sql(`update events set at = at - interval '91 days'`);
+    await store.prune(new Date());
+    expect(await count(cancelled)).toBe(0);
+    expect(await count('orders')).toBe((all[0] ?? 0) - gone);
+    expect(await count('paper_orders')).toBe((all[1] ?? 0) - gone);
+    expect([await count('events'), await count('fills')]).toEqual([0, all[3]]);
+    await parts.restart();
+    await parts.bots.recover();
+    expect(bot(other)).toMatchObject({ state: 'running', openOrders: { total: 10 } });
+    expect(await sql(`select 1 from events where kind = 'order.lost'`)).toEqual([]);
+  });
+});
+
+it('forgets reports that the portal refused long ago, and no others', async () => {
+  await sql(`insert into outbox (id, kind, body, refused_at) values
+    (gen_random_uuid(), 'event', '{"n": 1}', now() - interval '91 days'),
+    (gen_random_uuid(), 'event', '{"n": 2}', now() - interval '89 days'), (gen_random_uuid(), 'event', '{"n": 3}', null)`);
+  await new Outbox({ database: parts.database } as OutboxDeps).prune(new Date());
+  expect(await sql(`select body ->> 'n' as n from outbox order by seq`)).toEqual([{ n: '2' }, { n: '3' }]);
 });
 
 describe('a bot that stopped by an error', () => {

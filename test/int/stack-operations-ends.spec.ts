@@ -1,9 +1,10 @@
 import { waitFor } from '#libs/async';
 import { DomainError, type Accepted } from '#libs/contracts';
-import { OperationEntity, TenantEntity } from '#libs/db';
+import { EdgeSlotEntity, OperationEntity, TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { OperationSweeper } from '../../apps/agent/src/operation-sweeper.js';
+import { publishedRoutes } from '../../apps/agent/src/published-routes.js';
 import { StackChecker } from '../../apps/agent/src/stack-checker.js';
 import { ENGINE_ID, healthyProbes, PLACES, stackWorld, type StackWorld } from '../support/stack-world.js';
 import { parsePool } from '#libs/tenants';
@@ -312,6 +313,36 @@ it('one stack that cannot be looked at keeps no other from being looked at', asy
   await expect(checker.turn(never)).rejects.toMatchObject({ message: expect.stringContaining(bad.slug) as string });
   expect((await tenant(good.id)).checkedAt).not.toBeNull();
   expect((await tenant(bad.id)).checkedAt).toBeNull();
+});
+
+it('an agent that comes back publishes the routes of all that is wanted, and one that cannot be made keeps none away', async () => {
+  const served = await provisioned();
+  const bad = await provisioned();
+  const gone = await provisioned();
+  const destroy = await world.stacks.request(gone.owner, gone.slug, 'destroy');
+  const owner = await world.account();
+  const creation = await world.stacks.create(owner, { template: 'standard' });
+  const { manager } = world.database.dataSource;
+  const slots = await manager.findBy(EdgeSlotEntity, { tenantId: bad.id });
+  await manager.delete(EdgeSlotEntity, { tenantId: bad.id });
+  const files = await publishedRoutes({
+    dataSource: world.database.dataSource,
+    facts: {
+      platformId: world.database.platformId,
+      engineId: ENGINE_ID,
+      pool: parsePool('10.128.0.0/14'),
+      ...PLACES,
+    },
+    edge: world.edge,
+    logger: createLogger('test', 'silent'),
+  });
+  const names = files.map(({ name }) => name);
+  expect(names).toEqual(expect.arrayContaining([`${served.slug}.yml`, `${creation.stack.slug}.yml`]));
+  expect(names).not.toContain(`${bad.slug}.yml`);
+  expect(names).not.toContain(`${gone.slug}.yml`);
+  await manager.insert(EdgeSlotEntity, slots);
+  await run(destroy);
+  await run(creation);
 });
 
 it('every end without success has a code and what its text speaks of, for pages in other languages', async () => {

@@ -1,4 +1,5 @@
-import { waitFor } from '#libs/async';
+import { setTimeout as pause } from 'node:timers/promises';
+import { waitFor, withDeadline } from '#libs/async';
 import { DomainError, type Accepted } from '#libs/contracts';
 import { HostnameEntity, OperationEntity, TenantEntity, TenantSecretEntity, TenantSubnetEntity } from '#libs/db';
 import { neverReady, type Engine } from '#libs/engine';
@@ -145,6 +146,69 @@ it('a destroy that overtakes a running provision fences it off and leaves nothin
   expect((await world.operations.get(owner, destroy.operation.id)).state).toBe('done');
 });
 
+it('waits for what a cancelled operation still has under way on the engine, so that a destroy sees it', async () => {
+  const owner = await world.account();
+  const { stack, operation } = await world.stacks.create(owner, { template: 'standard' });
+  const { promise: called, resolve: inCall } = Promise.withResolvers<void>();
+  const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+  // As a real engine: a caller that hangs up hears of it at once, and the engine finishes all the same.
+  const slow = new Proxy<Engine>(world.engine, {
+    get(target, name, receiver) {
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (name !== 'createNetwork') {
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      }
+      return (...[spec, bounds]: Parameters<Engine['createNetwork']>) =>
+        withDeadline('createNetwork', bounds, async () => {
+          if (spec.name.includes(stack.slug)) {
+            inCall();
+            await goOn;
+          }
+          await target.createNetwork(spec, { deadlineMs: 1_000 });
+        });
+    },
+  });
+  const runner = world.runner({ engine: slow });
+  const provisioning = runner.run(operation.id, stack.id, never);
+  await called;
+  const destroy = await world.stacks.request(owner, stack.slug, 'destroy');
+  const destroying = runner.run(destroy.operation.id, stack.id, never);
+  // One that did not wait is over by then; one that does, waits for what is let go below.
+  await Promise.race([destroying, pause(1_500)]);
+  letGo();
+  await Promise.all([provisioning, destroying]);
+  expect((await world.operations.get(owner, destroy.operation.id)).state).toBe('done');
+  await waitFor(
+    () =>
+      world.engine.log.calls.some(
+        ({ method, args, outcome }) =>
+          method === 'createNetwork' && outcome === 'done' && JSON.stringify(args).includes(stack.slug),
+      ) || undefined,
+    { what: 'the engine having made the network', deadlineMs: 5_000 },
+  );
+  expect(mine(stack.slug)).toEqual([]);
+});
+
+it('ends the permission to begin anew in the files before it ends it in the row', async () => {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  const { slug } = accepted.stack;
+  const method = 'fillVolumes';
+  world.engine.log.failOn({ method, nth: world.engine.log.count(method) + 2, code: 'ENGINE_UNREACHABLE' });
+  expect(await run(accepted)).toMatchObject({ state: 'running' });
+  world.engine.log.reset();
+  await world.database.dataSource.query('update operations set not_before = null where id = $1', [
+    accepted.operation.id,
+  ]);
+  expect(await run(accepted)).toMatchObject({ state: 'done', error: null });
+  const volume = mine(slug).find((name) => name.endsWith('runtime-secrets')) ?? '';
+  expect(JSON.parse(world.engine.fileIn(volume, 'spec.json') ?? '{}')).toMatchObject({ provisioningGeneration: 0 });
+  const where = { id: accepted.stack.id };
+  expect(await world.database.dataSource.manager.findOneByOrFail(TenantEntity, where)).toMatchObject({
+    provisioningGeneration: 0,
+  });
+});
+
 it('tells with the last log lines when a container never becomes healthy', async () => {
   const owner = await world.account();
   const before = world.engine.behaviour;
@@ -267,6 +331,17 @@ describe('what an account may', () => {
     await expect(world.stacks.get(stranger, slug)).rejects.toMatchObject({ code: 'NOT_FOUND' });
     await expect(world.stacks.request(stranger, slug, 'destroy')).rejects.toMatchObject({ code: 'NOT_FOUND' });
     expect((await world.stacks.list(stranger)).items).toEqual([]);
+  });
+
+  it('search: by slug, name and owner, in whatever case it is typed', async () => {
+    const { owner, slug } = await provisioned();
+    for (const q of [slug.toUpperCase(), owner.username.toUpperCase(), 'USER-']) {
+      const { items } = await world.stacks.list(owner, { q });
+      expect({ q, found: items.map((stack) => stack.slug) }).toEqual({ q, found: [slug] });
+    }
+    // A page of no rows would never end.
+    const page = await world.stacks.list(owner, { limit: 0 });
+    expect(page).toMatchObject({ items: [{ slug }], next: null });
   });
 
   it('create: as many as the plan says, also when asked for at once', async () => {

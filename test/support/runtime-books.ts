@@ -78,5 +78,24 @@ export async function checkBooks(stack: TestStack): Promise<{ fills: number; ope
     expect(account.pnl.total).toBe(text(dec(account.equity).minus(bot.params.investment)));
     expect(bot.grid.fills).toBe(own.length);
   }
+  await checkAssets(stack);
   return { fills: fills.length, open: paperOrders.filter(({ state }) => state === 'open').length };
+}
+
+/** What stopped bots left in the account, and what it was worth then, against their own last figures. */
+async function checkAssets(stack: TestStack): Promise<void> {
+  const [bots, assets] = await Promise.all([
+    stack.sql<{ base: string; grid: GridState; price: string }>(
+      `select split_part(pair, '/', 1) as base, grid, final_price as price from bots
+       where started_at is not null and stopped_at is not null`,
+    ),
+    stack.sql<{ asset: string; amount: string; cost: string }>(`select * from assets where asset <> 'USDT'`),
+  ]);
+  for (const { asset, amount, cost } of assets) {
+    const held = bots
+      .filter(({ base }) => base === asset)
+      .map(({ grid, price }) => ({ ...gridAccount(grid, price), price }));
+    expect([asset, text(dec(amount))]).toEqual([asset, text(sum(held.map(({ base }) => base)))]);
+    expect([asset, text(dec(cost))]).toEqual([asset, text(sum(held.map(({ base, price }) => dec(base).times(price))))]);
+  }
 }

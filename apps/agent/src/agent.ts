@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
-import { assertPlatform, createDataSource, EngineEntity, OperationEntity, ReleaseEntity, TenantEntity } from '#libs/db';
+import { assertPlatform, createDataSource, EngineEntity, OperationEntity, ReleaseEntity } from '#libs/db';
 import {
   ensureCertificates,
   readPortalAuthority,
@@ -14,23 +14,14 @@ import {
 } from '#libs/edge';
 import type { Engine } from '#libs/engine';
 import { createQueue } from '#libs/jobs';
-import {
-  EdgeKeeper,
-  EdgeRoutes,
-  HttpProbes,
-  OperationRunner,
-  type Probes,
-  readFacts,
-  stackRouteFile,
-  StackSecrets,
-  wantStack,
-} from '#libs/orchestrator';
+import { EdgeKeeper, EdgeRoutes, HttpProbes, OperationRunner, type Probes, StackSecrets } from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
 import { CertificateKeeper } from './certificate-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { OperationSweeper } from './operation-sweeper.js';
 import { startPrivateServer } from './private-server.js';
+import { publishedRoutes } from './published-routes.js';
 import { registerReleases } from './releases.js';
 import { RouteCanary } from './route-canary.js';
 import { StackChecker } from './stack-checker.js';
@@ -47,6 +38,8 @@ export interface AgentParts {
 const SWEEP_SECONDS = 5;
 const QUARANTINE_SECONDS = 20;
 const FIREWALL_SECONDS = 60;
+/** While no work is taken, somebody waits. */
+const FIREWALL_AGAIN_SECONDS = 5;
 const CANARY_SECONDS = 60;
 const CHECK_SECONDS = 30;
 const SIGN_OF_LIFE_SECONDS = 10;
@@ -82,6 +75,7 @@ export async function startAgent({
     pool,
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,
+    ...(config.MTU === undefined ? {} : { mtu: config.MTU }),
   };
   const portalCa = (): Promise<string> => readPortalAuthority({ mode: config.TLS_MODE, dataDir: config.DATA_DIR });
 
@@ -115,7 +109,11 @@ export async function startAgent({
   });
 
   const routes = new RouteFolder({ directory: folder('routes'), quarantineDirectory: folder('quarantine'), logger });
-  await routes.adopt([renderShared(edge), renderCanary(edge, 0), ...(await publishedRoutes())]);
+  await routes.adopt([
+    renderShared(edge),
+    renderCanary(edge, 0),
+    ...(await publishedRoutes({ dataSource, facts, edge, logger })),
+  ]);
 
   const proxy = { host: '127.0.0.1', port: config.HTTPS_PORT };
   const probes = givenProbes ?? new HttpProbes({ tenantDomain: config.TENANT_DOMAIN, proxy, ca: portalCa });
@@ -146,18 +144,6 @@ export async function startAgent({
   );
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
-  await queue.work(
-    {
-      'engine.operation': async ({ operationId }) => {
-        const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
-        // A second job of work that is under way here must not hold a place in the lane.
-        if (row && !runner.isLive(operationId)) {
-          await runner.run(operationId, row.tenantId, stopping.signal);
-        }
-      },
-    },
-    { engineId: config.ENGINE_ID, concurrency: config.PROVISION_PARALLEL },
-  );
 
   const timers = new Timers(stopping.signal, logger);
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
@@ -200,7 +186,19 @@ export async function startAgent({
     await canary.sing(Math.floor(now().getTime() / 1_000));
     live.resolve();
   });
-  timers.every('firewall', FIREWALL_SECONDS, () => firewall.assert());
+  let working = false;
+  timers.every(
+    'firewall',
+    () => (working ? FIREWALL_SECONDS : FIREWALL_AGAIN_SECONDS),
+    async () => {
+      await firewall.assert();
+      // Not before: what is made and started would stand behind no wall.
+      if (!working) {
+        await takeWork();
+        working = true;
+      }
+    },
+  );
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
   timers.every(
@@ -211,19 +209,19 @@ export async function startAgent({
   const server = await startPrivateServer(config.AGENT_SOCKET, health, metrics);
   logger.info({ engine: info.version, api: info.apiVersion, releases }, 'agent ready');
 
-  /** Only stacks that are there have a route; those being made or erased get or lose theirs by their operation. */
-  async function publishedRoutes(): Promise<{ name: string; content: string }[]> {
-    const tenants = await dataSource.manager.findBy(TenantEntity, { engineId: config.ENGINE_ID });
-    const files = [];
-    for (const { id, observed } of tenants) {
-      const row = await readFacts(dataSource.manager, facts, id);
-      if (row && row.desired !== 'deleted' && observed !== 'none') {
-        files.push(
-          stackRouteFile(row, wantStack(row).run ? 'tenant' : row.holds.length > 0 ? 'suspended' : 'stopped', edge),
-        );
-      }
-    }
-    return files;
+  function takeWork(): Promise<void> {
+    return queue.work(
+      {
+        'engine.operation': async ({ operationId }) => {
+          const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
+          // A second job of work that is under way here must not hold a place in the lane.
+          if (row && !runner.isLive(operationId)) {
+            await runner.run(operationId, row.tenantId, stopping.signal);
+          }
+        },
+      },
+      { engineId: config.ENGINE_ID, concurrency: config.PROVISION_PARALLEL },
+    );
   }
 
   /** Ok only while a stack could be made here now. */

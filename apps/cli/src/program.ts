@@ -17,7 +17,6 @@ export function buildProgram(environment: Environment): Command {
     .option('-v, --verbose', 'say more on the way', false)
     .option('--no-color', 'no colour and no animation')
     .option('--no-input', 'never ask')
-    .option('--yes', 'answer plain questions with yes', false)
     .option('--detach', 'do not wait for the operation', false)
     .option('--timeout <seconds>', 'wait at most this long', seconds, DEFAULT_TIMEOUT_SECONDS)
     .option('--as <operator>', 'act in the name of this operator')

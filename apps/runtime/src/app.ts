@@ -49,6 +49,7 @@ export class App {
   readonly history: History;
   readonly tokens: TokenService;
   readonly outbox: Outbox;
+  private readonly store: BotStore;
   private readonly client: PortalClient;
   private readonly revocations: RevocationCheck;
   private readonly ticker: Ticker;
@@ -72,10 +73,10 @@ export class App {
       tenant: spec.tenant,
       portalUrl: spec.portalUrl,
     });
-    const store = new BotStore(database);
+    this.store = new BotStore(database);
     const now = (): Date => new Date();
     this.bots = new BotService({
-      store,
+      store: this.store,
       exchange: this.exchange,
       logger,
       now,
@@ -195,6 +196,8 @@ export class App {
   private async prune(now: Date): Promise<void> {
     await this.candles.prune(now);
     await this.account.prune(now);
+    await this.store.prune(now);
+    await this.outbox.prune(now);
   }
 
   /** Writes and reads both stores; asked more often, the last answer counts. */

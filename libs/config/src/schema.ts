@@ -106,6 +106,8 @@ export const shapes = {
     GATE_URL: z.url(),
     /** The engine's resolvers (IPv4), which stacks may ask for names; `up` finds them on the host. */
     RESOLVERS: list.pipe(z.array(z.ipv4())),
+    /** Largest packet in bytes of the stacks' networks, as of the host's way out; the engine's own choice where not set. */
+    MTU: z.coerce.number().int().min(576).max(65_536).optional(),
     /** Image that carries iptables, used for the firewall helper. */
     TOOLS_IMAGE: z.string().min(1),
     /** What a template's ${AVIARY_IMAGE_…} stand for in stacks made from now on. */

@@ -1,3 +1,4 @@
+import type { Bounds } from '#libs/async';
 import type { Engine } from '#libs/engine';
 
 /** Calls that change something; only they are guarded. The compiler refuses a name the port does not have. */
@@ -19,7 +20,11 @@ const CHANGES = [
   'runOnce',
 ] as const satisfies readonly (keyof Engine)[];
 
-/** An engine that asks `allowed` before every change: a worker that lost its lease must do nothing more. */
+/**
+ * An engine that asks `allowed` before every change: a worker that lost its lease must do nothing more. A change that
+ * has begun is waited for, whoever cancels meanwhile: the engine would finish it all the same, and what it makes after
+ * its caller turned away is seen by nobody. Its deadline still holds.
+ */
 export function guardedEngine(engine: Engine, allowed: () => Promise<void>): Engine {
   const guarded = new Set<PropertyKey>(CHANGES);
   return new Proxy(engine, {
@@ -33,7 +38,9 @@ export function guardedEngine(engine: Engine, allowed: () => Promise<void>): Eng
       }
       return async (...args: unknown[]): Promise<unknown> => {
         await allowed();
-        return Reflect.apply(member, target, args) as unknown;
+        const { deadlineMs, signal } = args.at(-1) as Bounds;
+        signal?.throwIfAborted();
+        return Reflect.apply(member, target, [...args.slice(0, -1), { deadlineMs }]) as unknown;
       };
     },
   });

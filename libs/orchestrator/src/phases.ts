@@ -106,11 +106,11 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
 
 /**
  * The stack has its database now. From here on an empty one means that the data is gone, and no runtime may begin anew
- * on it: the permission ends in the row and in the files that a restart by the engine itself would read.
+ * on it: the permission ends in the files that a restart by the engine itself would read, and then in the row. The
+ * other way round, a kill between the two would leave files nobody looks at again.
  */
 async function endProvisioning(context: PhaseContext): Promise<void> {
   const { deps, facts } = context;
-  await deps.dataSource.query('update tenants set provisioning_generation = 0 where id = $1', [facts.tenantId]);
   const settled = { ...facts, provisioningGeneration: 0 };
   await apply({ ...context, facts: settled }, wantStack(settled), [
     {
@@ -121,6 +121,7 @@ async function endProvisioning(context: PhaseContext): Promise<void> {
       services: [facts.template.aviary.runtime.service],
     },
   ]);
+  await deps.dataSource.query('update tenants set provisioning_generation = 0 where id = $1', [facts.tenantId]);
 }
 
 /** What the gate says while the stack does not answer. */
@@ -133,7 +134,8 @@ function away(facts: StackFacts): Exclude<Serving, 'tenant'> {
   ];
 }
 
-function serving(facts: StackFacts): Serving {
+/** Where a stack's addresses lead once what is wanted is so. */
+export function serving(facts: StackFacts): Serving {
   return wantStack(facts).run ? 'tenant' : away(facts);
 }
 

@@ -19,7 +19,7 @@ export class OperationService {
   constructor(private readonly deps: Pick<TenantDeps, 'dataSource' | 'now'>) {}
 
   async list(actor: Actor, query: OperationListQuery = {}): Promise<OperationList> {
-    const limit = Math.min(query.limit ?? PAGE, PAGE);
+    const limit = Math.min(Math.max(query.limit ?? PAGE, 1), PAGE);
     const db = this.deps.dataSource.manager;
     const found = await findOperations(db, {
       accountId: ownerScope(actor),

@@ -12,12 +12,12 @@ interface ListFilter {
   accountId: string | null;
   slug?: string;
   q?: string;
-  /** Slug of the last row of the page before. */
+  /** Id of the last row of the page before. */
   after?: string;
   limit: number;
 }
 
-/** Rows of the page, oldest first by slug of creation; cursor pages keep a stable order while stacks come and go. */
+/** Newest first: ids grow with time, so the pages keep their order while stacks come and go. */
 export async function findTenants(db: EntityManager, filter: ListFilter): Promise<TenantEntity[]> {
   const query = db.createQueryBuilder(TenantEntity, 'tenant').orderBy('tenant.id', 'DESC').limit(filter.limit);
   if (filter.accountId !== null) {
@@ -30,7 +30,7 @@ export async function findTenants(db: EntityManager, filter: ListFilter): Promis
     const like = `%${filter.q.replace(/[\\%_]/g, '\\$&')}%`;
     query.leftJoin(AccountEntity, 'account', 'account.id = tenant.accountId');
     query.andWhere(
-      '(tenant.slug like :like or tenant.name ilike :like or account.username like :like or account.email like :like)',
+      '(tenant.slug ilike :like or tenant.name ilike :like or account.username ilike :like or account.email ilike :like)',
       { like },
     );
   }

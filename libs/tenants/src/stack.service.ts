@@ -80,7 +80,7 @@ export class StackService {
   }
 
   async list(actor: Actor, query: StackListQuery = {}): Promise<StackList> {
-    const limit = Math.min(query.limit ?? PAGE, PAGE);
+    const limit = Math.min(Math.max(query.limit ?? PAGE, 1), PAGE);
     const db = this.deps.dataSource.manager;
     const items: StackView[] = [];
     let after = query.cursor;

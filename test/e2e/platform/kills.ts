@@ -119,4 +119,32 @@ export function kills(world: () => PlatformWorld): void {
       });
     }
   }, 400_000);
+
+  it('kill -9 while a new stack becomes healthy: it keeps its route, and its creation ends well', async () => {
+    const { platform } = world();
+    const owner = await world().signedUp();
+    const sprung = platform.door.holdAnswer((candidate) => candidate.endsWith('-runtime/start'));
+    const { stack, operation } = await owner.createStack();
+    const { slug } = stack;
+    const { release } = await sprung;
+    // Stopped in its tracks, it becomes healthy no sooner than this test wants.
+    const runtime = platform.service(slug, 'runtime');
+    await docker('pause', runtime);
+    release();
+    const phase = (): Promise<string> =>
+      platform.sql(
+        `select phase from operation_steps where operation_id = '${operation.id}' and action is null and state = 'running'`,
+      );
+    await waitFor(async () => ((await phase()) === 'health' ? true : undefined), {
+      what: 'the phase health',
+      ...SOON,
+    });
+    await killAgent();
+    expect(await phase()).toBe('health');
+    await docker('unpause', runtime);
+    await owner.operationEnd(operation.id);
+    expect(await platform.sql(`select state, attempts from operations where id = '${operation.id}'`)).toBe('done|2');
+    await owner.signOn(slug);
+    await world().served({ owner, slug });
+  }, 240_000);
 }

@@ -2,7 +2,8 @@ import { OPERATION_STATES, type OperationView } from '#libs/contracts';
 import type { Command } from 'commander';
 import { handle, type Action, type Environment } from '../frame/command.js';
 import { EXIT } from '../frame/exit-codes.js';
-import { followOperation, operationError } from '../frame/follow.js';
+import { idOf, pageCursor } from '../frame/flags.js';
+import { followOperation, isOver, operationError } from '../frame/follow.js';
 import { CommandError } from '../frame/output.js';
 
 const LIST = 'aviary/operation-list/1';
@@ -30,25 +31,24 @@ const list: Action = async (context, _args, flags) => {
   ]);
 };
 
-const watch: Action = async (context, [id = '']) => {
+const watch: Action = async (context, [id]) => {
   const { output } = context;
-  const { view, code } = await followOperation(context, id, (each) => {
-    if (output.options.json) {
-      output.line(ONE, each, '');
+  const { view, code } = await followOperation(context, idOf('operation', id), (each) => {
+    // The last line is the result, which may be a failure.
+    if (output.options.json && !isOver(each)) {
+      output.line(ONE, each);
     }
   });
   if (code !== EXIT.done) {
-    return output.options.json ? code : output.failure(ONE, operationError(view), view);
+    return output.failure(ONE, operationError(view), view);
   }
-  if (!output.options.json) {
-    output.result(ONE, view, `✓ ${view.kind} of ${view.slug}: ${view.state}`);
-  }
+  output.result(ONE, view, `✓ ${view.kind} of ${view.slug}: ${view.state}`);
   return code;
 };
 
-const cancel: Action = async (context, [id = '']) => {
+const cancel: Action = async (context, [id]) => {
   const platform = await context.platform();
-  const view = await platform.operations.cancel(await platform.operator(), id);
+  const view = await platform.operations.cancel(await platform.operator(), idOf('operation', id));
   context.output.result(
     ONE,
     view,
@@ -65,7 +65,7 @@ export function operationCommands(program: Command, environment: Environment): v
     .description('operations, newest first')
     .option('--slug <slug>', 'only of this stack')
     .option('--state <state>', 'only those in this state')
-    .option('--cursor <id>', 'go on after a page')
+    .option('--cursor <id>', 'go on after a page', pageCursor)
     .action(handle(environment, LIST, list));
   operation
     .command('watch <id>')

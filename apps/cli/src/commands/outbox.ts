@@ -1,8 +1,8 @@
-import { DomainError, outboxMailSchema, uuidSchema, type OutboxMail } from '#libs/contracts';
+import { outboxMailSchema, type OutboxMail } from '#libs/contracts';
 import type { Command } from 'commander';
 import { handle, type Action, type Environment } from '../frame/command.js';
 import { EXIT } from '../frame/exit-codes.js';
-import { rows } from '../frame/flags.js';
+import { idOf, pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
 import type { Platform } from '../frame/platform.js';
 
@@ -13,17 +13,6 @@ const STATES = outboxMailSchema.shape.state.options;
 async function outboxOf(platform: Platform) {
   const { OutboxService } = await import('#libs/support');
   return new OutboxService({ database: platform.dataSource, queue: platform.queue, now: platform.now });
-}
-
-/** A mistyped id is as little there as one that never was. */
-function mailId(text: string | undefined): string {
-  const id = uuidSchema.safeParse(text);
-  if (!id.success) {
-    throw new DomainError('NOT_FOUND', {
-      message: `There is no mail ${text ?? ''}: ids are those of aviary outbox list.`,
-    });
-  }
-  return id.data;
 }
 
 const list: Action = async (context, _args, flags) => {
@@ -48,7 +37,7 @@ const list: Action = async (context, _args, flags) => {
 const show: Action = async (context, [id]) => {
   const platform = await context.platform();
   const outbox = await outboxOf(platform);
-  const mail = await outbox.get(await platform.operator(), mailId(id));
+  const mail = await outbox.get(await platform.operator(), idOf('outbox', id));
   const head = [
     `mail     ${mail.id}`,
     `state    ${mail.state}${mail.sentAt === null ? '' : ` at ${mail.sentAt}`}, ${mail.attempts} tries`,
@@ -63,7 +52,7 @@ const show: Action = async (context, [id]) => {
 const resend: Action = async (context, [id]) => {
   const platform = await context.platform();
   const outbox = await outboxOf(platform);
-  const mail = await outbox.resend(await platform.operator(), mailId(id));
+  const mail = await outbox.resend(await platform.operator(), idOf('outbox', id));
   context.output.result(ONE, mail, `✓ ${mail.id} waits to be sent to ${mail.to}`);
 };
 
@@ -73,7 +62,7 @@ export function outboxCommands(program: Command, environment: Environment): void
     .command('list')
     .description('mails, newest first')
     .option('--state <state>', `only those ${STATES.join(', ')}`)
-    .option('--cursor <id>', 'go on after a page')
+    .option('--cursor <id>', 'go on after a page', pageCursor)
     .option('--limit <n>', 'rows a page, 200 at most', rows)
     .action(handle(environment, LIST, list));
   outbox

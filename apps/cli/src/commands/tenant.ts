@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { confirmSlug, handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
 import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { followOperation, operationError } from '../frame/follow.js';
+import { pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
 
 const LIST = 'aviary/tenant-list/1';
@@ -59,7 +60,7 @@ const create: Action = async (context, _args, flags) => {
 };
 
 const list: Action = async (context, _args, flags) => {
-  const { q, state, cursor, limit } = flags as { q?: string; state?: string; cursor?: string; limit?: string };
+  const { q, state, cursor, limit } = flags as { q?: string; state?: string; cursor?: string; limit?: number };
   if (state !== undefined && !(state in STACK_STATUS)) {
     throw new CommandError(EXIT.usage, `--state is one of ${Object.keys(STACK_STATUS).join(', ')}.`);
   }
@@ -68,7 +69,7 @@ const list: Action = async (context, _args, flags) => {
     ...(q === undefined ? {} : { q }),
     ...(state === undefined ? {} : { status: state }),
     ...(cursor === undefined ? {} : { cursor }),
-    ...(limit === undefined ? {} : { limit: Number(limit) }),
+    ...(limit === undefined ? {} : { limit }),
   });
   context.output.list(LIST, page, [
     { head: 'tenant', value: (stack) => stack.slug },
@@ -142,8 +143,8 @@ export function tenantCommands(program: Command, environment: Environment): void
     .description('stacks, newest first')
     .option('--q <text>', 'part of slug, name or owner')
     .option('--state <state>', 'only those in this state')
-    .option('--cursor <id>', 'go on after a page')
-    .option('--limit <n>', 'rows a page, 50 at most')
+    .option('--cursor <id>', 'go on after a page', pageCursor)
+    .option('--limit <n>', 'rows a page, 50 at most', rows)
     .action(handle(environment, LIST, list));
   tenant
     .command('show <slug>')

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
 import { EXIT } from '../frame/exit-codes.js';
-import { rows } from '../frame/flags.js';
+import { pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
 import type { Platform } from '../frame/platform.js';
 
@@ -105,7 +105,7 @@ export function userCommands(program: Command, environment: Environment): void {
     .command('list')
     .description('accounts, newest first')
     .option('--q <text>', 'part of e-mail address or name')
-    .option('--cursor <id>', 'go on after a page')
+    .option('--cursor <id>', 'go on after a page', pageCursor)
     .option('--limit <n>', 'rows a page, 200 at most', rows)
     .action(handle(environment, LIST, list));
 }

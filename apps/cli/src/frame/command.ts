@@ -11,7 +11,6 @@ export interface GlobalOptions {
   verbose: boolean;
   color: boolean;
   input: boolean;
-  yes: boolean;
   detach: boolean;
   timeout: number;
   as?: string;

@@ -1,3 +1,4 @@
+import { DomainError, uuidSchema } from '#libs/contracts';
 import { InvalidArgumentError } from 'commander';
 
 /** For `--limit`: a whole number from 1 on; anything else is a usage error. */
@@ -6,6 +7,26 @@ export function rows(text: string): number {
     throw new InvalidArgumentError('It is a number from 1 on.');
   }
   return Number(text);
+}
+
+/** For `--cursor`: what a page before said. */
+export function pageCursor(text: string): string {
+  const id = uuidSchema.safeParse(text);
+  if (!id.success) {
+    throw new InvalidArgumentError('It is the id that the page before gave with “more”.');
+  }
+  return id.data;
+}
+
+/** The id of a thing that `aviary <noun> list` shows. A mistyped one is as little there as one that never was. */
+export function idOf(noun: 'operation' | 'outbox', text: string | undefined): string {
+  const id = uuidSchema.safeParse(text);
+  if (!id.success) {
+    throw new DomainError('NOT_FOUND', {
+      message: `There is no ${noun === 'outbox' ? 'mail' : noun} ${text ?? ''}: ids are those of aviary ${noun} list.`,
+    });
+  }
+  return id.data;
 }
 
 /** For `--timeout`: seconds, also parts of one. */

@@ -55,8 +55,8 @@ export class Output {
   }
 
   /** One object a line, for commands that follow something. */
-  line(schema: string, data: unknown, human: string): void {
-    this.result(schema, data, human);
+  line(schema: string, data: unknown): void {
+    this.result(schema, data, '');
   }
 
   list<T>(schema: string, page: { items: readonly T[]; next: string | null }, columns: readonly Column<T>[]): void {

@@ -1,4 +1,4 @@
-import { httpsOrigin, loadConfig } from '#libs/config';
+import { loadConfig } from '#libs/config';
 import { DomainError, type Actor } from '#libs/contracts';
 import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
@@ -11,7 +11,6 @@ export interface Platform {
   dataSource: Database;
   queue: Queue;
   logger: Logger;
-  portalUrl: string;
   stacks: StackService;
   operations: OperationService;
   feed: ChangeFeed;
@@ -53,7 +52,6 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     dataSource,
     queue,
     logger,
-    portalUrl: httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT),
     stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
     operations: new OperationService(deps),
     feed,

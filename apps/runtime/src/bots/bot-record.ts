@@ -22,6 +22,7 @@ export interface BotRecord {
   grid: GridState;
   version: number;
   finalPrice: string | null;
+  lastOrderAt: Date | null;
   /** The profit the present UTC day began with. */
   day: { date: string; pnl: Pnl };
   peak: string;

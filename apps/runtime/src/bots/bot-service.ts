@@ -25,7 +25,6 @@ export interface CreatedBot {
 export class BotService {
   private readonly bots = new Map<string, BotSupervisor>();
   private readonly byPrefix = new Map<string, BotSupervisor>();
-  private readonly lastOrders = new Map<string, Date>();
   /** Deleted bots: their result is final, and goes on counting. */
   private readonly deleted: BotRecord[] = [];
   private creating: Promise<unknown> = Promise.resolve();
@@ -33,9 +32,6 @@ export class BotService {
   constructor(private readonly deps: BotServiceDeps) {}
 
   async load(): Promise<void> {
-    for (const [botId, at] of await this.deps.store.lastOrders()) {
-      this.lastOrders.set(botId, at);
-    }
     for (const record of await this.deps.store.load('true')) {
       if (record.deletedAt === null) {
         this.adopt(record);
@@ -64,12 +60,7 @@ export class BotService {
   private supervise(record: BotRecord): BotSupervisor {
     return new BotSupervisor(record, {
       ...this.deps,
-      changed: (stored) => {
-        if (stored.orders.length > 0) {
-          this.lastOrders.set(record.id, this.deps.now());
-        }
-        this.deps.publish(stored);
-      },
+      changed: this.deps.publish,
     });
   }
 
@@ -99,7 +90,6 @@ export class BotService {
     return botView(record, {
       price: price?.price ?? null,
       fresh: price?.fresh ?? false,
-      lastOrderAt: this.lastOrders.get(record.id) ?? null,
       now: this.deps.now(),
     });
   }
@@ -292,6 +282,7 @@ function newRecord(input: CreateBot, at: Date): BotRecord {
     grid: newGrid(input.params, marketOf(input.pair).rules),
     version: 1,
     finalPrice: null,
+    lastOrderAt: null,
     day: { date: utcDay(at), pnl: NO_PNL },
     peak: input.params.investment,
     drawdown: '0',

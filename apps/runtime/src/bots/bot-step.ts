@@ -51,7 +51,7 @@ export function stepBot(before: BotRecord, input: StepInput, now: Date): StepOut
       ended ||= effect.kind === 'ended';
     }
   }
-  after = { ...after, grid };
+  after = { ...after, grid, ...(orders.length > 0 ? { lastOrderAt: now } : {}) };
   const dropped = input.dropped ?? [];
   const changed =
     grid !== before.grid || input.change !== undefined || fills.length + dropped.length + notes.length > 0;

@@ -51,10 +51,12 @@ export interface Stored {
 /** As long as the portal keeps its own. */
 const KEYS_KEPT_MS = 24 * 3_600_000;
 
+const HISTORY_KEPT_MS = 90 * 86_400_000;
+
 const BOT_COLUMNS = `id, code, name, pair, params, state, case when reason is not null then
     coalesce(reason_words, jsonb_build_object('text', reason)) end as reason, ended_by as "endedBy", since,
   created_at as "createdAt", started_at as "startedAt", stopped_at as "stoppedAt", deleted_at as "deletedAt", grid,
-  version, final_price as "finalPrice", day, peak, drawdown`;
+  version, final_price as "finalPrice", last_order_at as "lastOrderAt", day, peak, drawdown`;
 /** Of a table that is called `o` in the statement. */
 export const ORDER_COLUMNS = `o.id, o.client_order_id as "clientOrderId", o.bot_id as "botId", o.pair, o.side, o.type,
   o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.placed_at as "placedAt",
@@ -91,13 +93,6 @@ export class BotStore {
 
   load(where = 'deleted_at is null', values: unknown[] = []): Promise<BotRecord[]> {
     return this.database.sql<BotRecord>(`select ${BOT_COLUMNS} from bots where ${where} order by created_at`, values);
-  }
-
-  async lastOrders(): Promise<Map<string, Date>> {
-    const rows = await this.database.sql<{ id: string; at: Date }>(
-      'select bot_id as id, max(placed_at) as at from orders group by bot_id',
-    );
-    return new Map(rows.map(({ id, at }) => [id, at]));
   }
 
   /** Stores a new bot with its first step and the key of the request that asked for it, in one transaction. */
@@ -181,6 +176,24 @@ export class BotStore {
     );
   }
 
+  /**
+   * Removes events, and orders that ended without a trade, that are too old to be asked for: a grid that turns often
+   * would fill the disk with them. Trades and their orders stay: profit and taxes are worked out from them.
+   */
+  async prune(now: Date): Promise<void> {
+    const before = new Date(now.getTime() - HISTORY_KEPT_MS);
+    await this.database.sql('delete from events where at < $1', [before]);
+    await this.database.sql(
+      `with gone as (
+         delete from orders where state in ('cancelled', 'rejected') and filled = 0 and updated_at < $1
+         returning client_order_id
+       )
+       delete from paper_orders p using gone
+       where p.client_order_id = gone.client_order_id and p.state = 'cancelled' and p.filled = 0`,
+      [before],
+    );
+  }
+
   /** Remembers a trade that can never be booked, so that it is told of once and not after every restart. */
   async setAside(botId: string, tradeId: string, now: Date): Promise<void> {
     await this.database.sql(
@@ -196,7 +209,7 @@ async function storeStep(sql: Sql, change: BotChange): Promise<Stored> {
   const moved = await sql(
     `update bots set state = $3, reason = $4, ended_by = $5, since = $6, started_at = $7, stopped_at = $8,
        deleted_at = $9, grid = $10, version = $2 + 1, final_price = $11, day = $12, peak = $13, drawdown = $14,
-       reason_words = $15
+       reason_words = $15, last_order_at = $16
      where id = $1 and version = $2 returning 1`,
     [
       before.id,
@@ -214,6 +227,7 @@ async function storeStep(sql: Sql, change: BotChange): Promise<Stored> {
       record.peak,
       record.drawdown,
       record.reason,
+      record.lastOrderAt,
     ],
   );
   if (moved.length === 0) {

@@ -42,7 +42,6 @@ export function todayPnl(bot: BotRecord, price: string | null, now: Date): Pnl {
 export interface BotFacts {
   price: string | null;
   fresh: boolean;
-  lastOrderAt: Date | null;
   now: Date;
 }
 
@@ -81,7 +80,7 @@ function reasonOf(bot: BotRecord, { fresh, price }: BotFacts): BotRecord['reason
 }
 
 export function botView(bot: BotRecord, facts: BotFacts): Bot {
-  const { price, fresh, lastOrderAt, now } = facts;
+  const { price, fresh, now } = facts;
   const account = botAccount(bot, price);
   const orders = bot.grid.cells.flatMap((cell) => (cell.order ? [cell.order.side] : []));
   const buys = orders.filter((side) => side === 'buy').length;
@@ -115,7 +114,7 @@ export function botView(bot: BotRecord, facts: BotFacts): Bot {
     fills: bot.grid.fills,
     cellQuantity: bot.grid.cells[0]?.quantity ?? null,
     levels: levelsOf(bot),
-    lastOrderAt: lastOrderAt?.toISOString() ?? null,
+    lastOrderAt: bot.lastOrderAt?.toISOString() ?? null,
   };
 }
 

@@ -164,4 +164,12 @@ create table trades_set_aside (
   at timestamptz not null
 );`,
   },
+  {
+    // Without the index every order that is removed would read all fills, for their foreign key.
+    name: '0004-what-is-kept',
+    up: `
+alter table bots add column last_order_at timestamptz;
+update bots b set last_order_at = (select max(placed_at) from orders o where o.bot_id = b.id);
+create index fills_of_order on fills (order_id);`,
+  },
 ];

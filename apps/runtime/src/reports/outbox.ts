@@ -10,6 +10,7 @@ import type { PortalClient } from './portal-client.js';
 const BATCH = 100;
 /** About what was sent: the same body gets the same answer. Others (401, 429, 5xx) are about the moment. */
 const REFUSALS = new Set([400, 413, 422]);
+const REFUSED_KEPT_MS = 90 * 86_400_000;
 /** One lost request is no news; two in a row, a second apart, are. */
 const AWAY_AFTER = 2;
 const BACKOFF = { baseMs: 1_000, maxMs: 300_000 };
@@ -154,6 +155,13 @@ export class Outbox {
     const sent = new Set(reports.map(({ id }) => id));
     const { stored } = reportBatchResponseSchema.parse(JSON.parse(answer.body));
     return { stored: stored.filter((id) => sent.has(id)), reason: 'the portal did not store it' };
+  }
+
+  /** Forgets what the portal refused long ago; what it stored is removed at once. */
+  async prune(now: Date): Promise<void> {
+    await this.deps.database.sql('delete from outbox where refused_at < $1', [
+      new Date(now.getTime() - REFUSED_KEPT_MS),
+    ]);
   }
 
   async close(): Promise<void> {

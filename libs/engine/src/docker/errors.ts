@@ -1,5 +1,6 @@
 import { DeadlineError } from '#libs/async';
 import { DomainError } from '#libs/contracts';
+import { imageMissing } from '../image-missing.js';
 
 /** What docker-modem rejects with: an answer of the engine, or an error of the socket. */
 interface EngineAnswer {
@@ -72,7 +73,7 @@ export function toDomainError(what: string, error: unknown): DomainError {
   const details = { what, status: error.statusCode, reason };
   if (error.statusCode === 404 && /no such image/i.test(reason)) {
     return new DomainError('IMAGE_MISSING', {
-      message: `The engine does not have the image: ${reason}`,
+      message: imageMissing(reason),
       details,
       cause: error,
     });

@@ -11,6 +11,7 @@ import {
   containerLabels,
 } from '../checks.js';
 import { endpointOf } from '../endpoint.js';
+import { imageMissing } from '../image-missing.js';
 import { assertOwned, assertSame, conflict, ownerOf, provesOwner } from '../ownership.js';
 import type {
   Attachment,
@@ -369,7 +370,7 @@ export class FakeEngine implements Engine {
     const id = this.world.imageId(reference);
     if (id === null) {
       throw new DomainError('IMAGE_MISSING', {
-        message: `The engine does not have the image: No such image: ${reference}`,
+        message: imageMissing(`No such image: ${reference}`),
         details: { status: 404, image: reference },
       });
     }

@@ -53,14 +53,35 @@ it.each([
   [
     'a route to no service',
     (template: Loose) =>
-      void (template['x-aviary']['routes'] = [{ host: 'api', service: 'nginx', port: 80, auth: 'none' }]),
+      void (template['x-aviary']['routes'] = [{ host: 'api', service: 'nginx', port: 80, auth: 'token' }]),
     'no service',
   ],
   [
     'a route to a database',
     (template: Loose) =>
-      void (template['x-aviary']['routes'] = [{ host: 'api', service: 'postgres', port: 5432, auth: 'none' }]),
+      void (template['x-aviary']['routes'] = [{ host: 'api', service: 'postgres', port: 5432, auth: 'token' }]),
     'edge network',
+  ],
+  [
+    'a route open to everybody on all its paths',
+    (template: Loose) =>
+      void (template['x-aviary']['routes'] = [{ host: 'api', service: 'runtime', port: 8080, auth: 'none' }]),
+    'must be portal or token',
+  ],
+  [
+    'an order that leaves a service out',
+    (template: Loose) => void (template['x-aviary']['upgradeOrder'] = ['postgres', 'runtime']),
+    'each service once',
+  ],
+  [
+    'an order that names a service twice',
+    (template: Loose) => void (template['x-aviary']['upgradeOrder'] = ['postgres', 'redis', 'runtime', 'redis']),
+    'each service once',
+  ],
+  [
+    'a secret named like what every object has',
+    (template: Loose) => void (template['x-aviary']['files'] = { runtime: { x: '${secret:constructor}' } }),
+    'is not known',
   ],
   [
     'an unknown placeholder',

@@ -80,7 +80,8 @@ const aviarySchema = z.strictObject({
         host: z.enum(['dashboard', 'api']),
         service: serviceNameSchema,
         port: z.int().min(1).max(65_535),
-        auth: z.enum(['portal', 'token', 'none']),
+        // Open to everybody is safe below one path at most, and a template's route has none to name.
+        auth: z.enum(['portal', 'token'], 'must be portal or token'),
       }),
     )
     .min(1)
@@ -176,6 +177,10 @@ function crossChecks(template: Template): string[] {
   known('x-aviary.runtime', [aviary.runtime.service]);
   known('x-aviary.backup.postgres', aviary.backup.postgres);
   known('x-aviary.upgradeOrder', aviary.upgradeOrder);
+  // Stopping follows it too: a service that it leaves out would never be stopped.
+  if (aviary.upgradeOrder.toSorted().join() !== [...services].toSorted().join()) {
+    problems.push('x-aviary.upgradeOrder: each service once');
+  }
   for (const [name, service] of Object.entries(template.services)) {
     if (!aviary.shares[name]) {
       problems.push(`x-aviary.shares has no entry for ${name}`);
@@ -207,7 +212,9 @@ function crossChecks(template: Template): string[] {
     for (const [path, content] of Object.entries(files)) {
       for (const [whole, kind, name] of content.matchAll(/\$\{([a-z-]+)(?::([a-z0-9-]+))?\}/g)) {
         const fine =
-          kind === 'secret' ? name !== undefined && name in aviary.secrets : ['spec', 'portal-ca'].includes(kind ?? '');
+          kind === 'secret'
+            ? name !== undefined && Object.hasOwn(aviary.secrets, name)
+            : ['spec', 'portal-ca'].includes(kind ?? '');
         if (!fine) {
           problems.push(`x-aviary.files.${service}.${path}: ${whole} is not known`);
         }
