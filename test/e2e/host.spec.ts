@@ -380,6 +380,21 @@ describe('a platform on its host', () => {
     expect(left).not.toMatch(/has-a-container|named-by-a-release/);
   }, 300_000);
 
+  it('moves to another pool and back before the first stack, with all it knows', async () => {
+    const subnet = (): Promise<string> =>
+      docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', `aviary-${platform.facts.prefix}-portal`);
+    const before = await subnet();
+    await withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
+      const ran = await platform.run('up');
+      expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+      expect(await subnet()).toBe('10.67.255.192/26');
+      await platform.operator();
+      expect((await checks()).get('networks')).toMatchObject({ state: 'ok' });
+    });
+    expect((await platform.run('up')).code).toBe(0);
+    expect(await subnet()).toBe(before);
+  }, 240_000);
+
   it('a stack that does not start stays on the note, and down stops also what dies over and over', async () => {
     const operator = await platform.operator();
     const owner = platform.client();

@@ -8,7 +8,7 @@ const PORTAL = 10_001;
 /** uid of Postgres and Redis, as in the official images. */
 const DATABASE = 999;
 
-/** In the data folder: the pool that addresses of stacks were taken from. */
+/** In the data folder: the pool that the portal's network, and so every stack's, was taken from. */
 export const POOL_RECORD = 'address-pool';
 
 interface Folder {
@@ -57,7 +57,6 @@ export async function writePlatformFiles(platform: Platform, repository: string)
   const { config, values } = platform;
   const at = (...path: string[]): string => join(config.DATA_DIR, ...path);
   await writeWhole(at('platform'), `${platform.id}\n`, { mode: 0o644 });
-  await writeWhole(at(POOL_RECORD), `${config.ADDRESS_POOL}\n`, { mode: 0o644 });
   await writeWhole(at('secrets', 'owner-password'), values.get('AVIARY_OWNER_PASSWORD') ?? '', {
     mode: 0o400,
     owner: DATABASE,

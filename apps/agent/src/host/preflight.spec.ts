@@ -86,7 +86,7 @@ it('asks less disk of a platform that runs already', () => {
   );
 });
 
-it('takes another pool while there is no stack', () => {
+it('takes another pool before the first stack', () => {
   expect(problems(platform(), { ...good, pool: { recorded: '10.64.0.0/14', inUse: false } })).toEqual([]);
   expect(problems(platform(), { ...good, pool: { recorded: null, inUse: true } })).toEqual([]);
 });

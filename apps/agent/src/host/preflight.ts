@@ -37,7 +37,7 @@ export interface HostFacts {
   };
   /** Id of the platform the data folder belongs to, or null. */
   dataOwner: string | null;
-  /** The pool of the last `up`, or null before the first, and whether networks or volumes of stacks are there. */
+  /** The pool of the last `up`, or null before the first, and whether anything of a stack is on the engine. */
   pool: { recorded: string | null; inUse: boolean };
   /** Our own proxy runs, so this is not the first start. */
   running: boolean;
@@ -90,7 +90,7 @@ export function problems(platform: Platform, facts: HostFacts): string[] {
   const { recorded, inUse } = facts.pool;
   if (recorded !== null && recorded !== config.ADDRESS_POOL && inUse) {
     found.push(
-      `AVIARY_ADDRESS_POOL is ${config.ADDRESS_POOL}, and the stacks of this platform have addresses of ${recorded}. Put it back in .env: the pool can only be changed while there is no stack.`,
+      `AVIARY_ADDRESS_POOL is ${config.ADDRESS_POOL}, and the stacks of this platform have addresses of ${recorded}. Put it back in .env: the pool can only be changed before the first stack is made.`,
     );
   }
   const clock = clockProblem(facts.clock);
@@ -166,11 +166,15 @@ export function proxyPorts(traefikYaml: string): number[] {
   return [...traefikYaml.matchAll(/^\s+address: '[^':]*:(\d+)'$/gm)].map(([, port]) => Number(port));
 }
 
-/** Also after `down`, which leaves networks and volumes where they are. */
-async function hasStacks(platformId: string): Promise<boolean> {
-  const kinds = ['container', 'network', 'volume'] as const;
-  const found = await Promise.all(kinds.map((kind) => ownObjects(kind, platformId, ['label=aviary.tenant'])));
-  return found.flat().length > 0;
+/** Also after `down`, which leaves networks and volumes where they are. Bridges that stacks share outlive the last one. */
+async function hasStacks({ id, prefix }: Platform): Promise<boolean> {
+  const ofTenants = ['label=aviary.tenant'];
+  const [containers, volumes, networks] = await Promise.all([
+    ownObjects('container', id, ofTenants),
+    ownObjects('volume', id, ofTenants),
+    ownObjects('network', id),
+  ]);
+  return [...containers, ...volumes, ...networks.filter((name) => name !== `aviary-${prefix}-portal`)].length > 0;
 }
 
 export function parseMemory(meminfo: string): { total: number; available: number } {
@@ -212,7 +216,7 @@ export async function hostFacts(platform: Platform): Promise<HostFacts> {
     dataOwner: (await readText(`${config.DATA_DIR}/platform`))?.trim() ?? null,
     pool: {
       recorded: (await readText(join(config.DATA_DIR, POOL_RECORD)))?.trim() ?? null,
-      inUse: await hasStacks(platform.id),
+      inUse: await hasStacks(platform),
     },
     running,
   };

@@ -9,7 +9,7 @@ import { installFirewall } from './firewall.js';
 import { ensureImage, ensureImages } from './images.js';
 import { writeWhole } from './files.js';
 import { firstOperator, operatorDesk, type OperatorWords } from './first-operator.js';
-import { makeFolders, writePlatformFiles } from './layout.js';
+import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
 import { removeOldImages } from './old-images.js';
 import { waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems } from './preflight.js';
@@ -62,7 +62,14 @@ async function up(repository: string): Promise<void> {
   // The other scripts use the images that run, not those the sources would make by now.
   await writeWhole(join(config.DATA_DIR, 'portal-image'), `${images.portal}\n`, { mode: 0o644 });
   const compose = new Compose(repository, environment);
+  const { recorded } = facts.pool;
+  if (recorded !== null && recorded !== config.ADDRESS_POOL) {
+    // A network keeps its addresses, so it is made anew; volumes stay. No stack is there yet: that was checked.
+    say(`moving the portal from ${recorded} to ${config.ADDRESS_POOL}`);
+    await compose.call(['down'], { show: true });
+  }
   await compose.call(['up', '-d', 'postgres', 'redis'], { show: true });
+  await writeWhole(join(config.DATA_DIR, POOL_RECORD), `${config.ADDRESS_POOL}\n`, { mode: 0o644 });
   say('bringing the database up to date');
   await migrate(compose, platform);
   await compose.call(['up', '-d', '--remove-orphans'], { show: true });
