@@ -22,4 +22,15 @@ describe('fills on a chart', () => {
       { time: 120, side: 'sell', count: 1 },
     ]);
   });
+
+  it('puts fills of narrow candles together, so that no count lies on another', () => {
+    const narrow = [0, 60, 120, 180, 240, 300];
+    const fills = [0, 60, 70, 120, 180, 300].map((time) => ({ time, side: 'buy' as const }));
+    expect(clusterFills(fills, narrow, 3)).toEqual([
+      { time: 0, side: 'buy', count: 4 },
+      { time: 180, side: 'buy', count: 2 },
+    ]);
+    const late = [...fills, { time: 65, side: 'sell' as const }];
+    expect(clusterFills(late, narrow, 3)).toContainEqual({ time: 60, side: 'sell', count: 1 });
+  });
 });

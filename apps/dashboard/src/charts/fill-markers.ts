@@ -31,23 +31,28 @@ export function candleStart(starts: readonly number[], time: number): number | n
 }
 
 /**
- * Fills clustered by candle and side: a busy grid fills many times within one candle and single marks would hide
- * the candle itself. Sorted by time, as the library demands.
+ * Fills clustered by side and candle: a busy grid fills many times within one candle and single marks would hide the
+ * candle itself. Where candles are narrow, those of `apart` neighbouring ones stand together at the first, so that no
+ * count lies on the next. Sorted by time, as the library demands.
  */
-export function clusterFills(fills: readonly ChartFill[], starts: readonly number[]): FillMark[] {
-  const marks = new Map<string, FillMark>();
-  for (const fill of fills) {
+export function clusterFills(fills: readonly ChartFill[], starts: readonly number[], apart = 1): FillMark[] {
+  const places = new Map(starts.map((start, index) => [start, index]));
+  const marks: FillMark[] = [];
+  const open: Partial<Record<ChartFill['side'], { mark: FillMark; place: number }>> = {};
+  for (const fill of fills.toSorted((a, b) => a.time - b.time)) {
     const time = candleStart(starts, fill.time);
-    if (time === null) {
+    const place = time === null ? undefined : places.get(time);
+    if (time === null || place === undefined) {
       continue;
     }
-    const key = `${time} ${fill.side}`;
-    const known = marks.get(key);
-    if (known === undefined) {
-      marks.set(key, { time, side: fill.side, count: 1 });
+    const known = open[fill.side];
+    if (known !== undefined && place - known.place < apart) {
+      known.mark.count += 1;
     } else {
-      known.count += 1;
+      const mark = { time, side: fill.side, count: 1 };
+      open[fill.side] = { mark, place };
+      marks.push(mark);
     }
   }
-  return [...marks.values()].toSorted((a, b) => a.time - b.time || a.side.localeCompare(b.side));
+  return marks.toSorted((a, b) => a.time - b.time || a.side.localeCompare(b.side));
 }

@@ -16,7 +16,7 @@ import { useEffect, useLayoutEffect, useRef } from 'react';
 import { readChartColours, type ChartColours } from './chart-colours.js';
 import { fromChartNumber, toChartNumber, toChartTime } from './chart-number.js';
 import { crosshairLabel, tickLabel, type ChartZone, type TickKind } from './chart-time.js';
-import { clusterFills, type ChartFill } from './fill-markers.js';
+import { clusterFills, type ChartFill, type FillMark } from './fill-markers.js';
 import { LevelLines, type ChartLevel } from './level-lines.js';
 
 export interface ChartCandle {
@@ -57,6 +57,8 @@ const TICK_KINDS: Record<TickMarkType, TickKind> = {
   [TickMarkType.Time]: 'minute',
   [TickMarkType.TimeWithSeconds]: 'second',
 };
+/** Width of a count such as ×128 with air around it. */
+const COUNT_PX = 40;
 /** How far a finger or pointer may be from a line and still take hold of it, in CSS pixels. */
 const REACH = { mouse: 6, touch: 16 };
 
@@ -113,11 +115,24 @@ export function PriceChart(props: PriceChartProps) {
   }, [props.levels, props.scheme]);
 
   useEffect(() => {
-    if (host.current !== null && parts.current !== null) {
-      const colours = readChartColours(host.current);
-      const starts = props.candles.map((candle) => toChartTime(candle.at));
-      parts.current.markers.setMarkers(toMarkers(props.fills ?? [], starts, colours));
+    const known = parts.current;
+    if (host.current === null || known === null) {
+      return undefined;
     }
+    const colours = readChartColours(host.current);
+    const starts = props.candles.map((candle) => toChartTime(candle.at));
+    const scale = known.chart.timeScale();
+    let drawn = 0;
+    const draw = (): void => {
+      const apart = Math.ceil(COUNT_PX / scale.options().barSpacing);
+      if (apart !== drawn) {
+        drawn = apart;
+        known.markers.setMarkers(toMarkers(clusterFills(props.fills ?? [], starts, apart), colours));
+      }
+    };
+    draw();
+    scale.subscribeVisibleLogicalRangeChange(draw);
+    return () => scale.unsubscribeVisibleLogicalRangeChange(draw);
   }, [props.fills, props.candles, props.scheme]);
 
   // one image with a summary: the library builds tables of canvases inside
@@ -189,8 +204,8 @@ function toBar(candle: ChartCandle) {
   };
 }
 
-function toMarkers(fills: readonly ChartFill[], starts: number[], colours: ChartColours): SeriesMarker<Time>[] {
-  return clusterFills(fills, starts).map((mark) => ({
+function toMarkers(marks: readonly FillMark[], colours: ChartColours): SeriesMarker<Time>[] {
+  return marks.map((mark) => ({
     time: mark.time as UTCTimestamp,
     position: mark.side === 'buy' ? 'belowBar' : 'aboveBar',
     shape: mark.side === 'buy' ? 'arrowUp' : 'arrowDown',
