@@ -476,7 +476,14 @@ describe('the console', () => {
     const waiting = await t.http.post(`/api/v1/operator/outbox/${mail?.id}/resend`).set(operator.auth);
     expect([waiting.status, code(waiting)]).toEqual([409, 'WRONG_STATE']);
     await t.db.dataSource.query(`update outbox_mails set state = 'kept' where id = $1`, [mail?.id]);
-    await t.http.post(`/api/v1/operator/outbox/${mail?.id}/resend`).set(operator.auth).expect(202);
+    const again = () =>
+      t.http
+        .post(`/api/v1/operator/outbox/${mail?.id}/resend`)
+        .set({ ...operator.auth, 'Idempotency-Key': 'once-more' });
+    const sent = await again().expect(202);
+    const repeated = await again().expect(202);
+    expect(repeated.headers['idempotency-replayed']).toBe('true');
+    expect(repeated.body).toEqual(sent.body);
     await t.http.post(`/api/v1/operator/outbox/${randomUUID()}/resend`).set(operator.auth).expect(404);
   });
 });

@@ -295,6 +295,25 @@ describe('a database that is not the stack’s own', () => {
   }, 30_000);
 });
 
+it('tells those who ask /ready that a store does not answer, and nothing of what it said', async () => {
+  const other = await TestStack.create({ redis });
+  const process_ = await other.start();
+  await process_.ready();
+  await other.sql('alter table stack rename to pile');
+  for (let i = 0; ; i += 1) {
+    const answer = await process_.request('GET', '/ready', { anonymous: true });
+    if (answer.status === 503) {
+      expect(answer.body).toEqual({ ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
+      break;
+    }
+    if (i > 200) {
+      throw new Error(`still ready: ${JSON.stringify(answer.body)}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await other.close();
+}, 30_000);
+
 it('waits for a role, a password and a database that a first start of Postgres makes later', async () => {
   const { host, port } = stack.database;
   const name = `late_${randomBytes(6).toString('hex')}`;

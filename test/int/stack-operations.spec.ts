@@ -3,7 +3,9 @@ import { waitFor, withDeadline } from '#libs/async';
 import { DomainError, type Accepted } from '#libs/contracts';
 import { HostnameEntity, OperationEntity, TenantEntity, TenantSecretEntity, TenantSubnetEntity } from '#libs/db';
 import { neverReady, type Engine } from '#libs/engine';
-import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
+import { PHASE_HANDLERS, readFacts, type PhaseContext } from '#libs/orchestrator';
+import { parsePool } from '#libs/tenants';
+import { healthyProbes, PLACES, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 let world: StackWorld;
 const never = new AbortController().signal;
@@ -231,6 +233,35 @@ it('tells with the last log lines when a container never becomes healthy', async
   } finally {
     world.engine.behaviour = before;
   }
+});
+
+it('tells the log lines also of a stack that answers nothing until its deadline', async () => {
+  const { accepted } = await provisioned();
+  const { dataSource, platformId } = world.database;
+  const facts = await readFacts(
+    dataSource.manager,
+    { platformId, pool: parsePool('10.128.0.0/14'), ...PLACES },
+    accepted.stack.id,
+  );
+  // As a real probe: its last try ends a little later than the time it was given.
+  const probes = {
+    ...healthyProbes,
+    ready: async (_facts: unknown, { deadlineMs }: { deadlineMs: number }) => {
+      await pause(deadlineMs + 200);
+      throw new DomainError('HEALTH_GATE_FAILED', { message: 'no answer' });
+    },
+  };
+  const gate = PHASE_HANDLERS.health({
+    deps: { probes },
+    engine: world.engine,
+    facts,
+    signal: never,
+    deadlineMs: 7_300,
+  } as unknown as PhaseContext);
+  await expect(gate).rejects.toMatchObject({
+    code: 'HEALTH_GATE_FAILED',
+    details: { logs: { runtime: expect.any(Array) as unknown } },
+  });
 });
 
 it.each([

@@ -37,7 +37,6 @@ export type JobHandlers = Partial<{ [N in JobName]: JobHandler<N> }>;
 export interface EnqueueOptions {
   /** Which engine's agent is to do it; required for jobs bound to an engine, without effect on others. */
   engineId?: string;
-  startAfterSeconds?: number;
   /** At most one waiting job of this name and key: a second is dropped. A running one does not count. */
   singletonKey?: string;
 }
@@ -100,7 +99,6 @@ export class Queue {
       db: { executeSql: async (text, values) => ({ rows: await tx.query(text, values) }) },
       // The queues' policy allows one waiting job per key, so jobs that may pile up get a key of their own.
       singletonKey: options.singletonKey ?? newId(),
-      ...(options.startAfterSeconds === undefined ? {} : { startAfter: options.startAfterSeconds }),
     });
     return id !== null;
   }

@@ -68,10 +68,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     const ended = new AbortController();
     const bounded = AbortSignal.any([signal, ended.signal]);
     try {
-      const within = deadlineMs - TELLING_MS;
+      // The watch for crashes has the whole deadline: a silence is for the probe to tell, which knows what it saw.
       await Promise.race([
-        deps.probes.ready(facts, { deadlineMs: within, signal: bounded }),
-        crashLoop({ ...context, deadlineMs: within }, bounded),
+        deps.probes.ready(facts, { deadlineMs: deadlineMs - TELLING_MS, signal: bounded }),
+        crashLoop(context, bounded),
       ]);
     } catch (error) {
       throw await withLogTail(context, error);

@@ -18,7 +18,7 @@ import type { ApiRequest, Person } from './request.js';
 
 const KEY = /^[\x21-\x7e]{1,200}$/;
 
-/** On routes that start an operation. Without the header they work as ever. */
+/** On routes whose effect must happen once. Without the header they work as ever. */
 @Injectable()
 export class IdempotencyInterceptor implements NestInterceptor {
   constructor(

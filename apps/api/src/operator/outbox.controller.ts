@@ -5,6 +5,7 @@ import { outboxListSchema, outboxMailSchema, uuidSchema, type OutboxMail } from 
 import { OutboxService } from '#libs/support';
 import { CurrentActor, Operator } from '../http/access.js';
 import { Answers, pageQuery, WithToken } from '../http/answers.js';
+import { Idempotent } from '../http/idempotency.interceptor.js';
 import type { Person } from '../http/request.js';
 
 const outboxQuery = z.strictObject({ ...pageQuery, state: outboxMailSchema.shape.state.optional() });
@@ -36,6 +37,7 @@ export class OutboxController {
 
   @Post(':id/resend')
   @Operator()
+  @Idempotent()
   @ApiOperation({ summary: 'Send a mail again' })
   @Answers(HttpStatus.ACCEPTED, outboxMailSchema, 'The mail, queued.')
   resend(@CurrentActor() actor: Person, @Param('id', { schema: uuidSchema }) id: string): Promise<OutboxMail> {

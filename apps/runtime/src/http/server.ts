@@ -25,6 +25,8 @@ const HIDDEN_SEPARATOR = /%2f|%5c|%00|\\/i;
 /** Listens from the first moment, so that /ready can say what is missing. */
 export class HttpServer {
   private readonly server: Server;
+  /** The reason told last; empty while both stores answer. */
+  private notReady = '';
   stage: Stage = { site: null, code: 'UNAVAILABLE', message: 'The stack is starting.' };
 
   constructor(private readonly logger: Logger) {
@@ -69,10 +71,15 @@ export class HttpServer {
     }
     try {
       sendJson(response, 200, await stage.site.ready());
+      this.notReady = '';
     } catch (error) {
-      const code = error instanceof DomainError ? error.code : 'UNAVAILABLE';
-      const message = error instanceof Error ? error.message : 'A store does not answer.';
-      sendJson(response, 503, { ready: false, code, message });
+      // Anybody may ask, as often as they like: they learn no more than this, and each reason is logged once.
+      const reason = error instanceof Error ? error.message : String(error);
+      if (this.notReady !== reason) {
+        this.notReady = reason;
+        this.logger.error({ err: error }, 'not ready');
+      }
+      sendJson(response, 503, { ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
     }
   }
 
