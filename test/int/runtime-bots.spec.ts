@@ -1,5 +1,6 @@
 import { waitFor } from '#libs/async';
-import { createBotSchema, DomainError, type Bot } from '#libs/contracts';
+import { createBotSchema, DomainError, orderSchema, type Bot } from '#libs/contracts';
+import { History } from '../../apps/runtime/src/account/history.js';
 import { BotStore } from '../../apps/runtime/src/bots/bot-store.js';
 import { Outbox, type OutboxDeps } from '../../apps/runtime/src/reports/outbox.js';
 import { RuntimeParts } from '../support/runtime-parts.js';
@@ -114,6 +115,25 @@ it('forgets reports that the portal refused long ago, and no others', async () =
   expect(await sql(`select body ->> 'n' as n from outbox order by seq`)).toEqual([{ n: '2' }, { n: '3' }]);
 });
 
+describe('an order the exchange refuses', () => {
+  it.each([
+    [{ price: '63900.01' }, 'refusal.off_tick', { price: '63900.01', tick: '0.1' }],
+    [{ quantity: '0.000015' }, 'refusal.off_step', { quantity: '0.000015', step: '0.00001' }],
+    [{ quantity: '0.00001' }, 'refusal.below_minimum', { value: '0.6', minimum: '5' }],
+  ])('says why in words and by code: %j', async (change, reasonCode, reasonParams) => {
+    const id = await create(false);
+    // What the exchange itself says of an order that breaks its rules, given to the bot for its first one.
+    const said = await parts.exchange.place([
+      { clientOrderId: 'x1', pair: 'BTC/USDT', side: 'buy', price: '60000', quantity: '0.001', ...change },
+    ]);
+    once((orders) => orders.map(({ clientOrderId }) => ({ clientOrderId, refusal: said[0]?.refusal ?? null })));
+    await parts.bots.start(id);
+    const { items } = await new History(parts.database).orders(id, { state: 'all', limit: 10 });
+    expect(items[0]).toMatchObject({ state: 'rejected', reason: said[0]?.refusal?.text, reasonCode, reasonParams });
+    expect(() => orderSchema.parse(items[0])).not.toThrow();
+  });
+});
+
 describe('a bot that stopped by an error', () => {
   const protects = async (id: string): Promise<void> => {
     const orders = async (): Promise<number> => (await sql('select 1 from orders')).length;
@@ -128,7 +148,7 @@ describe('a bot that stopped by an error', () => {
 
   it('keeps its stop-loss when the exchange refused an order', async () => {
     const id = await create(true);
-    once((orders) => orders.map(({ clientOrderId }) => ({ clientOrderId, refusal: 'market closed' })));
+    once((orders) => orders.map(({ clientOrderId }) => ({ clientOrderId, refusal: { text: 'market closed' } })));
     await parts.to('63900');
     expect(bot(id)).toMatchObject({
       state: 'error',

@@ -36,6 +36,10 @@ export const BOT_MESSAGES = {
   /** `problem` is a code of `gridProblems`; its own values come as further parameters. */
   'error.strategy': ['problem'],
   'error.order_refused': ['why'],
+  'refusal.not_positive': [],
+  'refusal.off_tick': ['price', 'tick'],
+  'refusal.off_step': ['quantity', 'step'],
+  'refusal.below_minimum': ['value', 'minimum'],
   'error.trade_unknown': ['trade'],
   /** Under this id the log has what it was. */
   'error.unforeseen': ['errorId'],

@@ -226,6 +226,9 @@ export const orderSchema = z.object({
   /** pending: written down, not yet confirmed by the exchange. */
   state: z.enum(ORDER_STATES),
   reason: z.string().nullable(),
+  /** The same for translation; absent where there is no reason, or only words. */
+  reasonCode: messageCodeSchema.optional(),
+  reasonParams: messageParamsSchema.optional(),
   placedAt: z.iso.datetime(),
   updatedAt: z.iso.datetime(),
 });

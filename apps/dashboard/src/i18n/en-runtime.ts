@@ -49,6 +49,12 @@ export const runtimeEn = {
       trade_unknown: 'The exchange reported trade {{trade}} of an order this bot never placed',
       unforeseen: 'Something unforeseen stopped the bot. The log has the details under {{errorId}}.',
     },
+    refusal: {
+      not_positive: 'Price and quantity must be above zero',
+      off_tick: 'The price {{price}} is not a multiple of the tick {{tick}}',
+      off_step: 'The quantity {{quantity}} is not a multiple of the step {{step}}',
+      below_minimum: 'Worth {{value}}, less than the minimum {{minimum}}',
+    },
     need: {
       bot_error: '{{bot}} was stopped by an error',
       above_range: '{{bot}} waits: the price is {{percent}} % above its range',

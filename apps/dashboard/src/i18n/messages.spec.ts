@@ -68,7 +68,7 @@ describe('texts of the runtime', () => {
     const refused = new ApiError('INSUFFICIENT_BALANCE', 'The bot needs 1200 USDT; 250.5 are free.', 'e', poor);
     expect(failureText(say, ui, 'en', refused)).toBe('You give 1,200.00, but only 250.50 is free.');
     const problems = [
-      { field: 'lower', code: 'outside_range', severity: 'warning', message: 'raw', values: { price: '9' } },
+      { field: 'lower', code: 'below_range', severity: 'warning', message: 'raw', values: { price: '9' } },
       { field: 'grids', code: 'tick', severity: 'error', message: 'raw', values: { tick: '0.1' } },
     ];
     expect(failureText(say, ui, 'en', new ApiError('STRATEGY_INVALID', 'raw', 'e', { problems }))).toBe(

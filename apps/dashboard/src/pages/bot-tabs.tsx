@@ -7,7 +7,7 @@ import { useState } from 'react';
 import { eventsQuery, fillsQuery, ordersQuery } from '../api/queries.js';
 import { compare, distance } from '../domain/money.js';
 import { useT } from '../i18n/i18n.js';
-import { useMessageText } from '../i18n/messages.js';
+import { useMessageText, useReasonText } from '../i18n/messages.js';
 import { DataTable, type Column } from '../parts/data-table.js';
 import { MONEY_TICK, useFigures } from '../parts/figures.js';
 import { Side } from '../parts/fill-list.js';
@@ -73,6 +73,7 @@ function Orders({ bot }: { bot: Bot }) {
   const query = useInfiniteQuery(ordersQuery(bot.id, state));
   const tick = market?.tick ?? FALLBACK_TICK;
   const step = market?.step ?? FALLBACK_TICK;
+  const reasonText = useReasonText();
   const away = (order: Order) => (order.price === null || price === null ? null : distance(order.price, price));
   const columns: Column<Order>[] = [
     { key: 'side', label: t('fields.side'), lead: true, cell: (order) => <Side side={order.side} /> },
@@ -114,7 +115,7 @@ function Orders({ bot }: { bot: Bot }) {
             cell: (order: Order) => (
               <>
                 {t(`bot.orderState.${order.state}`)}
-                {order.reason === null ? null : <span className="reason">{order.reason}</span>}
+                {order.reason === null ? null : <span className="reason">{reasonText(order)}</span>}
               </>
             ),
           },

@@ -2,6 +2,9 @@ import type { BotState, GridParams, Pair, Pnl } from '#libs/contracts';
 import type { ExitReason, GridState } from '#libs/trading';
 import type { Words } from './bot-words.js';
 
+/** Why something is as it is. Rows of before there were codes, and exchanges without, have the text only. */
+export type Reason = Pick<Words, 'text'> & Partial<Words>;
+
 /** A bot as its row says. Copies are made for every change; the supervisor's is the newest committed one. */
 export interface BotRecord {
   id: string;
@@ -11,8 +14,8 @@ export interface BotRecord {
   pair: Pair;
   params: GridParams;
   state: BotState;
-  /** Why the state is what it is. Rows of before there were codes have the text only. */
-  reason: (Pick<Words, 'text'> & Partial<Words>) | null;
+  /** Why the state is what it is. */
+  reason: Reason | null;
   endedBy: ExitReason | null;
   since: Date;
   createdAt: Date;

@@ -9,7 +9,7 @@ import { idsOf, liveOrders, refOf } from './bot-orders.js';
 import { NO_PNL, orderPrefix, utcDay, type BotRecord } from './bot-record.js';
 import { stepBot, type StepInput, type StepOutput } from './bot-step.js';
 import type { BotChange, BotStore, RequestKey, Stored, TradeRow } from './bot-store.js';
-import { event, words, type Words } from './bot-words.js';
+import { event, refusalWords, words, type Words } from './bot-words.js';
 
 export interface RunnerDeps {
   store: BotStore;
@@ -186,10 +186,10 @@ export class BotRunner {
       const dropped = refused.map(({ clientOrderId: id, refusal }) => ({
         ref: refOf(this.record, id),
         state: 'rejected' as const,
-        reason: refusal,
+        reason: refusal && refusalWords(refusal),
       }));
       const events = dropped.map(({ ref, reason }): GridEvent => {
-        return { type: 'rejected', ref, reason: reason ?? 'no reason given' };
+        return { type: 'rejected', ref, reason: reason?.text ?? 'no reason given' };
       });
       await this.step({ events, dropped });
     }

@@ -2,7 +2,7 @@ import { v7 as newId } from 'uuid';
 import { DomainError, type BotEvent, type Fill, type Order } from '#libs/contracts';
 import { dec, text, type OrderRequest } from '#libs/trading';
 import type { Database, Sql } from '../database/database.js';
-import { clientOrderId, type BotRecord } from './bot-record.js';
+import { clientOrderId, type BotRecord, type Reason } from './bot-record.js';
 import type { NewEvent } from './bot-words.js';
 
 /** A trade as the exchange has it. */
@@ -25,7 +25,7 @@ export interface BotChange {
   after: BotRecord;
   orders: readonly OrderRequest[];
   /** Refs of orders that are over without a fill: cancelled, or refused with the reason. */
-  dropped: readonly { ref: number; state: 'cancelled' | 'rejected'; reason: string | null }[];
+  dropped: readonly { ref: number; state: 'cancelled' | 'rejected'; reason: Reason | null }[];
   fills: readonly { trade: TradeRow; cellProfit: string | null }[];
   events: readonly NewEvent[];
   /** Moves money between the account and the bot within the same transaction. */
@@ -59,12 +59,16 @@ const BOT_COLUMNS = `id, code, name, pair, params, state, case when reason is no
   version, final_price as "finalPrice", last_order_at as "lastOrderAt", day, peak, drawdown`;
 /** Of a table that is called `o` in the statement. */
 export const ORDER_COLUMNS = `o.id, o.client_order_id as "clientOrderId", o.bot_id as "botId", o.pair, o.side, o.type,
-  o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.placed_at as "placedAt",
+  o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.reason_words as "reasonWords", o.placed_at as "placedAt",
   o.updated_at as "updatedAt"`;
 export const EVENT_COLUMNS = `id, bot_id as "botId", at, level, kind, text, code, params`;
 
 /** As the driver gives it: times are dates. */
-export type OrderRow = Omit<Order, 'placedAt' | 'updatedAt'> & { placedAt: Date; updatedAt: Date };
+export type OrderRow = Omit<Order, 'placedAt' | 'updatedAt' | 'reasonCode' | 'reasonParams'> & {
+  placedAt: Date;
+  updatedAt: Date;
+  reasonWords: Reason | null;
+};
 export type EventRow = Omit<BotEvent, 'at' | 'code' | 'params'> & {
   at: Date;
   code: BotEvent['code'] | null;
@@ -73,9 +77,10 @@ export type EventRow = Omit<BotEvent, 'at' | 'code' | 'params'> & {
 
 const plain = (amount: string): string => text(dec(amount));
 
-export function orderView(row: OrderRow): Order {
+export function orderView({ reasonWords, ...row }: OrderRow): Order {
   return {
     ...row,
+    ...(reasonWords?.code ? { reasonCode: reasonWords.code, reasonParams: reasonWords.params ?? {} } : {}),
     price: row.price === null ? null : plain(row.price),
     quantity: plain(row.quantity),
     filled: plain(row.filled),
@@ -276,11 +281,17 @@ async function dropOrders(sql: Sql, botId: string, { dropped, now }: BotChange):
     return [];
   }
   const rows = await sql<OrderRow>(
-    `update orders o set state = d.state, reason = d.reason, updated_at = $2
-     from unnest($3::int[], $4::text[], $5::text[]) as d (ref, state, reason)
+    `update orders o set state = d.state, reason = d.words ->> 'text', reason_words = d.words, updated_at = $2
+     from unnest($3::int[], $4::text[], $5::jsonb[]) as d (ref, state, words)
      where o.bot_id = $1 and o.ref = d.ref and o.state in ('pending', 'open')
      returning ${ORDER_COLUMNS}`,
-    [botId, now, dropped.map(({ ref }) => ref), dropped.map(({ state }) => state), dropped.map(({ reason }) => reason)],
+    [
+      botId,
+      now,
+      dropped.map(({ ref }) => ref),
+      dropped.map(({ state }) => state),
+      dropped.map(({ reason }) => reason && JSON.stringify(reason)),
+    ],
   );
   return rows.map(orderView);
 }

@@ -1,6 +1,8 @@
 import type { BOT_MESSAGES, BotMessageCode } from '#libs/contracts';
 import type { GridEffect, OrderRequest } from '#libs/trading';
 import { dec, text } from '#libs/trading';
+import type { Placed } from '../exchange/paper-exchange.js';
+import type { Reason } from './bot-record.js';
 import type { MarketSpec } from '../exchange/markets.js';
 
 /** A sentence as it is stored: for people who read English, and for a dictionary. */
@@ -116,6 +118,11 @@ function failureWords(effect: Extract<GridEffect, { kind: 'failed' }>): Words {
     return words('error.strategy', effect.reason, { ...effect.problem.values, problem: effect.problem.code });
   }
   return words('error.order_refused', `The exchange refused an order: ${effect.reason}.`, { why: effect.reason });
+}
+
+/** Why the exchange refused an order, with a code where it gives one. */
+export function refusalWords({ text: english, code, params = {} }: NonNullable<Placed['refusal']>): Reason {
+  return code ? { text: english, code: `refusal.${code}`, params } : { text: english };
 }
 
 /** One line for many orders, one each for few. */

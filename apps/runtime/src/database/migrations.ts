@@ -172,4 +172,5 @@ alter table bots add column last_order_at timestamptz;
 update bots b set last_order_at = (select max(placed_at) from orders o where o.bot_id = b.id);
 create index fills_of_order on fills (order_id);`,
   },
+  { name: '0005-refusals-by-code', up: 'alter table orders add column reason_words jsonb;' },
 ];

@@ -1,5 +1,5 @@
 import { DomainError, type Pair } from '#libs/contracts';
-import { crosses, dec, matchOrder, refusal, text, type PaperOrder, type PaperTrade } from '#libs/trading';
+import { crosses, dec, matchOrder, refusal, text, type PaperOrder, type PaperTrade, type Refusal } from '#libs/trading';
 import type { Database, Sql } from '../database/database.js';
 import type { PriceSource } from '../market/price-source.js';
 import { marketOf } from './markets.js';
@@ -12,7 +12,8 @@ export interface PlaceOrder {
   price: string | null;
   quantity: string;
 }
-export type Placed = { clientOrderId: string; refusal: string | null };
+/** A refusal has a code where the exchange gives one that is known. */
+export type Placed = { clientOrderId: string; refusal: (Pick<Refusal, 'text'> & Partial<Refusal>) | null };
 
 interface BookOrder extends PaperOrder {
   pair: Pair;
@@ -92,7 +93,7 @@ export class PaperExchange {
     });
   }
 
-  private refusalOf(order: PlaceOrder): string | null {
+  private refusalOf(order: PlaceOrder): Refusal | null {
     const price = order.price ?? this.prices.get(order.pair)?.price;
     if (price === undefined || !this.prices.isFresh(order.pair, new Date())) {
       throw new DomainError('PRICE_STALE');

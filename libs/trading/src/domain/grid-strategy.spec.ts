@@ -6,7 +6,7 @@ import { gridProblems } from './grid-problems.js';
 import { newGrid, type GridEffect, type GridEvent, type GridState, type OrderRequest } from './grid-state.js';
 import { stepGrid } from './grid-strategy.js';
 import { floorQuantity, refusal, roundPrice, type MarketRules } from './market.js';
-import { crosses, matchOrder, type PaperOrder } from './paper-exchange.js';
+import { crosses, matchOrder, type PaperMarket, type PaperOrder } from './paper-exchange.js';
 
 const RULES: MarketRules = { tick: '0.1', step: '0.00001', minNotional: '5', fee: '0.001' };
 
@@ -14,6 +14,8 @@ const RULES: MarketRules = { tick: '0.1', step: '0.00001', minNotional: '5', fee
 class Simulation {
   state: GridState;
   price: Amount;
+  readonly rules: MarketRules;
+  private readonly market: PaperMarket;
   readonly book = new Map<number, PaperOrder & { request: OrderRequest }>();
   readonly log: GridEvent[] = [];
   readonly requests: OrderRequest[] = [];
@@ -26,10 +28,10 @@ class Simulation {
   constructor(
     readonly params: GridParams,
     price: Amount,
-    readonly partialChance = 0,
-    readonly seed = 1,
-    readonly rules = RULES,
+    { partialChance = 0, seed = 1, rules = RULES } = {},
   ) {
+    this.market = { rules, seed, partialChance };
+    this.rules = rules;
     this.state = newGrid(params, rules);
     this.price = price;
   }
@@ -48,7 +50,7 @@ class Simulation {
     for (const request of result.orders) {
       const reason = refusal({ ...request, price: request.price ?? this.price }, this.rules);
       if (reason) {
-        throw new Error(`refused: ${reason}`);
+        throw new Error(`refused: ${reason.text}`);
       }
       const { ref, side, price, quantity } = request;
       this.book.set(ref, { id: String(ref), side, price, quantity, filled: '0', request });
@@ -94,8 +96,7 @@ class Simulation {
   match(ref: number, arriving: boolean): void {
     const order = this.book.get(ref);
     const at = { price: this.price, key: String(this.steps), arriving };
-    const market = { rules: this.rules, seed: this.seed, partialChance: this.partialChance };
-    const trade = order && matchOrder(order, at, market);
+    const trade = order && matchOrder(order, at, this.market);
     if (!order || !trade) {
       return;
     }
@@ -553,7 +554,7 @@ describe('properties', () => {
   it('keeps every invariant on any path, and every order is one an exchange takes', () => {
     fc.assert(
       fc.property(scenario, ({ params, rules, first, path, seed, partialChance, slips }) => {
-        const sim = new Simulation(params, first, partialChance, seed, rules).slipping(slips).start();
+        const sim = new Simulation(params, first, { partialChance, seed, rules }).slipping(slips).start();
         checkInvariants(sim);
         for (const [i, price] of path.entries()) {
           if (i % 11 === 7) {
@@ -578,7 +579,7 @@ describe('properties', () => {
   it('gives the same orders when the same events are replayed, also through JSON', () => {
     fc.assert(
       fc.property(scenario, ({ params, rules, first, path, seed, partialChance }) => {
-        const sim = new Simulation(params, first, partialChance, seed, rules).start().to(...path);
+        const sim = new Simulation(params, first, { partialChance, seed, rules }).start().to(...path);
         let state = newGrid(params, rules);
         const orders: OrderRequest[] = [];
         for (const event of sim.log) {

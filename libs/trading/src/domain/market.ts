@@ -34,24 +34,37 @@ export function isTradable(price: Decimal, quantity: Decimal, rules: MarketRules
   return quantity.gte(rules.step) && price.times(quantity).gte(rules.minNotional);
 }
 
+/** Why an exchange refuses an order: in words, and by a code with the figures of the words. */
+export interface Refusal {
+  text: string;
+  code: 'not_positive' | 'off_tick' | 'off_step' | 'below_minimum';
+  params: Record<string, Amount>;
+}
+
 /** Why an exchange refuses an order, or null. `price` is the limit, or the present price for a market order. */
 export function refusal(
   order: { price: Amount; quantity: Amount; type: 'limit' | 'market' },
   rules: MarketRules,
-): string | null {
+): Refusal | null {
   const price = dec(order.price);
   const quantity = dec(order.quantity);
   if (!price.gt(0) || !quantity.gt(0)) {
-    return 'price and quantity must be above zero';
+    return { text: 'price and quantity must be above zero', code: 'not_positive', params: {} };
   }
   if (order.type === 'limit' && !price.mod(rules.tick).isZero()) {
-    return `price ${order.price} is not a multiple of the tick ${rules.tick}`;
+    const { tick } = rules;
+    const english = `price ${order.price} is not a multiple of the tick ${tick}`;
+    return { text: english, code: 'off_tick', params: { price: order.price, tick } };
   }
   if (!quantity.mod(rules.step).isZero()) {
-    return `quantity ${order.quantity} is not a multiple of the step ${rules.step}`;
+    const { step } = rules;
+    const english = `quantity ${order.quantity} is not a multiple of the step ${step}`;
+    return { text: english, code: 'off_step', params: { quantity: order.quantity, step } };
   }
   if (price.times(quantity).lt(rules.minNotional)) {
-    return `worth ${text(price.times(quantity))}, less than the minimum ${rules.minNotional}`;
+    const [value, minimum] = [text(price.times(quantity)), rules.minNotional];
+    const english = `worth ${value}, less than the minimum ${minimum}`;
+    return { text: english, code: 'below_minimum', params: { value, minimum } };
   }
   return null;
 }

@@ -87,7 +87,10 @@ describe('rules of an exchange', () => {
     [{ price: '64000', quantity: '0', type: 'market' as const }, /above zero/],
     [{ price: '-1', quantity: '1', type: 'limit' as const }, /above zero/],
   ])('refuses %j', (bad, reason) => {
-    expect(refusal(bad, RULES)).toMatch(reason);
+    const found = refusal(bad, RULES);
+    expect(found?.text).toMatch(reason);
+    // The words can be said again from the code's figures.
+    expect(Object.values(found?.params ?? {}).filter((value) => !found?.text.includes(value))).toEqual([]);
   });
 
   it('takes a good order, and any present price for a market order', () => {
