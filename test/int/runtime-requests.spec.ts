@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -164,6 +165,18 @@ describe('every route', () => {
     ['POST', '/api/v1/none'] as const,
     ['DELETE', '/api/v1'] as const,
   ];
+
+  it('is in the document of the API', () => {
+    const document = readFileSync(new URL('../../docs/api.md', import.meta.url), 'utf8');
+    const rows = document.split('\n').filter((line) => line.startsWith('| `'));
+    const missing = routes.filter(({ method, path }) => {
+      // Actions of a bot share a row.
+      const [place = '', action = ''] = path.replace(':id', '{id}').split(/(?=\/(?:start|pause|resume)$)/);
+      const named = (row: string): boolean => new RegExp(`${place.replaceAll(/[{}.]/g, '\\$&')}(?=[\`?/])`).test(row);
+      return !rows.some((row) => row.includes(`\`${method}`) && named(row) && row.includes(action));
+    });
+    expect(missing.map(({ method, path }) => `${method} ${path}`)).toEqual([]);
+  });
 
   it('is one of those this test knows to walk', () => {
     expect(routes.length).toBeGreaterThan(20);
