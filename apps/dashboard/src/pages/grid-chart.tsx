@@ -22,7 +22,7 @@ export interface GridChartProps {
   onChange: (change: Partial<GridDraft>) => void;
 }
 
-/** The grid being made, on candles of the last week. Dragging a line types the price into its field. */
+/** The grid being made, on hourly candles. Dragging a line types the price into its field. */
 export function GridChart({ market, draft, ladder, onChange }: GridChartProps) {
   const t = useT();
   const figures = useFigures();

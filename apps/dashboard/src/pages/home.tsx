@@ -89,7 +89,7 @@ function KeptBase({ overview }: { overview: Overview }) {
             unit={asset}
           />
           <span className="av-muted">
-            {' '}
+            {' · '}
             {t('equity.worth')} <Amount value={value} tick={MONEY_TICK} unit={overview.quote} />
           </span>
         </dd>
