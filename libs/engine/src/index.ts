@@ -17,4 +17,4 @@ export {
   type ProcessContext,
 } from './fake/processes.js';
 export { FakeEngineServer } from './fake/socket-server.js';
-export { SocketEngine, type SocketEngineOptions } from './fake/socket-client.js';
+export { SocketEngine } from './fake/socket-client.js';

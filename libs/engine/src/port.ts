@@ -201,9 +201,6 @@ export interface Engine {
 
   /** Runs a helper container to its end and removes it; used for the firewall. Resolves with exit code and output. */
   runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }>;
-
-  /** Where a service of a stack is reached from the host: static addresses are this adapter's own matter. */
-  endpoint(container: ContainerSpec, port: number): { host: string; port: number };
 }
 
 export interface HelperSpec {

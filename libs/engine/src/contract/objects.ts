@@ -305,9 +305,4 @@ export function objectsContract(world: ContractWorld): void {
     expect((await world.engine.observe(world.mine, bounds)).networks).toEqual([]);
     expect((await world.state(spec)).status).toBe('running');
   });
-
-  it('knows where a service is reached', () => {
-    const spec = world.container('web', { networks: [{ network: 'n', address: '192.0.2.7', aliases: [] }] });
-    expect(world.engine.endpoint(spec, 8080)).toEqual({ host: '192.0.2.7', port: 8080 });
-  });
 }

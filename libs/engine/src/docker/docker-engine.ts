@@ -1,5 +1,4 @@
 import { Semaphore, type Bounds } from '#libs/async';
-import { endpointOf } from '../endpoint.js';
 import {
   LABEL,
   type Attachment,
@@ -143,9 +142,5 @@ export class DockerEngine implements Engine {
 
   async runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }> {
     return await this.helpers.runOnce(spec, bounds);
-  }
-
-  endpoint(container: ContainerSpec, port: number): { host: string; port: number } {
-    return endpointOf(container, port);
   }
 }

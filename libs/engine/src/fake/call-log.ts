@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DomainError, type ErrorCode } from '#libs/contracts';
 import type { Engine } from '../port.js';
 
-export type EngineMethod = Exclude<keyof Engine, 'endpoint'>;
+export type EngineMethod = keyof Engine;
 
 export interface EngineCall {
   /** From 1, over all methods, since the start or the last reset. */

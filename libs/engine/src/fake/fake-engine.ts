@@ -10,7 +10,6 @@ import {
   checkLabels,
   containerLabels,
 } from '../checks.js';
-import { endpointOf } from '../endpoint.js';
 import { imageMissing } from '../image-missing.js';
 import { assertOwned, assertSame, conflict, ownerOf, provesOwner } from '../ownership.js';
 import type {
@@ -37,8 +36,6 @@ export interface FakeEngineOptions {
   images?: readonly string[];
   behaviour?: Behaviour;
   latencyMs?: Partial<Record<EngineMethod, number>>;
-  /** Where tests answer for a container: an address of the loopback, say. Default: its static address. */
-  endpoint?: (container: ContainerSpec, port: number) => { host: string; port: number };
 }
 
 /** The longest a timer can be. */
@@ -50,13 +47,11 @@ export class FakeEngine implements Engine {
   readonly log: CallLog;
   behaviour: Behaviour;
   private readonly world = new World();
-  private readonly endpointOption: FakeEngineOptions['endpoint'];
   private clock = Date.UTC(2026, 0, 1);
 
-  constructor({ images = [], behaviour = byCommand, latencyMs = {}, endpoint }: FakeEngineOptions = {}) {
+  constructor({ images = [], behaviour = byCommand, latencyMs = {} }: FakeEngineOptions = {}) {
     this.log = new CallLog(latencyMs);
     this.behaviour = behaviour;
-    this.endpointOption = endpoint;
     for (const image of images) {
       this.addImage(image);
     }
@@ -349,10 +344,6 @@ export class FakeEngine implements Engine {
         this.world.containers.delete(spec.name);
       }
     });
-  }
-
-  endpoint(container: ContainerSpec, port: number): { host: string; port: number } {
-    return this.endpointOption?.(container, port) ?? endpointOf(container, port);
   }
 
   // --- inside

@@ -2,7 +2,6 @@ import { connect, type Socket } from 'node:net';
 import type { Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
 import { bounded } from '../bounded.js';
-import { endpointOf } from '../endpoint.js';
 import type {
   Attachment,
   ContainerLimits,
@@ -20,21 +19,13 @@ import type {
 import type { EngineMethod } from './call-log.js';
 import { receive, send, type Response } from './socket-protocol.js';
 
-export interface SocketEngineOptions {
-  /** See FakeEngineOptions.endpoint: it is asked on this side of the socket. */
-  endpoint?: (container: ContainerSpec, port: number) => { host: string; port: number };
-}
-
 /** An engine that another process holds (FakeEngineServer). Connects on the first call and again after a loss. */
 export class SocketEngine implements Engine {
   private connection: Promise<Socket> | undefined;
   private readonly waiting = new Map<number, { settle: (response: Response) => void; lost: () => void }>();
   private lastId = 0;
 
-  constructor(
-    private readonly path: string,
-    private readonly options: SocketEngineOptions = {},
-  ) {}
+  constructor(private readonly path: string) {}
 
   async close(): Promise<void> {
     const connection = this.connection;
@@ -98,10 +89,6 @@ export class SocketEngine implements Engine {
   }
   runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }> {
     return this.call('runOnce', [spec], bounds);
-  }
-
-  endpoint(container: ContainerSpec, port: number): { host: string; port: number } {
-    return this.options.endpoint?.(container, port) ?? endpointOf(container, port);
   }
 
   private async call<T>(method: EngineMethod, args: unknown[], bounds: Bounds): Promise<T> {
