@@ -183,6 +183,28 @@ async function killedAfter(
   return { accepted, method: first, row: await ended(accepted.operation.id) };
 }
 
+it('takes work only once its firewall stands', async () => {
+  const behaviour = world.engine.behaviour;
+  world.engine.behaviour = (context) =>
+    context.labels['aviary.service'] === 'firewall' ? exits(1, 'no iptables here') : behaviour(context);
+  const owner = await world.account();
+  const { stack, operation } = await create(owner);
+  const looks = world.engine.log.count('runOnce');
+  await live();
+  // Its first look failed, and its next one comes some seconds later.
+  await waitFor(() => world.engine.log.count('runOnce') > looks + 1 || undefined, {
+    what: 'a second look at the firewall',
+    deadlineMs: 20_000,
+  });
+  const where = { id: operation.id };
+  const waits = await world.database.dataSource.manager.findOneByOrFail(OperationEntity, where);
+  expect(waits).toMatchObject({ state: 'queued', attempts: 0 });
+  expect(mine(stack.slug)).toEqual([]);
+  world.engine.behaviour = behaviour;
+  expect(await ended(operation.id)).toMatchObject({ state: 'done', error: null });
+  await kill();
+}, 60_000);
+
 it('survives kill -9 after every engine call of provisioning and of destroying: no effect doubled, nothing left', async () => {
   const owner = await world.account('premium');
   const destroy = async (slug: string): Promise<OperationEntity> =>
