@@ -1,9 +1,6 @@
 import type { BotState, GridParams, Pair, Pnl } from '#libs/contracts';
 import type { ExitReason, GridState } from '#libs/trading';
-import type { Words } from './bot-words.js';
-
-/** Why something is as it is. Rows of before there were codes, and exchanges without, have the text only. */
-export type Reason = Pick<Words, 'text'> & Partial<Words>;
+import type { Reason } from './bot-words.js';
 
 /** A bot as its row says. Copies are made for every change; the supervisor's is the newest committed one. */
 export interface BotRecord {

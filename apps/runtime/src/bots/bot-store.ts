@@ -2,8 +2,8 @@ import { v7 as newId } from 'uuid';
 import { DomainError, type BotEvent, type Fill, type Order } from '#libs/contracts';
 import { dec, text, type OrderRequest } from '#libs/trading';
 import type { Database, Sql } from '../database/database.js';
-import { clientOrderId, type BotRecord, type Reason } from './bot-record.js';
-import type { NewEvent } from './bot-words.js';
+import { clientOrderId, type BotRecord } from './bot-record.js';
+import type { NewEvent, Reason } from './bot-words.js';
 
 /** A trade as the exchange has it. */
 export interface TradeRow {

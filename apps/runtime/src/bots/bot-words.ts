@@ -2,7 +2,6 @@ import type { BOT_MESSAGES, BotMessageCode } from '#libs/contracts';
 import type { GridEffect, OrderRequest } from '#libs/trading';
 import { dec, text } from '#libs/trading';
 import type { Placed } from '../exchange/paper-exchange.js';
-import type { Reason } from './bot-record.js';
 import type { MarketSpec } from '../exchange/markets.js';
 
 /** A sentence as it is stored: for people who read English, and for a dictionary. */
@@ -11,6 +10,10 @@ export interface Words {
   code: BotMessageCode;
   params: Record<string, string>;
 }
+
+/** Why something is as it is. Rows of before there were codes, and exchanges without, have the text only. */
+export type Reason = Pick<Words, 'text'> & Partial<Words>;
+
 export interface NewEvent extends Words {
   level: 'info' | 'warn' | 'error';
   /** Stable name of the kind of event, coarser than the code. */
