@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DomainError, RUNTIME_API_PREFIX, type Ready } from '#libs/contracts';
+import { DomainError, isDomainError, RUNTIME_API_PREFIX, type Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import type { Authenticator } from '../access/authenticator.js';
 import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
@@ -79,7 +79,11 @@ export class HttpServer {
         this.notReady = reason;
         this.logger.error({ err: error }, 'not ready');
       }
-      sendJson(response, 503, { ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
+      // A database that is not the stack's own is said here as at the start: the portal tells a person by this code.
+      const stage = isDomainError(error, 'DATA_MISSING')
+        ? { code: error.code, message: error.message }
+        : { code: 'UNAVAILABLE', message: 'A store does not answer.' };
+      sendJson(response, 503, { ready: false, ...stage });
     }
   }
 
