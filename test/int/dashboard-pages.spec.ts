@@ -93,7 +93,7 @@ beforeAll(async () => {
   origin = `http://127.0.0.1:${port}`;
   stack = await TestStack.create({ redis, dashboardUrl: origin });
   await stack.provision({ tickMs: 50 });
-  runtime = await stack.startReady(built);
+  runtime = await stack.startReady({ dashboard: built });
   gate = await startGate(port);
   browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -376,7 +376,7 @@ describe('the pages of a stack', () => {
     gate.closeAllConnections();
     const port = new URL(origin).port;
     gate.close();
-    runtime = await stack.startReady(built);
+    runtime = await stack.startReady({ dashboard: built });
     gate = await startGate(Number(port));
     await page.locator('.av-dot[data-liveness="live"]').waitFor({ timeout: 45_000 });
   }, 120_000);

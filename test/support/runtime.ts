@@ -118,8 +118,8 @@ export class TestStack {
       generation: 1,
       provisioningGeneration: 1,
       release: '0.1.0',
-      dashboardUrl: options.dashboardUrl ?? 'https://u.aviary.localhost:1',
-      portalUrl: options.portalUrl ?? 'https://aviary.localhost:1',
+      dashboardUrl: options.dashboardUrl ?? 'https://localhost:1',
+      portalUrl: options.portalUrl ?? 'https://localhost:1',
       limits: { cpus: 1, memoryMb: 512, diskGb: 1, pids: 256, bots: options.bots ?? 5 },
       gatePublicKey: publicKeyText(this.gateKey),
       database: { host: database.host, port: database.port, user: database.user, database: database.database },
@@ -143,15 +143,15 @@ export class TestStack {
   }
 
   /** Runs the runtime; it need not be ready yet. */
-  async start(dashboard = '/nonexistent'): Promise<RuntimeProcess> {
-    const runtime = new RuntimeProcess(this, dashboard);
+  async start(options: RuntimeOptions = {}): Promise<RuntimeProcess> {
+    const runtime = new RuntimeProcess(this, options);
     this.children.add(runtime);
     await runtime.listening();
     return runtime;
   }
 
-  async startReady(dashboard?: string): Promise<RuntimeProcess> {
-    const runtime = await this.start(dashboard);
+  async startReady(options?: RuntimeOptions): Promise<RuntimeProcess> {
+    const runtime = await this.start(options);
     await runtime.ready();
     return runtime;
   }
@@ -206,6 +206,13 @@ export interface Answer<T = unknown> {
   body: T;
 }
 
+export interface RuntimeOptions {
+  /** The folder of the built dashboard. */
+  dashboard?: string;
+  /** A resolv.conf of its own, in a mount namespace of its own (needs root). */
+  resolvConf?: string;
+}
+
 /** The runtime as it runs in production, in a process of its own. */
 export class RuntimeProcess {
   readonly logs: Record<string, unknown>[] = [];
@@ -214,15 +221,21 @@ export class RuntimeProcess {
 
   constructor(
     private readonly stack: TestStack,
-    dashboard: string,
+    { dashboard = '/nonexistent', resolvConf }: RuntimeOptions,
   ) {
     const register = join(ROOT, 'test/support/register-ts.mjs');
     const options = ['--directory', stack.directory, '--dashboard', dashboard, '--host', '127.0.0.1', '--port', '0'];
-    this.child = spawn(
-      process.execPath,
-      ['--no-warnings', '--import', register, join(ROOT, 'apps/runtime/src/main.ts'), ...options],
-      { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'] } },
-    );
+    const node = [process.execPath, '--no-warnings', '--import', register, join(ROOT, 'apps/runtime/src/main.ts')];
+    const [program = '', ...words] = [
+      ...(resolvConf === undefined ? [] : withResolver(resolvConf)),
+      ...node,
+      ...options,
+    ];
+    this.child = spawn(program, words, {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] },
+    });
     let rest = '';
     const take = (chunk: Buffer): void => {
       const lines = (rest + chunk.toString('utf8')).split('\n');
@@ -329,6 +342,10 @@ export class RuntimeProcess {
     }
     return this.child.exitCode;
   }
+}
+
+function withResolver(file: string): string[] {
+  return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file];
 }
 
 export type Received = StreamEvent & { id: string };

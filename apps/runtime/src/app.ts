@@ -248,7 +248,8 @@ export class App {
     await this.save(new Date()).catch((error: unknown) => {
       this.deps.logger.warn({ err: error }, 'the last prices could not be stored');
     });
-    await this.outbox.close();
+    // What the portal has not confirmed stays in the outbox.
     this.client.close();
+    await this.outbox.close();
   }
 }

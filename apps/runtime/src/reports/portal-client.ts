@@ -1,4 +1,6 @@
 import { Agent, request } from 'node:https';
+import { boundedSignal } from '#libs/async';
+import { Names } from './names.js';
 
 export interface PortalAnswer {
   status: number;
@@ -10,11 +12,13 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** HTTPS to the portal and the gate, trusting the stack's CA bundle where there is one. */
 export class PortalClient {
+  private readonly names = new Names();
   private readonly agent: Agent;
+  private readonly closing = new AbortController();
 
   constructor(ca: string | null) {
     // Few calls, minutes apart: a kept socket would only go stale.
-    this.agent = new Agent({ keepAlive: false, ...(ca === null ? {} : { ca }) });
+    this.agent = new Agent({ keepAlive: false, lookup: this.names.lookup, ...(ca === null ? {} : { ca }) });
   }
 
   post(url: string, body: string, headers: Record<string, string> = {}): Promise<PortalAnswer> {
@@ -24,7 +28,7 @@ export class PortalClient {
         {
           method: 'POST',
           agent: this.agent,
-          signal: AbortSignal.timeout(DEADLINE_MS),
+          signal: boundedSignal({ deadlineMs: DEADLINE_MS, signal: this.closing.signal }),
           headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...headers },
         },
         (response) => {
@@ -49,7 +53,10 @@ export class PortalClient {
     });
   }
 
+  /** Calls under way fail: whoever made them tries again at the next start. */
   close(): void {
+    this.closing.abort();
+    this.names.close();
     this.agent.destroy();
   }
 }
