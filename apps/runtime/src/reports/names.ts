@@ -2,6 +2,7 @@ import type { LookupAddress } from 'node:dns';
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
 import { isIP, type LookupFunction } from 'node:net';
+import { callbackify } from 'node:util';
 
 const HOSTS = '/etc/hosts';
 /** Of one question; it is asked twice, and waited for longer the second time. */
@@ -16,10 +17,14 @@ export class Names {
   private readonly resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 2 });
 
   readonly lookup: LookupFunction = (host, { all }, done) => {
-    this.find(host).then(
-      (found) => (all ? done(null, found) : done(null, found[0]?.address ?? '', found[0]?.family)),
-      (error: NodeJS.ErrnoException) => done(error, []),
-    );
+    callbackify(() => this.find(host))((error, found) => {
+      const [first] = error ? [] : found;
+      if (all || !first) {
+        done(error, error ? [] : found);
+      } else {
+        done(null, first.address, first.family);
+      }
+    });
   };
 
   /** At least one address. Throws ENOTFOUND, ETIMEOUT and other codes of node:dns. */
