@@ -4,7 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { isStandIn, standInPage } from './http/pages.js';
+import { isStandIn, standInMessage, standInPage } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
@@ -65,10 +65,21 @@ export class Gate {
       await this.authorise(request, response, path.slice(AUTH.length));
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
+    } else if (path === '/away') {
+      this.away(request, response);
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {
       sendError(response, new DomainError('NOT_FOUND'));
+    }
+  }
+
+  /** In place of the proxy's bare answer when a published stack does not answer. Whoever reads it was let in before. */
+  private away(request: IncomingMessage, response: ServerResponse): void {
+    if (wantsPage(request)) {
+      sendPage(response, standInPage('away', this.deps.portalOrigin), this.deps.portalOrigin);
+    } else {
+      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage('away') }));
     }
   }
 
@@ -112,7 +123,7 @@ export class Gate {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
-      sendError(response, new DomainError('UNAVAILABLE', { message: `This stack does not answer: it is ${page}.` }));
+      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage(page) }));
       return;
     }
     const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
