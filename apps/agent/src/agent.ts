@@ -14,7 +14,15 @@ import {
 } from '#libs/edge';
 import type { Engine } from '#libs/engine';
 import { createQueue } from '#libs/jobs';
-import { EdgeKeeper, EdgeRoutes, HttpProbes, OperationRunner, type Probes, StackSecrets } from '#libs/orchestrator';
+import {
+  EdgeKeeper,
+  EdgeRoutes,
+  HttpProbes,
+  OperationRunner,
+  PgStackDatabases,
+  type Probes,
+  StackSecrets,
+} from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
 import { CertificateKeeper } from './certificate-keeper.js';
@@ -132,6 +140,7 @@ export async function startAgent({
       routes: new EdgeRoutes(routes, edge),
       secrets,
       probes,
+      databases: new PgStackDatabases(),
       edges: new EdgeKeeper(),
       now,
     },

@@ -5,7 +5,16 @@ import { AccountService, RegistrationService, SessionService, SignInService } fr
 import { httpsOrigin } from '#libs/config';
 import { OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { ChangeFeed, OperationService, ReportService, SignOnService, StackService } from '#libs/tenants';
+import {
+  ChangeFeed,
+  HoldService,
+  OperationService,
+  ReportService,
+  ResizeService,
+  SignOnService,
+  SleepService,
+  StackService,
+} from '#libs/tenants';
 import { Readiness } from './health/readiness.js';
 import { AccessGuard, BearerGuard, LISTENER, type Listener } from './http/access.guard.js';
 import { SessionLookup } from './http/session-lookup.js';
@@ -34,6 +43,9 @@ export class CoreModule {
       { provide: SignInService, useValue: services.signIn },
       { provide: OutboxService, useValue: services.outbox },
       { provide: StackService, useValue: services.stacks },
+      { provide: HoldService, useValue: services.holds },
+      { provide: SleepService, useValue: services.sleep },
+      { provide: ResizeService, useValue: services.resize },
       { provide: OperationService, useValue: services.operations },
       { provide: ChangeFeed, useValue: services.feed },
       { provide: SignOnService, useValue: services.signOn },

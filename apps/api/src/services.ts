@@ -15,10 +15,13 @@ import { OutboxService, PortalAccountMails } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
   ChangeFeed,
+  HoldService,
   OperationService,
   parsePool,
   ReportService,
+  ResizeService,
   SignOnService,
+  SleepService,
   StackService,
   type TenantDeps,
 } from '#libs/tenants';
@@ -129,6 +132,9 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue)
   return {
     idempotency,
     stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    holds: new HoldService(deps),
+    sleep: new SleepService(deps),
+    resize: new ResizeService(deps),
     operations: new OperationService(deps),
     signOn: new SignOnService(deps, signOnKey),
     reports: new ReportService(deps),

@@ -7,6 +7,7 @@ import { Revocations } from './revocations.js';
 import { Gate } from './server.js';
 import { Sessions } from './sessions.js';
 import { SignOn } from './sign-on.js';
+import { wakeAt } from './wake.js';
 
 const config = loadConfig('gate');
 const logger = createLogger('gate', config.LOG_LEVEL);
@@ -33,6 +34,7 @@ const gate = new Gate({
   sessions,
   revocations,
   signOn,
+  wake: wakeAt(config.API_PRIVATE_URL, now),
   tenantDomain,
   tenantOrigin,
   portalOrigin,

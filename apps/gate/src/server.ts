@@ -1,14 +1,15 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import { DomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import { DomainError, isDomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { isStandIn, standInMessage, standInPage } from './http/pages.js';
+import { isStandIn, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
 import type { SignOn } from './sign-on.js';
+import type { Wake } from './wake.js';
 
 /** Set by the proxy's routes, which replace any copy from outside. */
 const TENANT_HEADER = 'x-aviary-tenant';
@@ -20,6 +21,7 @@ export interface GateDeps {
   sessions: Sessions;
   revocations: Revocations;
   signOn: SignOn;
+  wake: Wake;
   tenantDomain: string;
   tenantOrigin: (slug: string) => string;
   portalOrigin: string;
@@ -31,6 +33,15 @@ function header(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
+
+/** A token of a stack is minted by its runtime and kept, hashed, in its own database: asleep, nobody can check one. */
+const ASLEEP =
+  'This stack is asleep: no bot runs in it. Its owner wakes it by opening its dashboard; a token cannot, since only the stack itself can check it.';
+
+/** A person opening a page; not a browser that fetches one ahead, nor anything that only looks for what is there. */
+const isVisit = (request: IncomingMessage): boolean =>
+  request.method === 'GET' &&
+  !/prefetch|prerender/i.test(`${header(request, 'sec-purpose') ?? ''} ${header(request, 'purpose') ?? ''}`);
 
 const wantsPage = (request: IncomingMessage): boolean => (header(request, 'accept') ?? '').includes('text/html');
 
@@ -65,21 +76,10 @@ export class Gate {
       await this.authorise(request, response, path.slice(AUTH.length));
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
-    } else if (path === '/away') {
-      this.away(request, response);
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {
       sendError(response, new DomainError('NOT_FOUND'));
-    }
-  }
-
-  /** In place of the proxy's bare answer when a published stack does not answer. Whoever reads it was let in before. */
-  private away(request: IncomingMessage, response: ServerResponse): void {
-    if (wantsPage(request)) {
-      sendPage(response, standInPage('away', this.deps.portalOrigin), this.deps.portalOrigin);
-    } else {
-      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage('away') }));
     }
   }
 
@@ -123,8 +123,13 @@ export class Gate {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
-      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage(page) }));
+      const message = page === 'asleep' ? ASLEEP : `This stack does not answer: it is ${page}.`;
+      sendError(response, new DomainError('UNAVAILABLE', { message, details: { state: page } }));
       return;
+    } else if (page === 'asleep' && slug !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {
+      if (await this.wake(request, response, { tenant, slug })) {
+        return;
+      }
     }
     const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
     if (stay === 'nothing' && !wantsPage(request)) {
@@ -132,6 +137,32 @@ export class Gate {
       return;
     }
     sendPage(response, standInPage(stay, this.deps.portalOrigin), this.deps.portalOrigin);
+  }
+
+  /** Wakes the stack for its owner; false for anybody else, who then reads that it sleeps. */
+  private async wake(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { tenant, slug }: { tenant: string; slug: string },
+  ): Promise<boolean> {
+    const { sessions, wake, portalOrigin, tenantOrigin, logger } = this.deps;
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    if (session?.claims.role !== 'owner') {
+      return false;
+    }
+    try {
+      const state = await wake({ tenant, slug, sid: session.claims.sid });
+      sendPage(response, state === 'waking' ? WAKING : standInPage('starting', portalOrigin), portalOrigin);
+    } catch (error) {
+      if (isDomainError(error, 'UNAUTHENTICATED')) {
+        const next = encodeURIComponent(request.url ?? '/');
+        redirect(response, 302, `${tenantOrigin(slug)}${GATE_PATH}/start?next=${next}`);
+        return true;
+      }
+      logger.warn({ err: error, slug }, 'a stack could not be woken');
+      sendPage(response, WAKING_LATER, portalOrigin);
+    }
+    return true;
   }
 
   private async challenge(response: ServerResponse, path: string): Promise<void> {

@@ -24,6 +24,7 @@ export const ERROR_TEXT = {
   IDEMPOTENCY_IN_PROGRESS: 'A request with this Idempotency-Key is still being answered. Try again in a moment.',
   TENANT_BUSY: 'Another operation is running on this stack. Wait for it, or cancel it.',
   WRONG_STATE: 'This is not possible in the present state.',
+  BOTS_RUNNING: 'Bots run in this stack, or it cannot be told whether any does, so it was not put to sleep.',
   LOST_RACE: 'Somebody else changed this at the same moment. Look again and retry.',
   FENCED: 'This work was taken over by another worker.',
   QUOTA_EXCEEDED: 'Your plan does not allow more of these.',

@@ -3,6 +3,7 @@ export * from './planner/plan.js';
 export * from './ports.js';
 export * from './facts.js';
 export * from './secrets.js';
+export * from './stack-database.js';
 export * from './edge-keeper.js';
 export * from './observed.js';
 export * from './phases.js';

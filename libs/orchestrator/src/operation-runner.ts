@@ -156,7 +156,10 @@ export class OperationRunner {
     const log = new StepLog(dataSource, operation.id, lease.fencing, now);
     const steps = await dataSource.manager.findBy(OperationStepEntity, { operationId: operation.id });
     const done = new Set(
-      steps.filter((step) => step.action === null && step.state === 'done').map((step) => step.phase),
+      // Skipped: left out when it was asked for.
+      steps
+        .filter((step) => step.action === null && ['done', 'skipped'].includes(step.state))
+        .map((step) => step.phase),
     );
     const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
     for (const [index, { name, deadlineMs }] of rules.entries()) {
@@ -213,7 +216,12 @@ export class OperationRunner {
       if (operation.kind === 'destroy') {
         await db.query('delete from tenants where id = $1', [operation.tenantId]);
       } else {
-        const observed = operation.kind === 'stop' ? 'stopped' : 'running';
+        const [{ run } = { run: false }] = await db.query<{ run: boolean }[]>(
+          `select desired = 'running' and not exists (select from holds where tenant_id = tenants.id) as run
+             from tenants where id = $1`,
+          [operation.tenantId],
+        );
+        const observed = run ? 'running' : 'stopped';
         await recordObserved(db, { tenantId: operation.tenantId, observed, reason: null, now: this.deps.now() });
       }
     });
@@ -259,10 +267,12 @@ export class OperationRunner {
         await db.query(`update operation_steps set state = 'skipped' where operation_id = $1 and state = 'pending'`, [
           operation.id,
         ]);
+        // Refused, not failed: it runs as it did before.
+        const untouched = told.code === 'BOTS_RUNNING';
         await recordObserved(db, {
           tenantId: operation.tenantId,
-          observed: cancelled ? 'partial' : 'failed',
-          reason: cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
+          observed: untouched ? 'running' : cancelled ? 'partial' : 'failed',
+          reason: untouched ? null : cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
           now: this.deps.now(),
         });
       }

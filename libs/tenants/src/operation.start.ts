@@ -3,22 +3,36 @@ import { actorName, type Actor, type OperationKind } from '#libs/contracts';
 import { DomainError } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { desiredBefore, OPERATION_PHASES, operationDeadlineMs, preempts } from './domain/operation-rules.js';
+import {
+  desiredBefore,
+  OPERATION_PHASES,
+  operationDeadlineMs,
+  preempts,
+  type PhaseName,
+} from './domain/operation-rules.js';
 
 interface StartInput {
   tenant: TenantEntity;
   kind: OperationKind;
   actor: Actor;
   now: Date;
+  /** Phases it does not need this time; shown as skipped from the first moment. */
+  leaveOut?: readonly PhaseName[];
 }
 
-/** Ends what is open on the stack, so that a destroy can take its place. Its holder is fenced off at once. */
-async function cancelOpen(tx: EntityManager, tenantId: string, now: Date): Promise<void> {
+const INSTEAD = { destroy: 'destroyed', suspend: 'suspended' } as const;
+
+/** Ends what is open on the stack, so that a destroy or suspend can take its place. Its holder is fenced off at once. */
+async function cancelOpen(
+  tx: EntityManager,
+  tenantId: string,
+  { by, now }: { by: keyof typeof INSTEAD; now: Date },
+): Promise<void> {
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
-            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', 'The stack is being destroyed instead.', 'errorId', id::text, 'details', jsonb_build_object('why', 'destroy'))
+            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $3::text, 'errorId', id::text, 'details', jsonb_build_object('why', $4::text))
       where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
-    [tenantId, now],
+    [tenantId, now, `The stack is being ${INSTEAD[by]} instead.`, by],
   );
   await tx.query(
     `update operation_steps set state = 'skipped', finished_at = $2
@@ -50,8 +64,8 @@ export async function startOperation(
       details: { operationId: open.id, kind: open.kind, since: open.createdAt.toISOString() },
     });
   }
-  if (open) {
-    await cancelOpen(tx, tenant.id, now);
+  if (open && preempts(kind)) {
+    await cancelOpen(tx, tenant.id, { by: kind, now });
   }
   const operation = Object.assign(new OperationEntity(), {
     id: newId(),
@@ -91,7 +105,7 @@ export async function startOperation(
       phase: phase.name,
       action: null,
       target: null,
-      state: 'pending' as const,
+      state: input.leaveOut?.includes(phase.name) ? ('skipped' as const) : ('pending' as const),
       startedAt: null,
       finishedAt: null,
       detail: null,

@@ -4,7 +4,15 @@ import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, type Queue } from '#libs/jobs';
 import { createLogger, type Logger } from '#libs/telemetry';
-import { ChangeFeed, OperationService, parsePool, StackService } from '#libs/tenants';
+import {
+  ChangeFeed,
+  HoldService,
+  OperationService,
+  parsePool,
+  ResizeService,
+  SleepService,
+  StackService,
+} from '#libs/tenants';
 
 /** What commands work with: the same services the pages use, on the same database. */
 export interface Platform {
@@ -12,6 +20,9 @@ export interface Platform {
   queue: Queue;
   logger: Logger;
   stacks: StackService;
+  holds: HoldService;
+  sleep: SleepService;
+  resize: ResizeService;
   operations: OperationService;
   feed: ChangeFeed;
   now: () => Date;
@@ -53,6 +64,9 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     queue,
     logger,
     stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    holds: new HoldService(deps),
+    sleep: new SleepService(deps),
+    resize: new ResizeService(deps),
     operations: new OperationService(deps),
     feed,
     now,

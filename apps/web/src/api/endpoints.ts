@@ -32,7 +32,7 @@ export interface OperationQuery extends PageQuery {
   slug?: string | undefined;
   state?: OperationState | undefined;
 }
-export type StackAction = 'start' | 'stop' | 'restart';
+export type StackAction = 'start' | 'stop' | 'restart' | 'hibernate' | 'wake';
 
 function withQuery(path: string, query: object): string {
   const set = Object.entries(query).flatMap(([key, value]) =>
@@ -66,6 +66,10 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, '/stacks', { ...post, body, idempotencyKey }),
     actOnStack: (slug: string, action: StackAction, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/${action}`, { ...post, idempotencyKey }),
+    resizeStack: (slug: string, plan: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/resize`, { ...post, body: { plan }, idempotencyKey }),
+    rotateSecrets: (slug: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/rotate-secrets`, { ...post, idempotencyKey }),
     destroyStack: (slug: string) =>
       client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug } }),
     operations: (query: OperationQuery = {}) => client.request(operationListSchema, withQuery('/operations', query)),
@@ -78,6 +82,10 @@ export function createEndpoints(client: ApiClient) {
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>
         client.request(operationListSchema, withQuery('/operator/operations', query)),
+      suspend: (slug: string, note: string, idempotencyKey: string) =>
+        client.request(acceptedSchema, `/operator/stacks/${slug}/suspend`, { ...post, body: { note }, idempotencyKey }),
+      resume: (slug: string, idempotencyKey: string) =>
+        client.request(acceptedSchema, `/operator/stacks/${slug}/resume`, { ...post, idempotencyKey }),
       users: (query: PageQuery & { q?: string | undefined } = {}) =>
         client.request(userListSchema, withQuery('/operator/users', query)),
       outbox: (query: PageQuery & { state?: OutboxMail['state'] | undefined } = {}) =>

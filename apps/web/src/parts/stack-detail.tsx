@@ -48,6 +48,7 @@ function Reason({ stack }: { stack: StackView }) {
     <section className="av-panel aw-reason-panel" data-tone={STACK_STATUS[stack.status].tone}>
       <strong>{t('stack.why')}</strong>
       <p>{why ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
+      {stack.holdNote === null ? null : <p>{t('stack.note', { note: stack.holdNote })}</p>}
       {why !== null && holds.length > 0 ? (
         <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
       ) : null}

@@ -178,10 +178,19 @@ function repairs(spec: ContainerSpec, state: ContainerState): Action[] {
       });
     }
   }
-  if (!sameLimits(spec.limits, state.limits)) {
-    actions.push(action({ kind: 'change limits', name: spec.name, limits: spec.limits }, spec.name));
-  }
-  return actions;
+  return [...actions, ...limitChange(spec, state)];
+}
+
+function limitChange(spec: ContainerSpec, state: ContainerState | undefined): Action[] {
+  return state === undefined || sameLimits(spec.limits, state.limits)
+    ? []
+    : [action({ kind: 'change limits', name: spec.name, limits: spec.limits }, spec.name)];
+}
+
+/** What brings the containers that are there to the limits that are wanted, running or not. */
+export function limitChanges(want: StackWant, objects: EngineObjects): Action[] {
+  const byName = new Map(objects.containers.map((state) => [state.name, state]));
+  return want.containers.flatMap(({ spec }) => limitChange(spec, byName.get(spec.name)));
 }
 
 function refuseLoss(want: StackWant, have: StackHave): void {
