@@ -2,12 +2,14 @@
 // { bench, commit, machine, metrics, goals: [{ metric, unit, goal, value, met }] }. Exit 0 when it ran, met or not.
 import { parseArgs } from 'node:util';
 import { provision } from './provision.js';
+import { reconcile } from './reconcile.js';
 import { commitOf, machineOf, type BenchResult } from './report.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    n: { type: 'string', default: '10' },
+    /** Stacks; 10 for provision and 500 for reconcile unless told. */
+    n: { type: 'string' },
     parallel: { type: 'string', default: '8' },
     /** Folder of the running platform's scripts and .env. */
     root: { type: 'string', default: process.cwd() },
@@ -17,13 +19,14 @@ const { values, positionals } = parseArgs({
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const BENCHES: Record<string, () => Promise<BenchResult>> = {
-  provision: () => provision({ n: Number(values.n), parallel: Number(values.parallel), root: values.root, say }),
+  provision: () => provision({ n: Number(values.n ?? 10), parallel: Number(values.parallel), root: values.root, say }),
+  reconcile: () => reconcile({ n: Number(values.n ?? 500), say }),
 };
 
 const name = positionals[0] ?? '';
 const bench = BENCHES[name];
 if (!bench) {
-  say(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n 10] [--parallel 8] [--root FOLDER] [--json]`);
+  say(`usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--root FOLDER] [--json]`);
   process.exit(2);
 }
 const { metrics, goals, lines } = await bench();

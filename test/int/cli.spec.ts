@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { AccountService, Passwords } from '#libs/accounts';
 import { sealAudit, verifyAudit } from '#libs/audit';
-import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, tx } from '#libs/db';
+import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, OrphanEntity, tx } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
@@ -221,6 +221,18 @@ describe('aviary', () => {
     expect(document(resend)).toMatchObject({ ok: false, error: { code: 'WRONG_STATE' }, exit: 5 });
   });
 
+  it('lists what no stack wants', async () => {
+    const at = new Date('2026-01-01T00:00:00Z');
+    const row = { engineId: 'local', kind: 'volume' as const, name: 'left-over', tenantId: newId() };
+    await db.dataSource.manager.insert(OrphanEntity, { ...row, why: 'no_stack', firstSeenAt: at, lastSeenAt: at });
+    const ran = await aviary(env, ['orphans', 'list', '--json']);
+    expect(document(ran)).toMatchObject({
+      ok: true,
+      exit: 0,
+      data: { items: [{ engine: 'local', kind: 'volume', name: 'left-over', stackId: row.tenantId, why: 'no_stack' }] },
+    });
+  });
+
   it('finds an audit log that was tampered with, and ends with 8', async () => {
     const calm = await aviary(env, ['audit', 'verify', '--json']);
     expect(document(calm)).toMatchObject({ ok: true, exit: 0 });
@@ -270,7 +282,7 @@ describe('aviary', () => {
     const begun = performance.now();
     const ran = await aviary({}, ['--help']);
     expect(ran.code).toBe(0);
-    for (const noun of ['tenant', 'operation', 'user', 'outbox', 'audit', 'db']) {
+    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'audit', 'db']) {
       expect(ran.stdout).toContain(`  ${noun} `);
     }
     // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.

@@ -26,7 +26,10 @@ import {
   StackService,
   type TenantDeps,
 } from '#libs/tenants';
+import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
+import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
+import { StackChecker } from '../../apps/agent/src/stack-checker.js';
 import { testDatabase, type TestDatabase } from './postgres.js';
 
 export const IMAGES = {
@@ -56,6 +59,8 @@ export interface StackWorld {
     leaseSeconds?: number;
     owner?: string;
   }): OperationRunner;
+  /** A reconciler as an agent has it, which looks when it is told to. */
+  reconciler(options?: { probes?: Probes; times?: Partial<ReconcileTimes>; graceHours?: number }): Reconciler;
   /** An active account with a plan of that code, and its actor. */
   account(plan?: string): Promise<Actor & { accountId: string; kind: 'subscriber' }>;
   operator(): Promise<Actor & { accountId: string; kind: 'operator' }>;
@@ -142,6 +147,8 @@ export async function stackWorld(): Promise<StackWorld> {
     });
     return { accountId: id, username };
   }
+  const edges = new EdgeKeeper();
+  const routes = new EdgeRoutes(folder, edge);
   return {
     database,
     engine,
@@ -158,11 +165,11 @@ export async function stackWorld(): Promise<StackWorld> {
         options.engine ?? engine,
         {
           dataSource,
-          routes: new EdgeRoutes(folder, edge),
+          routes,
           secrets,
           probes: options.probes ?? healthyProbes,
           databases: options.databases ?? noDatabases,
-          edges: new EdgeKeeper(),
+          edges,
           now,
         },
         {
@@ -174,6 +181,20 @@ export async function stackWorld(): Promise<StackWorld> {
         },
         logger,
       ),
+    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168 } = {}) => {
+      const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
+      const common = { dataSource, engine, probes, settings, logger, now };
+      return new Reconciler({
+        ...common,
+        queue,
+        routes,
+        secrets,
+        edges,
+        checker: new StackChecker(common),
+        orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
+        times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
+      });
+    },
     async account(plan = 'pro') {
       const person = await insertPerson(plan, 'subscriber');
       return { kind: 'subscriber', ...person, via: 'portal', ip: null, sessionId: null };

@@ -28,8 +28,10 @@ import type { Logger } from '#libs/telemetry';
 import { CertificateKeeper } from './certificate-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { OperationSweeper } from './operation-sweeper.js';
+import { OrphanKeeper } from './orphan-keeper.js';
 import { startPrivateServer } from './private-server.js';
 import { publishedRoutes } from './published-routes.js';
+import { Reconciler, type ReconcileTimes } from './reconciler.js';
 import { registerReleases } from './releases.js';
 import { RouteCanary } from './route-canary.js';
 import { StackChecker } from './stack-checker.js';
@@ -41,6 +43,8 @@ export interface AgentParts {
   logger: Logger;
   /** How stacks are looked at; over HTTP by address and through the proxy unless told. */
   probes?: Probes;
+  /** The reconciler's pace, where it is to be another than in production. */
+  reconcile?: ReconcileTimes;
 }
 
 const SWEEP_SECONDS = 5;
@@ -50,6 +54,8 @@ const FIREWALL_SECONDS = 60;
 const FIREWALL_AGAIN_SECONDS = 5;
 const CANARY_SECONDS = 60;
 const CHECK_SECONDS = 30;
+/** How soon what is due is seen to be; while nothing is, a turn costs nothing. */
+const RECONCILE_SECONDS = 0.25;
 const SIGN_OF_LIFE_SECONDS = 10;
 const ENGINE_MS = 20_000;
 /** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
@@ -61,6 +67,7 @@ export async function startAgent({
   engine,
   logger,
   probes: givenProbes,
+  reconcile,
 }: AgentParts): Promise<() => Promise<void>> {
   const now = (): Date => new Date();
   const stopping = new AbortController();
@@ -133,15 +140,17 @@ export async function startAgent({
     httpsPort: config.HTTPS_PORT,
     portalCa,
   });
+  const edges = new EdgeKeeper();
+  const edgeRoutes = new EdgeRoutes(routes, edge);
   const runner = new OperationRunner(
     engine,
     {
       dataSource,
-      routes: new EdgeRoutes(routes, edge),
+      routes: edgeRoutes,
       secrets,
       probes,
       databases: new PgStackDatabases(),
-      edges: new EdgeKeeper(),
+      edges,
       now,
     },
     {
@@ -157,6 +166,29 @@ export async function startAgent({
   const timers = new Timers(stopping.signal, logger);
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ dataSource, engine, probes, settings: facts, logger, now });
+  const orphans = new OrphanKeeper({
+    dataSource,
+    engine,
+    platformId: config.PLATFORM_ID,
+    engineId: config.ENGINE_ID,
+    graceHours: config.ORPHAN_GRACE_HOURS,
+    logger,
+  });
+  const reconciler = new Reconciler({
+    dataSource,
+    queue,
+    engine,
+    routes: edgeRoutes,
+    secrets,
+    probes,
+    edges,
+    checker,
+    orphans,
+    settings: facts,
+    logger,
+    now,
+    ...(reconcile ? { times: reconcile } : {}),
+  });
   const firewall = new FirewallKeeper({
     engine,
     platformId: config.PLATFORM_ID,
@@ -208,6 +240,9 @@ export async function startAgent({
       }
     },
   );
+  const following = reconciler.follow(stopping.signal);
+  following.catch((error: unknown) => logger.error({ err: error }, 'events are followed no more'));
+  timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
   timers.every(
@@ -271,6 +306,7 @@ export async function startAgent({
     server.close();
     await queue.stop();
     await timers.ended();
+    await following;
     await dataSource.destroy();
   };
 }

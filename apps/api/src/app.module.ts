@@ -8,6 +8,7 @@ import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { OperationsController } from './operations/operations.controller.js';
 import { HoldsController } from './operator/holds.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
+import { OrphansController } from './operator/orphans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
@@ -33,6 +34,7 @@ export class PublicModule {
         SignOnController,
         ReportsController,
         OperatorController,
+        OrphansController,
         OutboxController,
         HealthController,
       ],

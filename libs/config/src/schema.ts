@@ -43,6 +43,8 @@ const database = {
 };
 
 /** How long an operation belongs to an agent that says nothing: after it another takes it over. */
+/** How long what belongs to no stack any more is kept on the engine; 0 keeps it until a person removes it. */
+const orphanGraceHours = atLeast(0).default(168);
 const leaseSeconds = z.coerce.number().positive().default(15);
 
 const smtp = {
@@ -121,6 +123,7 @@ export const shapes = {
     ACME_DNS_PROVIDER: z.string().default(''),
     AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
     LEASE_SECONDS: leaseSeconds,
+    ORPHAN_GRACE_HOURS: orphanGraceHours,
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
   cli: {
@@ -152,6 +155,7 @@ export const shapes = {
     LEAST_MEMORY_MB: atLeast(0).default(1_536),
     LEAST_DISK_GB: atLeast(0).default(8),
     LEASE_SECONDS: leaseSeconds,
+    ORPHAN_GRACE_HOURS: orphanGraceHours,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,
   },

@@ -13,3 +13,4 @@ export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';
 export * from './fleet.js';
+export * from './orphans.js';

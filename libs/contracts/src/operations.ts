@@ -14,6 +14,7 @@ export const OPERATION_KINDS = [
   'wake',
   'resize',
   'rotate_secrets',
+  'repair',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

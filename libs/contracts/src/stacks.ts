@@ -47,7 +47,14 @@ export const resizeStackSchema = z.strictObject({
 export type ResizeStack = z.infer<typeof resizeStackSchema>;
 
 /** Why a stack is not as wanted, where it is not the error of an operation or a probe. */
-export const STACK_REASONS = ['NOT_RUNNING', 'STILL_RUNNING', 'CANCELLED_HALFWAY'] as const;
+export const STACK_REASONS = [
+  'NOT_RUNNING',
+  'STILL_RUNNING',
+  'CANCELLED_HALFWAY',
+  'CRASH_LOOP',
+  'OUT_OF_MEMORY',
+  'REPAIRS_FAILED',
+] as const;
 export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 
 export const stackViewSchema = z.object({

@@ -11,3 +11,4 @@ export * from './operation-runner.js';
 export * from './lease.js';
 export * from './probes.js';
 export * from './edge-routes.js';
+export * from './wrong-files.js';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { backoffMs, DeadlineError, KeyedMutex, waitFor } from '#libs/async';
 import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type OperationKind } from '#libs/contracts';
-import { OperationStepEntity, tx, type Tx } from '#libs/db';
+import { OperationStepEntity, tx, type OperationEntity, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
@@ -179,6 +179,7 @@ export class OperationRunner {
           engine,
           facts,
           log,
+          kind: operation.kind,
           phase: name,
           signal: phaseSignal,
           deadlineMs,
@@ -216,15 +217,29 @@ export class OperationRunner {
       if (operation.kind === 'destroy') {
         await db.query('delete from tenants where id = $1', [operation.tenantId]);
       } else {
-        const [{ run } = { run: false }] = await db.query<{ run: boolean }[]>(
-          `select desired = 'running' and not exists (select from holds where tenant_id = tenants.id) as run
-             from tenants where id = $1`,
-          [operation.tenantId],
-        );
-        const observed = run ? 'running' : 'stopped';
-        await recordObserved(db, { tenantId: operation.tenantId, observed, reason: null, now: this.deps.now() });
+        await this.recordWanted(db, operation);
       }
     });
+  }
+
+  /** What was wanted is so now; what the breaker stopped keeps the reason it was stopped for. */
+  private async recordWanted(db: Tx, { kind, tenantId }: OperationEntity): Promise<void> {
+    const [wanted] = await db.query<{ runs: boolean; broken: boolean }[]>(
+      `select desired = 'running' and not exists (select from holds where tenant_id = t.id) as runs,
+              exists (select from holds where tenant_id = t.id and reason = 'breaker') as broken
+         from tenants t where id = $1`,
+      [tenantId],
+    );
+    const now = this.deps.now();
+    if (kind === 'repair' && wanted?.broken === true) {
+      await db.query(
+        `update tenants set observed_since = case when observed = 'stopped' then observed_since else $2 end,
+                observed = 'stopped', checked_at = $2 where id = $1`,
+        [tenantId, now],
+      );
+      return;
+    }
+    await recordObserved(db, { tenantId, observed: wanted?.runs ? 'running' : 'stopped', reason: null, now });
   }
 
   private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {

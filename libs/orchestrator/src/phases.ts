@@ -3,12 +3,14 @@ import { DomainError, isDomainError } from '#libs/contracts';
 import { LABEL, type Engine } from '#libs/engine';
 import { tx } from '#libs/db';
 import type { DataSource } from 'typeorm';
-import type { PhaseName } from '#libs/tenants';
+import type { OperationKind } from '#libs/contracts';
+import { isSuspended, type PhaseName } from '#libs/tenants';
 import { execute, type ApplyContext } from './apply.js';
 import { limitChanges, plan, type Action } from './planner/plan.js';
 import { runInOrder } from './planner/schedule.js';
 import { wantStack, type StackFacts, type StackWant } from './planner/want.js';
 import type { EdgeKeeper } from './edge-keeper.js';
+import { wrongFiles } from './wrong-files.js';
 import type { Probes, Routes, Serving, StackDatabases } from './ports.js';
 import type { StackSecrets } from './secrets.js';
 import type { StepLog } from './step-log.js';
@@ -29,6 +31,7 @@ export interface PhaseContext {
   engine: Engine;
   facts: StackFacts;
   log: StepLog;
+  kind: OperationKind;
   phase: PhaseName;
   signal: AbortSignal;
   deadlineMs: number;
@@ -48,6 +51,9 @@ const NOTHING_RUNS = 'nothing of it is to run';
  */
 const TELLING_MS = 7_000;
 const LOG_MS = 5_000;
+/** A repaired stack's own way back: a database's recovery and the runtime's new connections. */
+const PATIENCE_MS = 30_000;
+const AFTER_RESTART_MS = 60_000;
 
 export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promise<string | null>> = {
   prepare: async ({ deps, facts }) => {
@@ -145,6 +151,30 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     await deps.secrets.proven(facts);
     return null;
   },
+  heal: async (context) => {
+    const { deps, facts, signal, deadlineMs } = context;
+    const want = wantStack(facts);
+    if (!want.run) {
+      return NOTHING_RUNS;
+    }
+    // What runs may have been started before a rotation that did not come to its end: its answer would prove nothing.
+    if ((await deps.secrets.rotatedPassword(facts)) === null) {
+      try {
+        await deps.probes.ready(facts, { deadlineMs: PATIENCE_MS, signal });
+        return null;
+      } catch (error) {
+        // Lost data is not brought back by a restart, nor anything while the work is called off.
+        if (!isDomainError(error, 'HEALTH_GATE_FAILED')) {
+          throw error;
+        }
+      }
+    }
+    // In the order of a restart, which lets bots end what they do.
+    await converge(context, { ...want, run: false }, away(facts));
+    await converge(context, want, serving(facts));
+    await PHASE_HANDLERS.health({ ...context, deadlineMs: Math.min(deadlineMs, AFTER_RESTART_MS) });
+    return 'restarted';
+  },
   erase: (context) => converge(context, wantStack(context.facts), away(context.facts)),
   verify: async (context) => {
     const { engine, facts, deps, signal } = context;
@@ -208,8 +238,11 @@ async function endProvisioning(context: PhaseContext): Promise<void> {
 
 /** What the gate says while the stack does not answer. */
 function away(facts: StackFacts): Exclude<Serving, 'tenant'> {
-  if (facts.holds.length > 0) {
+  if (isSuspended(facts.holds)) {
     return 'suspended';
+  }
+  if (facts.holds.length > 0) {
+    return 'stopped';
   }
   return ({ running: 'starting', stopped: 'stopped', hibernated: 'asleep', deleted: 'stopped' } as const)[
     facts.desired
@@ -226,10 +259,17 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
   const { deps, engine, facts, signal } = context;
   let previous = '';
   for (let pass = 0; pass < MOST_PASSES; pass += 1) {
+    const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    const edgeIds = deps.edges.knownIds();
     const have = {
-      objects: await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal }),
+      objects,
       edges: deps.edges.known(),
+      ...(edgeIds ? { edgeIds } : {}),
       route: await deps.routes.read(facts.slug),
+      // Whoever orders a start has the files delivered with it; a repair finds out what somebody changed.
+      ...(context.kind === 'repair'
+        ? { wrongFiles: await wrongFiles({ engine, secrets: deps.secrets, facts, want, objects, signal }) }
+        : {}),
     };
     const route = { text: want.gone ? null : deps.routes.render(facts, leadsTo) };
     const actions = plan(want, have, route);

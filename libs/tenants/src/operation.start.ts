@@ -20,19 +20,22 @@ interface StartInput {
   leaveOut?: readonly PhaseName[];
 }
 
-const INSTEAD = { destroy: 'destroyed', suspend: 'suspended' } as const;
+/** Why what was under way did not come to its end. */
+function insteadOf(kind: OperationKind): { why: string; message: string } {
+  const done = { destroy: 'destroyed', suspend: 'suspended' };
+  return kind === 'destroy' || kind === 'suspend'
+    ? { why: kind, message: `The stack is being ${done[kind]} instead.` }
+    : { why: 'preempted', message: `A ${kind} was asked for instead.` };
+}
 
-/** Ends what is open on the stack, so that a destroy or suspend can take its place. Its holder is fenced off at once. */
-async function cancelOpen(
-  tx: EntityManager,
-  tenantId: string,
-  { by, now }: { by: keyof typeof INSTEAD; now: Date },
-): Promise<void> {
+/** Ends what is open on the stack, so that this one can take its place. Its holder is fenced off at once. */
+async function cancelOpen(tx: EntityManager, tenantId: string, kind: OperationKind, now: Date): Promise<void> {
+  const { why, message } = insteadOf(kind);
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
             error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $3::text, 'errorId', id::text, 'details', jsonb_build_object('why', $4::text))
       where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
-    [tenantId, now, `The stack is being ${INSTEAD[by]} instead.`, by],
+    [tenantId, now, message, why],
   );
   await tx.query(
     `update operation_steps set state = 'skipped', finished_at = $2
@@ -58,14 +61,14 @@ export async function startOperation(
     ],
     lock: { mode: 'pessimistic_write' },
   });
-  if (open && !(preempts(kind) && open.kind !== kind)) {
+  if (open && !preempts(kind, open.kind)) {
     throw new DomainError('TENANT_BUSY', {
       message: `A ${open.kind} of ${tenant.slug} is under way since ${open.createdAt.toISOString()}. Wait for it, or cancel it.`,
       details: { operationId: open.id, kind: open.kind, since: open.createdAt.toISOString() },
     });
   }
-  if (open && preempts(kind)) {
-    await cancelOpen(tx, tenant.id, { by: kind, now });
+  if (open) {
+    await cancelOpen(tx, tenant.id, kind, now);
   }
   const operation = Object.assign(new OperationEntity(), {
     id: newId(),

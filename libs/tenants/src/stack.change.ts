@@ -77,6 +77,10 @@ export async function orderOperation(
   const desired = DESIRED_AFTER[kind] ?? tenant.desired;
   const operation = await startOperation(db, deps.queue, { tenant, kind, actor, leaveOut, now: deps.now() });
   await db.update(TenantEntity, { id: tenant.id }, { desired });
+  if (kind === 'start' || kind === 'restart') {
+    // The breaker waits for a person, and here one is.
+    await db.delete(HoldEntity, { tenantId: tenant.id, reason: 'breaker' });
+  }
   await appendAudit(db, {
     actor,
     action: `stack.${kind}`,

@@ -3,6 +3,7 @@ import type { Environment } from '../frame/command.js';
 import { auditCommands } from './audit.js';
 import { dbCommands } from './db.js';
 import { operationCommands } from './operation.js';
+import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
@@ -12,6 +13,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   tenantCommands,
   operationCommands,
   userCommands,
+  orphanCommands,
   outboxCommands,
   auditCommands,
   dbCommands,

@@ -44,6 +44,7 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     wake: `is awake${took}: ${stack.dashboardUrl}`,
     resize: `has its new limits${took}`,
     rotate_secrets: `has new passwords and keys${took}`,
+    repair: `is as wanted again${took}`,
   }[view.kind];
   output.result(OPERATION, view, `✓ ${stack.slug} ${end}`);
   return EXIT.done;

@@ -83,6 +83,7 @@ export function repeatable(kind: OperationView['kind']): 'start' | 'stop' | 'res
     case 'wake':
       return kind;
     case 'provision':
+    case 'repair':
       // What failed to be created exists already, half: starting it brings it to what is wanted.
       return 'start';
     case 'destroy':
@@ -118,6 +119,9 @@ export function asCli(operation: Pick<OperationView, 'kind' | 'slug' | 'requeste
       return `aviary tenant resize ${operation.slug} --plan=…`;
     case 'suspend':
       return `aviary tenant suspend ${operation.slug} --note='…' --confirm=${operation.slug}`;
+    case 'repair':
+      // The platform orders those by itself; a person's order to the same end is a start.
+      return `aviary tenant start ${operation.slug}`;
     case 'start':
     case 'stop':
     case 'restart':

@@ -90,6 +90,12 @@ export const stack = {
     NOT_RUNNING: 'Not running: {{services}}.',
     STILL_RUNNING: 'It runs, although it should not. Stop it again.',
     CANCELLED_HALFWAY: '“{{kind}}” was cancelled half-way. Start or destroy the stack.',
+    CRASH_LOOP:
+      '{{service}} ended {{times}} times in ten minutes, last with exit code {{exitCode}}, so the stack was stopped. Start it once the cause is gone. Its last words: {{log}}',
+    OUT_OF_MEMORY:
+      '{{service}} ran out of memory {{times}} times in ten minutes, so the stack was stopped. Run fewer bots or take a larger plan, then start it. Its last words: {{log}}',
+    REPAIRS_FAILED:
+      '{{failures}} attempts to repair the stack failed, so it was stopped. Start it once the cause is gone. The last one: {{last}}',
   },
   wanted: 'Wanted',
   desired: { running: 'running', stopped: 'stopped', hibernated: 'asleep', deleted: 'deleted' },

@@ -5,6 +5,7 @@ import { EngineEntity } from './engine.entity.js';
 import { IdempotentRequestEntity } from './idempotent-request.entity.js';
 import { MailTokenEntity } from './mail-token.entity.js';
 import { OperationEntity, OperationStepEntity } from './operation.entity.js';
+import { OrphanEntity } from './orphan.entity.js';
 import { OutboxMailEntity } from './outbox-mail.entity.js';
 import { PlanEntity } from './plan.entity.js';
 import { PlatformEntity } from './platform.entity.js';
@@ -32,6 +33,7 @@ export * from './engine.entity.js';
 export * from './idempotent-request.entity.js';
 export * from './mail-token.entity.js';
 export * from './operation.entity.js';
+export * from './orphan.entity.js';
 export * from './outbox-mail.entity.js';
 export * from './plan.entity.js';
 export * from './platform.entity.js';
@@ -59,6 +61,7 @@ export const ENTITIES = [
   MailTokenEntity,
   OperationEntity,
   OperationStepEntity,
+  OrphanEntity,
   OutboxMailEntity,
   PlanEntity,
   PlatformEntity,

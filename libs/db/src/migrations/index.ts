@@ -1,5 +1,6 @@
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
+import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
@@ -11,4 +12,5 @@ export const MIGRATIONS = [
   Requests1763700000003,
   SafeEnds1763700000004,
   HeldAndAsleep1763700000006,
+  Reconcile1763700000015,
 ];

@@ -5,6 +5,7 @@ import type { Engine } from '../port.js';
 import { MUTATIONS, type EngineMethod } from './call-log.js';
 import { receive, send, type Request, type Response } from './socket-protocol.js';
 
+type Call = Extract<Request, { method: EngineMethod }>;
 type AnyMethod = (...args: unknown[]) => Promise<unknown>;
 
 interface Ambush {
@@ -90,8 +91,27 @@ export class FakeEngineServer {
       }
       const control = new AbortController();
       running.set(request.id, control);
+      if ('follow' in request) {
+        socket.once('close', () => control.abort());
+        void this.tell(socket, request, AbortSignal.any([control.signal, this.closing.signal]));
+        return;
+      }
       void this.answer(socket, request, control).finally(() => running.delete(request.id));
     });
+  }
+
+  /** Events are no calls: whoever counts those need not know whether anybody follows. */
+  private async tell(
+    socket: Socket,
+    { id, follow }: Extract<Request, { follow: unknown }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for await (const event of this.engine.events(follow, signal)) {
+      if (!socket.writable) {
+        return;
+      }
+      send(socket, { id, ok: true, event });
+    }
   }
 
   /** Which number the call has among those the ambush counts; 0 for one it does not. */
@@ -106,11 +126,7 @@ export class FakeEngineServer {
     return ambush.of === method ? ambush.seen : 0;
   }
 
-  private async answer(
-    socket: Socket,
-    request: Exclude<Request, { abort: true }>,
-    control: AbortController,
-  ): Promise<void> {
+  private async answer(socket: Socket, request: Call, control: AbortController): Promise<void> {
     this.calls += 1;
     const mutates = MUTATIONS.includes(request.method);
     this.mutations += mutates ? 1 : 0;
@@ -128,10 +144,7 @@ export class FakeEngineServer {
     }
   }
 
-  private async execute(
-    { id, method, args, deadlineMs }: Exclude<Request, { abort: true }>,
-    signal: AbortSignal,
-  ): Promise<Response> {
+  private async execute({ id, method, args, deadlineMs }: Call, signal: AbortSignal): Promise<Response> {
     const bounds: Bounds = { deadlineMs, signal };
     try {
       const call = this.engine[method].bind(this.engine) as AnyMethod;

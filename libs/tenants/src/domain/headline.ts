@@ -27,6 +27,7 @@ const WHILE: Record<OperationKind, StackStatus> = {
   wake: 'waking',
   resize: 'changing',
   rotate_secrets: 'changing',
+  repair: 'repairing',
 };
 
 /** Held back by somebody's decision; the breaker is the platform's own and its stack a broken one, not a suspended one. */

@@ -10,6 +10,7 @@ export type PhaseName =
   | 'prepare'
   | 'converge'
   | 'health'
+  | 'heal'
   | 'publish'
   | 'drain'
   | 'unpublish'
@@ -50,6 +51,13 @@ export const OPERATION_PHASES = {
     { name: 'prepare', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 120 * SECOND },
     { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  repair: [
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+    // May come to a whole restart, with every service's grace.
+    { name: 'heal', deadlineMs: 390 * SECOND },
     { name: 'publish', deadlineMs: 20 * SECOND },
   ],
   destroy: [
@@ -114,6 +122,7 @@ export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
   wake: 'running',
   resize: null,
   rotate_secrets: null,
+  repair: null,
 };
 
 /** What would run though somebody holds it; a stack that is held may be stopped and destroyed all the same. */
@@ -153,9 +162,12 @@ export function operationDeadlineMs(kind: OperationKind): number {
   return OPERATION_PHASES[kind].reduce((sum, phase) => sum + phase.deadlineMs, 0);
 }
 
-/** Destroy and suspend are legal from every state and take the place of whatever is open; the others wait their turn. */
-export function preempts(kind: OperationKind): kind is 'destroy' | 'suspend' {
-  return kind === 'destroy' || kind === 'suspend';
+/**
+ * Destroy and suspend are legal from every state and take the place of whatever is open; a repair gives way to whatever
+ * a person asks for, which comes to the same end. The others wait their turn.
+ */
+export function preempts(kind: OperationKind, open: OperationKind): boolean {
+  return kind !== open && (kind === 'destroy' || kind === 'suspend' || open === 'repair');
 }
 
 /** Their rows were changed when they were asked for, so that not doing them would leave rows and engine apart. */
