@@ -503,6 +503,16 @@ describe('the gate', () => {
       expect(JSON.parse(json.body)).toMatchObject({ code: status === 404 ? 'NOT_FOUND' : 'UNAVAILABLE' });
     });
 
+    it('stand in for the proxy’s own words when a stack does not answer', async () => {
+      const page = await ask(gate.port, '/away', { headers: { host: HOST, accept: 'text/html' } });
+      expect(page.body).toContain('<h1>Not answering');
+      expect(page.body).toContain('/app');
+      const json = await ask(gate.port, '/away', { headers: { host: HOST, accept: 'application/json' } });
+      expect(JSON.parse(json.body)).toMatchObject({ code: 'UNAVAILABLE' });
+      // By a route it is a path like any other.
+      expect((await ask(gate.port, '/away', { headers: { host: HOST, 'x-aviary-page': 'nothing' } })).status).toBe(404);
+    });
+
     it('a route to a page opens neither forward-auth nor health', async () => {
       const headers = { host: HOST, 'x-aviary-page': 'nothing' };
       expect((await ask(gate.port, '/healthz', { headers })).status).toBe(404);

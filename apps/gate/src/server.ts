@@ -4,7 +4,7 @@ import type { Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { isStandIn, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
+import { isStandIn, standInMessage, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
@@ -76,10 +76,21 @@ export class Gate {
       await this.authorise(request, response, path.slice(AUTH.length));
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
+    } else if (path === '/away') {
+      this.away(request, response);
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {
       sendError(response, new DomainError('NOT_FOUND'));
+    }
+  }
+
+  /** In place of the proxy's bare answer when a published stack does not answer. Whoever reads it was let in before. */
+  private away(request: IncomingMessage, response: ServerResponse): void {
+    if (wantsPage(request)) {
+      sendPage(response, standInPage('away', this.deps.portalOrigin), this.deps.portalOrigin);
+    } else {
+      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage('away') }));
     }
   }
 
@@ -123,7 +134,7 @@ export class Gate {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
-      const message = page === 'asleep' ? ASLEEP : `This stack does not answer: it is ${page}.`;
+      const message = page === 'asleep' ? ASLEEP : standInMessage(page);
       sendError(response, new DomainError('UNAVAILABLE', { message, details: { state: page } }));
       return;
     } else if (page === 'asleep' && slug !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {

@@ -54,6 +54,11 @@ export function pageHeaders(portalOrigin: string): Record<string, string> {
 
 /** What the gate says in place of a stack, by the word its route carries. */
 const STAND_INS: Record<string, Omit<Page, 'link' | 'status'>> = {
+  away: {
+    title: 'Not answering',
+    text: 'This stack does not answer right now. This page tries again by itself. The portal says what is known.',
+    refreshSeconds: 5,
+  },
   starting: { title: 'Starting…', text: 'This dashboard opens by itself in a few seconds.', refreshSeconds: 2 },
   asleep: {
     title: 'Asleep',
@@ -96,5 +101,10 @@ export function standInPage(word: string, portalOrigin: string): Page {
     const text = 'There is no dashboard at this address. Look at the address again, or find yours on the portal.';
     return { status: 404, title: 'Nothing here', text, link };
   }
-  return { status: 503, ...found, ...(found.refreshSeconds === undefined ? { link } : {}) };
+  return { status: 503, ...found, ...(word === 'starting' ? {} : { link }) };
+}
+
+/** The same for whoever reads no pages. */
+export function standInMessage(word: string): string {
+  return word === 'away' ? 'This stack does not answer right now.' : `This stack does not answer: it is ${word}.`;
 }
