@@ -64,6 +64,8 @@ const READY_MS = 3_000;
 const LOOKS_AT_ONCE = 4;
 /** Fewer may be a moment's weakness: a database that recovers, a proxy that reads its routes. */
 const UNWELL_LOOKS = 3;
+/** Part of the time between two looks below which the second is none of its own. */
+const CLOSE = 0.8;
 /** From this many stacks on, half of them unwell at once is the host's trouble, and restarting all of them is none of its cures. */
 const FLEET = 4;
 const TAIL_LINES = 8;
@@ -84,7 +86,7 @@ export class Reconciler {
   private readonly tenantOfSlug = new Map<string, string>();
   private readonly outOfMemory = new Set<string>();
   private readonly deaths = new Map<string, Death[]>();
-  private readonly unwell = new Map<string, number>();
+  private readonly unwell = new Map<string, { looks: number; at: number }>();
   private readonly filesSeenAt = new Map<string, number>();
   private running = 0;
 
@@ -396,9 +398,14 @@ export class Reconciler {
   private async nurse(facts: StackFacts, signal: AbortSignal): Promise<void> {
     const { probes, logger } = this.deps;
     const { tenantId, slug } = facts;
-    const looks = (this.unwell.get(tenantId) ?? 0) + 1;
-    this.unwell.set(tenantId, looks);
+    const before = this.unwell.get(tenantId);
     this.mark(tenantId, this.times.againMs);
+    // Looks that events brought about follow each other closely: those tell of one moment.
+    if (before && performance.now() - before.at < this.times.againMs * CLOSE) {
+      return;
+    }
+    const looks = (before?.looks ?? 0) + 1;
+    this.unwell.set(tenantId, { looks, at: performance.now() });
     if (looks < UNWELL_LOOKS) {
       return;
     }
