@@ -143,6 +143,26 @@ describe('aviary', () => {
     }
   });
 
+  it('shows what hosts have, what is promised and what makes room', async () => {
+    await db.dataSource.query(
+      `insert into engines values ('h1', 'docker', '{"memoryMb": 8192, "cpus": 4}', now(), now())`,
+    );
+    const json = await aviary(env, ['capacity', '--json']);
+    expect(document(json)).toMatchObject({
+      schema: 'aviary/capacity/1',
+      exit: 0,
+      data: {
+        engines: [{ engine: 'h1', items: expect.arrayContaining([expect.objectContaining({ resource: 'subnets' })]) }],
+      },
+    });
+    const table = await aviary(env, ['capacity']);
+    expect(table.stdout.split('\n')[0]).toMatch(/^ENGINE +RESOURCE +STATE +USED +PROMISED +TODO$/);
+    expect(table.stdout).toMatch(/^h1 +pids +unknown +0 processes$/m);
+    const plain = (await aviary(env, ['capacity', '--plain'])).stdout.split('\n')[0]?.split('\t');
+    expect(plain?.slice(0, 3)).toEqual(['h1', 'memory', 'ok']);
+    expect((await aviary(env, ['capacity', '--as', 'ana'])).code).toBe(4);
+  });
+
   it('tells a mistyped number, page or id for what it is', async () => {
     const cases: [string[], number][] = [
       ...['0', 'abc', '-5'].map((limit): [string[], number] => [['tenant', 'list', '--limit', limit], 2]),
@@ -282,7 +302,7 @@ describe('aviary', () => {
     const begun = performance.now();
     const ran = await aviary({}, ['--help']);
     expect(ran.code).toBe(0);
-    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'audit', 'db']) {
+    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'capacity', 'audit', 'db']) {
       expect(ran.stdout).toContain(`  ${noun} `);
     }
     // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.

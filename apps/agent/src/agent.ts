@@ -25,6 +25,7 @@ import {
 } from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
+import { engineCapacity } from './capacity.js';
 import { CertificateKeeper } from './certificate-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { OperationSweeper } from './operation-sweeper.js';
@@ -95,7 +96,7 @@ export async function startAgent({
   const portalCa = (): Promise<string> => readPortalAuthority({ mode: config.TLS_MODE, dataDir: config.DATA_DIR });
 
   const info = await engine.info({ deadlineMs: ENGINE_MS });
-  const signOfLife = (): Promise<unknown> =>
+  const signOfLife = async (): Promise<unknown> =>
     dataSource
       .createQueryBuilder()
       .insert()
@@ -103,7 +104,7 @@ export async function startAgent({
       .values({
         id: config.ENGINE_ID,
         kind: 'docker',
-        capacity: { memoryMb: Math.floor(info.memoryBytes / 1024 ** 2), cpus: info.cpus },
+        capacity: await engineCapacity(info, config),
         createdAt: now(),
         seenAt: now(),
       })

@@ -7,6 +7,7 @@ import { EventStreams } from './http/event-stream.js';
 import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { OperationsController } from './operations/operations.controller.js';
 import { HoldsController } from './operator/holds.controller.js';
+import { CapacityController } from './operator/capacity.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
 import { OrphansController } from './operator/orphans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
@@ -34,6 +35,7 @@ export class PublicModule {
         SignOnController,
         ReportsController,
         OperatorController,
+        CapacityController,
         OrphansController,
         OutboxController,
         HealthController,

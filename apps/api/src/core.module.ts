@@ -6,6 +6,7 @@ import { httpsOrigin } from '#libs/config';
 import { OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
+  CapacityService,
   ChangeFeed,
   HoldService,
   OperationService,
@@ -47,6 +48,7 @@ export class CoreModule {
       { provide: HoldService, useValue: services.holds },
       { provide: SleepService, useValue: services.sleep },
       { provide: ResizeService, useValue: services.resize },
+      { provide: CapacityService, useValue: services.capacity },
       { provide: OperationService, useValue: services.operations },
       { provide: OrphanService, useValue: services.orphans },
       { provide: ChangeFeed, useValue: services.feed },

@@ -14,6 +14,7 @@ import { Queue } from '#libs/jobs';
 import { OutboxService, PortalAccountMails } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
+  CapacityService,
   ChangeFeed,
   HoldService,
   OperationService,
@@ -120,6 +121,7 @@ function lookUp(sessions: SessionService): SessionLookup {
 
 function tenantServices(config: Config<'api'>, database: Database, queue: Queue) {
   const idempotency = new IdempotencyStore(database);
+  const pool = parsePool(config.ADDRESS_POOL);
   const signOnKey = signingKeyFromSeed(Buffer.from(config.SIGN_ON_SEED, 'base64'));
   const deps: TenantDeps = {
     dataSource: database,
@@ -133,10 +135,11 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue)
   };
   return {
     idempotency,
-    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool }),
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
     signOn: new SignOnService(deps, signOnKey),
     reports: new ReportService(deps),

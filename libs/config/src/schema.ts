@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CAPACITY_DEFAULTS, MOST_EDGE_PORTS } from '#libs/contracts';
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const domain = z
@@ -42,9 +43,19 @@ const database = {
   DATABASE_URL: postgresUrl,
 };
 
-/** How long an operation belongs to an agent that says nothing: after it another takes it over. */
+/** How often the limits of stacks may be promised, what of the disk stays free, ports of an edge bridge. */
+const capacity = {
+  OVERCOMMIT_MEMORY: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.memory),
+  OVERCOMMIT_CPU: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.cpu),
+  OVERCOMMIT_DISK: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.disk),
+  OVERCOMMIT_PIDS: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.pids),
+  DISK_FLOOR_MB: atLeast(0).default(CAPACITY_DEFAULTS.diskFloorMb),
+  EDGE_PORTS: atLeast(1).max(MOST_EDGE_PORTS).default(CAPACITY_DEFAULTS.edgePorts),
+};
+
 /** How long what belongs to no stack any more is kept on the engine; 0 keeps it until a person removes it. */
 const orphanGraceHours = atLeast(0).default(168);
+/** How long an operation belongs to an agent that says nothing: after it another takes it over. */
 const leaseSeconds = z.coerce.number().positive().default(15);
 
 const smtp = {
@@ -124,6 +135,7 @@ export const shapes = {
     AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
+    ...capacity,
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
   cli: {
@@ -156,6 +168,7 @@ export const shapes = {
     LEAST_DISK_GB: atLeast(0).default(8),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
+    ...capacity,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,
   },

@@ -9,6 +9,7 @@ export * from './reports.js';
 export * from './jobs.js';
 export * from './auth.js';
 export * from './bot-messages.js';
+export * from './capacity.js';
 export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';

@@ -1,5 +1,6 @@
 export * from './settings.js';
 export * from './domain/template.js';
+export * from './domain/capacity.js';
 export * from './domain/addresses.js';
 export * from './domain/names.js';
 export * from './domain/operation-rules.js';
@@ -9,6 +10,7 @@ export * from './domain/repair-rules.js';
 export * from './repair.js';
 export * from './orphans.js';
 export * from './orphan.service.js';
+export * from './capacity.js';
 export * from './stack.service.js';
 export * from './hold.service.js';
 export * from './sleep.service.js';

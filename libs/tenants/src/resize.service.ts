@@ -1,6 +1,8 @@
 import { DomainError, stackLimitsSchema, type Accepted, type Actor } from '#libs/contracts';
 import { AccountEntity, PlanEntity, TenantEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
+import { requireRoom } from './capacity.js';
+import { growthOf } from './domain/capacity.js';
 import type { TenantDeps } from './settings.js';
 import { lockStack, orderOperation } from './stack.change.js';
 
@@ -11,7 +13,8 @@ export class ResizeService {
   /**
    * To the limits of that plan: of any for an operator, of their account's own for a subscriber. CPU, memory and
    * processes change under the running stack where the engine can; another number of bots is read at a start, so
-   * that one restarts. Throws NOT_FOUND for a plan nobody knows, QUOTA_EXCEEDED for one that is not theirs.
+   * that one restarts. Throws NOT_FOUND for a plan nobody knows, QUOTA_EXCEEDED for one that is not theirs,
+   * NO_CAPACITY where the host cannot carry it.
    */
   async resize(actor: Actor, slug: string, code: string): Promise<Accepted> {
     return tx(this.deps.dataSource, async (db) => {
@@ -31,6 +34,7 @@ export class ResizeService {
       }
       const before = tenant.limits;
       const limits = stackLimitsSchema.parse(plan.limits);
+      await requireRoom(db, tenant.engineId, growthOf(before, limits, tenant.desired === 'running'));
       await db.update(TenantEntity, { id: tenant.id }, { limits });
       return orderOperation(db, this.deps, {
         tenant: Object.assign(tenant, { limits }),

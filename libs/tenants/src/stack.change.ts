@@ -10,6 +10,7 @@ import {
 } from '#libs/contracts';
 import { HoldEntity, TenantEntity, type Tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
+import { requireRoomToRun } from './capacity.js';
 import { DESIRED_AFTER, forbiddenByHold, type PhaseName } from './domain/operation-rules.js';
 import { startOperation } from './operation.start.js';
 import type { TenantDeps } from './settings.js';
@@ -60,7 +61,7 @@ export interface Order {
 
 /**
  * Starts the operation, changes what is wanted and writes down who asked, for a stack that is locked. Throws
- * TENANT_BUSY, and WRONG_STATE for what a hold forbids.
+ * TENANT_BUSY, WRONG_STATE for what a hold forbids, and NO_CAPACITY for what would run and has no room.
  */
 export async function orderOperation(
   db: Tx,
@@ -75,6 +76,9 @@ export async function orderOperation(
     });
   }
   const desired = DESIRED_AFTER[kind] ?? tenant.desired;
+  if (desired === 'running' && tenant.desired !== 'running') {
+    await requireRoomToRun(db, tenant);
+  }
   const operation = await startOperation(db, deps.queue, { tenant, kind, actor, leaveOut, now: deps.now() });
   await db.update(TenantEntity, { id: tenant.id }, { desired });
   if (kind === 'start' || kind === 'restart') {

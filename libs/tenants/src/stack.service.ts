@@ -21,7 +21,9 @@ import {
   tx,
 } from '#libs/db';
 import { allocateAddresses } from './allocate.js';
+import { requireRoom } from './capacity.js';
 import { ownerScope, requireActor } from './authorise.js';
+import { placementOf } from './domain/capacity.js';
 import { stackHost } from './domain/names.js';
 import type { Template } from './domain/template.js';
 import { startOperation } from './operation.start.js';
@@ -61,6 +63,12 @@ export class StackService {
       const account = await this.lockAccount(db, forAccount ?? who.accountId);
       const plan = await this.planWithRoom(db, account);
       const release = await this.newestRelease(db, input.template);
+      const { services } = release.definition as Template;
+      const containers = {
+        all: Object.keys(services).length,
+        onEdge: servicesOnEdge(release.definition as Template).length,
+      };
+      await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), this.allocation.pool);
       const tenant = await this.insertTenant(db, { account, plan, release, name: input.name });
       const operation = await startOperation(db, this.deps.queue, {
         tenant,

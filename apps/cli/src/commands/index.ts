@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Environment } from '../frame/command.js';
 import { auditCommands } from './audit.js';
+import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
 import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
@@ -15,6 +16,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   userCommands,
   orphanCommands,
   outboxCommands,
+  capacityCommand,
   auditCommands,
   dbCommands,
 ];

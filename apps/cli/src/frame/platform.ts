@@ -5,6 +5,7 @@ import { AccountEntity, assertPlatform, createDataSource, type Database } from '
 import { createQueue, type Queue } from '#libs/jobs';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
+  CapacityService,
   ChangeFeed,
   HoldService,
   OperationService,
@@ -24,6 +25,7 @@ export interface Platform {
   sleep: SleepService;
   resize: ResizeService;
   operations: OperationService;
+  capacity: CapacityService;
   feed: ChangeFeed;
   now: () => Date;
   /** The operator in whose name it is done, for the audit. */
@@ -57,16 +59,18 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     now,
     places: { portalDomain: config.PORTAL_DOMAIN, tenantDomain: config.TENANT_DOMAIN, httpsPort: config.HTTPS_PORT },
   };
+  const pool = parsePool(config.ADDRESS_POOL);
   const feed = new ChangeFeed(config.DATABASE_URL, logger);
   feed.start();
   return {
     dataSource,
     queue,
     logger,
-    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool }),
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
     feed,
     now,

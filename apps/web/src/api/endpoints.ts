@@ -1,6 +1,7 @@
 import {
   acceptedSchema,
   accessSchema,
+  capacityViewSchema,
   disclaimerSchema,
   fleetOverviewSchema,
   operationListSchema,
@@ -78,6 +79,7 @@ export function createEndpoints(client: ApiClient) {
     signOn: (body: { stack: string; state: string; next: string }) =>
       client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
     operator: {
+      capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

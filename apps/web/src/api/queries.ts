@@ -9,6 +9,7 @@ export const keys = {
   operations: (query: OperationQuery) => ['operations', query] as const,
   operation: (id: string) => ['operation', id] as const,
   overview: ['operator', 'overview'] as const,
+  capacity: ['operator', 'capacity'] as const,
 };
 
 /** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */

@@ -12,6 +12,7 @@ import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
 import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
+import { CapacityPanel } from './capacity.js';
 import { useCells, useTroubled } from './fleet-data.js';
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
@@ -275,6 +276,9 @@ function Fleet({ overview }: { overview: FleetOverview }) {
         <Panel title={t('fleet.needs')} flush>
           <NeedsAPerson overview={overview} />
         </Panel>
+      </div>
+      <div className="aw-gap">
+        <CapacityPanel />
       </div>
       <Figures overview={overview} />
       <Panel

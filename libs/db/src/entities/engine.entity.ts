@@ -1,4 +1,5 @@
 import { Check, Column, Entity, PrimaryColumn } from 'typeorm';
+import type { EngineCapacity } from '#libs/contracts';
 
 /** A Docker host with its agent, or a swarm with an agent on a manager. */
 @Entity('engines')
@@ -10,9 +11,9 @@ export class EngineEntity {
   @Column('text')
   kind: 'docker' | 'swarm';
 
-  /** What may be promised to tenants: memory in MiB, CPU in cores. */
+  /** What it has and how much of that may be promised, written by its agent. */
   @Column('jsonb')
-  capacity: { memoryMb: number; cpus: number };
+  capacity: EngineCapacity;
 
   @Column('timestamptz')
   createdAt: Date;
