@@ -1,8 +1,9 @@
 import { waitFor } from '#libs/async';
 import { DomainError, type Accepted } from '#libs/contracts';
-import { AuditEntryEntity, HoldEntity, OperationEntity, OrphanEntity, TenantEntity } from '#libs/db';
+import { AuditEntryEntity, HoldEntity, OperationEntity, OrphanEntity, OutboxMailEntity, TenantEntity } from '#libs/db';
 import { LABEL } from '#libs/engine';
 import type { Probes } from '#libs/orchestrator';
+import { mailStackTrouble, OutboxService } from '#libs/support';
 import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService } from '#libs/tenants';
 import type { Reconciler } from '../../apps/agent/src/reconciler.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -70,6 +71,22 @@ async function mended(
 const tenant = ({ id }: Stack): Promise<TenantEntity> => rows(world).findOneByOrFail(TenantEntity, { id });
 const states = async ({ id }: Stack) =>
   (await world.engine.observe({ platform: world.database.platformId, tenant: id }, bounds)).containers;
+
+/** Texts of the mails to the owner, written by the worker's handler of the jobs that wait. */
+async function mailed({ id, owner }: Stack): Promise<string[]> {
+  const { dataSource } = world.database;
+  const now = (): Date => new Date();
+  const outbox = new OutboxService({ database: dataSource, queue: world.queue, now });
+  const jobs = await dataSource.query<{ data: { stackId: string; portalUrl: string } }[]>(
+    `select data from pgboss.job where name = 'mail.stack' and data ->> 'stackId' = $1`,
+    [id],
+  );
+  for (const { data } of jobs) {
+    await mailStackTrouble(dataSource, outbox, data);
+  }
+  const mails = await rows(world).findBy(OutboxMailEntity, { recipient: `${owner.username}@example.org` });
+  return mails.map(({ text }) => text);
+}
 
 /** What somebody with the engine's socket, or the host, may do to a stack that runs. */
 const DAMAGES: Record<string, (stack: Stack) => unknown> = {
@@ -221,6 +238,7 @@ it('FM-15 a volume that vanished is not made anew: the stack says so, a person i
   expect(await tenant(stack)).toMatchObject({ observed: 'failed', reasonCode: 'DATA_MISSING' });
   expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('attention');
   expect(await rows(world).countBy(AuditEntryEntity, { action: 'stack.data_missing', targetId: stack.id })).toBe(1);
+  expect(await mailed(stack)).toEqual([expect.stringContaining('with the stack’s data is gone')]);
 });
 
 describe('FM-25 restarts with back-off, a budget and a breaker', () => {
@@ -255,6 +273,7 @@ describe('FM-25 restarts with back-off, a budget and a breaker', () => {
     expect(await mended(reconciler, stack)).toBeNull();
     expect((await tenant(stack)).reasonCode).toBe('OUT_OF_MEMORY');
     expect(await rows(world).countBy(AuditEntryEntity, { action: 'stack.broken', targetId: stack.id })).toBe(1);
+    expect(await mailed(stack)).toEqual([expect.stringContaining('runtime ran out of memory 5 times')]);
 
     await run(await world.stacks.request(stack.owner, stack.slug, 'start'));
     expect(await rows(world).countBy(HoldEntity, { tenantId: stack.id })).toBe(0);

@@ -183,10 +183,10 @@ export async function stackWorld(): Promise<StackWorld> {
       ),
     reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168 } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
-      const common = { dataSource, engine, probes, settings, logger, now };
+      const portalUrl = `https://${PLACES.portalDomain}`;
+      const common = { dataSource, queue, portalUrl, engine, probes, settings, logger, now };
       return new Reconciler({
         ...common,
-        queue,
         routes,
         secrets,
         edges,

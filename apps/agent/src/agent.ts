@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from '#libs/config';
+import { httpsOrigin, type Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
 import { assertPlatform, createDataSource, EngineEntity, OperationEntity, ReleaseEntity } from '#libs/db';
 import {
@@ -164,9 +164,10 @@ export async function startAgent({
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
 
+  const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const timers = new Timers(stopping.signal, logger);
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
-  const checker = new StackChecker({ dataSource, engine, probes, settings: facts, logger, now });
+  const checker = new StackChecker({ dataSource, queue, portalUrl, engine, probes, settings: facts, logger, now });
   const orphans = new OrphanKeeper({
     dataSource,
     engine,
@@ -178,6 +179,7 @@ export async function startAgent({
   const reconciler = new Reconciler({
     dataSource,
     queue,
+    portalUrl,
     engine,
     routes: edgeRoutes,
     secrets,

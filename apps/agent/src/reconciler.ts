@@ -45,6 +45,7 @@ export const RECONCILE_TIMES: ReconcileTimes = {
 interface ReconcilerDeps {
   dataSource: Database;
   queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
   engine: Engine;
   routes: Routes;
   secrets: SecretFiles;

@@ -15,7 +15,9 @@ import {
   type Reason,
   type StackFacts,
 } from '#libs/orchestrator';
+import type { Queue } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
+import { tellOwner } from '#libs/tenants';
 
 /** Looked at again after this and up to so much more, by the stack's id; pages call news stale after ten minutes. */
 const CHECK_AFTER_SECONDS = 240;
@@ -27,6 +29,8 @@ const OBSERVE_MS = 20_000;
 
 interface CheckerDeps {
   dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
   engine: Engine;
   probes: Probes;
   settings: FactSettings & { engineId: string };
@@ -100,6 +104,7 @@ export class StackChecker {
           target: { kind: 'stack', id: tenantId },
           after: { slug: facts.slug, ...reason.params },
         });
+        await tellOwner(db, this.deps, tenantId);
       }
     });
     return { observed, reason };

@@ -2,21 +2,23 @@ import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
 import { cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
-import type { MailDelivery } from '#libs/support';
+import { mailStackTrouble, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { cleanSignOnCodes } from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
   delivery: MailDelivery;
+  outbox: OutboxService;
   logger: Logger;
   now: () => Date;
 }
 
 /** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
-export function workerHandlers({ database, delivery, logger, now }: HandlerDeps): HandlerEntry[] {
+export function workerHandlers({ database, delivery, outbox, logger, now }: HandlerDeps): HandlerEntry[] {
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
+    handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
     handler('audit.seal', async () => {
       const { sealed, head } = await sealAudit(database, now);
       if (sealed > 0) {

@@ -2,7 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { Config } from '#libs/config';
 import { assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, Queue, Scheduler } from '#libs/jobs';
-import { MailDelivery, MailSender } from '#libs/support';
+import { MailDelivery, MailSender, OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { SCHEDULES } from './schedules.js';
 import { workerHandlers } from './handlers.js';
@@ -53,7 +53,13 @@ export class WorkerModule {
             sender: MailSender | null,
           ): WorkerLifecycle => {
             const delivery = new MailDelivery({ database, sender, now });
-            const handlers = workerHandlers({ database, delivery, logger, now });
+            const handlers = workerHandlers({
+              database,
+              delivery,
+              outbox: new OutboxService({ database, queue, now }),
+              logger,
+              now,
+            });
             return new WorkerLifecycle({ database, queue, scheduler, sender, handlers });
           },
         },

@@ -14,6 +14,11 @@ interface RepairDeps {
   queue: Pick<Queue, 'enqueue'>;
 }
 
+interface TellingDeps extends RepairDeps {
+  /** Origin of the portal, for the link in the mail. */
+  portalUrl: string;
+}
+
 /** The stack's exclusive operations, newest first. */
 export function pastOperations(db: Pick<Tx, 'find'>, tenantId: string): Promise<PastOperation[]> {
   return db.find(OperationEntity, {
@@ -50,10 +55,11 @@ export interface Broken {
 }
 
 /**
- * Holds the stack until a person starts it, says why on its row and in the audit, and starts the repair that stops it.
+ * Holds the stack until a person starts it, says why on its row, in the audit and to its owner, and starts the repair
+ * that stops it.
  * False where it is held already or something is at work on it.
  */
-export async function breakStack(deps: RepairDeps, tenantId: string, broken: Broken, now: Date): Promise<boolean> {
+export async function breakStack(deps: TellingDeps, tenantId: string, broken: Broken, now: Date): Promise<boolean> {
   return tx(deps.dataSource, async (db) => {
     const tenant = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'pessimistic_write' } });
     const held = await db.existsBy(HoldEntity, { tenantId, reason: 'breaker' });
@@ -64,6 +70,7 @@ export async function breakStack(deps: RepairDeps, tenantId: string, broken: Bro
     await db.insert(HoldEntity, { tenantId, reason: 'breaker', note: message, createdAt: now });
     await db.update(TenantEntity, { id: tenantId }, { reason: message, reasonCode: code, reasonParams: params });
     await startOperation(db, deps.queue, { tenant, kind: 'repair', actor: RECONCILER, now });
+    await tellOwner(db, deps, tenantId);
     await appendAudit(db, {
       actor: RECONCILER,
       action: 'stack.broken',
@@ -72,6 +79,15 @@ export async function breakStack(deps: RepairDeps, tenantId: string, broken: Bro
     });
     return true;
   });
+}
+
+/** In the transaction that finds out, so that the owner is told once. */
+export async function tellOwner(
+  db: Tx,
+  { queue, portalUrl }: Omit<TellingDeps, 'dataSource'>,
+  stackId: string,
+): Promise<void> {
+  await queue.enqueue(db, 'mail.stack', { stackId, portalUrl });
 }
 
 function isBusy(db: Tx, tenantId: string): Promise<boolean> {
