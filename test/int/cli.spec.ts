@@ -76,6 +76,29 @@ describe('aviary', () => {
 
   const createUser = (...args: string[]) => ['user', 'create', ...args];
 
+  it('FM-11 lists recurring work, and ends with 8 where a run was missed', async () => {
+    const fresh = await testDatabase();
+    try {
+      const of = environment(fresh);
+      const calm = document(await aviary(of, ['schedule', 'list', '--json']));
+      expect([calm['ok'], calm.data]).toMatchObject([true, { schedules: [], queues: [], failedLastDay: 0 }]);
+      const ago = new Date(Date.now() - 86_400_000);
+      await fresh.dataSource.query(
+        `insert into schedules (name, cron, job, grace_seconds, created_at) values ('x', '* * * * *', 'audit.seal', 60, $1)`,
+        [ago],
+      );
+      const ran = await aviary(of, ['schedule', 'list', '--json']);
+      expect(ran.code).toBe(8);
+      expect(document(ran)).toMatchObject({ ok: false, data: { schedules: [{ name: 'x', state: 'missed' }] } });
+      const human = await aviary(of, ['schedule', 'list']);
+      expect([human.code, human.stdout]).toEqual([8, expect.stringMatching(/x +missed/)]);
+      expect(human.stderr).toContain('Not done: x.');
+      expect(document(await aviary(of, ['alarm', 'list', '--json'])).data).toEqual({ items: [], next: null });
+    } finally {
+      await fresh.close();
+    }
+  });
+
   it('makes the first operator without one, then acts in that name, and audits both', async () => {
     const fresh = await testDatabase();
     const own = environment(fresh);

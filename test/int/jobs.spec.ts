@@ -228,6 +228,7 @@ describe('schedules', () => {
     job: 'audit.seal',
     payload: {},
     catchUp: 2,
+    graceSeconds: 60,
   };
   const scheduler = (now: Date): Scheduler =>
     new Scheduler({ database: db.dataSource, queue, schedules: [schedule], logger, now: () => now });

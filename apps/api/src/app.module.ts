@@ -11,6 +11,7 @@ import { CapacityController } from './operator/capacity.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
 import { OrphansController } from './operator/orphans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
+import { WatchController } from './operator/watch.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
 import { ReportsController } from './reports/reports.controller.js';
@@ -38,6 +39,7 @@ export class PublicModule {
         CapacityController,
         OrphansController,
         OutboxController,
+        WatchController,
         HealthController,
       ],
       providers: [AccessTokenStrategy, EventStreams, IdempotencyInterceptor],

@@ -27,6 +27,7 @@ import { Metrics } from './http/metrics.js';
 import { NetworkLimitGuard, RATE_COUNTER, RATE_LIMIT_TABLE, RouteLimitGuard } from './http/rate-limit.guard.js';
 import { validationPipe } from './http/validation.pipe.js';
 import { FleetOverviewQuery } from './operator/fleet-overview.js';
+import { WatchQuery } from './operator/watch-query.js';
 import type { Services } from './services.js';
 
 /** The services, made once per process by `createServices`, for the modules of both listeners. */
@@ -56,6 +57,7 @@ export class CoreModule {
       { provide: ReportService, useValue: services.reports },
       { provide: IdempotencyStore, useValue: services.idempotency },
       { provide: FleetOverviewQuery, useValue: services.overview },
+      { provide: WatchQuery, useValue: services.watch },
       { provide: Readiness, useValue: services.readiness },
       { provide: LiveStreams, useValue: services.streams },
       { provide: Metrics, useValue: services.metrics },

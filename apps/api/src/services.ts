@@ -37,6 +37,7 @@ import { MemoryCounter, RedisCounter, type RateCounter } from './http/rate-count
 import { RATE_LIMITS, type RateLimits } from './http/rate-limits.js';
 import type { SessionLookup } from './http/session-lookup.js';
 import { FleetOverviewQuery } from './operator/fleet-overview.js';
+import { WatchQuery } from './operator/watch-query.js';
 
 export interface ServiceOptions {
   logger: Logger;
@@ -84,6 +85,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       rateLimits: { ...RATE_LIMITS, ...options.rateLimits },
       overview: new FleetOverviewQuery(database, now),
       orphans: new OrphanService(database),
+      watch: new WatchQuery(database, now),
       readiness: new Readiness(probes(database, counter)),
       ...accountServices(config, database, queue, options.passwords ?? new Passwords()),
       ...tenantServices(config, database, queue),

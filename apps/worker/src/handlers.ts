@@ -1,7 +1,7 @@
 import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
-import { cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
+import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
 import { mailStackTrouble, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { cleanSignOnCodes } from '#libs/tenants';
@@ -31,6 +31,7 @@ export function workerHandlers({ database, delivery, outbox, logger, now }: Hand
         ...(await cleanAccounts(database, now())),
         codes: await cleanSignOnCodes(database, now()),
         ticks: await cleanTicks(database, now()),
+        alarms: await cleanAlarms(database, now()),
       };
       logger.info(removed, 'ended sessions and old tokens removed');
     }),

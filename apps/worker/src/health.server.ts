@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { withDeadline } from '#libs/async';
+import { DutyMissed } from './worker.lifecycle.js';
 
 export interface HealthServer {
   port: number;
@@ -17,7 +18,11 @@ export async function startHealthServer(port: number, check: () => Promise<void>
     }
     withDeadline('health check', { deadlineMs: 2_000 }, check).then(
       () => response.writeHead(200, { 'content-type': 'application/json' }).end('{"status":"ok"}'),
-      () => response.writeHead(503, { 'content-type': 'application/json' }).end('{"status":"unavailable"}'),
+      (error: unknown) => {
+        const says = error instanceof DutyMissed ? { duties: error.message } : {};
+        const body = { status: 'unavailable', checks: says };
+        response.writeHead(503, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      },
     );
   });
   server.listen(port, '127.0.0.1');

@@ -1,7 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Config } from '#libs/config';
 import { assertPlatform, createDataSource, type Database } from '#libs/db';
-import { createQueue, Queue, Scheduler } from '#libs/jobs';
+import { createQueue, DutyWatch, notingRuns, Queue, Scheduler } from '#libs/jobs';
 import { MailDelivery, MailSender, OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { SCHEDULES } from './schedules.js';
@@ -53,14 +53,14 @@ export class WorkerModule {
             sender: MailSender | null,
           ): WorkerLifecycle => {
             const delivery = new MailDelivery({ database, sender, now });
-            const handlers = workerHandlers({
+            const outbox = new OutboxService({ database, queue, now });
+            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, logger, now }), {
               database,
-              delivery,
-              outbox: new OutboxService({ database, queue, now }),
-              logger,
+              schedules: SCHEDULES,
               now,
             });
-            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers });
+            const watch = new DutyWatch({ database, logger, now });
+            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers, watch, logger });
           },
         },
       ],

@@ -8,6 +8,7 @@ import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
+import { watchCommands } from './watch.js';
 
 /** One file a noun; a new noun is one line here. */
 export const NOUNS: readonly ((program: Command, environment: Environment) => void)[] = [
@@ -17,6 +18,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   orphanCommands,
   outboxCommands,
   capacityCommand,
+  watchCommands,
   auditCommands,
   dbCommands,
 ];

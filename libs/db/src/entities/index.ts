@@ -1,7 +1,8 @@
 import { AccountEntity } from './account.entity.js';
+import { AlarmEntity } from './alarm.entity.js';
 import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
 import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
-import { EngineEntity } from './engine.entity.js';
+import { EngineEntity, EngineLeaseEntity } from './engine.entity.js';
 import { IdempotentRequestEntity } from './idempotent-request.entity.js';
 import { MailTokenEntity } from './mail-token.entity.js';
 import { OperationEntity, OperationStepEntity } from './operation.entity.js';
@@ -10,7 +11,7 @@ import { OutboxMailEntity } from './outbox-mail.entity.js';
 import { PlanEntity } from './plan.entity.js';
 import { PlatformEntity } from './platform.entity.js';
 import { ReleaseEntity } from './release.entity.js';
-import { ScheduleTickEntity } from './schedule-tick.entity.js';
+import { ScheduleEntity, ScheduleTickEntity } from './schedule-tick.entity.js';
 import { RefreshTokenEntity, SessionEntity } from './session.entity.js';
 import {
   EdgeSlotEntity,
@@ -27,6 +28,7 @@ import { TenantEntity } from './tenant.entity.js';
 import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
 
 export * from './account.entity.js';
+export * from './alarm.entity.js';
 export * from './audit.entity.js';
 export * from './disclaimer-acceptance.entity.js';
 export * from './engine.entity.js';
@@ -48,11 +50,13 @@ export * from './tenant.entity.js';
 /** Every table there is: a new entity is one export above and one line here. */
 export const ENTITIES = [
   AccountEntity,
+  AlarmEntity,
   AuditEntryEntity,
   AuditSealEntity,
   DisclaimerAcceptanceEntity,
   EdgeSlotEntity,
   EngineEntity,
+  EngineLeaseEntity,
   HeartbeatEntity,
   HoldEntity,
   HostnameEntity,
@@ -68,6 +72,7 @@ export const ENTITIES = [
   RefreshTokenEntity,
   ReleaseEntity,
   RuntimeEventEntity,
+  ScheduleEntity,
   ScheduleTickEntity,
   SessionEntity,
   SignInGuardEntity,

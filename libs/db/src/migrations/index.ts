@@ -4,6 +4,7 @@ import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
+import { Watch1763700000009 } from './1763700000009-watch.js';
 
 /** In order. A landed migration is never edited; `npm run check:migrations` compares the result with the entities. */
 export const MIGRATIONS = [
@@ -12,5 +13,6 @@ export const MIGRATIONS = [
   Requests1763700000003,
   SafeEnds1763700000004,
   HeldAndAsleep1763700000006,
+  Watch1763700000009,
   Reconcile1763700000015,
 ];
