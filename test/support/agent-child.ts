@@ -20,6 +20,10 @@ const stop = await startAgent({
   probes: engineProbes(engine),
   // Its calls would be counted among those of operations.
   reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR },
+  lost: (error) => {
+    process.stderr.write(`lost: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  },
 });
 process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
 process.stdout.write('ready\n');

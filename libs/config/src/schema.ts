@@ -58,6 +58,9 @@ const orphanGraceHours = atLeast(0).default(168);
 /** How long an operation belongs to an agent that says nothing: after it another takes it over. */
 const leaseSeconds = z.coerce.number().positive().default(15);
 
+/** Loopback port where the proxy says how it is and what it serves. */
+const proxyPort = port.default(19_080);
+
 const smtp = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
   SMTP_URL: z.string().default(''),
@@ -133,6 +136,7 @@ export const shapes = {
     /** lego's name of the DNS provider for the tenants' wildcard. */
     ACME_DNS_PROVIDER: z.string().default(''),
     AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
+    PROXY_PORT: proxyPort,
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
@@ -157,8 +161,7 @@ export const shapes = {
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     /** Where the engine's socket lies on its host; the agent alone gets it. */
     ENGINE_SOCKET: z.string().startsWith('/').default('/var/run/docker.sock'),
-    /** Loopback port of the proxy's ping and metrics. */
-    PROXY_PORT: port.default(19_080),
+    PROXY_PORT: proxyPort,
     TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),
     ACME_EMAIL: z.string().default(''),
     ACME_DIRECTORY: z.string().default(''),

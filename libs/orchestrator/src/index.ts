@@ -9,6 +9,8 @@ export * from './observed.js';
 export * from './phases.js';
 export * from './operation-runner.js';
 export * from './lease.js';
+export * from './engine-lease.js';
+export { guardedEngine } from './guarded-engine.js';
 export * from './probes.js';
 export * from './edge-routes.js';
 export * from './wrong-files.js';

@@ -26,6 +26,7 @@ export class FakeEngineServer {
   calls = 0;
   mutations = 0;
   private ambush: Ambush | undefined;
+  private held: (() => void)[] = [];
   private readonly sockets = new Set<Socket>();
   private readonly closing = new AbortController();
 
@@ -52,11 +53,16 @@ export class FakeEngineServer {
   }
 
   /**
-   * Call number `call` (from 1) is executed, but never answered: resolves with its method at that moment, for the
-   * test to kill the caller. Later calls are served as usual. With a method, only calls of it from now on count.
+   * Call number `call` (from 1) is executed, but not answered before `releaseHeld`: resolves with its method at that
+   * moment, for the test to kill or pause the caller. Later calls are served as usual. With a method, only calls of it from now on count.
    */
   async holdAfter(call: number, of: Ambush['of'] = 'all'): Promise<EngineMethod> {
     return await this.lieInWait(call, of, 'hold');
+  }
+
+  /** Answers what was held back, to callers that are still there. */
+  releaseHeld(): void {
+    this.held.splice(0).forEach((answer) => answer());
   }
 
   /** Call number `call` is executed, then the connection is cut: the caller hears that the engine is unreachable. */
@@ -138,6 +144,8 @@ export class FakeEngineServer {
       ambush.sprung(request.method);
       if (ambush.end === 'cut') {
         socket.destroy();
+      } else {
+        this.held.push(() => socket.writable && send(socket, response));
       }
     } else if (socket.writable) {
       send(socket, response);
