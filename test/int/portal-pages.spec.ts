@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
+import { newId, OrphanEntity } from '#libs/db';
 import { mailedToken, person, testApi, type TestApi, type TestPerson } from '../support/api.js';
 import { firstScript } from '../support/browser.js';
 import { freePort } from '../support/runtime.js';
@@ -175,9 +176,15 @@ describe('the portal in a browser', () => {
     await page.goto(`${origin}/console`);
     await page.getByText('There is nothing here').waitFor();
 
+    const at = new Date();
+    const name = 'aviary-0000-uabc234-data-1';
+    const row = { engineId: 'local', kind: 'volume' as const, name, tenantId: newId(), why: 'no_stack' as const };
+    await t.db.dataSource.manager.insert(OrphanEntity, { ...row, firstSeenAt: at, lastSeenAt: at });
+
     const operator = await openPage({ viewport: { width: 360, height: 740 } });
     await signIn(operator, await person(t, 'operator'), '/console');
     await operator.getByRole('heading', { name: '1 stack' }).waitFor();
+    await operator.getByRole('row').filter({ hasText: name }).getByText('Its stack is gone').waitFor();
     for (const path of ['/console', '/console/stacks', '/console/operations', '/console/users', '/console/outbox']) {
       await operator.goto(`${origin}${path}`);
       await operator.getByRole('heading', { level: 1 }).waitFor();

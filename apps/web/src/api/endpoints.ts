@@ -5,6 +5,7 @@ import {
   disclaimerSchema,
   fleetOverviewSchema,
   operationListSchema,
+  orphanListSchema,
   operationViewSchema,
   outboxListSchema,
   outboxMailSchema,
@@ -80,6 +81,7 @@ export function createEndpoints(client: ApiClient) {
       client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
     operator: {
       capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
+      orphans: () => client.request(orphanListSchema, '/operator/orphans'),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

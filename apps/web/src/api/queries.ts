@@ -10,6 +10,7 @@ export const keys = {
   operation: (id: string) => ['operation', id] as const,
   overview: ['operator', 'overview'] as const,
   capacity: ['operator', 'capacity'] as const,
+  orphans: ['operator', 'orphans'] as const,
 };
 
 /** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */

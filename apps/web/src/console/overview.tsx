@@ -13,6 +13,7 @@ import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
 import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
 import { CapacityPanel } from './capacity.js';
+import { OrphansPanel } from './orphans.js';
 import { useCells, useTroubled } from './fleet-data.js';
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
@@ -279,6 +280,9 @@ function Fleet({ overview }: { overview: FleetOverview }) {
       </div>
       <div className="aw-gap">
         <CapacityPanel />
+      </div>
+      <div className="aw-gap">
+        <OrphansPanel />
       </div>
       <Figures overview={overview} />
       <Panel

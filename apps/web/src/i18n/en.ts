@@ -149,6 +149,18 @@ export const en = {
     count_other: '{{count}} shown',
     countMore: 'first {{count}} shown',
   },
+  orphans: {
+    title: 'What no stack wants',
+    loadFailed: 'The objects that no stack wants could not be read',
+    name: 'Object',
+    since: 'Since',
+    why: 'Why it is here',
+    kinds: { container: 'Container', network: 'Network', volume: 'Volume' },
+    reasons: {
+      no_stack: 'Its stack is gone. It is removed when its grace is over.',
+      not_wanted: 'Its stack has no use for it. It is kept.',
+    },
+  },
   capacity: {
     title: 'Capacity',
     loadFailed: 'The room on the hosts could not be read',
