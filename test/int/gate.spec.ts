@@ -580,7 +580,7 @@ describe('the gate', () => {
       const reply = await ask(gate.port, '/api/v1/bots', {
         headers: {
           host: `api-${HOST}`,
-          accept: 'application/json',
+          accept: 'application/json, text/html;q=0.9',
           authorization: 'Bearer avt_x',
           'x-aviary-tenant': TENANT,
           'x-aviary-page': 'asleep',

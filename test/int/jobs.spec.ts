@@ -149,8 +149,8 @@ describe('queue', () => {
   it('refuses to start a process whose jobs lack a handler or have two', async () => {
     const worker = await queue();
     const nothing = async (): Promise<void> => undefined;
-    const all = (['mail.send', 'mail.stack', 'audit.seal', 'sessions.clean'] as const).map((name) =>
-      handler(name, nothing),
+    const all = (['mail.send', 'mail.stack', 'audit.seal', 'operations.expire', 'sessions.clean'] as const).map(
+      (name) => handler(name, nothing),
     );
     await expect(worker.workAll('worker', all.slice(1))).rejects.toThrow('no handler for mail.send');
     await expect(worker.workAll('worker', [...all, handler('mail.send', nothing)])).rejects.toThrow(

@@ -7,12 +7,15 @@ import type { Engine } from '#libs/engine';
 import { PgStackDatabases, type Probes, type StackDatabases } from '#libs/orchestrator';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 let world: StackWorld;
 const never = new AbortController().signal;
 
 beforeAll(async () => {
   world = await stackWorld();
-}, 60_000);
+});
 afterAll(() => world.close());
 afterEach(() => world.engine.log.reset());
 

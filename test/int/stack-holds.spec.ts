@@ -2,6 +2,9 @@ import type { Accepted, Actor } from '#libs/contracts';
 import { AuditEntryEntity, OperationEntity } from '#libs/db';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 let world: StackWorld;
 let operator: Actor;
 const never = new AbortController().signal;
@@ -9,7 +12,7 @@ const never = new AbortController().signal;
 beforeAll(async () => {
   world = await stackWorld();
   operator = await world.operator();
-}, 60_000);
+});
 afterAll(() => world.close());
 
 async function run(accepted: Accepted): Promise<OperationEntity> {

@@ -5,13 +5,16 @@ import type { Engine } from '#libs/engine';
 import type { Probes } from '#libs/orchestrator';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
 let world: StackWorld;
 const never = new AbortController().signal;
 const MINUTE = 60_000;
 
 beforeAll(async () => {
   world = await stackWorld();
-}, 60_000);
+});
 afterAll(() => world.close());
 
 type Owner = Awaited<ReturnType<StackWorld['account']>>;
@@ -162,7 +165,7 @@ describe('a visit', () => {
     const { openOperation } = await world.stacks.get(owner, slug);
     expect(openOperation).toMatchObject({ kind: 'wake', requestedBy: owner.username });
     expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
-  }, 60_000);
+  });
 
   it('FM-32 of anybody but its owner, signed in and not signed out, wakes nothing', async () => {
     const { owner, slug, id } = await asleep();

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { httpsOrigin, type Config } from '#libs/config';
 import { DomainError, platformPrefix } from '#libs/contracts';
-import { EngineEntity, OperationEntity, ReleaseEntity, type Database } from '#libs/db';
+import { EngineEntity, ReleaseEntity, type Database } from '#libs/db';
 import {
   canaryHost,
   certificateExpiries,
@@ -33,6 +33,7 @@ import { CertificateKeeper } from './certificate-keeper.js';
 import { CertificateWatch } from './certificate-watch.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { type AgentFigures } from './metrics.js';
+import { OperationLane } from './operation-lane.js';
 import { OperationSweeper } from './operation-sweeper.js';
 import { OrphanKeeper } from './orphan-keeper.js';
 import { publishedRoutes } from './published-routes.js';
@@ -183,6 +184,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   await queue.start();
 
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
+  const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
   const timers = new Timers(stopping.signal, logger);
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ dataSource, queue, portalUrl, engine, probes, settings: facts, logger, now });
@@ -337,13 +339,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   function takeWork(): Promise<void> {
     return queue.work(
       {
-        'engine.operation': async ({ operationId }) => {
-          const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
-          // A second job of work that is under way here must not hold a place in the lane.
-          if (row && !runner.isLive(operationId)) {
-            await runner.run(operationId, row.tenantId, stopping.signal);
-          }
-        },
+        'engine.operation': ({ operationId }) => lane.take(operationId),
       },
       { engineId: config.ENGINE_ID, concurrency: config.PROVISION_PARALLEL },
     );
@@ -377,6 +373,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     stop: async () => {
       stopping.abort(new Error('the agent is stopping'));
       await queue.stop();
+      await lane.ended();
       await timers.ended();
       await following;
     },

@@ -43,7 +43,9 @@ const isVisit = (request: IncomingMessage): boolean =>
   request.method === 'GET' &&
   !/prefetch|prerender/i.test(`${header(request, 'sec-purpose') ?? ''} ${header(request, 'purpose') ?? ''}`);
 
-const wantsPage = (request: IncomingMessage): boolean => (header(request, 'accept') ?? '').includes('text/html');
+/** A browser asking for a page: what brings a token of its own is a program, whatever it says it would read. */
+const wantsPage = (request: IncomingMessage): boolean =>
+  (header(request, 'accept') ?? '').includes('text/html') && header(request, 'authorization') === undefined;
 
 /**
  * What stands before every tenant route. A request that came by a published route carries the proxy's mark (tenant

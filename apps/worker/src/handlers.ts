@@ -4,7 +4,7 @@ import type { Database } from '#libs/db';
 import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
 import { mailStackTrouble, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { cleanSignOnCodes } from '#libs/tenants';
+import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
@@ -24,6 +24,11 @@ export function workerHandlers({ database, delivery, outbox, logger, now }: Hand
       if (sealed > 0) {
         // The head in the log is a witness outside the database: a chain cut off at its end no longer reaches it.
         logger.info({ sealed, seq: head.seq, hash: head.hash }, 'audit entries sealed');
+      }
+    }),
+    handler('operations.expire', async () => {
+      for (const operation of await expireOperations(database, now())) {
+        logger.error(operation, 'an operation that nobody ended was ended');
       }
     }),
     handler('sessions.clean', async () => {

@@ -23,6 +23,8 @@ export const JOBS = {
     retryDelay: 5,
   },
   'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
+  /** Ends operations that nobody ended. */
+  'operations.expire': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   'sessions.clean': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
 } as const satisfies Record<string, { payload: z.ZodType; perEngine: boolean; retryLimit: number; retryDelay: number }>;
 

@@ -21,4 +21,5 @@ export * from './operation.repository.js';
 export * from './operation-feed.js';
 export * from './sign-on.service.js';
 export * from './clean.js';
+export * from './expire.js';
 export * from './report.service.js';
