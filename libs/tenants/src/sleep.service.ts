@@ -7,7 +7,7 @@ import {
   type WakeRequest,
   type WakeResponse,
 } from '#libs/contracts';
-import { AccountEntity, HeartbeatEntity, SessionEntity, TenantEntity, tx } from '#libs/db';
+import { HeartbeatEntity, tx } from '#libs/db';
 import { restProblem, mayWake, type RestProblem } from './domain/rest.js';
 import type { TenantDeps } from './settings.js';
 import { holdsOf, lockStack, orderOperation } from './stack.change.js';
@@ -61,12 +61,9 @@ export class SleepService {
    * no longer, the owner's; TENANT_BUSY while the stack is still falling asleep.
    */
   async wakeForVisit({ tenant: tenantId, slug, sid }: WakeRequest): Promise<WakeResponse> {
-    const { manager } = this.deps.dataSource;
-    const actor = await this.visitor(tenantId, slug, sid);
-    const seen = await manager.findOneByOrFail(TenantEntity, { id: tenantId });
-    const state = await this.stateOf(seen);
-    if (state !== 'asleep') {
-      return { state };
+    const { actor, desired, held } = await this.visit(tenantId, slug, sid);
+    if (held || desired !== 'hibernated') {
+      return { state: desired === 'running' ? 'waking' : 'away' };
     }
     try {
       return await tx(this.deps.dataSource, async (db): Promise<WakeResponse> => {
@@ -86,34 +83,28 @@ export class SleepService {
     }
   }
 
-  private async stateOf(tenant: TenantEntity): Promise<'asleep' | 'waking' | 'away'> {
-    if (mayWake(tenant.desired, await holdsOf(this.deps.dataSource.manager, tenant.id))) {
-      return 'asleep';
-    }
-    return tenant.desired === 'running' ? 'waking' : 'away';
-  }
-
-  /** The person behind a portal session, if the stack is theirs and the session lives. */
-  private async visitor(tenantId: string, slug: string, sid: string): Promise<Actor> {
-    const { manager } = this.deps.dataSource;
-    const session = await manager.findOneBy(SessionEntity, { id: sid });
-    const account = session && (await manager.findOneBy(AccountEntity, { id: session.accountId }));
-    const ended = !session || session.revokedAt !== null || session.expiresAt <= this.deps.now();
-    if (
-      ended ||
-      !account ||
-      !SIGN_IN_STATES.includes(account.state) ||
-      !(await manager.existsBy(TenantEntity, { id: tenantId, slug, accountId: session.accountId }))
-    ) {
+  /** Who visits, if it is the owner in a session that lives, and what they find; one statement, since all who wait ask it. */
+  private async visit(
+    tenantId: string,
+    slug: string,
+    sid: string,
+  ): Promise<{ actor: Actor; desired: string; held: boolean }> {
+    const [found] = await this.deps.dataSource.query<
+      { account: string; username: string; desired: string; held: boolean }[]
+    >(
+      `select a.id as account, a.username, t.desired, exists (select from holds where tenant_id = t.id) as held
+         from sessions s join accounts a on a.id = s.account_id join tenants t on t.account_id = a.id
+        where s.id = $1 and s.revoked_at is null and s.expires_at > $2 and a.state = any($3) and t.id = $4 and t.slug = $5`,
+      [sid, this.deps.now(), SIGN_IN_STATES, tenantId, slug],
+    );
+    if (!found) {
       throw new DomainError('UNAUTHENTICATED');
     }
+    const { account: accountId, username, desired, held } = found;
     return {
-      kind: 'subscriber',
-      accountId: account.id,
-      username: account.username,
-      via: 'portal',
-      ip: null,
-      sessionId: sid,
+      actor: { kind: 'subscriber', accountId, username, via: 'portal', ip: null, sessionId: sid },
+      desired,
+      held,
     };
   }
 }
