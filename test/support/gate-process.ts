@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
 
-const ROOT = join(__dirname, '..', '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 
 export async function freePort(): Promise<number> {
   const server = createTcp().listen(0, '127.0.0.1');

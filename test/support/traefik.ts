@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { ask, freePort, type Reply } from './gate-process.js';
 
-const ROOT = join(__dirname, '..', '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 const CACHE = process.env['AVIARY_GO_TOOLS_CACHE'] ?? '/var/cache/aviary/go-tools';
 
 /** The program out of the platform's own Traefik image, kept beside the other tools of the tests. */
