@@ -5,6 +5,7 @@ import { kills } from './platform/kills.js';
 import { person } from './platform/browser.js';
 import { stack } from './platform/stack.js';
 import { purge, tools } from './platform/tools.js';
+import { watching } from './platform/watching.js';
 import { PlatformWorld } from './platform/world.js';
 
 let opened: PlatformWorld;
@@ -18,6 +19,7 @@ afterAll(async () => {
 }, 180_000);
 
 describe('a stack', () => stack(world));
+describe('what is watched', () => watching(world));
 describe('a person in a browser', () => person(world));
 describe('the operator’s tools', () => tools(world));
 describe('faults', () => faults(world));

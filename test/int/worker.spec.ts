@@ -143,6 +143,7 @@ describe('worker', () => {
       SMTP_URL: '',
       MAIL_FROM: 'Aviary <no-reply@aviary.localhost>',
       WORKER_HEALTH_PORT: 0,
+      WORKER_HEALTH_HOST: '127.0.0.1',
     } as const;
     const begun = new Date(Math.floor(Date.now() / 60_000) * 60_000);
     const missed = new Date(begun.getTime() - 5 * 60_000);
@@ -285,7 +286,11 @@ describe('worker', () => {
   });
 
   it('says in its health answer what is not done', async () => {
-    const server = await startHealthServer(0, () => Promise.reject(new DutyMissed('The run of x was missed.')));
+    const server = await startHealthServer(
+      { port: 0, host: '127.0.0.1' },
+      () => Promise.reject(new DutyMissed('The run of x was missed.')),
+      () => Promise.resolve(''),
+    );
     try {
       const answer = await fetch(`http://127.0.0.1:${server.port}/healthz`);
       expect([answer.status, await answer.json()]).toEqual([

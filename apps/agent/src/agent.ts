@@ -2,15 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '#libs/config';
 import { assertPlatform, createDataSource, EngineEntity } from '#libs/db';
-import type { Engine } from '#libs/engine';
+import type { Engine, EngineWatch } from '#libs/engine';
 import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { lead, type Leading } from './leading.js';
-import { agentMetrics } from './metrics.js';
 import { startPrivateServer, type Health } from './private-server.js';
 import type { ReconcileTimes } from './reconciler.js';
 import { keepLease, StandBy } from './stand-by.js';
+import { AgentMetrics } from './watch/agent-metrics.js';
+import { logAnswer } from './watch/log-answer.js';
 
 export interface AgentParts {
   config: Config<'agent'>;
@@ -20,6 +21,8 @@ export interface AgentParts {
   probes?: Probes;
   /** The reconciler's pace, where it is to be another than in production. */
   reconcile?: ReconcileTimes;
+  /** Looks at what runs; without it (an engine in memory, which has no processes) nothing is measured. */
+  watch?: EngineWatch;
   /**
    * Told when this process may act no more and cannot begin anew: another agent has the engine, or what it does as the
    * active one could not be put together. It must end.
@@ -40,6 +43,7 @@ export async function startAgent({
   logger,
   probes,
   reconcile,
+  watch,
   lost,
 }: AgentParts): Promise<() => Promise<void>> {
   const stopping = new AbortController();
@@ -60,7 +64,24 @@ export async function startAgent({
   const standBy = new StandBy({ database: dataSource, engineId: config.ENGINE_ID, lease: settings, logger });
   let held: EngineLease | undefined;
   let leading: Leading | undefined;
-  const server = await startPrivateServer(config.AGENT_SOCKET, health, metrics);
+  const metrics = new AgentMetrics({
+    dataSource,
+    engineId: config.ENGINE_ID,
+    usage: () => leading?.usage() ?? null,
+    tasks: () => leading?.tasks() ?? {},
+    agent: () => ({
+      active: leading !== undefined,
+      proxy: leading?.figures.proxy ?? NOT_LOOKED_AT,
+      routeLagMs: leading?.figures.routeLagMs ?? null,
+    }),
+    now: () => new Date(),
+  });
+  const server = await startPrivateServer(
+    config.AGENT_SOCKET,
+    health,
+    () => metrics.read(),
+    watch && logAnswer(watch, config.PLATFORM_ID),
+  );
   const first = await standBy.tryTake();
   const work = first ? takeOver(first) : standBy.take(stopping.signal).then(takeOver);
   if (first) {
@@ -78,7 +99,19 @@ export async function startAgent({
     // Not awaited: it goes on for as long as this process does, and tells `lost` itself.
     void keepLease(lease, config.LEASE_SECONDS, { stop: stopping.signal, lost, logger });
     try {
-      leading = await lead({ config, dataSource, engine, info, lease, owner, logger, probes, reconcile });
+      leading = await lead({
+        config,
+        dataSource,
+        engine,
+        info,
+        lease,
+        owner,
+        logger,
+        probes,
+        reconcile,
+        watch,
+        routeWasLive: (milliseconds) => metrics.routeWasLive(milliseconds),
+      });
     } catch (error) {
       // The next try, here or elsewhere, need not wait for its end.
       await lease.release();
@@ -90,11 +123,6 @@ export async function startAgent({
   async function health(): Promise<Health> {
     const checks = leading ? await leading.checks() : { engine: standBy.says() };
     return { ok: Object.values(checks).every((says) => says === 'ok'), checks };
-  }
-
-  function metrics(): Promise<string> {
-    const { proxy = NOT_LOOKED_AT, routeLagMs = null } = leading?.figures ?? {};
-    return agentMetrics(dataSource, config.ENGINE_ID, { active: leading !== undefined, proxy, routeLagMs });
   }
 
   return async () => {

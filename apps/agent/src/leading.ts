@@ -13,7 +13,7 @@ import {
   RouteFolder,
   type EdgeSettings,
 } from '#libs/edge';
-import type { Engine, EngineInfo } from '#libs/engine';
+import type { Engine, EngineInfo, EngineWatch } from '#libs/engine';
 import { createQueue, DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
 import {
   EdgeKeeper,
@@ -44,6 +44,8 @@ import { ProxyKeeper } from './proxy-keeper.js';
 import { RouteCanary } from './route-canary.js';
 import { StackChecker } from './stack-checker.js';
 import { Timers } from './timers.js';
+import type { LastUsage } from './watch/usage-watcher.js';
+import { startWatching } from './watch/watching.js';
 
 const SWEEP_SECONDS = 5;
 const QUARANTINE_SECONDS = 20;
@@ -73,12 +75,20 @@ export interface LeadParts {
   probes: Probes | undefined;
   /** The reconciler's pace, where it is to be another than in production. */
   reconcile: ReconcileTimes | undefined;
+  /** Looks at what runs; where there is none, nothing is measured. */
+  watch: EngineWatch | undefined;
+  /** Told how long the proxy took to serve a new route, each time. */
+  routeWasLive: (milliseconds: number) => void;
 }
 
 export interface Leading {
   /** Names what is not as it should be, `ok` where all is. */
   checks(): Promise<Record<string, string>>;
   figures: Pick<AgentFigures, 'proxy' | 'routeLagMs'>;
+  /** Null before the first measurement. */
+  usage(): LastUsage | null;
+  /** Every periodic task by name, and whether its last turn failed. */
+  tasks(): Record<string, boolean>;
   stop(): Promise<void>;
 }
 
@@ -186,6 +196,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
   const timers = new Timers(stopping.signal, logger);
+  const watching = startWatching({ config, dataSource, watch: parts.watch, stop: stopping.signal, logger });
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ dataSource, queue, portalUrl, engine, probes, settings: facts, logger, now });
   const orphans = new OrphanKeeper({
@@ -323,6 +334,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   async function sing(): Promise<void> {
     // The clock's seconds: each generation is new, also after a restart of the agent.
     figures.routeLagMs = await canary.sing(Math.floor(now().getTime() / 1_000));
+    parts.routeWasLive(figures.routeLagMs);
     live.resolve();
   }
 
@@ -370,11 +382,14 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   return {
     checks,
     figures,
+    usage: () => watching.usage(),
+    tasks: () => ({ ...timers.states(), ...watching.states() }),
     stop: async () => {
       stopping.abort(new Error('the agent is stopping'));
       await queue.stop();
       await lane.ended();
       await timers.ended();
+      await watching.ended();
       await following;
     },
   };

@@ -1,5 +1,5 @@
 import { loadConfig } from '#libs/config';
-import { DockerEngine } from '#libs/engine';
+import { DockerEngine, DockerWatch } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from './agent.js';
 
@@ -9,6 +9,7 @@ const engine = new DockerEngine({ endpoint: config.ENGINE_ENDPOINT, parallel: co
 const stop = await startAgent({
   config,
   engine,
+  watch: new DockerWatch({ endpoint: config.ENGINE_ENDPOINT }),
   logger,
   lost: (error) => {
     // At once: nothing that is still in memory here may act. Started again, it stands by.

@@ -8,6 +8,7 @@ import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { OperationsController } from './operations/operations.controller.js';
 import { HoldsController } from './operator/holds.controller.js';
 import { CapacityController } from './operator/capacity.controller.js';
+import { HostsController } from './operator/hosts.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
 import { OrphansController } from './operator/orphans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
@@ -18,6 +19,7 @@ import { ReportsController } from './reports/reports.controller.js';
 import type { Services } from './services.js';
 import { SignOnController } from './sign-on/sign-on.controller.js';
 import { StackOrdersController } from './stacks/stack-orders.controller.js';
+import { StackLogsController } from './stacks/stack-logs.controller.js';
 import { StacksController } from './stacks/stacks.controller.js';
 
 /** What the proxy routes to. A controller is public by standing here; nothing private may. */
@@ -30,6 +32,7 @@ export class PublicModule {
       controllers: [
         AuthController,
         StacksController,
+        StackLogsController,
         StackOrdersController,
         HoldsController,
         OperationsController,
@@ -38,6 +41,7 @@ export class PublicModule {
         OperatorController,
         CapacityController,
         OrphansController,
+        HostsController,
         OutboxController,
         WatchController,
         HealthController,

@@ -7,6 +7,8 @@ import { OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
   CapacityService,
+  AgentPort,
+  StackLogs,
   ChangeFeed,
   HoldService,
   OperationService,
@@ -16,6 +18,7 @@ import {
   SignOnService,
   SleepService,
   StackService,
+  UsageService,
 } from '#libs/tenants';
 import { Readiness } from './health/readiness.js';
 import { AccessGuard, BearerGuard, LISTENER, type Listener } from './http/access.guard.js';
@@ -55,11 +58,14 @@ export class CoreModule {
       { provide: ChangeFeed, useValue: services.feed },
       { provide: SignOnService, useValue: services.signOn },
       { provide: ReportService, useValue: services.reports },
+      { provide: UsageService, useValue: services.usage },
+      { provide: StackLogs, useValue: services.logs },
       { provide: IdempotencyStore, useValue: services.idempotency },
       { provide: FleetOverviewQuery, useValue: services.overview },
       { provide: WatchQuery, useValue: services.watch },
       { provide: Readiness, useValue: services.readiness },
       { provide: LiveStreams, useValue: services.streams },
+      { provide: AgentPort, useValue: services.agent },
       { provide: Metrics, useValue: services.metrics },
       { provide: RATE_COUNTER, useValue: services.counter },
       { provide: RATE_LIMIT_TABLE, useValue: services.rateLimits },

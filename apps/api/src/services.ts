@@ -15,6 +15,8 @@ import { OutboxService, PortalAccountMails } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
   CapacityService,
+  AgentPort,
+  StackLogs,
   ChangeFeed,
   HoldService,
   OperationService,
@@ -25,6 +27,7 @@ import {
   SignOnService,
   SleepService,
   StackService,
+  UsageService,
   type TenantDeps,
 } from '#libs/tenants';
 
@@ -74,6 +77,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       : new MemoryCounter();
     opened.push(() => counter.close());
     const streams = new LiveStreams();
+    const agent = new AgentPort(config.AGENT_SOCKET);
     return {
       config,
       logger,
@@ -82,13 +86,14 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       streams,
       counter,
       metrics: new Metrics(streams),
+      agent,
       rateLimits: { ...RATE_LIMITS, ...options.rateLimits },
       overview: new FleetOverviewQuery(database, now),
       orphans: new OrphanService(database),
       watch: new WatchQuery(database, now),
       readiness: new Readiness(probes(database, counter)),
       ...accountServices(config, database, queue, options.passwords ?? new Passwords()),
-      ...tenantServices(config, database, queue),
+      ...tenantServices(config, database, queue, agent),
       close,
     };
   } catch (error) {
@@ -121,7 +126,7 @@ function lookUp(sessions: SessionService): SessionLookup {
   };
 }
 
-function tenantServices(config: Config<'api'>, database: Database, queue: Queue) {
+function tenantServices(config: Config<'api'>, database: Database, queue: Queue, agent: AgentPort) {
   const idempotency = new IdempotencyStore(database);
   const pool = parsePool(config.ADDRESS_POOL);
   const signOnKey = signingKeyFromSeed(Buffer.from(config.SIGN_ON_SEED, 'base64'));
@@ -145,6 +150,8 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue)
     operations: new OperationService(deps),
     signOn: new SignOnService(deps, signOnKey),
     reports: new ReportService(deps),
+    usage: new UsageService({ database, now }),
+    logs: new StackLogs({ database, agent }),
   };
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
+import { GateMetrics } from './metrics.js';
 import { redeemAt } from './redeem.js';
 import { Revocations } from './revocations.js';
 import { Gate } from './server.js';
@@ -40,6 +41,7 @@ const gate = new Gate({
   portalOrigin,
   // Where the agent's ACME client leaves its answers.
   webRoot: join(config.GATE_STATE_DIR, 'webroot'),
+  metrics: new GateMetrics(revocations),
   logger,
 });
 

@@ -1,11 +1,12 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
 import { DomainError, isDomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import type { Logger } from '#libs/telemetry';
+import { METRICS_TYPE, type Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
 import { isStandIn, standInMessage, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
+import type { GateMetrics } from './metrics.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
 import type { SignOn } from './sign-on.js';
@@ -26,6 +27,7 @@ export interface GateDeps {
   tenantOrigin: (slug: string) => string;
   portalOrigin: string;
   webRoot: string;
+  metrics: GateMetrics;
   logger: Logger;
 }
 
@@ -49,13 +51,14 @@ const wantsPage = (request: IncomingMessage): boolean =>
 
 /**
  * What stands before every tenant route. A request that came by a published route carries the proxy's mark (tenant
- * or page); only one without a mark, from the proxy itself, is answered as forward-auth or health.
+ * or page); only one without a mark, from the proxy itself, is answered as forward-auth, health or metrics.
  */
 export class Gate {
   constructor(private readonly deps: GateDeps) {}
 
   listen(): Server {
     const server = createServer((request, response) => {
+      this.deps.metrics.measure(request, response);
       this.answer(request, response).catch((error: unknown) => {
         this.fail(response, error);
       });
@@ -80,6 +83,8 @@ export class Gate {
       await this.challenge(response, path);
     } else if (path === '/away') {
       this.away(request, response);
+    } else if (path === '/metrics') {
+      response.writeHead(200, { 'content-type': METRICS_TYPE }).end(await this.deps.metrics.read());
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {

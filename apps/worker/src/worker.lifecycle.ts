@@ -3,6 +3,7 @@ import type { Database } from '#libs/db';
 import type { DutyWatch, HandlerEntry, Queue, Scheduler } from '#libs/jobs';
 import type { MailSender } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
+import { WorkerMetrics } from './worker-metrics.js';
 
 export interface WorkerParts {
   database: Database;
@@ -25,7 +26,11 @@ export class WorkerLifecycle implements OnApplicationBootstrap, OnApplicationShu
   private watching: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
 
-  constructor(private readonly parts: WorkerParts) {}
+  private readonly figures: WorkerMetrics;
+
+  constructor(private readonly parts: WorkerParts) {
+    this.figures = new WorkerMetrics(parts.database);
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     await this.parts.queue.start();
@@ -46,6 +51,11 @@ export class WorkerLifecycle implements OnApplicationBootstrap, OnApplicationShu
     await this.parts.queue.stop(STOP_MS);
     this.parts.sender?.close();
     await this.parts.database.destroy();
+  }
+
+  /** What a scraper reads. */
+  async metrics(): Promise<string> {
+    return this.figures.read();
   }
 
   /** Throws when the worker could not do its work now, or when work that is due is not done. */

@@ -61,6 +61,7 @@ const leaseSeconds = z.coerce.number().positive().default(15);
 /** Loopback port where the proxy says how it is and what it serves. */
 const proxyPort = port.default(19_080);
 
+const agentSocket = z.string().default('/run/aviary-agent/agent.sock');
 const smtp = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
   SMTP_URL: z.string().default(''),
@@ -83,6 +84,8 @@ export const shapes = {
     TRUSTED_PROXIES: list,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    /** The agent's private port, for its metrics and stacks' logs. */
+    AGENT_SOCKET: agentSocket,
     /** The built web pages. */
     WEB_DIR: z.string().default('dist/apps/web'),
   },
@@ -91,8 +94,9 @@ export const shapes = {
     ...edgeShape,
     ...database,
     ...smtp,
-    /** Loopback only: the container's health check. */
+    /** Health for the container's own check, metrics for a scraper on the portal's network. */
     WORKER_HEALTH_PORT: port.default(8083),
+    WORKER_HEALTH_HOST: z.string().default('127.0.0.1'),
   },
   gate: {
     ...commonShape,
@@ -135,8 +139,11 @@ export const shapes = {
     ACME_DIRECTORY: z.string().default(''),
     /** lego's name of the DNS provider for the tenants' wildcard. */
     ACME_DNS_PROVIDER: z.string().default(''),
-    AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
     PROXY_PORT: proxyPort,
+    AGENT_SOCKET: agentSocket,
+    /** The host's control groups and processes, mounted read-only: what stacks and host use is read there. */
+    HOST_CGROUP_DIR: z.string().default('/host/cgroup'),
+    HOST_PROC_DIR: z.string().default('/host/proc'),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
@@ -146,6 +153,8 @@ export const shapes = {
     ...commonShape,
     ...edgeShape,
     ...database,
+    /** The agent's private port, for stacks' logs. */
+    AGENT_SOCKET: agentSocket,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
   },

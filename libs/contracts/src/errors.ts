@@ -83,6 +83,22 @@ export class DomainError extends Error {
   }
 }
 
+/** What another of our processes answered instead of what it was asked for, as the error it threw. */
+export function errorBodyOf(body: string): DomainError {
+  try {
+    const { code, message, details } = JSON.parse(body) as Partial<ErrorBody>;
+    if (code !== undefined && code in ERROR_TEXT) {
+      return new DomainError(code, {
+        ...(message === undefined ? {} : { message }),
+        ...(details === undefined ? {} : { details }),
+      });
+    }
+  } catch {
+    // Not ours at all: told as what it is below.
+  }
+  return new DomainError('INTERNAL', { cause: new Error(body.slice(0, 200)) });
+}
+
 export function isDomainError(error: unknown, code?: ErrorCode): error is DomainError {
   return error instanceof DomainError && (code === undefined || error.code === code);
 }

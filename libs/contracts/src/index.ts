@@ -16,3 +16,5 @@ export * from './platform.js';
 export * from './runtime-api.js';
 export * from './fleet.js';
 export * from './orphans.js';
+export * from './usage.js';
+export * from './logs.js';

@@ -7,3 +7,4 @@ export * from './install.js';
 export * from './permanent-error.js';
 export * from './queue.js';
 export * from './scheduler.js';
+export { queueDepths, type QueueDepth } from './queue-depths.js';

@@ -23,3 +23,8 @@ export * from './sign-on.service.js';
 export * from './clean.js';
 export * from './expire.js';
 export * from './report.service.js';
+export * from './usage/usage-store.js';
+export * from './usage/usage.service.js';
+export * from './domain/usage.js';
+export * from './logs/agent-port.js';
+export * from './logs/stack-logs.js';

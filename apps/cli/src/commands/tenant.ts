@@ -1,14 +1,25 @@
-import { createStackSchema, STACK_STATUS, suspendStackSchema, type Accepted, type StackView } from '#libs/contracts';
-import type { Command } from 'commander';
+import {
+  createStackSchema,
+  STACK_STATUS,
+  suspendStackSchema,
+  USAGE_RANGES,
+  type Accepted,
+  type StackView,
+  type UsageRange,
+} from '#libs/contracts';
+import { Option, type Command } from 'commander';
 import { confirmSlug, handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
 import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { followOperation, operationError } from '../frame/follow.js';
-import { pageCursor, rows } from '../frame/flags.js';
+import { logTail, pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
+import { logs, LOGS } from './tenant-logs.js';
+import { usageLines } from './usage-lines.js';
 
 const LIST = 'aviary/tenant-list/1';
 const ONE = 'aviary/tenant/1';
 const OPERATION = 'aviary/operation/1';
+const USAGE = 'aviary/tenant-usage/1';
 
 const word = (stack: StackView): string => STACK_STATUS[stack.status].word;
 
@@ -113,6 +124,13 @@ const show: Action = async (context, [slug = '']) => {
   context.output.result(ONE, stack, lines.join('\n'));
 };
 
+const usage: Action = async (context, [slug = ''], flags) => {
+  const { range } = flags as { range: UsageRange };
+  const platform = await context.platform();
+  const use = await platform.usage.ofStack(await platform.operator(), slug, range);
+  context.output.result(USAGE, use, usageLines(use).join('\n'));
+};
+
 const order =
   (kind: 'start' | 'stop' | 'restart'): Action =>
   async (context, [slug = '']) => {
@@ -198,6 +216,19 @@ export function tenantCommands(program: Command, environment: Environment): void
     .command('show <slug>')
     .description('all facts of one stack')
     .action(handle(environment, ONE, show));
+  tenant
+    .command('logs <slug>')
+    .description('what a service of a stack writes; a search looks through the last 5 000 lines')
+    .option('--service <name>', 'runtime, postgres, redis', 'runtime')
+    .option('--tail <n>', 'that many of the last lines', logTail, 200)
+    .option('--q <text>', 'only lines that contain it')
+    .option('--follow', 'go on with what is written from now on, until Ctrl-C or, without a terminal, --timeout', false)
+    .action(handle(environment, LOGS, logs));
+  tenant
+    .command('usage <slug>')
+    .description('what a stack uses of processor, memory, disk and network')
+    .addOption(new Option('--range <range>', 'how far back').choices(USAGE_RANGES).default('day'))
+    .action(handle(environment, USAGE, usage));
   for (const [kind, about] of [
     ['start', 'start a stopped stack'],
     ['stop', 'stop a stack and keep its data'],

@@ -6,13 +6,16 @@ import { createQueue, type Queue } from '#libs/jobs';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
   CapacityService,
+  AgentPort,
   ChangeFeed,
   HoldService,
   OperationService,
   parsePool,
   ResizeService,
   SleepService,
+  StackLogs,
   StackService,
+  UsageService,
 } from '#libs/tenants';
 
 /** What commands work with: the same services the pages use, on the same database. */
@@ -26,6 +29,8 @@ export interface Platform {
   resize: ResizeService;
   operations: OperationService;
   capacity: CapacityService;
+  usage: UsageService;
+  logs: StackLogs;
   feed: ChangeFeed;
   now: () => Date;
   /** The operator in whose name it is done, for the audit. */
@@ -72,6 +77,8 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     resize: new ResizeService(deps),
     capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
+    usage: new UsageService({ database: dataSource, now }),
+    logs: new StackLogs({ database: dataSource, agent: new AgentPort(config.AGENT_SOCKET) }),
     feed,
     now,
     async operator() {

@@ -4,6 +4,7 @@ import {
   capacityViewSchema,
   disclaimerSchema,
   fleetOverviewSchema,
+  hostUsageSchema,
   operationListSchema,
   orphanListSchema,
   operationViewSchema,
@@ -11,6 +12,7 @@ import {
   outboxMailSchema,
   signOnResponseSchema,
   stackListSchema,
+  stackUsageSchema,
   stackViewSchema,
   userListSchema,
   type Access,
@@ -19,6 +21,7 @@ import {
   type OutboxMail,
   type Register,
   type StackStatus,
+  type UsageRange,
 } from '#libs/contracts';
 import type { ApiClient } from './client.js';
 
@@ -63,6 +66,8 @@ export function createEndpoints(client: ApiClient) {
       client.signedOut();
     },
     stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/stacks', query)),
+    usage: (slug: string, range: UsageRange) =>
+      client.request(stackUsageSchema, withQuery(`/stacks/${slug}/usage`, { range })),
     stack: (slug: string) => client.request(stackViewSchema, `/stacks/${slug}`),
     createStack: (body: { name?: string }, idempotencyKey: string) =>
       client.request(acceptedSchema, '/stacks', { ...post, body, idempotencyKey }),
@@ -82,6 +87,7 @@ export function createEndpoints(client: ApiClient) {
     operator: {
       capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
       orphans: () => client.request(orphanListSchema, '/operator/orphans'),
+      hostUsage: (range: UsageRange) => client.request(hostUsageSchema, withQuery('/operator/hosts/usage', { range })),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

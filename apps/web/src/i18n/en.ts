@@ -1,5 +1,6 @@
 import { signInTexts } from './en-sign-in.js';
 import { stack } from './en-stack.js';
+import { usage } from './en-usage.js';
 
 export const en = {
   brand: 'Aviary',
@@ -37,6 +38,7 @@ export const en = {
     loadFailed: 'Your stack could not be loaded',
   },
   stack,
+  usage,
   operation: {
     kind: {
       provision: 'Create',

@@ -12,6 +12,7 @@ import { OperationTable } from './operation-table.js';
 import { Sentence } from './sentence.js';
 import { StackActions } from './stack-actions.js';
 import { StackPill, useStackReason } from './stack-words.js';
+import { UsagePanel } from './usage-panel.js';
 
 function Headline({ stack }: { stack: StackView }) {
   const t = useT();
@@ -194,6 +195,9 @@ export function StackDetail({ stack }: { stack: StackView }) {
             ]}
           />
         </Panel>
+      </div>
+      <div className="aw-gap">
+        <UsagePanel slug={stack.slug} />
       </div>
       <Recent stack={stack} />
     </>

@@ -25,6 +25,7 @@ import {
 } from './tenant-parts.entity.js';
 import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
+import { EngineUsageEntity, TenantUsageEntity } from './usage.entity.js';
 import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
 
 export * from './account.entity.js';
@@ -46,6 +47,7 @@ export * from './sign-in-guard.entity.js';
 export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
 export * from './tenant.entity.js';
+export * from './usage.entity.js';
 
 /** Every table there is: a new entity is one export above and one line here. */
 export const ENTITIES = [
@@ -57,6 +59,7 @@ export const ENTITIES = [
   EdgeSlotEntity,
   EngineEntity,
   EngineLeaseEntity,
+  EngineUsageEntity,
   HeartbeatEntity,
   HoldEntity,
   HostnameEntity,
@@ -81,4 +84,5 @@ export const ENTITIES = [
   TenantEntity,
   TenantSecretEntity,
   TenantSubnetEntity,
+  TenantUsageEntity,
 ];
