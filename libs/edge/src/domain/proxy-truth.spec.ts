@@ -83,6 +83,7 @@ describe('what the proxy serves', () => {
       'missing service uabcdef-dashboard',
       'missing service uabcdef-api',
       'missing middleware uabcdef-mark',
+      'missing middleware uabcdef-away',
       'missing middleware uabcdef-auth',
     ]);
     expect(missing.every(({ file }) => file === 'uabcdef.yml')).toBe(true);
@@ -123,6 +124,6 @@ describe('what the proxy serves', () => {
   it('is told in words, the first few by name', () => {
     const words = describeMismatches(compareServed(files, servedOf(files.slice(0, 2))));
     expect(words).toContain('router uabcdef-dashboard of uabcdef.yml is not served; ');
-    expect(words.endsWith('; and 3 more')).toBe(true);
+    expect(words.endsWith('; and 4 more')).toBe(true);
   });
 });
