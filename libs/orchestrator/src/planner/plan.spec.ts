@@ -269,6 +269,19 @@ it('a hold stops a stack that is wanted', () => {
   expect(new Set(actions.map(({ kind }) => kind))).toEqual(new Set(['stop container']));
 });
 
+it('what the breaker stops is not started by the engine either; never changed in the moment it ends', () => {
+  const world = built();
+  const want = wantStack({ ...facts, holds: ['breaker'] });
+  const actions = plan(want, have(world), { text: 'route' });
+  const policies = actions.filter(({ kind }) => kind === 'set restart');
+  expect(policies.map(({ needs, target }) => needs.includes(`stop container ${target}`))).toEqual([true, true, true]);
+  run(world, actions, first);
+  expect(world.objects.containers.map(({ status, restart }) => `${status} ${restart}`)).toEqual(
+    Array<string>(3).fill('exited no'),
+  );
+  expect(plan(want, have(world), { text: 'route' })).toEqual([]);
+});
+
 it('erases everything, also what the template no longer knows', () => {
   const world = built();
   const [sample] = world.objects.containers;

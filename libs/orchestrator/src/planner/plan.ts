@@ -113,15 +113,20 @@ function halts(want: StackWant, have: StackHave): Action[] {
     actions.push(...made);
     before = [...before, ...made.map(({ id }) => id)];
   }
-  // Or the engine would start again what a breaker stopped.
-  actions.push(...want.containers.flatMap(({ spec }) => restarts(spec, byName.get(spec.name))));
-  return actions;
+  // Or the engine would start again what a breaker stopped. Not beside the stop: the engine refuses to change a container
+  // whose process ends in that moment.
+  const stops = new Set(actions.map(({ id }) => id));
+  const policies = want.containers.flatMap(({ spec }) => {
+    const stop = `stop container ${spec.name}`;
+    return restarts(spec, byName.get(spec.name), stops.has(stop) ? [stop] : []);
+  });
+  return [...actions, ...policies];
 }
 
-function restarts(spec: ContainerSpec, state: ContainerState | undefined): Action[] {
+function restarts(spec: ContainerSpec, state: ContainerState | undefined, needs: readonly string[] = []): Action[] {
   return state === undefined || state.restart === spec.restart
     ? []
-    : [action({ kind: 'set restart', name: spec.name, restart: spec.restart }, spec.name)];
+    : [action({ kind: 'set restart', name: spec.name, restart: spec.restart }, spec.name, needs)];
 }
 
 /** All secret files of a stack travel in one go, beside the making of networks and containers. */
