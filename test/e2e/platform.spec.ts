@@ -1,3 +1,4 @@
+import { capacity } from './platform/capacity.js';
 import { dataPlane } from './platform/data-plane.js';
 import { faults } from './platform/faults.js';
 import { foreign } from './platform/foreign.js';
@@ -22,6 +23,7 @@ describe('a stack', () => stack(world));
 describe('what is watched', () => watching(world));
 describe('a person in a browser', () => person(world));
 describe('the operator’s tools', () => tools(world));
+describe('room on the host', () => capacity(world));
 describe('faults', () => faults(world));
 describe('objects of others', () => foreign(world));
 describe('an agent that dies', () => kills(world));
