@@ -12,6 +12,7 @@ import {
   outboxMailSchema,
   signOnResponseSchema,
   stackListSchema,
+  stackLogSchema,
   stackUsageSchema,
   stackViewSchema,
   userListSchema,
@@ -66,6 +67,8 @@ export function createEndpoints(client: ApiClient) {
       client.signedOut();
     },
     stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/stacks', query)),
+    logs: (slug: string, query: { service: string; tail: number; q: string | undefined }) =>
+      client.request(stackLogSchema, withQuery(`/stacks/${slug}/logs`, query)),
     usage: (slug: string, range: UsageRange) =>
       client.request(stackUsageSchema, withQuery(`/stacks/${slug}/usage`, { range })),
     stack: (slug: string) => client.request(stackViewSchema, `/stacks/${slug}`),

@@ -1,5 +1,6 @@
 import { signInTexts } from './en-sign-in.js';
 import { stack } from './en-stack.js';
+import { logs } from './en-logs.js';
 import { usage } from './en-usage.js';
 
 export const en = {
@@ -39,6 +40,7 @@ export const en = {
   },
   stack,
   usage,
+  logs,
   operation: {
     kind: {
       provision: 'Create',

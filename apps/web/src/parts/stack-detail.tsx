@@ -6,6 +6,7 @@ import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from './link-button.js';
+import { LogPanel } from './log-panel.js';
 import { Loaded } from './loaded.js';
 import { OpenOperation } from './open-operation.js';
 import { OperationTable } from './operation-table.js';
@@ -198,6 +199,9 @@ export function StackDetail({ stack }: { stack: StackView }) {
       </div>
       <div className="aw-gap">
         <UsagePanel slug={stack.slug} />
+      </div>
+      <div className="aw-gap">
+        <LogPanel slug={stack.slug} />
       </div>
       <Recent stack={stack} />
     </>
