@@ -171,6 +171,32 @@ describe('what containers use', () => {
     expect((user + system) / 1_000 / 10).toBeLessThan(50);
   });
 
+  it('gives a followed log as it is written, each line with its time, and none of a container of others', async () => {
+    const spec = await started(
+      'talks',
+      'for i in {1..500}; do echo "line $i"; done; echo oops >&2; sleep 1; head -c 40000 /dev/zero | tr "\\0" x; echo; echo last; sleep 1',
+    );
+    const stop = AbortSignal.timeout(30_000);
+    const lines = [];
+    for await (const line of watch.log(spec.name, world.mine, { tail: 1_000, follow: true }, stop)) {
+      lines.push(line);
+    }
+    expect(lines.filter(({ stream }) => stream === 'out').map(({ text }) => text)).toEqual([
+      ...Array.from({ length: 500 }, (_unused, index) => `line ${index + 1}`),
+      'x'.repeat(40_000),
+      'last',
+    ]);
+    expect(lines.filter(({ stream }) => stream === 'err').map(({ text }) => text)).toEqual(['oops']);
+    const rest = [];
+    const { at } = lines.at(-2) ?? { at: '' };
+    for await (const line of watch.log(spec.name, world.mine, { tail: 1_000, follow: false, after: at }, stop)) {
+      rest.push(line.text);
+    }
+    expect(rest).toEqual(['last']);
+    const theirs = watch.log(spec.name, { platform: world.stranger }, { tail: 1, follow: false }, stop);
+    await expect(theirs[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
   it('leaves out what ended while it looked', async () => {
     const gone = await world.started(world.container('gone'));
     await world.started(world.container('stays'));

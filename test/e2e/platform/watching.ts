@@ -1,6 +1,8 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { HostUsage, StackLog, StackUsage } from '#libs/contracts';
 import { docker, engineEndpoint } from '../../support/engine.js';
@@ -10,7 +12,7 @@ const MIB = 1024 ** 2;
 /** A pass a minute, and room for one on a loaded machine. */
 const MEASURED = { deadlineMs: 100_000 };
 
-/** What an operator and an owner see of what runs. */
+/** What an operator and an owner see of what runs, and what nobody may see anywhere. */
 export function watching(world: () => PlatformWorld): void {
   let stack: RunningStack;
   beforeAll(async () => {
@@ -122,4 +124,90 @@ export function watching(world: () => PlatformWorld): void {
       await once(follower, 'close');
     }
   }, 90_000);
+
+  it('lets no secret of a stack out: not into a log, inspect, process, error, audit, metric or row', async () => {
+    const { platform } = world();
+    const runtime = platform.service(stack.slug, 'runtime');
+    const read = (file: string): Promise<string> => docker('exec', runtime, 'cat', `/run/aviary/${file}`);
+    const key = (await read('stack-key.pem')).split('\n').filter((line) => line !== '' && !line.startsWith('-----'));
+    const secrets = [await read('database-password'), await read('redis-password'), ...key];
+    expect(secrets.length).toBeGreaterThanOrEqual(3);
+    expect(secrets.every((secret) => secret.length >= 32)).toBe(true);
+    // A bad day first: a restart, refused requests, a database that is not there for a moment.
+    await world().platform.cli('tenant', 'restart', stack.slug);
+    await docker('kill', platform.service(stack.slug, 'postgres'));
+    await docker('start', platform.service(stack.slug, 'postgres'));
+    const errors = await Promise.all([
+      stack.owner.ask(stack.owner.dashboardHost(stack.slug), '/ready'),
+      stack.owner.ask(stack.owner.dashboardHost(stack.slug), '/api/v1/bots/nonsense'),
+      stack.owner.ask(stack.owner.place.portalDomain, `/api/v1/stacks/${stack.slug}/nonsense`),
+      stack.owner.ask(stack.owner.place.portalDomain, `/api/v1/stacks/${stack.slug}`),
+    ]);
+
+    const own = (await platform.objects()).containers;
+    const everything: Record<string, string> = {
+      inspect: await docker('inspect', ...own),
+      volumes: await docker('volume', 'inspect', ...(await platform.objects()).volumes),
+      processes: await processes(),
+      rows: await docker('exec', platform.container('postgres'), 'pg_dump', '-U', 'aviary_owner', '-a', 'aviary'),
+      errors: errors.map(({ text }) => text).join('\n'),
+      routes: await routeFiles(join(platform.facts.dataDir, 'routes')),
+      metrics: `${await metrics('127.0.0.1:8081/metrics/agent')}${await metrics('127.0.0.1:8081/metrics')}`,
+    };
+    for (const name of own) {
+      everything[`log of ${name}`] = await log(name);
+    }
+    for (const [where, text] of Object.entries(everything)) {
+      // What is searched must be there to be searched: each place knows the stack or its platform by name.
+      const known = [
+        stack.slug,
+        stack.id,
+        platform.facts.platformId,
+        platform.facts.prefix,
+        'LOG',
+        'Redis',
+        '{"level"',
+      ];
+      expect({ where, searched: where.startsWith('log of') || known.some((word) => text.includes(word)) }).toEqual({
+        where,
+        searched: true,
+      });
+      expect({ where, found: secrets.filter((secret) => text.includes(secret)).length }).toEqual({ where, found: 0 });
+    }
+    expect(everything[`log of ${platform.container('agent')}`]).toContain('"service":"agent"');
+    expect(everything[`log of ${runtime}`]).toContain('"level"');
+    // And the search does find what is there.
+    expect(`x${await read('database-password')}x`.includes(secrets[0] ?? 'nothing')).toBe(true);
+  }, 180_000);
+}
+
+async function log(name: string): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)('docker', ['-H', engineEndpoint(), 'logs', name], {
+    maxBuffer: 256 * MIB,
+  });
+  return stdout + stderr;
+}
+
+async function routeFiles(folder: string): Promise<string> {
+  const names = await readdir(folder);
+  return (await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))).join('\n');
+}
+
+/** Environment and arguments of every process of the machine, those of containers too. */
+async function processes(): Promise<string> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const texts = await Promise.all(
+    pids.flatMap((pid) =>
+      ['environ', 'cmdline'].map((file) =>
+        readFile(join('/proc', pid, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
+          // ended meanwhile
+          if (error.code === 'ENOENT' || error.code === 'ESRCH') {
+            return '';
+          }
+          throw error;
+        }),
+      ),
+    ),
+  );
+  return texts.join('\n');
 }
