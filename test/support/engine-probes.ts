@@ -21,9 +21,5 @@ export function engineProbes(engine: Engine): Probes {
       { what: 'all containers running', ...bounds },
     );
   };
-  return {
-    ready: allRun,
-    served: allRun,
-    activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
-  };
+  return { ready: allRun, served: allRun };
 }

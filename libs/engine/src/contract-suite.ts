@@ -1,5 +1,4 @@
 import { ContractWorld, type ContractHarness } from './contract/contract-world.js';
-import { eventsContract } from './contract/events.js';
 import { filesContract } from './contract/files.js';
 import { objectsContract } from './contract/objects.js';
 import { processesContract } from './contract/processes.js';
@@ -20,6 +19,5 @@ export function engineContract(name: string, prepare: () => Promise<ContractHarn
     objectsContract(world);
     filesContract(world);
     processesContract(world);
-    eventsContract(world);
   });
 }

@@ -11,7 +11,6 @@ const CHANGES = [
   'putFiles',
   'fillVolumes',
   'startContainer',
-  'unpauseContainer',
   'stopContainer',
   'removeContainer',
   'updateLimits',

@@ -90,8 +90,7 @@ export async function stackViews(
   );
   return tenants.map((tenant) => {
     const operation = operations.get(tenant.id) ?? null;
-    const held = holds.get(tenant.id) ?? [];
-    const reasons = held.map((row): HoldReason => row.reason);
+    const reasons = (holds.get(tenant.id) ?? []).map((row): HoldReason => row.reason);
     const beat = beats.get(tenant.id)?.[0];
     return {
       id: tenant.id,
@@ -104,7 +103,6 @@ export async function stackViews(
       apiUrl: httpsOrigin(stackHost('api', tenant.slug, places.tenantDomain), places.httpsPort),
       desired: tenant.desired,
       holds: reasons,
-      holdNote: held.find(({ reason }) => reason === 'operator')?.note ?? null,
       status: headline({
         desired: tenant.desired,
         holds: reasons,

@@ -10,7 +10,6 @@ export interface EngineFacts {
   memoryBytes: number;
   cpus: number;
   liveRestore: boolean;
-  cgroupVersion: string;
 }
 
 const number = (version: string): number => {
@@ -44,7 +43,6 @@ export async function engineFacts(): Promise<EngineFacts> {
       MemTotal: number;
       NCPU: number;
       LiveRestoreEnabled?: boolean;
-      CgroupVersion?: string;
     };
     return {
       version: server.Version,
@@ -54,7 +52,6 @@ export async function engineFacts(): Promise<EngineFacts> {
       memoryBytes: info.MemTotal,
       cpus: info.NCPU,
       liveRestore: info.LiveRestoreEnabled === true,
-      cgroupVersion: info.CgroupVersion ?? '1',
     };
   } catch (cause) {
     if (cause instanceof CommandError) {

@@ -1,10 +1,10 @@
 import type { RequestHandler } from 'express';
-import { Counter, createRegistry, Gauge, Histogram } from '#libs/telemetry';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { LiveStreams } from './live-streams.js';
 
-/** What the api tells a scraper of its requests. */
+/** One registry per process half, not the global one, so that two in one process (tests) do not collide. */
 export class Metrics {
-  readonly registry = createRegistry();
+  readonly registry = new Registry();
   private readonly duration = new Histogram({
     name: 'aviary_http_request_duration_seconds',
     help: 'Time from the first byte of a request to the end of its answer, by route.',
@@ -20,6 +20,7 @@ export class Metrics {
   });
 
   constructor(streams: LiveStreams) {
+    collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'aviary_http_live_streams',
       help: 'Open event streams.',

@@ -6,7 +6,7 @@ import type {
   SeriesAttachedParameter,
   Time,
 } from 'lightweight-charts';
-import type { ChartColours } from '#libs/ui';
+import type { ChartColours } from './chart-colours.js';
 
 export type LevelKind = 'buy' | 'sell' | 'empty' | 'bound' | 'stop' | 'target';
 

@@ -19,8 +19,7 @@ function read<S extends z.ZodType>(schema: S, event: ServerEvent): z.output<S> |
   return parsed.success ? parsed.data : null;
 }
 
-/** One stream of the portal, under the session of this page. */
-export function useAuthorisedStream(
+function useAuthorisedStream(
   path: string | null,
   handlers: { onEvent: (event: ServerEvent) => void; onReconnect: () => void },
 ): void {

@@ -10,8 +10,7 @@ export interface FakeContainer {
   labels: Labels;
   limits: ContainerLimits;
   restart: 'unless-stopped' | 'no';
-  /** With the network each was made for; '' before the first start. */
-  attachments: (Attachment & { networkId: string })[];
+  attachments: Attachment[];
   status: ContainerState['status'];
   exitCode: number | null;
   oomKilled: boolean;
@@ -29,7 +28,7 @@ export function newContainer(id: string, imageId: string, spec: ContainerSpec): 
     labels: containerLabels(spec),
     limits: { ...spec.limits },
     restart: spec.restart,
-    attachments: spec.networks.slice(0, 1).map((attachment) => ({ ...attachment, networkId: '' })),
+    attachments: spec.networks.slice(0, 1).map((attachment) => ({ ...attachment })),
     status: 'created',
     exitCode: null,
     oomKilled: false,
@@ -61,7 +60,7 @@ export function asContainer({ name, labels, image, command, user }: HelperSpec):
 }
 
 export function stateOf(container: FakeContainer): ContainerState {
-  const { id, imageId, labels, status, oomKilled, startedAt, restartCount, restart, limits } = container;
+  const { id, imageId, labels, status, oomKilled, startedAt, restartCount, limits } = container;
   return {
     id,
     name: container.spec.name,
@@ -72,10 +71,7 @@ export function stateOf(container: FakeContainer): ContainerState {
     oomKilled,
     startedAt,
     restartCount,
-    restart,
     limits: { ...limits },
-    networks: Object.fromEntries(
-      container.attachments.map(({ network, address, networkId }) => [network, { address, networkId }]),
-    ),
+    networks: Object.fromEntries(container.attachments.map(({ network, address }) => [network, { address }])),
   };
 }

@@ -117,8 +117,7 @@ function containerSpec(facts: StackFacts, service: string, position: number): Co
     ulimits: { nofile: 4_096, core: 0 },
     stopGraceSeconds: part.stop_grace_period,
     ...(part.stop_signal ? { stopSignal: part.stop_signal } : {}),
-    // What the breaker stopped stays down until a person starts it, also when the engine comes back.
-    restart: facts.holds.includes('breaker') ? 'no' : 'unless-stopped',
+    restart: 'unless-stopped',
   };
   return {
     ...spec,
