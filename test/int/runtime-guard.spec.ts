@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IncomingMessage } from 'node:http';
+import { waitFor } from '#libs/async';
 import {
   IDENTITY_HEADER,
   type Bot,
@@ -262,16 +263,14 @@ describe('the dashboard’s files', () => {
 describe('a database that is not the stack’s own', () => {
   const refusedBy = async (other: TestStack): Promise<{ body: unknown; api: number }> => {
     const process_ = await other.start();
-    for (let i = 0; ; i += 1) {
-      const answer = await process_.request<{ code: string }>('GET', '/ready', { anonymous: true });
-      if (answer.status === 503 && answer.body.code === 'DATA_MISSING') {
-        return { body: answer.body, api: (await process_.request('GET', me)).status };
-      }
-      if (i > 200) {
-        throw new Error(`not refused: ${JSON.stringify(answer.body)}`);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    const body = await waitFor(
+      async () => {
+        const answer = await process_.request<{ code: string }>('GET', '/ready', { anonymous: true });
+        return answer.status === 503 && answer.body.code === 'DATA_MISSING' ? answer.body : undefined;
+      },
+      { what: 'the refusal', deadlineMs: 10_000 },
+    );
+    return { body, api: (await process_.request('GET', me)).status };
   };
 
   it('is not filled when it is empty after provisioning', async () => {
@@ -300,17 +299,14 @@ it('tells those who ask /ready that a store does not answer, and nothing of what
   const process_ = await other.start();
   await process_.ready();
   await other.sql('alter table stack rename to pile');
-  for (let i = 0; ; i += 1) {
-    const answer = await process_.request('GET', '/ready', { anonymous: true });
-    if (answer.status === 503) {
-      expect(answer.body).toEqual({ ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
-      break;
-    }
-    if (i > 200) {
-      throw new Error(`still ready: ${JSON.stringify(answer.body)}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const told = await waitFor(
+    async () => {
+      const { status, body } = await process_.request('GET', '/ready', { anonymous: true });
+      return status === 503 ? body : undefined;
+    },
+    { what: '/ready saying that a store does not answer', deadlineMs: 10_000 },
+  );
+  expect(told).toEqual({ ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
   await other.close();
 }, 30_000);
 
