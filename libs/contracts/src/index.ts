@@ -12,4 +12,5 @@ export * from './bot-messages.js';
 export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';
+export * from './runtime-access.js';
 export * from './fleet.js';
