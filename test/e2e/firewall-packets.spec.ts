@@ -1,7 +1,5 @@
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { promisify } from 'node:util';
 import { renderFirewallLoader } from '#libs/edge';
+import { NetworkNamespace } from '../support/network-namespace.js';
 
 jest.setTimeout(60_000);
 
@@ -12,80 +10,51 @@ jest.setTimeout(60_000);
 describe('what the firewall lets through', () => {
   const HOST_PORTS = [443, 2222];
   const settings = { prefix: '0af3', resolvers: ['192.168.77.53'], portalPorts: [443] };
-  const children: ChildProcess[] = [];
-  let host: number;
-  let edge: number;
-  let inner: number;
-  let world: number;
+  let host: NetworkNamespace;
+  let edge: NetworkNamespace;
+  let inner: NetworkNamespace;
+  let world: NetworkNamespace;
 
-  const namespace = async (): Promise<number> => {
-    const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up; echo ready; exec sleep 300'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    children.push(child);
-    await once(child.stdout, 'data');
-    return child.pid ?? 0;
-  };
-  const inside = (pid: number, command: string, input = ''): string =>
-    execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, 'sh', '-ec', command], { input, encoding: 'utf8' });
-  const listen = async (pid: number, ports: number[]): Promise<void> => {
-    const program = `const { createServer } = require('node:net');
-let left = ${ports.length};
-for (const port of ${JSON.stringify(ports)}) {
-  createServer((socket) => socket.on('error', () => undefined).resume()).listen(port, '0.0.0.0', () => { if (--left === 0) console.log('ready'); });
-}`;
-    const child = spawn('nsenter', [`--net=/proc/${pid}/ns/net`, process.execPath, '-e', program], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    children.push(child);
-    await once(child.stdout, 'data');
-  };
   /** open, refused (at once) or dropped (nothing within the time). */
-  const reach = async (pid: number, address: string, port: number): Promise<string> => {
+  const reach = (from: NetworkNamespace, address: string, port: number): Promise<string> => {
     const program = `const socket = require('node:net').connect({ host: '${address}', port: ${port}, timeout: 1200 });
 const say = (word) => { console.log(word); process.exit(); };
 socket.on('connect', () => say('open')).on('timeout', () => say('dropped'));
 socket.on('error', (error) => say(error.code === 'ECONNREFUSED' ? 'refused' : error.code));`;
-    const { stdout } = await promisify(execFile)('nsenter', [
-      `--net=/proc/${pid}/ns/net`,
-      process.execPath,
-      '-e',
-      program,
-    ]);
-    return stdout.trim();
+    return from.run(process.execPath, ['-e', program]);
   };
 
   beforeAll(async () => {
-    [host, edge, inner, world] = [await namespace(), await namespace(), await namespace(), await namespace()];
-    inside(
-      host,
+    [host, edge, inner, world] = [
+      await NetworkNamespace.open(),
+      await NetworkNamespace.open(),
+      await NetworkNamespace.open(),
+      await NetworkNamespace.open(),
+    ];
+    host.sh(
       `ip link add ave0af31 type bridge; ip addr add 10.200.0.1/24 dev ave0af31; ip link set ave0af31 up
 ip link add avt0af3abc234 type bridge; ip addr add 10.201.0.1/24 dev avt0af3abc234; ip link set avt0af3abc234 up
-ip link add v-edge type veth peer name eth0 netns ${edge}; ip link set v-edge master ave0af31 up
-ip link add v-inner type veth peer name eth0 netns ${inner}; ip link set v-inner master avt0af3abc234 up
-ip link add v-world type veth peer name eth0 netns ${world}; ip link set v-world up
-ip addr add 198.51.100.1/24 dev v-world
+ip link add v-edge type veth peer name eth0 netns ${edge.pid}; ip link set v-edge master ave0af31 up
+ip link add v-inner type veth peer name eth0 netns ${inner.pid}; ip link set v-inner master avt0af3abc234 up
+ip link add v-world type veth peer name eth0 netns ${world.pid}; ip link set v-world up
+ip addr add 198.51.100.1/24 dev v-world; ip addr add 169.254.170.23/32 dev lo
 ip route add 192.168.77.0/24 via 198.51.100.2; ip route add 169.254.169.254 via 198.51.100.2
 echo 1 > /proc/sys/net/ipv4/ip_forward`,
     );
-    inside(edge, 'ip addr add 10.200.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.200.0.1');
-    inside(inner, 'ip addr add 10.201.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.201.0.1');
-    inside(
-      world,
+    edge.sh('ip addr add 10.200.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.200.0.1');
+    inner.sh('ip addr add 10.201.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.201.0.1');
+    world.sh(
       `ip addr add 198.51.100.2/24 dev eth0; ip link set eth0 up; ip route add default via 198.51.100.1
 ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr add 169.254.169.254/32 dev lo`,
     );
-    await listen(host, HOST_PORTS);
-    await listen(edge, [8080]);
-    await listen(inner, [5432]);
-    await listen(world, [80, 53]);
+    await host.listen(HOST_PORTS);
+    await edge.listen([8080]);
+    await inner.listen([5432]);
+    await world.listen([80, 53]);
   });
   afterAll(async () => {
-    for (const child of children) {
-      child.kill('SIGKILL');
-      if (child.exitCode === null && child.signalCode === null) {
-        await once(child, 'exit');
-      }
+    for (const namespace of [host, edge, inner, world]) {
+      await namespace?.close();
     }
   });
 
@@ -94,6 +63,8 @@ ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr
       // the portal, by the gateway and by any other address of the host
       ['edge', '10.200.0.1', 443, 'open', 'open'],
       ['edge', '198.51.100.1', 443, 'open', 'open'],
+      // a metadata service of the host itself, on a port that is the portal's elsewhere
+      ['edge', '169.254.170.23', 443, 'open', 'dropped'],
       // everything else the host listens on
       ['edge', '10.200.0.1', 2222, 'open', 'dropped'],
       ['edge', '198.51.100.1', 2222, 'open', 'dropped'],
@@ -113,10 +84,10 @@ ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr
     ];
   const name = (from: string, address: string, port: number): string => `${from} → ${address}:${port}`;
   const tryAll = async (): Promise<string[]> => {
-    const pids = { edge, inner, host };
+    const places = { edge, inner, host };
     const words: string[] = [];
     for (const [from, address, port] of CASES) {
-      words.push(`${name(from, address, port)} ${await reach(pids[from], address, port)}`);
+      words.push(`${name(from, address, port)} ${await reach(places[from], address, port)}`);
     }
     return words;
   };
@@ -126,9 +97,9 @@ ip addr add 192.168.77.53/32 dev lo; ip addr add 192.168.77.9/32 dev lo; ip addr
   });
 
   it('exactly this, once it is', async () => {
-    inside(host, 'sh -s', renderFirewallLoader(settings));
+    host.sh('sh -s', renderFirewallLoader(settings));
     // What the engine does when it starts: its chain is asked first.
-    inside(host, 'iptables -I FORWARD -j DOCKER-USER');
+    host.sh('iptables -I FORWARD -j DOCKER-USER');
     expect(await tryAll()).toEqual(
       CASES.map(([from, address, port, , word]) => `${name(from, address, port)} ${word}`),
     );

@@ -29,6 +29,7 @@ describe('the rules', () => {
 -A AVIARY-FWD-0af3 -d 224.0.0.0/3 -j REJECT --reject-with icmp-port-unreachable
 -A AVIARY-FWD-0af3 -j RETURN
 -A AVIARY-INPUT-0af3 -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+-A AVIARY-INPUT-0af3 -d 169.254.0.0/16 -j DROP
 -A AVIARY-INPUT-0af3 -i ave0af3+ -p tcp -m multiport --dports 80,443 -j RETURN
 -A AVIARY-INPUT-0af3 -j DROP
 COMMIT

@@ -34,13 +34,14 @@ function invalid(what: string): DomainError {
   return new DomainError('CONFIG_INVALID', { message: `The firewall cannot be written: ${what}.` });
 }
 
+const LINK_LOCAL = '169.254.0.0/16';
 /** Everything that is not the internet (RFC 6890): private, carrier, link-local (metadata services), benchmark, multicast. */
 const NOT_THE_INTERNET = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
   '127.0.0.0/8',
-  '169.254.0.0/16',
+  LINK_LOCAL,
   '172.16.0.0/12',
   '192.0.0.0/24',
   '192.168.0.0/16',
@@ -75,6 +76,8 @@ function rules(settings: FirewallSettings): string[] {
     ...NOT_THE_INTERNET.map((network) => `-A ${forward} -d ${network} -j REJECT --reject-with icmp-port-unreachable`),
     `-A ${forward} -j RETURN`,
     `-A ${input} ${established}`,
+    // Clouds bind metadata services to addresses of the host itself, on ports that are the portal's elsewhere.
+    `-A ${input} -d ${LINK_LOCAL} -j DROP`,
     `-A ${input} -i ${edge} -p tcp -m multiport --dports ${ports.join(',')} -j RETURN`,
     `-A ${input} -j DROP`,
   ];
