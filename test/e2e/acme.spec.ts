@@ -117,7 +117,7 @@ describe('certificates by ACME', () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  it('orders nothing for a name that leads nowhere, and does not count it', async () => {
+  it('FM-8 orders nothing for a name that leads nowhere, and does not count it', async () => {
     await authority.setAddress('portal.test', '');
     await authority.setAddress('stacks.test', '');
     await expect(ensure()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
@@ -139,7 +139,7 @@ describe('certificates by ACME', () => {
     await gate.start();
   });
 
-  it('replaces the stand-ins: a wildcard by DNS-01, the portal by HTTP-01 through proxy and gate', async () => {
+  it('FM-9 replaces the stand-ins, made outside the proxy and handed to it as files: a wildcard by DNS-01, the portal by HTTP-01 through proxy and gate', async () => {
     const report = await ensure();
     expect(report.changed).toBe(true);
     expect(await orders()).toEqual(['tenants issued', 'portal failed', 'portal issued']);
@@ -157,7 +157,7 @@ describe('certificates by ACME', () => {
     }
   });
 
-  it('orders nothing while both are good, and both again in their last thirty days', async () => {
+  it('FM-8 orders nothing while both are good, and both again in their last thirty days', async () => {
     const before = [await serial('portal'), await serial('tenants')];
     expect((await ensure({ now: later(58) })).changed).toBe(false);
     expect([await serial('portal'), await serial('tenants')]).toEqual(before);
@@ -174,7 +174,7 @@ describe('certificates by ACME', () => {
     expect(await orders()).toHaveLength(count);
   });
 
-  it('stops at the budget', async () => {
+  it('FM-8 stops at the budget', async () => {
     const at = new Date().toISOString();
     const issued = ['tenants', 'portal'].flatMap((certificate) =>
       Array(4).fill({ at, certificate, outcome: 'issued' }),

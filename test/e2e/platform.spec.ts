@@ -1,3 +1,4 @@
+import { capacity } from './platform/capacity.js';
 import { dataPlane } from './platform/data-plane.js';
 import { faults } from './platform/faults.js';
 import { foreign } from './platform/foreign.js';
@@ -5,6 +6,7 @@ import { kills } from './platform/kills.js';
 import { person } from './platform/browser.js';
 import { stack } from './platform/stack.js';
 import { purge, tools } from './platform/tools.js';
+import { watching } from './platform/watching.js';
 import { PlatformWorld } from './platform/world.js';
 
 let opened: PlatformWorld;
@@ -18,8 +20,10 @@ afterAll(async () => {
 }, 180_000);
 
 describe('a stack', () => stack(world));
+describe('what is watched', () => watching(world));
 describe('a person in a browser', () => person(world));
 describe('the operator’s tools', () => tools(world));
+describe('room on the host', () => capacity(world));
 describe('faults', () => faults(world));
 describe('objects of others', () => foreign(world));
 describe('an agent that dies', () => kills(world));

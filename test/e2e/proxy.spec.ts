@@ -18,7 +18,8 @@ import {
   strippedHeaders,
 } from '#libs/edge';
 import { Backend, echo } from '../support/echo-backend.js';
-import { ApiCounterpart, GateProcess, ask, type Reply } from '../support/gate-process.js';
+import { ApiCounterpart, GateProcess, ask, freePort, type Reply } from '../support/gate-process.js';
+
 import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 
 jest.setTimeout(60_000);
@@ -281,9 +282,29 @@ describe('the proxy with the files we render', () => {
       expect(await follows()).toBe(true);
       const page = await at(OWN, '/bots', { cookie, accept: 'text/html' });
       expect(page.status).toBe(503);
-      expect(page.body).toContain('<h1>Asleep');
+      expect(page.body).toContain('<h1>Waking up');
+      expect(api.woken).toHaveLength(1);
       expect((await at(OWN, '/bots', { accept: 'text/html' })).status).toBe(302);
       expect(JSON.parse((await at(API, '/x')).body)).toMatchObject({ code: 'UNAVAILABLE' });
+      expect(api.woken).toHaveLength(1);
+      await folder.publish(tenantFile(SLUG));
+      expect(await follows()).toBe(true);
+      expect((await at(OWN, '/', { cookie })).status).toBe(200);
+    });
+
+    it('a stack that does not answer is spoken for by the gate, to its owner alone', async () => {
+      const closed = { host: '127.0.0.1', port: await freePort() };
+      const nobody = routes.map((route) => ({ ...route, address: closed }));
+      await folder.publish(
+        renderTenantRoutes({ tenantId: TENANT, slug: SLUG, serving: 'tenant', routes: nobody }, settings),
+      );
+      expect(await follows()).toBe(true);
+      const page = await at(OWN, '/bots', { cookie, accept: 'text/html' });
+      expect([page.status, page.headers['cache-control']]).toEqual([502, 'no-store']);
+      expect(page.body).toContain('<h1>Not answering');
+      expect((await at(OWN, '/bots', { accept: 'text/html' })).status).toBe(302);
+      const posted = await at(API, '/api/v1/bots', {}, 'POST');
+      expect([posted.status, (JSON.parse(posted.body) as { code: string }).code]).toEqual([502, 'UNAVAILABLE']);
       await folder.publish(tenantFile(SLUG));
       expect(await follows()).toBe(true);
       expect((await at(OWN, '/', { cookie })).status).toBe(200);

@@ -77,6 +77,7 @@ async function live(): Promise<void> {
         AVIARY_DATA_DIR: join(home, 'data'),
         AVIARY_AGENT_SOCKET: join(home, 'agent.sock'),
         AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
+        AVIARY_PROXY_PORT: '1',
       },
     },
   );

@@ -58,6 +58,12 @@ afterAll(() => t.close());
 
 const filled = (path: string): string => path.replace(':slug', mine.stack.slug).replace(':id', mine.operation.id);
 
+/** What a route wants to be told before it looks whose thing it is asked about. */
+const BODIES: Record<string, object> = {
+  'post /api/v1/stacks/:slug/resize': { plan: 'pro' },
+  'post /api/v1/operator/stacks/:slug/suspend': { note: 'why' },
+};
+
 it('finds the routes at all, and each declares exactly one kind of access', () => {
   const routes = [...routesOf(t.api.publicApp), ...routesOf(t.api.privateApp)];
   expect(routes.length).toBeGreaterThan(25);
@@ -106,7 +112,7 @@ it('answers 404 to another account on every route that names a thing of its owne
   );
   expect(scoped.length).toBeGreaterThanOrEqual(9);
   for (const route of scoped) {
-    const body = route.method === 'delete' ? { confirm: mine.stack.slug } : {};
+    const body = route.method === 'delete' ? { confirm: mine.stack.slug } : (BODIES[nameOf(route)] ?? {});
     const answer = await t.http[route.method](filled(route.path)).set(stranger.auth).send(body);
     expect([nameOf(route), answer.status, (answer.body as ErrorBody).code]).toEqual([nameOf(route), 404, 'NOT_FOUND']);
   }
@@ -133,11 +139,12 @@ it('answers 403 to subscribers on every operator route, and 200 on the lists to 
   const routes = routesOf(t.api.publicApp).filter(({ access }) => access === 'operator');
   expect(routes.length).toBeGreaterThanOrEqual(6);
   for (const route of routes) {
-    const path = route.path.replace(':id', randomUUID());
-    const answer = await t.http[route.method](path).set(owner.auth);
+    const path = route.path.replace(':id', randomUUID()).replace(':slug', 'uaaaaaa');
+    const body = BODIES[nameOf(route)];
+    const answer = await t.http[route.method](path).set(owner.auth).send(body);
     expect([nameOf(route), answer.status]).toEqual([nameOf(route), 403]);
-    const allowed = await t.http[route.method](path).set(operator.auth);
-    expect([nameOf(route), allowed.status]).toEqual([nameOf(route), route.path.includes(':id') ? 404 : 200]);
+    const allowed = await t.http[route.method](path).set(operator.auth).send(body);
+    expect([nameOf(route), allowed.status]).toEqual([nameOf(route), /:(id|slug)/.test(route.path) ? 404 : 200]);
   }
 });
 

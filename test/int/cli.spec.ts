@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { AccountService, Passwords } from '#libs/accounts';
 import { sealAudit, verifyAudit } from '#libs/audit';
-import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, tx } from '#libs/db';
+import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, OrphanEntity, tx } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
@@ -76,6 +76,29 @@ describe('aviary', () => {
 
   const createUser = (...args: string[]) => ['user', 'create', ...args];
 
+  it('FM-11 lists recurring work, and ends with 8 where a run was missed', async () => {
+    const fresh = await testDatabase();
+    try {
+      const of = environment(fresh);
+      const calm = document(await aviary(of, ['schedule', 'list', '--json']));
+      expect([calm['ok'], calm.data]).toMatchObject([true, { schedules: [], queues: [], failedLastDay: 0 }]);
+      const ago = new Date(Date.now() - 86_400_000);
+      await fresh.dataSource.query(
+        `insert into schedules (name, cron, job, grace_seconds, created_at) values ('x', '* * * * *', 'audit.seal', 60, $1)`,
+        [ago],
+      );
+      const ran = await aviary(of, ['schedule', 'list', '--json']);
+      expect(ran.code).toBe(8);
+      expect(document(ran)).toMatchObject({ ok: false, data: { schedules: [{ name: 'x', state: 'missed' }] } });
+      const human = await aviary(of, ['schedule', 'list']);
+      expect([human.code, human.stdout]).toEqual([8, expect.stringMatching(/x +missed/)]);
+      expect(human.stderr).toContain('Not done: x.');
+      expect(document(await aviary(of, ['alarm', 'list', '--json'])).data).toEqual({ items: [], next: null });
+    } finally {
+      await fresh.close();
+    }
+  });
+
   it('makes the first operator without one, then acts in that name, and audits both', async () => {
     const fresh = await testDatabase();
     const own = environment(fresh);
@@ -141,6 +164,26 @@ describe('aviary', () => {
       expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
       expect(document(ran)).toMatchObject({ ok: false, error: { code, message: expect.any(String) as string } });
     }
+  });
+
+  it('shows what hosts have, what is promised and what makes room', async () => {
+    await db.dataSource.query(
+      `insert into engines values ('h1', 'docker', '{"memoryMb": 8192, "cpus": 4}', now(), now())`,
+    );
+    const json = await aviary(env, ['capacity', '--json']);
+    expect(document(json)).toMatchObject({
+      schema: 'aviary/capacity/1',
+      exit: 0,
+      data: {
+        engines: [{ engine: 'h1', items: expect.arrayContaining([expect.objectContaining({ resource: 'subnets' })]) }],
+      },
+    });
+    const table = await aviary(env, ['capacity']);
+    expect(table.stdout.split('\n')[0]).toMatch(/^ENGINE +RESOURCE +STATE +USED +PROMISED +TODO$/);
+    expect(table.stdout).toMatch(/^h1 +pids +unknown +0 processes$/m);
+    const plain = (await aviary(env, ['capacity', '--plain'])).stdout.split('\n')[0]?.split('\t');
+    expect(plain?.slice(0, 3)).toEqual(['h1', 'memory', 'ok']);
+    expect((await aviary(env, ['capacity', '--as', 'ana'])).code).toBe(4);
   });
 
   it('tells a mistyped number, page or id for what it is', async () => {
@@ -221,6 +264,18 @@ describe('aviary', () => {
     expect(document(resend)).toMatchObject({ ok: false, error: { code: 'WRONG_STATE' }, exit: 5 });
   });
 
+  it('lists what no stack wants', async () => {
+    const at = new Date('2026-01-01T00:00:00Z');
+    const row = { engineId: 'local', kind: 'volume' as const, name: 'left-over', tenantId: newId() };
+    await db.dataSource.manager.insert(OrphanEntity, { ...row, why: 'no_stack', firstSeenAt: at, lastSeenAt: at });
+    const ran = await aviary(env, ['orphans', 'list', '--json']);
+    expect(document(ran)).toMatchObject({
+      ok: true,
+      exit: 0,
+      data: { items: [{ engine: 'local', kind: 'volume', name: 'left-over', stackId: row.tenantId, why: 'no_stack' }] },
+    });
+  });
+
   it('finds an audit log that was tampered with, and ends with 8', async () => {
     const calm = await aviary(env, ['audit', 'verify', '--json']);
     expect(document(calm)).toMatchObject({ ok: true, exit: 0 });
@@ -270,7 +325,7 @@ describe('aviary', () => {
     const begun = performance.now();
     const ran = await aviary({}, ['--help']);
     expect(ran.code).toBe(0);
-    for (const noun of ['tenant', 'operation', 'user', 'outbox', 'audit', 'db']) {
+    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'capacity', 'audit', 'db']) {
       expect(ran.stdout).toContain(`  ${noun} `);
     }
     // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.

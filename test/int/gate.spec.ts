@@ -503,6 +503,16 @@ describe('the gate', () => {
       expect(JSON.parse(json.body)).toMatchObject({ code: status === 404 ? 'NOT_FOUND' : 'UNAVAILABLE' });
     });
 
+    it('stand in for the proxy’s own words when a stack does not answer', async () => {
+      const page = await ask(gate.port, '/away', { headers: { host: HOST, accept: 'text/html' } });
+      expect(page.body).toContain('<h1>Not answering');
+      expect(page.body).toContain('/app');
+      const json = await ask(gate.port, '/away', { headers: { host: HOST, accept: 'application/json' } });
+      expect(JSON.parse(json.body)).toMatchObject({ code: 'UNAVAILABLE' });
+      // By a route it is a path like any other.
+      expect((await ask(gate.port, '/away', { headers: { host: HOST, 'x-aviary-page': 'nothing' } })).status).toBe(404);
+    });
+
     it('a route to a page opens neither forward-auth nor health', async () => {
       const headers = { host: HOST, 'x-aviary-page': 'nothing' };
       expect((await ask(gate.port, '/healthz', { headers })).status).toBe(404);
@@ -512,6 +522,123 @@ describe('the gate', () => {
       });
       expect(reply.status).toBe(404);
       expect(reply.headers['x-aviary-identity']).toBeUndefined();
+    });
+  });
+
+  describe('a stack that sleeps', () => {
+    const asleep = (cookie: string | null, options: { method?: string; headers?: Record<string, string> } = {}) =>
+      visit('/bots?tab=1', {
+        method: options.method ?? 'GET',
+        headers: { 'x-aviary-page': 'asleep', ...(cookie === null ? {} : { cookie }), ...options.headers },
+      });
+    const owner = async (digit: number) => held(await gate.session({ tenant: TENANT, slug: SLUG, sid: sid(digit) }));
+    beforeEach(() => {
+      api.woken.length = 0;
+    });
+
+    it('FM-32 is woken by its owner’s visit, once for all who look at the same time', async () => {
+      const cookie = await owner(206);
+      const replies = await Promise.all(Array.from({ length: 100 }, () => asleep(cookie)));
+      for (const reply of replies) {
+        expect(reply.status).toBe(503);
+        expect(reply.body).toContain('<h1>Waking up');
+        expect(reply.body).toContain('http-equiv="refresh" content="2"');
+        expect(reply.headers['retry-after']).toBe('2');
+      }
+      expect(api.woken).toEqual([{ tenant: TENANT, slug: SLUG, sid: sid(206) }]);
+    });
+
+    it('FM-32 is not woken by anybody else: no session, another’s, one that ended, a scanner, a browser that looks ahead', async () => {
+      const cookie = await owner(207);
+      api.revoked.push(sid(208));
+      await waitFor(async () => ((await authorise(await owner(208))).status === 302 ? true : undefined), {
+        what: 'the revocation',
+        deadlineMs: 5000,
+      });
+      const replies = [
+        await asleep(null),
+        await asleep(held('a.b.c')),
+        await asleep(held(await gate.session({ tenant: OTHER_TENANT, slug: SLUG }))),
+        await asleep(held(await gate.session({ tenant: TENANT, slug: SLUG, claims: { role: 'support' } }))),
+        await asleep(await owner(208)),
+        await asleep(cookie, { method: 'HEAD' }),
+        await asleep(cookie, { method: 'POST' }),
+        await asleep(cookie, { headers: { accept: 'application/json' } }),
+        await asleep(cookie, { headers: { accept: 'text/event-stream' } }),
+        await asleep(cookie, { headers: { 'sec-purpose': 'prefetch;prerender' } }),
+        await ask(gate.port, '/wp-login.php', {
+          headers: { host: `api-${HOST}`, accept: '*/*', 'x-aviary-tenant': TENANT, 'x-aviary-page': 'asleep' },
+        }),
+      ];
+      expect(replies.map(({ status }) => status)).toEqual(replies.map(() => 503));
+      expect(api.woken).toEqual([]);
+      expect((await asleep(cookie)).body).toContain('<h1>Waking up');
+      expect(api.woken).toHaveLength(1);
+    });
+
+    it('says to a program that it sleeps, and that a token cannot wake it', async () => {
+      const reply = await ask(gate.port, '/api/v1/bots', {
+        headers: {
+          host: `api-${HOST}`,
+          accept: 'application/json, text/html;q=0.9',
+          authorization: 'Bearer avt_x',
+          'x-aviary-tenant': TENANT,
+          'x-aviary-page': 'asleep',
+        },
+      });
+      expect(reply.status).toBe(503);
+      expect(JSON.parse(reply.body)).toMatchObject({
+        code: 'UNAVAILABLE',
+        message: expect.stringContaining('a token cannot') as string,
+        details: { state: 'asleep' },
+      });
+    });
+
+    it.each([
+      { what: 'it still falls asleep', digit: 201, status: 409, body: '{}', shown: 503, text: '<h1>Waking up' },
+      {
+        what: 'it does not sleep any more',
+        digit: 202,
+        status: 200,
+        body: '{"state":"away"}',
+        shown: 503,
+        text: '<h1>Starting',
+      },
+      { what: 'the portal’s session has ended', digit: 203, status: 401, body: '{}', shown: 302, text: '' },
+      { what: 'the portal is ill', digit: 204, status: 500, body: '{}', shown: 503, text: 'tries again by itself' },
+      {
+        what: 'the portal talks nonsense',
+        digit: 205,
+        status: 200,
+        body: '<html>',
+        shown: 503,
+        text: 'tries again by itself',
+      },
+    ])('shows the right page when $what', async ({ digit, status, body, shown, text }) => {
+      const before = api.wake;
+      api.wake = (_request, response) => {
+        response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      };
+      const reply = await asleep(await owner(digit));
+      api.wake = before;
+      expect(reply.status).toBe(shown);
+      expect(reply.body).toContain(text);
+      if (shown === 302) {
+        expect(reply.headers.location).toBe(`https://${HOST}/.aviary/start?next=%2Fbots%3Ftab%3D1`);
+      }
+    });
+
+    it('waits with its owner while the portal is away, and wakes it when it is back', async () => {
+      const cookie = await owner(209);
+      await api.stop();
+      const away = await asleep(cookie);
+      expect([away.status, away.headers['retry-after']]).toEqual([503, '10']);
+      expect(away.body).toContain('tries again by itself');
+      await api.start();
+      await waitFor(async () => ((await asleep(cookie)).body.includes('<h1>Waking up') ? true : undefined), {
+        what: 'the wake',
+        deadlineMs: 5000,
+      });
     });
   });
 

@@ -149,7 +149,9 @@ describe('queue', () => {
   it('refuses to start a process whose jobs lack a handler or have two', async () => {
     const worker = await queue();
     const nothing = async (): Promise<void> => undefined;
-    const all = [handler('mail.send', nothing), handler('audit.seal', nothing), handler('sessions.clean', nothing)];
+    const all = (['mail.send', 'mail.stack', 'audit.seal', 'operations.expire', 'sessions.clean'] as const).map(
+      (name) => handler(name, nothing),
+    );
     await expect(worker.workAll('worker', all.slice(1))).rejects.toThrow('no handler for mail.send');
     await expect(worker.workAll('worker', [...all, handler('mail.send', nothing)])).rejects.toThrow(
       '2 handlers for mail.send',
@@ -226,6 +228,7 @@ describe('schedules', () => {
     job: 'audit.seal',
     payload: {},
     catchUp: 2,
+    graceSeconds: 60,
   };
   const scheduler = (now: Date): Scheduler =>
     new Scheduler({ database: db.dataSource, queue, schedules: [schedule], logger, now: () => now });

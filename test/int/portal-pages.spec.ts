@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
+import { newId, OrphanEntity } from '#libs/db';
+import { recordUsage } from '#libs/tenants';
 import { mailedToken, person, testApi, type TestApi, type TestPerson } from '../support/api.js';
 import { firstScript } from '../support/browser.js';
 import { freePort } from '../support/runtime.js';
@@ -175,9 +177,15 @@ describe('the portal in a browser', () => {
     await page.goto(`${origin}/console`);
     await page.getByText('There is nothing here').waitFor();
 
+    const at = new Date();
+    const name = 'aviary-0000-uabc234-data-1';
+    const row = { engineId: 'local', kind: 'volume' as const, name, tenantId: newId(), why: 'no_stack' as const };
+    await t.db.dataSource.manager.insert(OrphanEntity, { ...row, firstSeenAt: at, lastSeenAt: at });
+
     const operator = await openPage({ viewport: { width: 360, height: 740 } });
     await signIn(operator, await person(t, 'operator'), '/console');
     await operator.getByRole('heading', { name: '1 stack' }).waitFor();
+    await operator.getByRole('row').filter({ hasText: name }).getByText('Its stack is gone').waitFor();
     for (const path of ['/console', '/console/stacks', '/console/operations', '/console/users', '/console/outbox']) {
       await operator.goto(`${origin}${path}`);
       await operator.getByRole('heading', { level: 1 }).waitFor();
@@ -217,6 +225,78 @@ describe('the portal in a browser', () => {
     },
     150_000,
   );
+
+  it('shows what a stack and its host use, what is near its limit and what only grows', async () => {
+    const [stack]: { id: string; slug: string }[] = await t.db.dataSource.query('select id, slug from tenants limit 1');
+    const { id = '', slug = '' } = stack ?? {};
+    const MIB = 1024 ** 2;
+    const limit = 200 * MIB;
+    for (let minutes = 150; minutes >= 1; minutes -= 1) {
+      const memoryBytes = (190 - minutes / 2) * MIB;
+      // away for a while in between: a gap in the line
+      if (minutes < 40 || minutes > 60) {
+        await recordUsage(t.db.dataSource, {
+          engineId: 'local',
+          at: new Date(Date.now() - minutes * 60_000),
+          stacks: [
+            {
+              tenantId: id,
+              cpu: 0.25,
+              memoryBytes,
+              diskBytes: minutes % 15 === 0 ? 600 * MIB : null,
+              receivedBytes: 6_000,
+              sentBytes: 600,
+              services: [{ service: 'runtime', cpu: 0.25, memoryBytes, memoryLimitBytes: limit, oomKills: 0, pids: 9 }],
+            },
+          ],
+          engine: {
+            cpu: 0.5,
+            cores: 2,
+            memoryBytes: 3 * 1024 * MIB,
+            memoryTotalBytes: 8 * 1024 * MIB,
+            diskBytes: 81 * 1024 * MIB,
+            diskTotalBytes: 100 * 1024 * MIB,
+            receivedBytes: 1,
+            sentBytes: 1,
+          },
+        });
+      }
+    }
+    const operator = await person(t, 'operator');
+    for (const look of [
+      { viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const },
+      { viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
+    ]) {
+      const looked = await openPage(look);
+      await signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/app');
+      await looked.getByRole('heading', { name: 'Use', exact: true }).waitFor();
+      await looked.getByText('190 MB of', { exact: false }).or(looked.getByText('189.5 MB of')).first().waitFor();
+      await looked.getByText('Memory of runtime: 94 % of its limit is used.').waitFor();
+      await looked.getByText('Memory of runtime only grows, by 30 MB an hour.', { exact: false }).waitFor();
+      await looked.getByRole('img', { name: /^Memory: between 11[5-7] MB and 1(8\d|90) MB\.$/ }).waitFor();
+      expect(await looked.locator('canvas').count()).toBeGreaterThan(0);
+      await looked.getByText('Processor', { exact: true }).last().click();
+      await looked.getByRole('img', { name: 'Processor: between 0.25 cores and 0.25 cores.' }).waitFor();
+      await looked.getByText('Disk', { exact: true }).last().click();
+      await looked.getByRole('button', { name: 'As a table' }).click();
+      await looked.getByRole('row').filter({ hasText: '600 MB' }).first().waitFor();
+      await accessible(looked);
+      expect(await looked.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBeLessThanOrEqual(0);
+      await looked.context().close();
+      const console_ = await openPage(look);
+      await signIn(console_, operator, '/console');
+      await console_.getByRole('heading', { name: 'Host local' }).waitFor();
+      await console_.getByText('Disk: 81 % of its limit is used.').waitFor();
+      await console_.getByRole('img', { name: /^Memory: between 3 GB and 3 GB\.$/ }).waitFor();
+      await accessible(console_);
+      expect(await console_.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBeLessThanOrEqual(
+        0,
+      );
+      await console_.goto(`${origin}/console/stacks/${slug}`);
+      await console_.getByRole('heading', { name: 'Use', exact: true }).waitFor();
+      await console_.context().close();
+    }
+  }, 120_000);
 
   it('keeps a dashboard address over the login, and signs out', async () => {
     await page.getByRole('button', { name: 'Account' }).click();

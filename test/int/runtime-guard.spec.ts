@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, type KeyObject } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { once } from 'node:events';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { IncomingMessage } from 'node:http';
 import { waitFor } from '#libs/async';
 import {
+  ACTIVITY_AUDIENCE,
   IDENTITY_HEADER,
   type Bot,
   type ErrorBody,
@@ -55,6 +56,35 @@ describe('who may come in', () => {
       expect(await status(path, { cookie: '__Host-aviary-session=x' })).toBe(401);
     },
   );
+
+  it('says what would stop with it to the platform alone, which holds the other copy of its key', async () => {
+    const { signToken } = await import('#libs/crypto');
+    const ask = async (options: { key?: KeyObject; issuer?: string; audience?: string; ttlSeconds?: number }) => {
+      const token = await signToken(
+        options.key ?? stack.stackKey,
+        {},
+        {
+          issuer: options.issuer ?? stack.spec.tenant,
+          audience: options.audience ?? ACTIVITY_AUDIENCE,
+          ttlSeconds: options.ttlSeconds ?? 30,
+        },
+      );
+      return runtime.request('GET', '/activity', { headers: { authorization: `Stack ${token}` }, anonymous: true });
+    };
+    expect(await ask({})).toMatchObject({ status: 200, body: { runningBots: 0, openOrders: 0 } });
+    for (const wrong of [
+      { key: newSigningKey() },
+      { key: stack.gateKey },
+      { issuer: stack.spec.platform },
+      // What the runtime itself signs for its reports opens nothing here.
+      { audience: 'aviary-reports' },
+      { ttlSeconds: -30 },
+    ]) {
+      expect((await ask(wrong)).status).toBe(401);
+    }
+    expect(await status('/activity', {})).toBe(401);
+    expect(await status('/activity', await stack.identity())).toBe(401);
+  });
 
   it('refuses identities that are forged, meant for others, of another kind or expired', async () => {
     const { signToken } = await import('#libs/crypto');

@@ -256,6 +256,8 @@ it('a look that began before an operation writes nothing over what the operation
   const { promise: looked, resolve: inLook } = Promise.withResolvers<void>();
   const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
   const checker = new StackChecker({
+    queue: world.queue,
+    portalUrl: 'https://aviary.localhost',
     dataSource: world.database.dataSource,
     engine: world.engine,
     probes: {
@@ -291,6 +293,8 @@ it('one stack that cannot be looked at keeps no other from being looked at', asy
   const bad = await provisioned();
   await world.database.dataSource.query(`update tenants set checked_at = null where id = any($1)`, [[good.id, bad.id]]);
   const checker = new StackChecker({
+    queue: world.queue,
+    portalUrl: 'https://aviary.localhost',
     dataSource: world.database.dataSource,
     engine: engineWith('observe', (owner, bounds) =>
       owner.tenant === bad.id

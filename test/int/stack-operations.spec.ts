@@ -252,7 +252,7 @@ it('tells the log lines also of a stack that answers nothing until its deadline'
     },
   };
   const gate = PHASE_HANDLERS.health({
-    deps: { probes },
+    deps: { probes, secrets: { rotatedPassword: () => Promise.resolve(null) } },
     engine: world.engine,
     facts,
     signal: never,

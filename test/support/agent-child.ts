@@ -10,6 +10,7 @@ const socket = process.argv[2];
 if (!socket) {
   throw new Error('usage: agent-child <engine socket>');
 }
+const HOUR = 3_600_000;
 const config = loadConfig('agent');
 const engine = new SocketEngine(socket);
 const stop = await startAgent({
@@ -17,6 +18,12 @@ const stop = await startAgent({
   engine,
   logger: createLogger('agent', config.LOG_LEVEL),
   probes: engineProbes(engine),
+  // Its calls would be counted among those of operations.
+  reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR },
+  lost: (error) => {
+    process.stderr.write(`lost: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  },
 });
 process.once('SIGTERM', () => void stop().then(() => process.exit(0)));
 process.stdout.write('ready\n');

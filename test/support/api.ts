@@ -74,7 +74,8 @@ async function seedEngine(database: Database): Promise<void> {
   await database.getRepository(EngineEntity).insert({
     id: 'local',
     kind: 'docker',
-    capacity: { memoryMb: 8_192, cpus: 4 },
+    // room for whatever a test makes
+    capacity: { memoryMb: 1_000_000, cpus: 1_000 },
     createdAt: now,
     seenAt: now,
   });

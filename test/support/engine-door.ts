@@ -32,6 +32,8 @@ interface Trap {
 /** Calls whose answers are small documents: they are read for names, and only they can be held back. */
 const DOCUMENT = /^(POST \/(containers|networks|volumes)\/create|GET \/(containers\/[^/]+\/json|networks\/[^/]+))$/;
 const CHANGE = /^(POST|PUT|DELETE) /;
+/** What engines collapse under when there are many at once. */
+const START = /^POST \/containers\/(create|[^/]+\/start)$/;
 
 /**
  * A second socket of the real engine. Everything passes unchanged; a test sees which calls were made and how they
@@ -39,6 +41,9 @@ const CHANGE = /^(POST|PUT|DELETE) /;
  */
 export class EngineDoor {
   readonly calls: EngineCall[] = [];
+  /** Most creates and starts of containers under way at once, since a test set it to 0. */
+  mostStarts = 0;
+  private starts = 0;
   private readonly names = new Map<string, string>();
   private readonly sockets = new Set<Duplex>();
   private readonly server: Server;
@@ -101,8 +106,13 @@ export class EngineDoor {
       agent: false,
     });
     answer.once('close', () => outgoing.destroy());
+    const starts = START.test(`${method} ${path}`) ? 1 : 0;
+    this.starts += starts;
+    this.mostStarts = Math.max(this.mostStarts, this.starts);
     outgoing.end(body);
-    const [reply] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const [reply] = (await once(outgoing, 'response').finally(() => {
+      this.starts -= starts;
+    })) as [IncomingMessage];
     const status = reply.statusCode ?? 0;
     const trap = CHANGE.test(step) && status < 300 && this.trap?.matches(step) ? this.trap : undefined;
     if (!trap && !DOCUMENT.test(`${method} ${path}`)) {

@@ -21,5 +21,9 @@ export function engineProbes(engine: Engine): Probes {
       { what: 'all containers running', ...bounds },
     );
   };
-  return { ready: allRun, served: allRun };
+  return {
+    ready: allRun,
+    served: allRun,
+    activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+  };
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
 
-const ROOT = join(__dirname, '..', '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 
 export async function freePort(): Promise<number> {
   const server = createTcp().listen(0, '127.0.0.1');
@@ -68,6 +68,10 @@ export class ApiCounterpart {
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ revoked: this.revoked.map((sid) => ({ sid, at })) }));
   };
+  wake: Handler = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"state":"waking"}');
+  };
+  readonly woken: unknown[] = [];
   readonly redeemed: unknown[] = [];
   polls = 0;
   private server: Server | undefined;
@@ -94,6 +98,9 @@ export class ApiCounterpart {
     } else if (action === 'POST /internal/redeem') {
       this.redeemed.push(JSON.parse(body));
       await this.redeem(request, response, body);
+    } else if (action === 'POST /internal/wake') {
+      this.woken.push(JSON.parse(body));
+      await this.wake(request, response, body);
     } else {
       response.writeHead(404).end();
     }

@@ -344,7 +344,8 @@ export class RuntimeProcess {
   }
 }
 
-function withResolver(file: string): string[] {
+/** Begins a command line: what follows sees that file as its resolv.conf (needs root). */
+export function withResolver(file: string): string[] {
   return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file];
 }
 

@@ -8,10 +8,28 @@ import { AccountEntity, EngineEntity, newId, PlanEntity } from '#libs/db';
 import { RouteFolder, type EdgeSettings } from '#libs/edge';
 import { FakeEngine, type Engine } from '#libs/engine';
 import { createQueue, type Queue } from '#libs/jobs';
-import { EdgeKeeper, EdgeRoutes, OperationRunner, StackSecrets, type Probes } from '#libs/orchestrator';
+import {
+  EdgeKeeper,
+  EdgeRoutes,
+  OperationRunner,
+  StackSecrets,
+  type Probes,
+  type StackDatabases,
+} from '#libs/orchestrator';
 import { createLogger } from '#libs/telemetry';
-import { OperationService, parsePool, StackService, type TenantDeps } from '#libs/tenants';
+import {
+  HoldService,
+  OperationService,
+  parsePool,
+  ResizeService,
+  SleepService,
+  StackService,
+  type TenantDeps,
+} from '#libs/tenants';
+import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
+import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
+import { StackChecker } from '../../apps/agent/src/stack-checker.js';
 import { testDatabase, type TestDatabase } from './postgres.js';
 
 export const IMAGES = {
@@ -30,15 +48,36 @@ export interface StackWorld {
   edge: EdgeSettings;
   stacks: StackService;
   operations: OperationService;
+  holds: HoldService;
+  sleep: SleepService;
+  resize: ResizeService;
   /** A runner as an agent has it; `engine` and `probes` may be others. */
-  runner(options?: { engine?: Engine; probes?: Probes; leaseSeconds?: number; owner?: string }): OperationRunner;
+  runner(options?: {
+    engine?: Engine;
+    probes?: Probes;
+    databases?: StackDatabases;
+    leaseSeconds?: number;
+    owner?: string;
+  }): OperationRunner;
+  /** A reconciler as an agent has it, which looks when it is told to. */
+  reconciler(options?: { probes?: Probes; times?: Partial<ReconcileTimes>; graceHours?: number }): Reconciler;
   /** An active account with a plan of that code, and its actor. */
   account(plan?: string): Promise<Actor & { accountId: string; kind: 'subscriber' }>;
+  operator(): Promise<Actor & { accountId: string; kind: 'operator' }>;
   close(): Promise<void>;
 }
 
 /** Answers at once, as a healthy stack does. */
-export const healthyProbes: Probes = { ready: () => Promise.resolve(), served: () => Promise.resolve() };
+export const healthyProbes: Probes = {
+  ready: () => Promise.resolve(),
+  served: () => Promise.resolve(),
+  activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+};
+
+/** Nobody's password is to be changed. */
+const noDatabases: StackDatabases = {
+  changePassword: () => Promise.reject(new Error('no stack of this test has a database')),
+};
 
 /** The services, queue, database and planner of production around an engine in memory. */
 export async function stackWorld(): Promise<StackWorld> {
@@ -86,6 +125,30 @@ export async function stackWorld(): Promise<StackWorld> {
     ...PLACES,
     portalCa: () => Promise.resolve(''),
   });
+  async function insertPerson(
+    plan: string,
+    role: 'subscriber' | 'operator',
+  ): Promise<{ accountId: string; username: string }> {
+    const id = newId();
+    const { id: planId } = await dataSource.manager.findOneByOrFail(PlanEntity, { code: plan });
+    const username = `user-${id.slice(-12)}`;
+    await dataSource.manager.insert(AccountEntity, {
+      id,
+      email: `${username}@example.org`,
+      username,
+      passwordHash: 'x',
+      role,
+      state: 'active',
+      planId,
+      emailVerifiedAt: now(),
+      trialEndsAt: null,
+      createdAt: now(),
+      updatedAt: now(),
+    });
+    return { accountId: id, username };
+  }
+  const edges = new EdgeKeeper();
+  const routes = new EdgeRoutes(folder, edge);
   return {
     database,
     engine,
@@ -94,15 +157,19 @@ export async function stackWorld(): Promise<StackWorld> {
     edge,
     stacks: new StackService(deps, { engineId: ENGINE_ID, pool }),
     operations: new OperationService(deps),
+    holds: new HoldService(deps),
+    sleep: new SleepService(deps),
+    resize: new ResizeService(deps),
     runner: (options = {}) =>
       new OperationRunner(
         options.engine ?? engine,
         {
           dataSource,
-          routes: new EdgeRoutes(folder, edge),
+          routes,
           secrets,
           probes: options.probes ?? healthyProbes,
-          edges: new EdgeKeeper(),
+          databases: options.databases ?? noDatabases,
+          edges,
           now,
         },
         {
@@ -114,24 +181,27 @@ export async function stackWorld(): Promise<StackWorld> {
         },
         logger,
       ),
-    async account(plan = 'pro') {
-      const id = newId();
-      const { id: planId } = await dataSource.manager.findOneByOrFail(PlanEntity, { code: plan });
-      const username = `user-${id.slice(-12)}`;
-      await dataSource.manager.insert(AccountEntity, {
-        id,
-        email: `${username}@example.org`,
-        username,
-        passwordHash: 'x',
-        role: 'subscriber',
-        state: 'active',
-        planId,
-        emailVerifiedAt: now(),
-        trialEndsAt: null,
-        createdAt: now(),
-        updatedAt: now(),
+    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168 } = {}) => {
+      const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
+      const portalUrl = `https://${PLACES.portalDomain}`;
+      const common = { dataSource, queue, portalUrl, engine, probes, settings, logger, now };
+      return new Reconciler({
+        ...common,
+        routes,
+        secrets,
+        edges,
+        checker: new StackChecker(common),
+        orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
+        times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
       });
-      return { kind: 'subscriber', accountId: id, username, via: 'portal', ip: null, sessionId: null };
+    },
+    async account(plan = 'pro') {
+      const person = await insertPerson(plan, 'subscriber');
+      return { kind: 'subscriber', ...person, via: 'portal', ip: null, sessionId: null };
+    },
+    async operator() {
+      const person = await insertPerson('pro', 'operator');
+      return { kind: 'operator', ...person, via: 'cli', ip: null, sessionId: null };
     },
     async close() {
       await queue.stop();

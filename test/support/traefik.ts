@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { ask, freePort, type Reply } from './gate-process.js';
 
-const ROOT = join(__dirname, '..', '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 const CACHE = process.env['AVIARY_GO_TOOLS_CACHE'] ?? '/var/cache/aviary/go-tools';
 
 /** The program out of the platform's own Traefik image, kept beside the other tools of the tests. */
@@ -45,7 +45,8 @@ export function traefikBinary(): string {
 export class TraefikProcess {
   httpPort = 0;
   httpsPort = 0;
-  private pingPort = 0;
+  /** Loopback: ping, metrics, and what it says it serves. */
+  adminPort = 0;
   private child: ChildProcess | undefined;
   log = '';
 
@@ -62,7 +63,7 @@ export class TraefikProcess {
   async choosePorts(): Promise<void> {
     this.httpPort = await freePort();
     this.httpsPort = await freePort();
-    this.pingPort = await freePort();
+    this.adminPort = await freePort();
   }
 
   async start(): Promise<void> {
@@ -70,7 +71,7 @@ export class TraefikProcess {
     const values: Record<string, string> = {
       HTTP_PORT: String(this.httpPort),
       HTTPS_PORT: String(this.httpsPort),
-      PROXY_PORT: String(this.pingPort),
+      PROXY_PORT: String(this.adminPort),
     };
     const text = readFileSync(join(ROOT, 'traefik/traefik.yml'), 'utf8')
       .replace(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole)
@@ -89,10 +90,15 @@ export class TraefikProcess {
         if (child.exitCode !== null) {
           throw new Error(`Traefik ended: ${this.log}`);
         }
-        return (await ask(this.pingPort, '/ping')).status === 200 ? true : undefined;
+        return (await ask(this.adminPort, '/ping')).status === 200 ? true : undefined;
       },
       { what: 'Traefik to answer its ping', deadlineMs: 20_000 },
     );
+  }
+
+  /** Stops it where it stands: connections are taken and nothing is answered. */
+  pause(): void {
+    this.child?.kill('SIGSTOP');
   }
 
   async stop(): Promise<void> {

@@ -1,12 +1,22 @@
 import { loadConfig } from '#libs/config';
-import { DockerEngine } from '#libs/engine';
+import { DockerEngine, DockerWatch } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from './agent.js';
 
 const config = loadConfig('agent');
 const logger = createLogger('agent', config.LOG_LEVEL);
 const engine = new DockerEngine({ endpoint: config.ENGINE_ENDPOINT, parallel: config.PROVISION_PARALLEL });
-const stop = await startAgent({ config, engine, logger });
+const stop = await startAgent({
+  config,
+  engine,
+  watch: new DockerWatch({ endpoint: config.ENGINE_ENDPOINT }),
+  logger,
+  lost: (error) => {
+    // At once: nothing that is still in memory here may act. Started again, it stands by.
+    logger.fatal({ err: error }, 'this agent may act no more and ends');
+    process.exit(1);
+  },
+});
 
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
   process.once(name, () => {

@@ -1,6 +1,9 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
+import { errorAnswer } from './watch/log-answer.js';
+
+export type LogAnswer = (query: URLSearchParams, response: ServerResponse) => Promise<void>;
 
 export interface Health {
   ok: boolean;
@@ -8,18 +11,27 @@ export interface Health {
 }
 
 /**
- * The agent's private port: a unix socket on this host, for the health check of its container and for metrics. It
- * answers GET of two fixed paths and parses nothing else.
+ * The agent's private port: a unix socket on this host, for the health check of its container, for metrics and for
+ * logs of stacks. It answers GET of three fixed paths and parses nothing but the last one's query.
  */
 export async function startPrivateServer(
   path: string,
   health: () => Promise<Health>,
   metrics: () => Promise<string>,
+  logs?: LogAnswer,
 ): Promise<Server> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   // Left by a process that was killed; a live one would hold the engine's lease and be noticed elsewhere.
   await rm(path, { force: true });
   const server = createServer((request, response) => {
+    const url = URL.parse(request.url ?? '/', 'http://agent.invalid');
+    if (logs && request.method === 'GET' && url?.pathname === '/logs') {
+      logs(url.searchParams, response).catch((error: unknown) => {
+        const { status, body } = errorAnswer(error);
+        response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      });
+      return;
+    }
     const answer = async (): Promise<{ status: number; type: string; body: string }> => {
       if (request.method === 'GET' && request.url === '/healthz') {
         const state = await health();

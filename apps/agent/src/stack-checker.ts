@@ -1,8 +1,10 @@
 import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
-import { OperationEntity, tx, type Database, type Tx } from '#libs/db';
+import { appendAudit } from '#libs/audit';
+import { OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import {
+  lossOf,
   readFacts,
   reasonOf,
   recordObserved,
@@ -13,10 +15,13 @@ import {
   type Reason,
   type StackFacts,
 } from '#libs/orchestrator';
+import type { Queue } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
+import { tellOwner } from '#libs/tenants';
 
-/** Looked at again after this; pages call news stale after twice the five minutes. */
-const CHECK_AFTER_SECONDS = 270;
+/** Looked at again after this and up to so much more, by the stack's id; pages call news stale after ten minutes. */
+const CHECK_AFTER_SECONDS = 240;
+const SPREAD_SECONDS = 60;
 const AT_ONCE = 4;
 const MOST_PER_TURN = 100;
 const PROBE_MS = 8_000;
@@ -24,6 +29,8 @@ const OBSERVE_MS = 20_000;
 
 interface CheckerDeps {
   dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
   engine: Engine;
   probes: Probes;
   settings: FactSettings & { engineId: string };
@@ -31,7 +38,7 @@ interface CheckerDeps {
   now: () => Date;
 }
 
-type Seen = Pick<Observation, 'observed' | 'reason'>;
+export type Seen = Pick<Observation, 'observed' | 'reason'>;
 
 /** Writes on each stack's row what is seen from outside, so that a page never shows what was merely ordered. */
 export class StackChecker {
@@ -46,11 +53,11 @@ export class StackChecker {
   async turn(signal: AbortSignal): Promise<number> {
     const due = await this.deps.dataSource.query<{ id: string; slug: string }[]>(
       `select t.id, t.slug from tenants t
-        where t.engine_id = $1 and (t.checked_at is null or t.checked_at < now() - make_interval(secs => $2))
+        where t.engine_id = $1 and (t.checked_at is null or t.checked_at < now() - make_interval(secs => $2 + abs(hashtext(t.id::text)::bigint) % $4))
           and t.desired <> 'deleted'
           and not exists (select from operations o where o.tenant_id = t.id and o.exclusive and o.state in ('queued', 'running'))
         order by t.checked_at nulls first limit $3`,
-      [this.deps.settings.engineId, CHECK_AFTER_SECONDS, MOST_PER_TURN],
+      [this.deps.settings.engineId, CHECK_AFTER_SECONDS, MOST_PER_TURN, SPREAD_SECONDS],
     );
     const looks = await Promise.allSettled(due.map(({ id }) => this.slots.run(() => this.look(id, signal))));
     const failures = looks.flatMap((look, at) =>
@@ -65,35 +72,53 @@ export class StackChecker {
     return due.length;
   }
 
-  private async look(tenantId: string, signal: AbortSignal): Promise<void> {
+  /** Looks at one stack and writes what it saw; null where something is at work on it. */
+  async look(tenantId: string, signal: AbortSignal): Promise<Seen | null> {
     const { dataSource, settings, logger, now } = this.deps;
     const before = await lastOperation(dataSource.manager, tenantId);
     const facts = await readFacts(dataSource.manager, settings, tenantId);
     if (!facts || isOpen(before)) {
-      return;
+      return null;
     }
     const seen = await this.see(facts, signal);
     const { observed } = seen;
+    const failed = before?.state === 'failed' && before.error ? reasonOf(before.error) : null;
     // Why it came to this is told by the operation that failed, better than by what is missing since.
-    const reason = seen.reason && before?.state === 'failed' && before.error ? reasonOf(before.error) : seen.reason;
-    if (reason) {
-      logger.warn({ stack: facts.slug, observed, reason: reason.message }, 'a stack is not as wanted');
-    }
+    const reason = seen.reason && seen.reason.code !== 'DATA_MISSING' && failed ? failed : seen.reason;
     await tx(dataSource, async (db) => {
-      await db.query('select from tenants where id = $1 for update', [tenantId]);
+      const row = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'pessimistic_write' } });
       // Whatever was asked for or ended since we began to look knows better than we do.
       const after = await lastOperation(db, tenantId);
-      if (after?.id === before?.id && after?.state === before?.state) {
-        await recordObserved(db, { tenantId, observed, reason, now: now() });
+      if (!row || after?.id !== before?.id || after?.state !== before?.state) {
+        return;
+      }
+      const kept = facts.holds.includes('breaker') ? keptReason(row) : null;
+      if (reason && row.reason !== (kept ?? reason).message) {
+        logger.warn({ stack: facts.slug, observed, reason: reason.message }, 'a stack is not as wanted');
+      }
+      await recordObserved(db, { tenantId, observed, reason: kept ?? reason, now: now() });
+      if (reason?.code === 'DATA_MISSING' && row.reasonCode !== 'DATA_MISSING') {
+        await appendAudit(db, {
+          actor: { kind: 'system', name: 'reconciler' },
+          action: 'stack.data_missing',
+          target: { kind: 'stack', id: tenantId },
+          after: { slug: facts.slug, ...reason.params },
+        });
+        await tellOwner(db, this.deps, tenantId);
       }
     });
+    return { observed, reason };
   }
 
   private async see(facts: StackFacts, signal: AbortSignal): Promise<Seen> {
     const { engine, probes } = this.deps;
     const want = wantStack(facts);
-    const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    const { containers, volumes } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     const running = new Set(containers.filter(({ status }) => status === 'running').map(({ name }) => name));
+    const lost = want.run ? lossOf(want, volumes) : null;
+    if (lost) {
+      return { observed: 'failed', reason: reasonOf(lost) };
+    }
     const missing = want.containers.filter(({ spec }) => !running.has(spec.name)).map(({ service }) => service);
     if (missing.length > 0) {
       return { observed: running.size === 0 ? 'stopped' : 'partial', reason: want.run ? notRunning(missing) : null };
@@ -119,6 +144,13 @@ const STILL_RUNNING: Reason = {
 function notRunning(services: readonly string[]): Reason {
   const list = services.join(', ');
   return { code: 'NOT_RUNNING', message: `Not running: ${list}.`, params: { services: list } };
+}
+
+/** Why the breaker stopped it, which nothing seen since then tells better. */
+function keptReason({ reason, reasonCode, reasonParams }: TenantEntity): Reason | null {
+  return reason === null || reasonCode === null
+    ? null
+    : { code: reasonCode, message: reason, params: reasonParams ?? {} };
 }
 
 type Last = Pick<OperationEntity, 'id' | 'state' | 'error'> | null;

@@ -9,6 +9,7 @@ import type { Logger } from '#libs/telemetry';
 export class Timers {
   private readonly failures = new Map<string, string>();
   private readonly running: Promise<void>[] = [];
+  private readonly names = new Set<string>();
 
   constructor(
     private readonly stop: AbortSignal,
@@ -16,11 +17,17 @@ export class Timers {
   ) {}
 
   every(name: string, seconds: number | (() => number), turn: () => Promise<unknown>): void {
+    this.names.add(name);
     this.running.push(this.loop(name, seconds, turn));
   }
 
   failing(): Record<string, string> {
     return Object.fromEntries(this.failures);
+  }
+
+  /** Every task by name, and whether its last turn failed. */
+  states(): Record<string, boolean> {
+    return Object.fromEntries([...this.names].map((name) => [name, this.failures.has(name)]));
   }
 
   async ended(): Promise<void> {

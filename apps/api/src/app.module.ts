@@ -6,13 +6,20 @@ import { AccessTokenStrategy } from './http/access-token.strategy.js';
 import { EventStreams } from './http/event-stream.js';
 import { IdempotencyInterceptor } from './http/idempotency.interceptor.js';
 import { OperationsController } from './operations/operations.controller.js';
+import { HoldsController } from './operator/holds.controller.js';
+import { CapacityController } from './operator/capacity.controller.js';
+import { HostsController } from './operator/hosts.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
+import { OrphansController } from './operator/orphans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
+import { WatchController } from './operator/watch.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
 import { ReportsController } from './reports/reports.controller.js';
 import type { Services } from './services.js';
 import { SignOnController } from './sign-on/sign-on.controller.js';
+import { StackOrdersController } from './stacks/stack-orders.controller.js';
+import { StackLogsController } from './stacks/stack-logs.controller.js';
 import { StacksController } from './stacks/stacks.controller.js';
 
 /** What the proxy routes to. A controller is public by standing here; nothing private may. */
@@ -25,11 +32,18 @@ export class PublicModule {
       controllers: [
         AuthController,
         StacksController,
+        StackLogsController,
+        StackOrdersController,
+        HoldsController,
         OperationsController,
         SignOnController,
         ReportsController,
         OperatorController,
+        CapacityController,
+        OrphansController,
+        HostsController,
         OutboxController,
+        WatchController,
         HealthController,
       ],
       providers: [AccessTokenStrategy, EventStreams, IdempotencyInterceptor],

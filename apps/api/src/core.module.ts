@@ -5,7 +5,21 @@ import { AccountService, RegistrationService, SessionService, SignInService } fr
 import { httpsOrigin } from '#libs/config';
 import { OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { ChangeFeed, OperationService, ReportService, SignOnService, StackService } from '#libs/tenants';
+import {
+  CapacityService,
+  AgentPort,
+  StackLogs,
+  ChangeFeed,
+  HoldService,
+  OperationService,
+  OrphanService,
+  ReportService,
+  ResizeService,
+  SignOnService,
+  SleepService,
+  StackService,
+  UsageService,
+} from '#libs/tenants';
 import { Readiness } from './health/readiness.js';
 import { AccessGuard, BearerGuard, LISTENER, type Listener } from './http/access.guard.js';
 import { SessionLookup } from './http/session-lookup.js';
@@ -16,6 +30,7 @@ import { Metrics } from './http/metrics.js';
 import { NetworkLimitGuard, RATE_COUNTER, RATE_LIMIT_TABLE, RouteLimitGuard } from './http/rate-limit.guard.js';
 import { validationPipe } from './http/validation.pipe.js';
 import { FleetOverviewQuery } from './operator/fleet-overview.js';
+import { WatchQuery } from './operator/watch-query.js';
 import type { Services } from './services.js';
 
 /** The services, made once per process by `createServices`, for the modules of both listeners. */
@@ -34,14 +49,23 @@ export class CoreModule {
       { provide: SignInService, useValue: services.signIn },
       { provide: OutboxService, useValue: services.outbox },
       { provide: StackService, useValue: services.stacks },
+      { provide: HoldService, useValue: services.holds },
+      { provide: SleepService, useValue: services.sleep },
+      { provide: ResizeService, useValue: services.resize },
+      { provide: CapacityService, useValue: services.capacity },
       { provide: OperationService, useValue: services.operations },
+      { provide: OrphanService, useValue: services.orphans },
       { provide: ChangeFeed, useValue: services.feed },
       { provide: SignOnService, useValue: services.signOn },
       { provide: ReportService, useValue: services.reports },
+      { provide: UsageService, useValue: services.usage },
+      { provide: StackLogs, useValue: services.logs },
       { provide: IdempotencyStore, useValue: services.idempotency },
       { provide: FleetOverviewQuery, useValue: services.overview },
+      { provide: WatchQuery, useValue: services.watch },
       { provide: Readiness, useValue: services.readiness },
       { provide: LiveStreams, useValue: services.streams },
+      { provide: AgentPort, useValue: services.agent },
       { provide: Metrics, useValue: services.metrics },
       { provide: RATE_COUNTER, useValue: services.counter },
       { provide: RATE_LIMIT_TABLE, useValue: services.rateLimits },

@@ -14,12 +14,20 @@ import { Queue } from '#libs/jobs';
 import { OutboxService, PortalAccountMails } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import {
+  CapacityService,
+  AgentPort,
+  StackLogs,
   ChangeFeed,
+  HoldService,
   OperationService,
+  OrphanService,
   parsePool,
   ReportService,
+  ResizeService,
   SignOnService,
+  SleepService,
   StackService,
+  UsageService,
   type TenantDeps,
 } from '#libs/tenants';
 
@@ -32,6 +40,7 @@ import { MemoryCounter, RedisCounter, type RateCounter } from './http/rate-count
 import { RATE_LIMITS, type RateLimits } from './http/rate-limits.js';
 import type { SessionLookup } from './http/session-lookup.js';
 import { FleetOverviewQuery } from './operator/fleet-overview.js';
+import { WatchQuery } from './operator/watch-query.js';
 
 export interface ServiceOptions {
   logger: Logger;
@@ -68,6 +77,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       : new MemoryCounter();
     opened.push(() => counter.close());
     const streams = new LiveStreams();
+    const agent = new AgentPort(config.AGENT_SOCKET);
     return {
       config,
       logger,
@@ -76,11 +86,14 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       streams,
       counter,
       metrics: new Metrics(streams),
+      agent,
       rateLimits: { ...RATE_LIMITS, ...options.rateLimits },
       overview: new FleetOverviewQuery(database, now),
+      orphans: new OrphanService(database),
+      watch: new WatchQuery(database, now),
       readiness: new Readiness(probes(database, counter)),
       ...accountServices(config, database, queue, options.passwords ?? new Passwords()),
-      ...tenantServices(config, database, queue),
+      ...tenantServices(config, database, queue, agent),
       close,
     };
   } catch (error) {
@@ -113,8 +126,9 @@ function lookUp(sessions: SessionService): SessionLookup {
   };
 }
 
-function tenantServices(config: Config<'api'>, database: Database, queue: Queue) {
+function tenantServices(config: Config<'api'>, database: Database, queue: Queue, agent: AgentPort) {
   const idempotency = new IdempotencyStore(database);
+  const pool = parsePool(config.ADDRESS_POOL);
   const signOnKey = signingKeyFromSeed(Buffer.from(config.SIGN_ON_SEED, 'base64'));
   const deps: TenantDeps = {
     dataSource: database,
@@ -128,10 +142,16 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue)
   };
   return {
     idempotency,
-    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool }),
+    holds: new HoldService(deps),
+    sleep: new SleepService(deps),
+    resize: new ResizeService(deps),
+    capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
     signOn: new SignOnService(deps, signOnKey),
     reports: new ReportService(deps),
+    usage: new UsageService({ database, now }),
+    logs: new StackLogs({ database, agent }),
   };
 }
 

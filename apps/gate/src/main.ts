@@ -2,11 +2,13 @@ import { join } from 'node:path';
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
+import { GateMetrics } from './metrics.js';
 import { redeemAt } from './redeem.js';
 import { Revocations } from './revocations.js';
 import { Gate } from './server.js';
 import { Sessions } from './sessions.js';
 import { SignOn } from './sign-on.js';
+import { wakeAt } from './wake.js';
 
 const config = loadConfig('gate');
 const logger = createLogger('gate', config.LOG_LEVEL);
@@ -33,11 +35,13 @@ const gate = new Gate({
   sessions,
   revocations,
   signOn,
+  wake: wakeAt(config.API_PRIVATE_URL, now),
   tenantDomain,
   tenantOrigin,
   portalOrigin,
   // Where the agent's ACME client leaves its answers.
   webRoot: join(config.GATE_STATE_DIR, 'webroot'),
+  metrics: new GateMetrics(revocations),
   logger,
 });
 

@@ -1,14 +1,16 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import { DomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import type { Logger } from '#libs/telemetry';
+import { DomainError, isDomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import { METRICS_TYPE, type Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { isStandIn, standInPage } from './http/pages.js';
+import { isStandIn, standInMessage, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
+import type { GateMetrics } from './metrics.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
 import type { SignOn } from './sign-on.js';
+import type { Wake } from './wake.js';
 
 /** Set by the proxy's routes, which replace any copy from outside. */
 const TENANT_HEADER = 'x-aviary-tenant';
@@ -20,10 +22,12 @@ export interface GateDeps {
   sessions: Sessions;
   revocations: Revocations;
   signOn: SignOn;
+  wake: Wake;
   tenantDomain: string;
   tenantOrigin: (slug: string) => string;
   portalOrigin: string;
   webRoot: string;
+  metrics: GateMetrics;
   logger: Logger;
 }
 
@@ -32,17 +36,29 @@ function header(request: IncomingMessage, name: string): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
-const wantsPage = (request: IncomingMessage): boolean => (header(request, 'accept') ?? '').includes('text/html');
+/** A token of a stack is minted by its runtime and kept, hashed, in its own database: asleep, nobody can check one. */
+const ASLEEP =
+  'This stack is asleep: no bot runs in it. Its owner wakes it by opening its dashboard; a token cannot, since only the stack itself can check it.';
+
+/** A person opening a page; not a browser that fetches one ahead, nor anything that only looks for what is there. */
+const isVisit = (request: IncomingMessage): boolean =>
+  request.method === 'GET' &&
+  !/prefetch|prerender/i.test(`${header(request, 'sec-purpose') ?? ''} ${header(request, 'purpose') ?? ''}`);
+
+/** A browser asking for a page: what brings a token of its own is a program, whatever it says it would read. */
+const wantsPage = (request: IncomingMessage): boolean =>
+  (header(request, 'accept') ?? '').includes('text/html') && header(request, 'authorization') === undefined;
 
 /**
  * What stands before every tenant route. A request that came by a published route carries the proxy's mark (tenant
- * or page); only one without a mark, from the proxy itself, is answered as forward-auth or health.
+ * or page); only one without a mark, from the proxy itself, is answered as forward-auth, health or metrics.
  */
 export class Gate {
   constructor(private readonly deps: GateDeps) {}
 
   listen(): Server {
     const server = createServer((request, response) => {
+      this.deps.metrics.measure(request, response);
       this.answer(request, response).catch((error: unknown) => {
         this.fail(response, error);
       });
@@ -65,10 +81,23 @@ export class Gate {
       await this.authorise(request, response, path.slice(AUTH.length));
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
+    } else if (path === '/away') {
+      this.away(request, response);
+    } else if (path === '/metrics') {
+      response.writeHead(200, { 'content-type': METRICS_TYPE }).end(await this.deps.metrics.read());
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {
       sendError(response, new DomainError('NOT_FOUND'));
+    }
+  }
+
+  /** In place of the proxy's bare answer when a published stack does not answer. Whoever reads it was let in before. */
+  private away(request: IncomingMessage, response: ServerResponse): void {
+    if (wantsPage(request)) {
+      sendPage(response, standInPage('away', this.deps.portalOrigin), this.deps.portalOrigin);
+    } else {
+      sendError(response, new DomainError('UNAVAILABLE', { message: standInMessage('away') }));
     }
   }
 
@@ -112,8 +141,13 @@ export class Gate {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
-      sendError(response, new DomainError('UNAVAILABLE', { message: `This stack does not answer: it is ${page}.` }));
+      const message = page === 'asleep' ? ASLEEP : standInMessage(page);
+      sendError(response, new DomainError('UNAVAILABLE', { message, details: { state: page } }));
       return;
+    } else if (page === 'asleep' && slug !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {
+      if (await this.wake(request, response, { tenant, slug })) {
+        return;
+      }
     }
     const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
     if (stay === 'nothing' && !wantsPage(request)) {
@@ -121,6 +155,32 @@ export class Gate {
       return;
     }
     sendPage(response, standInPage(stay, this.deps.portalOrigin), this.deps.portalOrigin);
+  }
+
+  /** Wakes the stack for its owner; false for anybody else, who then reads that it sleeps. */
+  private async wake(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { tenant, slug }: { tenant: string; slug: string },
+  ): Promise<boolean> {
+    const { sessions, wake, portalOrigin, tenantOrigin, logger } = this.deps;
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    if (session?.claims.role !== 'owner') {
+      return false;
+    }
+    try {
+      const state = await wake({ tenant, slug, sid: session.claims.sid });
+      sendPage(response, state === 'waking' ? WAKING : standInPage('starting', portalOrigin), portalOrigin);
+    } catch (error) {
+      if (isDomainError(error, 'UNAUTHENTICATED')) {
+        const next = encodeURIComponent(request.url ?? '/');
+        redirect(response, 302, `${tenantOrigin(slug)}${GATE_PATH}/start?next=${next}`);
+        return true;
+      }
+      logger.warn({ err: error, slug }, 'a stack could not be woken');
+      sendPage(response, WAKING_LATER, portalOrigin);
+    }
+    return true;
   }
 
   private async challenge(response: ServerResponse, path: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { withDeadline } from '#libs/async';
-import type { Pair, Ready } from '#libs/contracts';
+import type { Activity, Pair, Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
 import { TokenService } from './access/token-service.js';
@@ -198,6 +198,12 @@ export class App {
     await this.account.prune(now);
     await this.store.prune(now);
     await this.outbox.prune(now);
+  }
+
+  /** What would stop with this process. */
+  activity(): Activity {
+    const { bots, openOrders } = this.account.overview();
+    return { runningBots: bots.running, openOrders };
   }
 
   /** Writes and reads both stores; asked more often, the last answer counts. */

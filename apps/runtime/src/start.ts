@@ -1,5 +1,6 @@
 import type { Logger } from '#libs/telemetry';
 import { Authenticator } from './access/authenticator.js';
+import { PlatformCheck } from './access/platform-check.js';
 import { App } from './app.js';
 import type { HttpServer } from './http/server.js';
 import { routesOf } from './http/routes.js';
@@ -26,12 +27,17 @@ export async function startRuntime(options: {
     const app = new App({ files, database, cache, logger, settings: await readPriceSettings(database) });
     await app.open();
     const { tokens } = app;
+    const platform = new PlatformCheck(files);
     server.stage = {
       site: {
         authenticator: new Authenticator({ spec: files.spec, gateKey: files.gateKey, tokens }),
         routes: routesOf(app),
         files: new StaticFiles(dashboard),
         ready: () => app.ready(),
+        activity: async (authorization) => {
+          await platform.require(authorization);
+          return app.activity();
+        },
       },
     };
     logger.info({ ms: Math.round(performance.now()) }, 'stack is open');

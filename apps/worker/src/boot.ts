@@ -19,7 +19,11 @@ export async function bootWorker(config: Config<'worker'>, logger: Logger): Prom
     abortOnError: false,
   });
   const lifecycle = context.get(WorkerLifecycle);
-  const health = await startHealthServer(config.WORKER_HEALTH_PORT, () => lifecycle.check());
+  const health = await startHealthServer(
+    { port: config.WORKER_HEALTH_PORT, host: config.WORKER_HEALTH_HOST },
+    () => lifecycle.check(),
+    () => lifecycle.metrics(),
+  );
   logger.info({ healthPort: health.port, mail: config.SMTP_URL === '' ? 'kept' : 'sent' }, 'worker runs');
   return {
     healthPort: health.port,

@@ -1,22 +1,24 @@
 import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
-import { cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
-import type { MailDelivery } from '#libs/support';
+import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
+import { mailStackTrouble, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { cleanSignOnCodes } from '#libs/tenants';
+import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
   delivery: MailDelivery;
+  outbox: OutboxService;
   logger: Logger;
   now: () => Date;
 }
 
 /** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
-export function workerHandlers({ database, delivery, logger, now }: HandlerDeps): HandlerEntry[] {
+export function workerHandlers({ database, delivery, outbox, logger, now }: HandlerDeps): HandlerEntry[] {
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
+    handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
     handler('audit.seal', async () => {
       const { sealed, head } = await sealAudit(database, now);
       if (sealed > 0) {
@@ -24,11 +26,17 @@ export function workerHandlers({ database, delivery, logger, now }: HandlerDeps)
         logger.info({ sealed, seq: head.seq, hash: head.hash }, 'audit entries sealed');
       }
     }),
+    handler('operations.expire', async () => {
+      for (const operation of await expireOperations(database, now())) {
+        logger.error(operation, 'an operation that nobody ended was ended');
+      }
+    }),
     handler('sessions.clean', async () => {
       const removed = {
         ...(await cleanAccounts(database, now())),
         codes: await cleanSignOnCodes(database, now()),
         ticks: await cleanTicks(database, now()),
+        alarms: await cleanAlarms(database, now()),
       };
       logger.info(removed, 'ended sessions and old tokens removed');
     }),

@@ -2,6 +2,14 @@ import type { Schedule } from '#libs/jobs';
 
 /** When recurring work is due, UTC. Each only enqueues its job; what the job does does not depend on the time. */
 export const SCHEDULES: readonly Schedule[] = [
-  { name: 'audit-seal', cron: '* * * * *', job: 'audit.seal', payload: {}, catchUp: 1 },
-  { name: 'sessions-clean', cron: '17 * * * *', job: 'sessions.clean', payload: {}, catchUp: 1 },
+  { name: 'audit-seal', cron: '* * * * *', job: 'audit.seal', payload: {}, catchUp: 1, graceSeconds: 240 },
+  {
+    name: 'operations-expire',
+    cron: '* * * * *',
+    job: 'operations.expire',
+    payload: {},
+    catchUp: 1,
+    graceSeconds: 240,
+  },
+  { name: 'sessions-clean', cron: '17 * * * *', job: 'sessions.clean', payload: {}, catchUp: 1, graceSeconds: 900 },
 ];

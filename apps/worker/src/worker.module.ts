@@ -1,8 +1,8 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Config } from '#libs/config';
 import { assertPlatform, createDataSource, type Database } from '#libs/db';
-import { createQueue, Queue, Scheduler } from '#libs/jobs';
-import { MailDelivery, MailSender } from '#libs/support';
+import { createQueue, DutyWatch, notingRuns, Queue, Scheduler } from '#libs/jobs';
+import { MailDelivery, MailSender, OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { SCHEDULES } from './schedules.js';
 import { workerHandlers } from './handlers.js';
@@ -53,8 +53,14 @@ export class WorkerModule {
             sender: MailSender | null,
           ): WorkerLifecycle => {
             const delivery = new MailDelivery({ database, sender, now });
-            const handlers = workerHandlers({ database, delivery, logger, now });
-            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers });
+            const outbox = new OutboxService({ database, queue, now });
+            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, logger, now }), {
+              database,
+              schedules: SCHEDULES,
+              now,
+            });
+            const watch = new DutyWatch({ database, logger, now });
+            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers, watch, logger });
           },
         },
       ],

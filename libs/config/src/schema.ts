@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { CAPACITY_DEFAULTS, MOST_EDGE_PORTS } from '#libs/contracts';
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const domain = z
@@ -42,9 +43,25 @@ const database = {
   DATABASE_URL: postgresUrl,
 };
 
+/** How often the limits of stacks may be promised, what of the disk stays free, ports of an edge bridge. */
+const capacity = {
+  OVERCOMMIT_MEMORY: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.memory),
+  OVERCOMMIT_CPU: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.cpu),
+  OVERCOMMIT_DISK: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.disk),
+  OVERCOMMIT_PIDS: z.coerce.number().min(1).default(CAPACITY_DEFAULTS.overcommit.pids),
+  DISK_FLOOR_MB: atLeast(0).default(CAPACITY_DEFAULTS.diskFloorMb),
+  EDGE_PORTS: atLeast(1).max(MOST_EDGE_PORTS).default(CAPACITY_DEFAULTS.edgePorts),
+};
+
+/** How long what belongs to no stack any more is kept on the engine; 0 keeps it until a person removes it. */
+const orphanGraceHours = atLeast(0).default(168);
 /** How long an operation belongs to an agent that says nothing: after it another takes it over. */
 const leaseSeconds = z.coerce.number().positive().default(15);
 
+/** Loopback port where the proxy says how it is and what it serves. */
+const proxyPort = port.default(19_080);
+
+const agentSocket = z.string().default('/run/aviary-agent/agent.sock');
 const smtp = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
   SMTP_URL: z.string().default(''),
@@ -67,6 +84,8 @@ export const shapes = {
     TRUSTED_PROXIES: list,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    /** The agent's private port, for its metrics and stacks' logs. */
+    AGENT_SOCKET: agentSocket,
     /** The built web pages. */
     WEB_DIR: z.string().default('dist/apps/web'),
   },
@@ -75,8 +94,9 @@ export const shapes = {
     ...edgeShape,
     ...database,
     ...smtp,
-    /** Loopback only: the container's health check. */
+    /** Health for the container's own check, metrics for a scraper on the portal's network. */
     WORKER_HEALTH_PORT: port.default(8083),
+    WORKER_HEALTH_HOST: z.string().default('127.0.0.1'),
   },
   gate: {
     ...commonShape,
@@ -119,14 +139,22 @@ export const shapes = {
     ACME_DIRECTORY: z.string().default(''),
     /** lego's name of the DNS provider for the tenants' wildcard. */
     ACME_DNS_PROVIDER: z.string().default(''),
-    AGENT_SOCKET: z.string().default('/run/aviary-agent/agent.sock'),
+    PROXY_PORT: proxyPort,
+    AGENT_SOCKET: agentSocket,
+    /** The host's control groups and processes, mounted read-only: what stacks and host use is read there. */
+    HOST_CGROUP_DIR: z.string().default('/host/cgroup'),
+    HOST_PROC_DIR: z.string().default('/host/proc'),
     LEASE_SECONDS: leaseSeconds,
+    ORPHAN_GRACE_HOURS: orphanGraceHours,
+    ...capacity,
     PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
   },
   cli: {
     ...commonShape,
     ...edgeShape,
     ...database,
+    /** The agent's private port, for stacks' logs. */
+    AGENT_SOCKET: agentSocket,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
   },
@@ -142,8 +170,7 @@ export const shapes = {
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     /** Where the engine's socket lies on its host; the agent alone gets it. */
     ENGINE_SOCKET: z.string().startsWith('/').default('/var/run/docker.sock'),
-    /** Loopback port of the proxy's ping and metrics. */
-    PROXY_PORT: port.default(19_080),
+    PROXY_PORT: proxyPort,
     TLS_MODE: z.enum(['local', 'files', 'acme']).default('local'),
     ACME_EMAIL: z.string().default(''),
     ACME_DIRECTORY: z.string().default(''),
@@ -152,6 +179,8 @@ export const shapes = {
     LEAST_MEMORY_MB: atLeast(0).default(1_536),
     LEAST_DISK_GB: atLeast(0).default(8),
     LEASE_SECONDS: leaseSeconds,
+    ORPHAN_GRACE_HOURS: orphanGraceHours,
+    ...capacity,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,
   },

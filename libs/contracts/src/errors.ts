@@ -24,6 +24,7 @@ export const ERROR_TEXT = {
   IDEMPOTENCY_IN_PROGRESS: 'A request with this Idempotency-Key is still being answered. Try again in a moment.',
   TENANT_BUSY: 'Another operation is running on this stack. Wait for it, or cancel it.',
   WRONG_STATE: 'This is not possible in the present state.',
+  BOTS_RUNNING: 'Bots run in this stack, or it cannot be told whether any does, so it was not put to sleep.',
   LOST_RACE: 'Somebody else changed this at the same moment. Look again and retry.',
   FENCED: 'This work was taken over by another worker.',
   QUOTA_EXCEEDED: 'Your plan does not allow more of these.',
@@ -80,6 +81,22 @@ export class DomainError extends Error {
     this.code = code;
     this.details = options.details ?? {};
   }
+}
+
+/** What another of our processes answered instead of what it was asked for, as the error it threw. */
+export function errorBodyOf(body: string): DomainError {
+  try {
+    const { code, message, details } = JSON.parse(body) as Partial<ErrorBody>;
+    if (code !== undefined && code in ERROR_TEXT) {
+      return new DomainError(code, {
+        ...(message === undefined ? {} : { message }),
+        ...(details === undefined ? {} : { details }),
+      });
+    }
+  } catch {
+    // Not ours at all: told as what it is below.
+  }
+  return new DomainError('INTERNAL', { cause: new Error(body.slice(0, 200)) });
 }
 
 export function isDomainError(error: unknown, code?: ErrorCode): error is DomainError {

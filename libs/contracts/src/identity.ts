@@ -63,3 +63,13 @@ export type Revocations = z.infer<typeof revocationsSchema>;
 /** POST <tenant host>/.aviary/sessions by the runtime: which of these sessions of open streams are still valid. */
 export const sessionCheckRequestSchema = z.strictObject({ sids: z.array(uuidSchema).max(100) });
 export const sessionCheckResponseSchema = z.object({ revoked: z.array(uuidSchema) });
+
+/**
+ * POST /internal/wake, gate to api on its private port: the owner of this session stands before a stack that sleeps.
+ * Asked as often as somebody looks; one wake comes of it.
+ */
+export const wakeRequestSchema = z.strictObject({ tenant: uuidSchema, slug: slugSchema, sid: uuidSchema });
+export type WakeRequest = z.infer<typeof wakeRequestSchema>;
+/** `waking`: it will be there in seconds; `away`: it does not sleep, and the page that says so is on its way. */
+export const wakeResponseSchema = z.object({ state: z.enum(['waking', 'away']) });
+export type WakeResponse = z.infer<typeof wakeResponseSchema>;

@@ -15,7 +15,16 @@ export const JOBS = {
   },
   /** Tried for about three hours: outlasts grey-listing and a mail server's maintenance. */
   'mail.send': { payload: z.strictObject({ mailId: uuidSchema }), perEngine: false, retryLimit: 20, retryDelay: 5 },
+  /** The stack's owner is to be told that it needs them; asked for once, by whoever found out. */
+  'mail.stack': {
+    payload: z.strictObject({ stackId: uuidSchema, portalUrl: z.url() }),
+    perEngine: false,
+    retryLimit: 20,
+    retryDelay: 5,
+  },
   'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
+  /** Ends operations that nobody ended. */
+  'operations.expire': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   'sessions.clean': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
 } as const satisfies Record<string, { payload: z.ZodType; perEngine: boolean; retryLimit: number; retryDelay: number }>;
 

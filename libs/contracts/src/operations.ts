@@ -2,7 +2,20 @@ import { z } from 'zod';
 import { uuidSchema, slugSchema } from './names.js';
 import { ERROR_CODES } from './errors.js';
 
-export const OPERATION_KINDS = ['provision', 'start', 'stop', 'restart', 'destroy'] as const;
+export const OPERATION_KINDS = [
+  'provision',
+  'start',
+  'stop',
+  'restart',
+  'destroy',
+  'suspend',
+  'resume',
+  'hibernate',
+  'wake',
+  'resize',
+  'rotate_secrets',
+  'repair',
+] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 
 export const OPERATION_STATES = ['queued', 'running', 'done', 'failed', 'cancelled'] as const;

@@ -48,3 +48,12 @@ export const readySchema = z.object({
 export type Ready = z.infer<typeof readySchema>;
 /** The 503 body: `code` is DATA_MISSING or UNAVAILABLE; the first never mends itself. */
 export const notReadySchema = z.object({ ready: z.literal(false), code: z.string(), message: z.string() });
+
+/**
+ * GET /activity of a runtime, for the platform alone: what would stop with it, at this moment. Authenticated by a
+ * compact JWS (EdDSA, the stack's own key, of which the platform holds a sealed copy) in the Authorization header as
+ * `Stack <jws>` with claims { iss: tenant id, aud: ACTIVITY_AUDIENCE, exp ≤ 60 s }.
+ */
+export const activitySchema = z.object({ runningBots: z.int().min(0), openOrders: z.int().min(0) });
+export type Activity = z.infer<typeof activitySchema>;
+export const ACTIVITY_AUDIENCE = 'aviary-activity';

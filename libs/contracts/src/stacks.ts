@@ -29,8 +29,32 @@ export const createStackSchema = z.strictObject({
 });
 export type CreateStack = z.infer<typeof createStackSchema>;
 
+/** Why an operator holds a stack; its owner reads it. */
+export const suspendStackSchema = z.strictObject({
+  note: z
+    .string()
+    .trim()
+    .min(1)
+    .max(300)
+    .regex(/^[^\p{C}<>]*$/u, 'Use one line of printable characters, without < and >.'),
+});
+export type SuspendStack = z.infer<typeof suspendStackSchema>;
+
+/** To the limits of another plan, by its code; a subscriber's own plan is the only one they may name. */
+export const resizeStackSchema = z.strictObject({
+  plan: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'A plan has a short name such as pro.'),
+});
+export type ResizeStack = z.infer<typeof resizeStackSchema>;
+
 /** Why a stack is not as wanted, where it is not the error of an operation or a probe. */
-export const STACK_REASONS = ['NOT_RUNNING', 'STILL_RUNNING', 'CANCELLED_HALFWAY'] as const;
+export const STACK_REASONS = [
+  'NOT_RUNNING',
+  'STILL_RUNNING',
+  'CANCELLED_HALFWAY',
+  'CRASH_LOOP',
+  'OUT_OF_MEMORY',
+  'REPAIRS_FAILED',
+] as const;
 export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 
 export const stackViewSchema = z.object({
@@ -44,6 +68,8 @@ export const stackViewSchema = z.object({
   apiUrl: z.url(),
   desired: z.enum(DESIRED_STATES),
   holds: z.array(z.enum(HOLD_REASONS)),
+  /** What the operator who suspended it wrote, for its owner; null without such a hold. */
+  holdNote: z.string().nullable(),
   status: z.enum(Object.keys(STACK_STATUS) as [StackStatus, ...StackStatus[]]),
   /** Since when the status holds and when it was last looked at, through the proxy. */
   since: z.iso.datetime(),

@@ -3,3 +3,4 @@ export * from './entities/index.js';
 export * from './errors.js';
 export * from './ids.js';
 export * from './migrate.js';
+export { scramVerifier } from './scram.js';

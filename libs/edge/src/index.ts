@@ -30,6 +30,13 @@ export {
   firewallNames,
   type FirewallSettings,
 } from './domain/firewall.js';
+export { compareServed, describeMismatches, type Mismatch, type Served } from './domain/proxy-truth.js';
+export { readServed } from './proxy-api.js';
 export { RouteFolder, type RouteFolderOptions, type Quarantined } from './route-folder.js';
-export { ensureCertificates, readPortalAuthority, type CertificateReport } from './certificates/ensure.js';
+export {
+  certificateExpiries,
+  ensureCertificates,
+  readPortalAuthority,
+  type CertificateReport,
+} from './certificates/ensure.js';
 export type { AcmeOptions, CertificateOptions } from './certificates/options.js';

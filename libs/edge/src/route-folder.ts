@@ -12,6 +12,8 @@ export interface RouteFolderOptions {
   directory: string;
   quarantineDirectory: string;
   logger: Pick<Logger, 'warn' | 'info'>;
+  /** Asked before each change; what it throws, the call throws, and the folder stays as it is. */
+  allowed?: () => Promise<void>;
   now?: () => Date;
 }
 
@@ -47,7 +49,7 @@ export class RouteFolder {
    */
   async adopt(files: readonly RouteFile[]): Promise<Quarantined[]> {
     files.forEach(validateRouteFile);
-    return this.mutex.run(LOCK, async () => {
+    return this.change(async () => {
       await mkdir(this.options.directory, { recursive: true, mode: 0o755 });
       // What was published while the list was being made is newer than the list.
       for (const file of files) {
@@ -63,14 +65,14 @@ export class RouteFolder {
   /** Writes one file so that Traefik sees the old one or the new one, never half. Refuses what is not valid. */
   async publish(file: RouteFile): Promise<void> {
     validateRouteFile(file);
-    await this.mutex.run(LOCK, async () => {
+    await this.change(async () => {
       this.wanted.set(file.name, file.content);
       await this.write(file);
     });
   }
 
   async remove(name: string): Promise<void> {
-    await this.mutex.run(LOCK, async () => {
+    await this.change(async () => {
       this.wanted.delete(name);
       // Recursive, since something else may stand where our file belongs.
       await rm(join(this.options.directory, name), { recursive: true, force: true });
@@ -84,6 +86,11 @@ export class RouteFolder {
       .toSorted();
   }
 
+  /** What should stand there, as it was last said. */
+  files(): RouteFile[] {
+    return [...this.wanted].map(([name, content]) => ({ name, content }));
+  }
+
   /** The published content of a file; '' where something unreadable stands in its place, null where nothing does. */
   async read(name: string): Promise<string | null> {
     return readText(join(this.options.directory, name));
@@ -91,16 +98,23 @@ export class RouteFolder {
 
   /** Moves away what is not ours or not as we wrote it, and writes ours again. Run at least once a minute. */
   async quarantine(): Promise<Quarantined[]> {
-    return this.mutex.run(LOCK, () => this.sweep());
+    return this.change(() => this.sweep());
   }
 
   /** Traefik does not watch certificates: an event in its folder makes it read them again. */
   async touch(): Promise<void> {
-    await this.mutex.run(LOCK, async () => {
+    await this.change(async () => {
       const content = this.wanted.get(SHARED_FILE) ?? (await this.read(SHARED_FILE));
       if (content) {
         await this.write({ name: SHARED_FILE, content });
       }
+    });
+  }
+
+  private change<T>(work: () => Promise<T>): Promise<T> {
+    return this.mutex.run(LOCK, async () => {
+      await this.options.allowed?.();
+      return work();
     });
   }
 

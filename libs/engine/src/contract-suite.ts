@@ -1,4 +1,5 @@
 import { ContractWorld, type ContractHarness } from './contract/contract-world.js';
+import { eventsContract } from './contract/events.js';
 import { filesContract } from './contract/files.js';
 import { objectsContract } from './contract/objects.js';
 import { processesContract } from './contract/processes.js';
@@ -19,5 +20,6 @@ export function engineContract(name: string, prepare: () => Promise<ContractHarn
     objectsContract(world);
     filesContract(world);
     processesContract(world);
+    eventsContract(world);
   });
 }

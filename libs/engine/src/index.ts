@@ -1,9 +1,12 @@
 export * from './port.js';
+export * from './watch-port.js';
 export { specHash } from './spec-hash.js';
 export { provesOwner } from './ownership.js';
 export { NEWEST_API, OLDEST_API } from './docker/api-version.js';
 export { DockerEngine, type DockerEngineOptions } from './docker/docker-engine.js';
-export { FakeEngine, type FakeEngineOptions } from './fake/fake-engine.js';
+export { FakeEngine } from './fake/fake-engine.js';
+export type { FakeEngineOptions } from './fake/fake-host.js';
+export { DockerWatch } from './docker/watch.js';
 export { MUTATIONS, type CallLog, type EngineCall, type EngineMethod, type Fault } from './fake/call-log.js';
 export {
   byCommand,

@@ -139,8 +139,14 @@ export interface ContainerState {
   oomKilled: boolean;
   startedAt: string | null;
   restartCount: number;
+  /** `unless-stopped`, `no`, or a policy somebody else set. */
+  restart: string;
   limits: ContainerLimits;
-  networks: Readonly<Record<string, { address: string }>>;
+  /**
+   * By the network's name. `networkId` is the network it was attached to, '' before the first start: one made anew by
+   * the same name has another, and a container that still names the old one does not start.
+   */
+  networks: Readonly<Record<string, { address: string; networkId: string }>>;
 }
 
 export interface NetworkState {
@@ -162,6 +168,37 @@ export interface EngineObjects {
   volumes: VolumeState[];
 }
 
+/** What happened to an object, in as far as somebody may have to look. */
+export const EVENT_KINDS = [
+  'container started',
+  'container died',
+  'container out of memory',
+  'container changed',
+  'container removed',
+  'network disconnected',
+  'network removed',
+  'volume removed',
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+export interface ObjectEvent {
+  kind: EventKind;
+  /** Of the container, network or volume. */
+  name: string;
+  /** The container that died, or that a network lost; null where none is concerned. */
+  containerId: string | null;
+  /** Null for networks and volumes: an engine tells no labels of those, so whose they are is known by name only. */
+  labels: Labels | null;
+  /** Of a container that died. */
+  exitCode: number | null;
+}
+
+/**
+ * `resync`: from here on events are told, and earlier ones may have been missed, so everything is to be looked at; the
+ * first of all, and again after each loss. `lost`: none are told until the next `resync`.
+ */
+export type EngineEvent = { kind: 'resync' } | { kind: 'lost'; reason: string } | ObjectEvent;
+
 export interface Engine {
   info(bounds: Bounds): Promise<EngineInfo>;
 
@@ -170,6 +207,13 @@ export interface Engine {
 
   /** The image's id (`sha256:…`), or null when the engine does not have it. Never pulls. */
   imageId(reference: string, bounds: Bounds): Promise<string | null>;
+
+  /**
+   * What happens from now on to containers whose labels prove this owner, and to any network or volume. Goes on until
+   * the signal fires, over every loss of the connection, and a silent one is opened anew: an engine that hangs and one
+   * where nothing happens look alike. Never throws because of the engine.
+   */
+  events(owner: Owner, signal: AbortSignal): AsyncIterable<EngineEvent>;
 
   createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void>;
   /** Disconnects what is still attached, then removes. Refuses (ENGINE_CONFLICT) what the owner's labels do not prove. */
@@ -188,6 +232,8 @@ export interface Engine {
    */
   fillVolumes(filling: VolumeFilling, bounds: Bounds): Promise<void>;
   startContainer(name: string, bounds: Bounds): Promise<void>;
+  /** Lets go on what somebody paused; nothing happens to one that is not. */
+  unpauseContainer(name: string, bounds: Bounds): Promise<void>;
   /** Signals, waits `graceSeconds`, then kills. The bounds must leave room for the grace. */
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;
   removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
@@ -195,6 +241,12 @@ export interface Engine {
   setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void>;
   connectNetwork(container: string, attachment: Attachment, bounds: Bounds): Promise<void>;
   disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void>;
+
+  /**
+   * The files below `directory` of a container, running or not, as its volumes hold them; none where the directory is
+   * not there. Runs nothing inside.
+   */
+  readFiles(container: string, directory: string, bounds: Bounds): Promise<FileEntry[]>;
 
   /** The last lines of both streams, oldest first, without time stamps. */
   logTail(container: string, lines: number, bounds: Bounds): Promise<string[]>;

@@ -1,9 +1,9 @@
 import { createTask, validate, type ScheduledTask } from 'node-cron';
 import { type JobName, type JobPayload } from '#libs/contracts';
-import { ScheduleTickEntity, tx, type Database } from '#libs/db';
+import { ScheduleEntity, ScheduleTickEntity, tx, type Database } from '#libs/db';
 import type { Logger } from '#libs/telemetry';
 import { missedTimes } from './domain/due.js';
-import type { Queue } from './queue.js';
+import type { HandlerEntry, Queue } from './queue.js';
 
 export interface Schedule<N extends JobName = JobName> {
   /** Unique, and kept for ever: ticks are remembered by it. */
@@ -14,6 +14,8 @@ export interface Schedule<N extends JobName = JobName> {
   payload: JobPayload<N>;
   /** How many missed runs are made up for, newest first; 1 suits work that sweeps. */
   catchUp: number;
+  /** How long after its time a run must have ended well; later, it counts as missed and an alarm is raised. */
+  graceSeconds: number;
 }
 
 export interface SchedulerOptions {
@@ -52,6 +54,7 @@ export class Scheduler {
   }
 
   async start(): Promise<void> {
+    await this.register();
     await this.catchUp();
     for (const task of this.tasks.values()) {
       await task.start();
@@ -65,6 +68,23 @@ export class Scheduler {
       await task.destroy();
     }
     await Promise.all(this.running);
+  }
+
+  /** Writes down what is expected, so that whoever looks need not have our code. */
+  private async register(): Promise<void> {
+    const { database, schedules, now } = this.options;
+    await tx(database, async (inTx) => {
+      for (const { name, cron, job, graceSeconds } of schedules) {
+        await inTx
+          .createQueryBuilder()
+          .insert()
+          .into(ScheduleEntity)
+          .values({ name, cron, job, graceSeconds, createdAt: now() })
+          .orUpdate(['cron', 'job', 'grace_seconds'], ['name'])
+          .execute();
+      }
+      await inTx.query('delete from schedules where name <> all($1)', [schedules.map(({ name }) => name)]);
+    });
   }
 
   /** True when this call is the one that enqueued the run. */
@@ -110,7 +130,9 @@ export class Scheduler {
   }
 
   private async fire(schedule: Schedule, date: Date): Promise<void> {
-    await this.tick(schedule, new Date(Math.floor(date.getTime() / 60_000) * 60_000));
+    const dueAt = new Date(Math.floor(date.getTime() / 60_000) * 60_000);
+    const won = await this.tick(schedule, dueAt);
+    this.options.logger.debug({ schedule: schedule.name, dueAt, won }, 'a schedule is due');
   }
 
   /** Errors end here and are logged, since the next minute's look makes up for the run that failed. */
@@ -120,4 +142,37 @@ export class Scheduler {
       .finally(() => this.running.delete(done));
     this.running.add(done);
   }
+}
+
+/**
+ * The handlers, each noting the runs its end accounts for: those that were due when it began. Of several that waited
+ * for one job all are done with it.
+ */
+export function notingRuns(
+  entries: readonly HandlerEntry[],
+  { database, schedules, now }: Pick<SchedulerOptions, 'database' | 'schedules' | 'now'>,
+): HandlerEntry[] {
+  return entries.map((entry) => {
+    const names = schedules.filter(({ job }) => job === entry.name).map(({ name }) => name);
+    if (names.length === 0) {
+      return entry;
+    }
+    return {
+      name: entry.name,
+      handle: async (payload, context) => {
+        const due: { schedule: string; newest: Date }[] = await database.query(
+          `select schedule, max(due_at) as newest from schedule_ticks
+            where schedule = any($1) and finished_at is null group by schedule`,
+          [names],
+        );
+        await entry.handle(payload, context);
+        for (const { schedule, newest } of due) {
+          await database.query(
+            `update schedule_ticks set finished_at = $3 where schedule = $1 and due_at <= $2 and finished_at is null`,
+            [schedule, newest, now()],
+          );
+        }
+      },
+    };
+  });
 }

@@ -76,11 +76,15 @@ const EXECUTORS: Executors = {
     }
   },
   'start container': ({ name }, context) => context.engine.startContainer(name, bounds(context, START_MS)),
+  'unpause container': ({ name }, context) => context.engine.unpauseContainer(name, bounds(context, START_MS)),
   'stop container': ({ name, graceSeconds }, context) =>
     context.engine.stopContainer(name, graceSeconds, bounds(context, graceSeconds * 1_000 + STOP_MARGIN_MS)),
   'remove container': ({ name }, context) =>
     context.engine.removeContainer(name, context.want.owner, bounds(context, CALL_MS)),
   'change limits': ({ name, limits }, context) => context.engine.updateLimits(name, limits, bounds(context, CALL_MS)),
+  'set restart': ({ name, restart }, context) => context.engine.setRestart(name, restart, bounds(context, CALL_MS)),
+  'disconnect network': ({ container, network }, context) =>
+    context.engine.disconnectNetwork(container, network, bounds(context, CALL_MS)),
   'connect network': ({ container, spec, network }, context) =>
     context.engine.connectNetwork(container, attachment(spec, network), bounds(context, CALL_MS)),
 };

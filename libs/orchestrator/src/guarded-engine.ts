@@ -11,6 +11,7 @@ const CHANGES = [
   'putFiles',
   'fillVolumes',
   'startContainer',
+  'unpauseContainer',
   'stopContainer',
   'removeContainer',
   'updateLimits',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { backoffMs, DeadlineError, KeyedMutex, waitFor } from '#libs/async';
 import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type OperationKind } from '#libs/contracts';
-import { OperationStepEntity, tx, type Tx } from '#libs/db';
+import { OperationStepEntity, tx, type OperationEntity, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
@@ -156,7 +156,10 @@ export class OperationRunner {
     const log = new StepLog(dataSource, operation.id, lease.fencing, now);
     const steps = await dataSource.manager.findBy(OperationStepEntity, { operationId: operation.id });
     const done = new Set(
-      steps.filter((step) => step.action === null && step.state === 'done').map((step) => step.phase),
+      // Skipped: left out when it was asked for.
+      steps
+        .filter((step) => step.action === null && ['done', 'skipped'].includes(step.state))
+        .map((step) => step.phase),
     );
     const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
     for (const [index, { name, deadlineMs }] of rules.entries()) {
@@ -176,6 +179,7 @@ export class OperationRunner {
           engine,
           facts,
           log,
+          kind: operation.kind,
           phase: name,
           signal: phaseSignal,
           deadlineMs,
@@ -213,10 +217,29 @@ export class OperationRunner {
       if (operation.kind === 'destroy') {
         await db.query('delete from tenants where id = $1', [operation.tenantId]);
       } else {
-        const observed = operation.kind === 'stop' ? 'stopped' : 'running';
-        await recordObserved(db, { tenantId: operation.tenantId, observed, reason: null, now: this.deps.now() });
+        await this.recordWanted(db, operation);
       }
     });
+  }
+
+  /** What was wanted is so now; what the breaker stopped keeps the reason it was stopped for. */
+  private async recordWanted(db: Tx, { kind, tenantId }: OperationEntity): Promise<void> {
+    const [wanted] = await db.query<{ runs: boolean; broken: boolean }[]>(
+      `select desired = 'running' and not exists (select from holds where tenant_id = t.id) as runs,
+              exists (select from holds where tenant_id = t.id and reason = 'breaker') as broken
+         from tenants t where id = $1`,
+      [tenantId],
+    );
+    const now = this.deps.now();
+    if (kind === 'repair' && wanted?.broken === true) {
+      await db.query(
+        `update tenants set observed_since = case when observed = 'stopped' then observed_since else $2 end,
+                observed = 'stopped', checked_at = $2 where id = $1`,
+        [tenantId, now],
+      );
+      return;
+    }
+    await recordObserved(db, { tenantId, observed: wanted?.runs ? 'running' : 'stopped', reason: null, now });
   }
 
   private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {
@@ -259,10 +282,12 @@ export class OperationRunner {
         await db.query(`update operation_steps set state = 'skipped' where operation_id = $1 and state = 'pending'`, [
           operation.id,
         ]);
+        // Refused, not failed: it runs as it did before.
+        const untouched = told.code === 'BOTS_RUNNING';
         await recordObserved(db, {
           tenantId: operation.tenantId,
-          observed: cancelled ? 'partial' : 'failed',
-          reason: cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
+          observed: untouched ? 'running' : cancelled ? 'partial' : 'failed',
+          reason: untouched ? null : cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
           now: this.deps.now(),
         });
       }

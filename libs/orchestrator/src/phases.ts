@@ -1,15 +1,17 @@
 import { waitFor } from '#libs/async';
-import { DomainError } from '#libs/contracts';
+import { DomainError, isDomainError } from '#libs/contracts';
 import { LABEL, type Engine } from '#libs/engine';
 import { tx } from '#libs/db';
 import type { DataSource } from 'typeorm';
-import type { PhaseName } from '#libs/tenants';
+import type { OperationKind } from '#libs/contracts';
+import { isSuspended, type PhaseName } from '#libs/tenants';
 import { execute, type ApplyContext } from './apply.js';
-import { plan, type Action } from './planner/plan.js';
+import { limitChanges, plan, type Action } from './planner/plan.js';
 import { runInOrder } from './planner/schedule.js';
 import { wantStack, type StackFacts, type StackWant } from './planner/want.js';
 import type { EdgeKeeper } from './edge-keeper.js';
-import type { Probes, Routes, Serving } from './ports.js';
+import { wrongFiles } from './wrong-files.js';
+import type { Probes, Routes, Serving, StackDatabases } from './ports.js';
 import type { StackSecrets } from './secrets.js';
 import type { StepLog } from './step-log.js';
 
@@ -18,6 +20,7 @@ export interface PhaseDeps {
   routes: Routes;
   secrets: StackSecrets;
   probes: Probes;
+  databases: StackDatabases;
   edges: EdgeKeeper;
   now: () => Date;
 }
@@ -28,6 +31,7 @@ export interface PhaseContext {
   engine: Engine;
   facts: StackFacts;
   log: StepLog;
+  kind: OperationKind;
   phase: PhaseName;
   signal: AbortSignal;
   deadlineMs: number;
@@ -36,12 +40,20 @@ export interface PhaseContext {
 /** A plan that is still not empty after this many looks will not become so: something undoes our work. */
 const MOST_PASSES = 5;
 const OBSERVE_MS = 20_000;
+/** One question to a process on the same host. */
+const ACTIVITY_MS = 5_000;
+/** A Postgres that starts takes a second or two; the runtime, which waits for it too, has the rest of the phase. */
+const PASSWORD_MS = 30_000;
+const NOTHING_RUNS = 'nothing of it is to run';
 /**
  * What a probe leaves of its phase's deadline: with the whole of it, the phase would end first, with "too late" in
  * place of what the probe saw, and the logs could no longer be read.
  */
 const TELLING_MS = 7_000;
 const LOG_MS = 5_000;
+/** A repaired stack's own way back: a database's recovery and the runtime's new connections. */
+const PATIENCE_MS = 30_000;
+const AFTER_RESTART_MS = 60_000;
 
 export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promise<string | null>> = {
   prepare: async ({ deps, facts }) => {
@@ -49,28 +61,72 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     return null;
   },
   converge: (context) => converge(context, wantStack(context.facts), serving(context.facts)),
+  raise: (context) => converge(context, wantStack(context.facts), away(context.facts)),
+  idle: async (context) => {
+    const { deps, facts, engine, signal, deadlineMs } = context;
+    const want = wantStack(facts);
+    const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    if (containers.every(({ status }) => status !== 'running')) {
+      return 'nothing runs';
+    }
+    const bounds = { deadlineMs: Math.min(ACTIVITY_MS, deadlineMs), signal };
+    const activity = await deps.probes.activity(facts, await deps.secrets.stackKey(facts), bounds);
+    if (activity?.runningBots === 0 && activity.openOrders === 0) {
+      return null;
+    }
+    await stayAwake(context);
+    throw new DomainError('BOTS_RUNNING', {
+      message:
+        activity === null
+          ? 'The stack did not say whether a bot runs, so it was left running.'
+          : `${activity.runningBots} bots run and ${activity.openOrders} orders are open, so it was left running.`,
+      details: { why: activity === null ? 'no_answer' : 'bots_running', ...activity },
+    });
+  },
+  renew: async ({ deps, facts }) => {
+    const renewed = await tx(deps.dataSource, (db) => deps.secrets.renew(db, facts, deps.now()));
+    return renewed ? null : 'an earlier rotation is finished instead';
+  },
+  limits: async (context) => {
+    const { deps, engine, facts, signal } = context;
+    const want = wantStack(facts);
+    const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    try {
+      await apply(context, want, limitChanges(want, objects));
+    } catch (error) {
+      if (!isDomainError(error, 'ENGINE_REFUSED') || !want.run) {
+        throw error;
+      }
+      // Such as less memory than is in use: what is stopped uses none, and starts with the new limits.
+      await lead(context, deps.routes.render(facts, away(facts)));
+      await converge(context, { ...want, run: false }, away(facts));
+      return 'not possible while it runs, so it is restarted';
+    }
+    return null;
+  },
   drain: (context) => converge(context, { ...wantStack(context.facts), run: false }, away(context.facts)),
   unpublish: async (context) => {
     const { deps, facts } = context;
-    const text = facts.desired === 'deleted' ? null : deps.routes.render(facts, away(facts));
-    const current = await deps.routes.read(facts.slug);
-    if (current !== text) {
-      await apply(context, wantStack(facts), [
-        text === null
-          ? { id: 'remove route route', kind: 'remove route', target: 'route', needs: [] }
-          : { id: 'write route route', kind: 'write route', target: 'route', needs: [], text },
-      ]);
-    }
+    await lead(context, facts.desired === 'deleted' ? null : deps.routes.render(facts, away(facts)));
     return null;
   },
   health: async (context) => {
     const { deps, facts, signal, deadlineMs } = context;
+    if (!wantStack(facts).run) {
+      return NOTHING_RUNS;
+    }
+    const began = performance.now();
     const ended = new AbortController();
     const bounded = AbortSignal.any([signal, ended.signal]);
     try {
+      const rotated = await deps.secrets.rotatedPassword(facts);
+      if (rotated) {
+        await deps.databases.changePassword(facts, rotated, { deadlineMs: PASSWORD_MS, signal });
+      }
+      const left = deadlineMs - TELLING_MS - (performance.now() - began);
       // The watch for crashes has the whole deadline: a silence is for the probe to tell, which knows what it saw.
       await Promise.race([
-        deps.probes.ready(facts, { deadlineMs: deadlineMs - TELLING_MS, signal: bounded }),
+        deps.probes.ready(facts, { deadlineMs: left, signal: bounded }),
         crashLoop(context, bounded),
       ]);
     } catch (error) {
@@ -82,11 +138,42 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   },
   publish: async (context) => {
     const { deps, facts, signal, deadlineMs } = context;
+    const want = wantStack(facts);
+    if (!want.run) {
+      return NOTHING_RUNS;
+    }
+    await lead(context, deps.routes.render(facts, serving(facts)));
     await deps.probes.served(facts, { deadlineMs: deadlineMs - TELLING_MS, signal });
     if (facts.provisioningGeneration > 0) {
       await endProvisioning(context);
     }
+    // The runtime wrote to and read from both stores with what it was given.
+    await deps.secrets.proven(facts);
     return null;
+  },
+  heal: async (context) => {
+    const { deps, facts, signal, deadlineMs } = context;
+    const want = wantStack(facts);
+    if (!want.run) {
+      return NOTHING_RUNS;
+    }
+    // What runs may have been started before a rotation that did not come to its end: its answer would prove nothing.
+    if ((await deps.secrets.rotatedPassword(facts)) === null) {
+      try {
+        await deps.probes.ready(facts, { deadlineMs: PATIENCE_MS, signal });
+        return null;
+      } catch (error) {
+        // Lost data is not brought back by a restart, nor anything while the work is called off.
+        if (!isDomainError(error, 'HEALTH_GATE_FAILED')) {
+          throw error;
+        }
+      }
+    }
+    // In the order of a restart, which lets bots end what they do.
+    await converge(context, { ...want, run: false }, away(facts));
+    await converge(context, want, serving(facts));
+    await PHASE_HANDLERS.health({ ...context, deadlineMs: Math.min(deadlineMs, AFTER_RESTART_MS) });
+    return 'restarted';
   },
   erase: (context) => converge(context, wantStack(context.facts), away(context.facts)),
   verify: async (context) => {
@@ -103,6 +190,31 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     return 'nothing left';
   },
 };
+
+/** Brings the stack's route to that text, or takes it away. */
+async function lead(context: PhaseContext, text: string | null): Promise<void> {
+  const { deps, facts } = context;
+  if ((await deps.routes.read(facts.slug)) !== text) {
+    await apply(context, wantStack(facts), [
+      text === null
+        ? { id: 'remove route route', kind: 'remove route', target: 'route', needs: [] }
+        : { id: 'write route route', kind: 'write route', target: 'route', needs: [], text },
+    ]);
+  }
+}
+
+/** What was to sleep is wanted to run again, and its address leads to it; nothing else was changed yet. */
+async function stayAwake(context: PhaseContext): Promise<void> {
+  const { deps, facts } = context;
+  const [, changed] = await deps.dataSource.query<[unknown, number]>(
+    `update tenants set desired = 'running' where id = $1 and desired = 'hibernated'`,
+    [facts.tenantId],
+  );
+  if (changed === 1) {
+    const awake = { ...facts, desired: 'running' as const };
+    await lead({ ...context, facts: awake }, deps.routes.render(awake, serving(awake)));
+  }
+}
 
 /**
  * The stack has its database now. From here on an empty one means that the data is gone, and no runtime may begin anew
@@ -126,8 +238,11 @@ async function endProvisioning(context: PhaseContext): Promise<void> {
 
 /** What the gate says while the stack does not answer. */
 function away(facts: StackFacts): Exclude<Serving, 'tenant'> {
-  if (facts.holds.length > 0) {
+  if (isSuspended(facts.holds)) {
     return 'suspended';
+  }
+  if (facts.holds.length > 0) {
+    return 'stopped';
   }
   return ({ running: 'starting', stopped: 'stopped', hibernated: 'asleep', deleted: 'stopped' } as const)[
     facts.desired
@@ -144,10 +259,17 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
   const { deps, engine, facts, signal } = context;
   let previous = '';
   for (let pass = 0; pass < MOST_PASSES; pass += 1) {
+    const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    const edgeIds = deps.edges.knownIds();
     const have = {
-      objects: await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal }),
+      objects,
       edges: deps.edges.known(),
+      ...(edgeIds ? { edgeIds } : {}),
       route: await deps.routes.read(facts.slug),
+      // Whoever orders a start has the files delivered with it; a repair finds out what somebody changed.
+      ...(context.kind === 'repair'
+        ? { wrongFiles: await wrongFiles({ engine, secrets: deps.secrets, facts, want, objects, signal }) }
+        : {}),
     };
     const route = { text: want.gone ? null : deps.routes.render(facts, leadsTo) };
     const actions = plan(want, have, route);

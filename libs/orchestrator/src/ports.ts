@@ -1,3 +1,6 @@
+import type { KeyObject } from 'node:crypto';
+import type { Bounds } from '#libs/async';
+import type { Activity } from '#libs/contracts';
 import type { GatePage } from '#libs/edge';
 import type { FileEntry } from '#libs/engine';
 import type { StackFacts } from './planner/want.js';
@@ -20,10 +23,25 @@ export interface SecretFiles {
   volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]>;
 }
 
-/** Looks at a stack from outside. Both resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */
+/** The databases of stacks, spoken to by the platform for one purpose only. */
+export interface StackDatabases {
+  /**
+   * Makes `current` the password of the stack's role, whichever of the two it has now; resolves with whether it had the
+   * other. Waits for a database that starts. Throws HEALTH_GATE_FAILED when it takes neither.
+   */
+  changePassword(facts: StackFacts, passwords: { current: string; previous: string }, bounds: Bounds): Promise<boolean>;
+}
+
+/** Looks at a stack from outside. The first two resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */
 export interface Probes {
   /** The runtime's /ready by address: migrated, and one write and read in both stores. */
   ready(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void>;
   /** The same through the proxy over TLS, as a visitor comes. */
   served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void>;
+  /** What would stop with the stack, as its runtime says now; null when no usable answer came. `key` is the stack's own. */
+  activity(
+    facts: StackFacts,
+    key: KeyObject,
+    bounds: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<Activity | null>;
 }

@@ -1,7 +1,18 @@
+import type { KeyObject } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import { DeadlineError, waitFor } from '#libs/async';
-import { DomainError, GATE_PATH, notReadySchema, readySchema, type Ready } from '#libs/contracts';
+import {
+  ACTIVITY_AUDIENCE,
+  activitySchema,
+  DomainError,
+  GATE_PATH,
+  notReadySchema,
+  readySchema,
+  type Activity,
+  type Ready,
+} from '#libs/contracts';
+import { signToken } from '#libs/crypto';
 import { edgeAddress, stackHost } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 import type { Probes } from './ports.js';
@@ -38,6 +49,29 @@ function read(response: IncomingMessage): Promise<string> {
     });
     response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
     response.on('error', reject);
+  });
+}
+
+/** One request to the runtime itself, past proxy and gate. */
+function byAddress(
+  facts: StackFacts,
+  options: { path: string; headers?: Record<string, string>; signal: AbortSignal },
+): Promise<Answer> {
+  const { service, port } = facts.template.aviary.runtime;
+  const slot = facts.edges[service];
+  if (!slot) {
+    throw new DomainError('TEMPLATE_INVALID', { message: `The runtime service ${service} has no edge address.` });
+  }
+  const host = edgeAddress(facts.pool, slot.edge, slot.slot);
+  return new Promise<Answer>((resolve, reject) => {
+    const request = httpRequest({ host, port, ...options }, (response) => {
+      read(response).then(
+        (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+        reject,
+      );
+    });
+    request.on('error', reject);
+    request.end();
   });
 }
 
@@ -125,28 +159,34 @@ export class HttpProbes implements Probes {
   constructor(private readonly settings: ProbeSettings) {}
 
   async ready(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {
-    const { service, port, ready } = facts.template.aviary.runtime;
-    const slot = facts.edges[service];
-    if (!slot) {
-      throw new DomainError('TEMPLATE_INVALID', { message: `The runtime service ${service} has no edge address.` });
-    }
-    const host = edgeAddress(facts.pool, slot.edge, slot.slot);
+    const { ready } = facts.template.aviary.runtime;
     await until('not_ready', bounds, async () => {
-      const answer = await new Promise<Answer>((resolve, reject) => {
-        const request = httpRequest(
-          { host, port, path: ready, signal: AbortSignal.timeout(BY_ADDRESS_MS) },
-          (response) => {
-            read(response).then(
-              (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
-              reject,
-            );
-          },
-        );
-        request.on('error', reject);
-        request.end();
-      });
-      judge(answer, facts);
+      judge(await byAddress(facts, { path: ready, signal: AbortSignal.timeout(BY_ADDRESS_MS) }), facts);
     });
+  }
+
+  async activity(
+    facts: StackFacts,
+    key: KeyObject,
+    { deadlineMs, signal }: { deadlineMs: number; signal: AbortSignal },
+  ): Promise<Activity | null> {
+    const token = await signToken(key, {}, { issuer: facts.tenantId, audience: ACTIVITY_AUDIENCE, ttlSeconds: 30 });
+    try {
+      const answer = await byAddress(facts, {
+        path: '/activity',
+        headers: { authorization: `Stack ${token}` },
+        signal: AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]),
+      });
+      const activity = activitySchema.safeParse(parseJson(answer.body));
+      return answer.status === 200 && activity.success ? activity.data : null;
+    } catch (error) {
+      // Whatever the reason: the caller must not act on what it does not know.
+      signal.throwIfAborted();
+      if (error instanceof DomainError) {
+        throw error;
+      }
+      return null;
+    }
   }
 
   async served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {

@@ -23,7 +23,14 @@ const NEXT_STEP: Record<OperationKind, { next: OperationKind; text: string }> = 
   start: { next: 'start', text: 'Start the stack again, or destroy it.' },
   restart: { next: 'start', text: 'Start the stack again, or destroy it.' },
   stop: { next: 'stop', text: 'Stop the stack again, or destroy it.' },
+  repair: { next: 'start', text: 'Start the stack, or destroy it.' },
   destroy: { next: 'destroy', text: 'Destroy the stack again.' },
+  suspend: { next: 'suspend', text: 'Suspend the stack again, or destroy it.' },
+  resume: { next: 'resume', text: 'Resume the stack again, or destroy it.' },
+  hibernate: { next: 'hibernate', text: 'Put the stack to sleep again, stop it, or destroy it.' },
+  wake: { next: 'start', text: 'Start the stack again, or destroy it.' },
+  resize: { next: 'restart', text: 'Restart the stack: it then has the new limits.' },
+  rotate_secrets: { next: 'restart', text: 'Restart the stack: that finishes the rotation.' },
 };
 
 export function nextStep(kind: OperationKind): OperationKind {

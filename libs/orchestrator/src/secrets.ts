@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { httpsOrigin } from '#libs/config';
 import { DomainError, type StackSpec } from '#libs/contracts';
@@ -21,6 +21,8 @@ export interface SecretSettings {
 
 /** A secret may be read by its own service only. */
 const FILE_MODE = 0o400;
+/** By this name templates call the password of the database's only role. */
+const DATABASE_PASSWORD = 'database-password';
 
 const context = (tenantId: string, name: string): string => `tenant/${tenantId}/${name}`;
 
@@ -30,6 +32,13 @@ function generate(rule: TemplateSecret): { text: string; publicKey: string | nul
     return { text: key.export({ format: 'pem', type: 'pkcs8' }).toString(), publicKey: publicKeyText(key) };
   }
   return { text: randomBytes(rule.bytes).toString('base64url'), publicKey: null };
+}
+
+function notMade(slug: string, secret: string): DomainError {
+  return new DomainError('WRONG_STATE', {
+    message: `The secret ${secret} of ${slug} was not made yet.`,
+    details: { why: 'secret_missing', secret },
+  });
 }
 
 /** Generated per tenant, sealed in the portal's database, opened only to be delivered. */
@@ -48,11 +57,68 @@ export class StackSecrets implements SecretFiles {
       }
       const { text, publicKey } = generate(rule);
       const sealed = seal(this.settings.masterKey, context(facts.tenantId, name), text);
-      await db.insert(TenantSecretEntity, { tenantId: facts.tenantId, name, sealed, createdAt: now });
+      await db.insert(TenantSecretEntity, { tenantId: facts.tenantId, name, sealed, previous: null, createdAt: now });
       if (publicKey !== null) {
         await db.update(TenantEntity, { id: facts.tenantId }, { publicKey });
       }
     }
+  }
+
+  /**
+   * New values for all of them, the old ones kept beside. False, and nothing changed, while an earlier rotation is not
+   * proven yet: a third value would push out the one the database may still have.
+   */
+  async renew(db: EntityManager, facts: StackFacts, now: Date): Promise<boolean> {
+    const rows = await db.find(TenantSecretEntity, {
+      where: { tenantId: facts.tenantId },
+      lock: { mode: 'pessimistic_write' },
+    });
+    if (rows.some(({ previous }) => previous !== null)) {
+      return false;
+    }
+    for (const { name, sealed: previous } of rows) {
+      const rule = facts.template.aviary.secrets[name];
+      if (!rule) {
+        continue;
+      }
+      const { text, publicKey } = generate(rule);
+      const sealed = seal(this.settings.masterKey, context(facts.tenantId, name), text);
+      await db.update(TenantSecretEntity, { tenantId: facts.tenantId, name }, { sealed, previous, createdAt: now });
+      if (publicKey !== null) {
+        await db.update(TenantEntity, { id: facts.tenantId }, { publicKey });
+      }
+    }
+    return true;
+  }
+
+  /** The database's password and the one it may still have instead; null while no rotation is to be proven. */
+  async rotatedPassword(facts: StackFacts): Promise<{ current: string; previous: string } | null> {
+    const name = DATABASE_PASSWORD;
+    const row = await this.dataSource.manager.findOneBy(TenantSecretEntity, { tenantId: facts.tenantId, name });
+    if (!row?.previous) {
+      return null;
+    }
+    const read = (sealed: Buffer): string =>
+      open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString();
+    return { current: read(row.sealed), previous: read(row.previous) };
+  }
+
+  /** The new values are proven: the old ones are forgotten. */
+  async proven(facts: StackFacts): Promise<void> {
+    await this.dataSource.query(
+      'update tenant_secrets set previous = null where tenant_id = $1 and previous is not null',
+      [facts.tenantId],
+    );
+  }
+
+  /** The stack's own signing key; throws WRONG_STATE while it has none. */
+  async stackKey(facts: StackFacts): Promise<KeyObject> {
+    const name = Object.entries(facts.template.aviary.secrets).find(([, rule]) => 'kind' in rule)?.[0] ?? '';
+    const row = await this.dataSource.manager.findOneBy(TenantSecretEntity, { tenantId: facts.tenantId, name });
+    if (!row) {
+      throw notMade(facts.slug, name);
+    }
+    return createPrivateKey(open(this.settings.masterKey, context(facts.tenantId, name), row.sealed).toString());
   }
 
   async volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]> {
@@ -86,10 +152,7 @@ export class StackSecrets implements SecretFiles {
       }
       const value = values.get(name ?? '');
       if (value === undefined) {
-        throw new DomainError('WRONG_STATE', {
-          message: `The secret ${name ?? ''} of ${facts.slug} was not made yet.`,
-          details: { why: 'secret_missing', secret: name ?? '' },
-        });
+        throw notMade(facts.slug, name ?? '');
       }
       return value;
     };

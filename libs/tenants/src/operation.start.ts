@@ -3,22 +3,39 @@ import { actorName, type Actor, type OperationKind } from '#libs/contracts';
 import { DomainError } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { desiredBefore, OPERATION_PHASES, operationDeadlineMs, preempts } from './domain/operation-rules.js';
+import {
+  desiredBefore,
+  OPERATION_PHASES,
+  operationDeadlineMs,
+  preempts,
+  type PhaseName,
+} from './domain/operation-rules.js';
 
 interface StartInput {
   tenant: TenantEntity;
   kind: OperationKind;
   actor: Actor;
   now: Date;
+  /** Phases it does not need this time; shown as skipped from the first moment. */
+  leaveOut?: readonly PhaseName[];
 }
 
-/** Ends what is open on the stack, so that a destroy can take its place. Its holder is fenced off at once. */
-async function cancelOpen(tx: EntityManager, tenantId: string, now: Date): Promise<void> {
+/** Why what was under way did not come to its end. */
+function insteadOf(kind: OperationKind): { why: string; message: string } {
+  const done = { destroy: 'destroyed', suspend: 'suspended' };
+  return kind === 'destroy' || kind === 'suspend'
+    ? { why: kind, message: `The stack is being ${done[kind]} instead.` }
+    : { why: 'preempted', message: `A ${kind} was asked for instead.` };
+}
+
+/** Ends what is open on the stack, so that this one can take its place. Its holder is fenced off at once. */
+async function cancelOpen(tx: EntityManager, tenantId: string, kind: OperationKind, now: Date): Promise<void> {
+  const { why, message } = insteadOf(kind);
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
-            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', 'The stack is being destroyed instead.', 'errorId', id::text, 'details', jsonb_build_object('why', 'destroy'))
+            error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $3::text, 'errorId', id::text, 'details', jsonb_build_object('why', $4::text))
       where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
-    [tenantId, now],
+    [tenantId, now, message, why],
   );
   await tx.query(
     `update operation_steps set state = 'skipped', finished_at = $2
@@ -44,14 +61,14 @@ export async function startOperation(
     ],
     lock: { mode: 'pessimistic_write' },
   });
-  if (open && !(preempts(kind) && open.kind !== kind)) {
+  if (open && !preempts(kind, open.kind)) {
     throw new DomainError('TENANT_BUSY', {
       message: `A ${open.kind} of ${tenant.slug} is under way since ${open.createdAt.toISOString()}. Wait for it, or cancel it.`,
       details: { operationId: open.id, kind: open.kind, since: open.createdAt.toISOString() },
     });
   }
   if (open) {
-    await cancelOpen(tx, tenant.id, now);
+    await cancelOpen(tx, tenant.id, kind, now);
   }
   const operation = Object.assign(new OperationEntity(), {
     id: newId(),
@@ -91,7 +108,7 @@ export async function startOperation(
       phase: phase.name,
       action: null,
       target: null,
-      state: 'pending' as const,
+      state: input.leaveOut?.includes(phase.name) ? ('skipped' as const) : ('pending' as const),
       startedAt: null,
       finishedAt: null,
       detail: null,

@@ -90,7 +90,8 @@ export async function stackViews(
   );
   return tenants.map((tenant) => {
     const operation = operations.get(tenant.id) ?? null;
-    const reasons = (holds.get(tenant.id) ?? []).map((row): HoldReason => row.reason);
+    const held = holds.get(tenant.id) ?? [];
+    const reasons = held.map((row): HoldReason => row.reason);
     const beat = beats.get(tenant.id)?.[0];
     return {
       id: tenant.id,
@@ -103,6 +104,7 @@ export async function stackViews(
       apiUrl: httpsOrigin(stackHost('api', tenant.slug, places.tenantDomain), places.httpsPort),
       desired: tenant.desired,
       holds: reasons,
+      holdNote: held.find(({ reason }) => reason === 'operator')?.note ?? null,
       status: headline({
         desired: tenant.desired,
         holds: reasons,

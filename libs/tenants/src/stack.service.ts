@@ -6,7 +6,6 @@ import {
   type Accepted,
   type Actor,
   type CreateStack,
-  type OperationKind,
   type StackList,
   type StackView,
 } from '#libs/contracts';
@@ -22,12 +21,14 @@ import {
   tx,
 } from '#libs/db';
 import { allocateAddresses } from './allocate.js';
+import { requireRoom } from './capacity.js';
 import { ownerScope, requireActor } from './authorise.js';
-import { DESIRED_AFTER } from './domain/operation-rules.js';
+import { placementOf } from './domain/capacity.js';
 import { stackHost } from './domain/names.js';
 import type { Template } from './domain/template.js';
 import { startOperation } from './operation.start.js';
 import type { AllocationSettings, TenantDeps } from './settings.js';
+import { accepted, findStack, lockStack, orderOperation, viewOf } from './stack.change.js';
 import { findTenants, stackViews } from './stack.repository.js';
 
 export interface StackListQuery {
@@ -62,6 +63,12 @@ export class StackService {
       const account = await this.lockAccount(db, forAccount ?? who.accountId);
       const plan = await this.planWithRoom(db, account);
       const release = await this.newestRelease(db, input.template);
+      const { services } = release.definition as Template;
+      const containers = {
+        all: Object.keys(services).length,
+        onEdge: servicesOnEdge(release.definition as Template).length,
+      };
+      await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), this.allocation.pool);
       const tenant = await this.insertTenant(db, { account, plan, release, name: input.name });
       const operation = await startOperation(db, this.deps.queue, {
         tenant,
@@ -75,7 +82,7 @@ export class StackService {
         target: { kind: 'stack', id: tenant.id },
         after: { slug: tenant.slug, release: release.id, limits: tenant.limits },
       });
-      return this.accepted(db, tenant, operation.id);
+      return accepted(db, this.deps, tenant, operation.id);
     });
   }
 
@@ -113,62 +120,17 @@ export class StackService {
 
   async get(actor: Actor, slug: string): Promise<StackView> {
     const db = this.deps.dataSource.manager;
-    return this.viewOf(db, await this.find(db, actor, slug));
+    return viewOf(db, this.deps, await findStack(db, actor, slug));
   }
 
-  /** Changes what is wanted and enqueues the operation that makes it so. Destroy is legal from every state. */
-  async request(actor: Actor, slug: string, kind: Exclude<OperationKind, 'provision'>): Promise<Accepted> {
-    return tx(this.deps.dataSource, async (db) => {
-      // The lock comes first: two requests at once queue up here, and what is read below is what the first one left.
-      await db.query('select from tenants where slug = $1 and ($2::uuid is null or account_id = $2) for update', [
-        slug,
-        ownerScope(actor),
-      ]);
-      const tenant = await this.find(db, actor, slug);
-      if (tenant.desired === 'deleted' && kind !== 'destroy') {
-        throw new DomainError('WRONG_STATE', {
-          message: `${slug} is being destroyed.`,
-          details: { why: 'destroying', desired: tenant.desired },
-        });
-      }
-      const before = { desired: tenant.desired };
-      const operation = await startOperation(db, this.deps.queue, { tenant, kind, actor, now: this.deps.now() });
-      const desired = DESIRED_AFTER[kind];
-      await db.update(TenantEntity, { id: tenant.id }, { desired });
-      await appendAudit(db, {
-        actor,
-        action: `stack.${kind}`,
-        target: { kind: 'stack', id: tenant.id },
-        before,
-        after: { desired, slug },
-      });
-      tenant.desired = desired;
-      return this.accepted(db, tenant, operation.id);
-    });
-  }
-
-  private async find(db: EntityManager, actor: Actor, slug: string): Promise<TenantEntity> {
-    const [tenant] = await findTenants(db, { accountId: ownerScope(actor), slug, limit: 1 });
-    if (!tenant) {
-      throw new DomainError('NOT_FOUND', { message: `There is no stack ${slug}, or it is not yours.` });
-    }
-    return tenant;
-  }
-
-  private async viewOf(db: EntityManager, tenant: TenantEntity): Promise<StackView> {
-    const [view] = await stackViews(db, [tenant], this.deps.places, this.deps.now());
-    if (!view) {
-      throw new DomainError('NOT_FOUND');
-    }
-    return view;
-  }
-
-  private async accepted(db: EntityManager, tenant: TenantEntity, operationId: string): Promise<Accepted> {
-    const stack = await this.viewOf(db, tenant);
-    if (stack.openOperation?.id !== operationId) {
-      throw new DomainError('LOST_RACE');
-    }
-    return { stack, operation: stack.openOperation };
+  /**
+   * Changes what is wanted and enqueues the operation that makes it so. Destroy is legal from every state; what would
+   * run a stack is refused while somebody holds it.
+   */
+  async request(actor: Actor, slug: string, kind: 'start' | 'stop' | 'restart' | 'destroy'): Promise<Accepted> {
+    return tx(this.deps.dataSource, async (db) =>
+      orderOperation(db, this.deps, { tenant: await lockStack(db, actor, slug, kind), kind, actor }),
+    );
   }
 
   /** The row lock makes the count of stacks below exact for two creations at once. */

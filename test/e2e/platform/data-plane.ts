@@ -3,27 +3,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
-import type { Bot, Market, RuntimeMe } from '#libs/contracts';
+import type { Bot, RuntimeMe } from '#libs/contracts';
+import {
+  booksOf,
+  outage,
+  tradingBot,
+  type Books,
+  type DataPlaneWorld,
+  type TradingOwner,
+} from '../../support/data-plane.js';
 import { cutPower, docker, killEngine, startEngine } from '../../support/engine.js';
-import { SOON, type PlatformWorld, type RunningStack } from './world.js';
-
-/** Ten prices a second, so that levels of a narrow grid are crossed in seconds. */
-const FASTER = `update settings set value = jsonb_set(value, '{tickMs}', '100') where key = 'price_source'`;
-
-/** What the bot wrote down and what the exchange has, in one statement and so of one moment. */
-interface Books {
-  /** Client order ids, as the bot and as the exchange know them. */
-  meant: string[];
-  taken: string[];
-  /** Numbers of trades: `order/trade`. */
-  booked: string[];
-  traded: string[];
-}
-const BOOKS = `select json_build_object(
-  'meant', (select coalesce(json_agg(client_order_id), '[]') from orders where state not in ('pending', 'rejected')),
-  'taken', (select coalesce(json_agg(client_order_id), '[]') from paper_orders),
-  'booked', (select coalesce(json_agg(o.client_order_id || '/' || f.trade_id), '[]') from fills f join orders o on o.id = f.order_id),
-  'traded', (select coalesce(json_agg(client_order_id || '/' || id), '[]') from paper_trades))`;
+import type { TestPlatform } from '../../support/platform.js';
+import { SOON, type PlatformWorld } from './world.js';
 
 /** What systemd does with the unit before the engine starts: exactly its command, split at spaces, without a shell. */
 async function runAsAtBoot(unit: string): Promise<void> {
@@ -35,52 +26,17 @@ async function runAsAtBoot(unit: string): Promise<void> {
   await promisify(execFile)(program, args);
 }
 
+const parts = (platform: TestPlatform): Omit<DataPlaneWorld, 'docker'> => ({
+  container: (service) => platform.container(service),
+  sql: (statement) => platform.sql(statement),
+  stackSql: (slug, statement) => platform.stackSql(slug, statement),
+});
+
 /** What must go on without the portal: trading, and an owner's dashboard. */
 export function dataPlane(world: () => PlatformWorld): void {
   afterAll(() => world().clear(), 120_000);
 
-  async function tradingBot({ owner, slug }: RunningStack): Promise<string> {
-    await world().platform.stackSql(slug, FASTER);
-    expect(await owner.order(slug, 'restart')).toMatchObject({ state: 'done' });
-    const host = owner.dashboardHost(slug);
-    const market = (await owner.ask<Market>(host, '/api/v1/market')).body.pairs[0];
-    const price = Number(market?.price);
-    const made = await owner.ask<Bot>(host, '/api/v1/bots', {
-      method: 'POST',
-      body: {
-        pair: market?.pair,
-        start: true,
-        params: {
-          lower: (price * 0.985).toFixed(1),
-          upper: (price * 1.015).toFixed(1),
-          grids: 10,
-          investment: '1000',
-        },
-      },
-    });
-    expect({ status: made.status, text: made.text }).toMatchObject({ status: 201 });
-    return made.body.id;
-  }
-
-  /** A moment at which bot and exchange know of the same orders and trades, each once. */
-  async function books(slug: string): Promise<Books> {
-    const seen = await waitFor(
-      async () => {
-        const now = JSON.parse(await world().platform.stackSql(slug, BOOKS)) as Books;
-        const same = (a: string[], b: string[]): boolean =>
-          a.length === b.length && new Set([...a, ...b]).size === a.length;
-        if (!same(now.meant, now.taken) || !same(now.booked, now.traded)) {
-          throw new Error(
-            `bot and exchange differ: ${now.meant.length} and ${now.taken.length} orders, ${now.booked.length} and ${now.traded.length} trades`,
-          );
-        }
-        return now;
-      },
-      { what: 'bot and exchange knowing of the same orders and trades', ...SOON },
-    );
-    expect(seen.taken.length).toBeGreaterThan(0);
-    return seen;
-  }
+  const books = (slug: string): Promise<Books> => booksOf(world().platform, slug);
 
   /** Everything of `before` is still there, and more was traded since. */
   function expectContinued(before: Books, after: Books): void {
@@ -92,12 +48,43 @@ export function dataPlane(world: () => PlatformWorld): void {
     expect(after.traded.length).toBeGreaterThan(before.traded.length);
   }
 
+  it('serves signed-in owners under load without one failure, trades without a gap, and reports once, with the portal away for 75 s', async () => {
+    const { platform } = world();
+    const owners: TradingOwner[] = [];
+    for (let count = 0; count < 2; count += 1) {
+      const { owner, slug } = await world().runningStack();
+      const bot = await tradingBot(platform, { owner, slug });
+      await waitFor(
+        async () => ((await owner.ask(owner.dashboardHost(slug), '/ready')).status === 200 ? true : undefined),
+        {
+          what: `the dashboard of ${slug}`,
+          ...SOON,
+        },
+      );
+      owners.push({ owner, slug, bot });
+    }
+    const found = await outage({ ...parts(platform), docker }, owners, { seconds: 75, perSecond: 20 });
+    expect(found.load.failed).toEqual([]);
+    expect(found.load.requests).toBeGreaterThan(75 * 20 * 0.9);
+    expect({ quiet: found.quietQuarters, lost: found.lost }).toEqual({ quiet: [], lost: [] });
+    expect(found.trades).toBeGreaterThan(0);
+    expect(found.reports).toEqual({ waited: found.reports.arrived, arrived: found.reports.waited, wrong: [] });
+    // Each of the two started and stopped a bot meanwhile.
+    expect(found.reports.waited).toBeGreaterThanOrEqual(4);
+    await waitFor(
+      async () =>
+        (await owners[0]?.owner.ask(platform.place.portalDomain, '/readyz'))?.status === 200 ? true : undefined,
+      { what: 'the portal being back', deadlineMs: 120_000 },
+    );
+    await world().clear();
+  }, 600_000);
+
   it('goes on with api, worker, agent and the portal’s database stopped, through an engine restart and a power cut', async () => {
     const { platform } = world();
     const stack = await world().runningStack();
     const { owner, slug } = stack;
     const host = owner.dashboardHost(slug);
-    const bot = await tradingBot(stack);
+    const bot = await tradingBot(platform, stack);
     const fills = async (): Promise<number> => {
       const { status, body } = await owner.ask<Bot>(host, `/api/v1/bots/${bot}`);
       if (status !== 200 || !['running', 'waiting'].includes(body.status)) {

@@ -24,9 +24,9 @@ export class PlatformWorld {
     readonly before: EngineObjects,
   ) {}
 
-  static async open(): Promise<PlatformWorld> {
+  static async open(settings: Readonly<Record<string, string>> = {}): Promise<PlatformWorld> {
     const before = await engineObjects();
-    const platform = await TestPlatform.start();
+    const platform = await TestPlatform.start(settings);
     return new PlatformWorld(platform, await platform.operator(), before);
   }
 

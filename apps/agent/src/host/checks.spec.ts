@@ -1,5 +1,7 @@
+import type { CapacityItem } from '#libs/contracts';
 import { createAuthority, issueLeaf } from '#libs/crypto';
 import {
+  capacityChecks,
   certificateCheck,
   clockCheck,
   diskCheck,
@@ -14,6 +16,15 @@ import {
 } from './checks.js';
 
 const GIB = 2 ** 30;
+const room = (level: CapacityItem['level'], share: number | null): CapacityItem => ({
+  resource: 'pids',
+  unit: 'processes',
+  used: 10,
+  limit: share && 10 / share,
+  share,
+  level,
+  todo: level === 'ok' || level === 'unknown' ? null : 'Raise kernel.pid_max.',
+});
 const now = new Date('2026-11-21T12:00:00Z');
 
 it('says what to do with everything that is not well, and nothing else', () => {
@@ -25,6 +36,7 @@ it('says what to do with everything that is not well, and nothing else', () => {
     memoryBytes: 1,
     cpus: 2,
     liveRestore: true,
+    cgroupVersion: '1',
   };
   const pool = { total: 10, used: 0, routes: [], ownPrefix: 'beef' };
   const good = [
@@ -33,6 +45,7 @@ it('says what to do with everything that is not well, and nothing else', () => {
     memoryCheck({ total: 4 * GIB, available: GIB }),
     clockCheck({ skewSeconds: 1, synchronised: null, notBefore: now, now }),
     networkCheck('10.128.0.0/14', pool),
+    ...capacityChecks([room('ok', 0.5), room('unknown', null)]),
     firewallCheck('a', 'a'),
     processCheck([], { api: 1 }),
     healthCheck('agent', []),
@@ -49,6 +62,7 @@ it('says what to do with everything that is not well, and nothing else', () => {
     clockCheck({ skewSeconds: 0, synchronised: false, notBefore: now, now }),
     clockCheck({ skewSeconds: 0, synchronised: true, notBefore: new Date(now.getTime() + 1), now }),
     networkCheck('10.128.0.0/14', { ...pool, used: 10 }),
+    ...capacityChecks([room('warn', 0.8), room('bad', 1)]),
     networkCheck('10.128.0.0/14', { ...pool, routes: [{ interface: 'tun0', base: 0x0a800000, prefix: 16 }] }),
     firewallCheck('a', 'b'),
     firewallCheck(null, 'b'),

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import type { CapacityItem } from '#libs/contracts';
 import { apiProblem, type EngineFacts } from './engine-facts.js';
 import { conflictingRoutes, networkText, parseNetwork, type Route } from './networks.js';
 
@@ -121,6 +122,26 @@ export function networkCheck(
     return found('networks', 'bad', says, 'Remove stacks, or place new ones on another host.');
   }
   return free < use.total * 0.1 ? found('networks', 'warn', says, 'Plan another host.') : ok('networks', says);
+}
+
+/** One line while there is room, else one for each thing that runs out. Disk promised is in the portal's rows alone. */
+export function capacityChecks(items: readonly CapacityItem[]): Check[] {
+  const percent = ({ share }: CapacityItem): string => (share === null ? 'not told' : `${Math.round(share * 100)} %`);
+  const short = items.flatMap((item) =>
+    item.level === 'warn' || item.level === 'bad'
+      ? [
+          found(
+            `capacity ${item.resource}`,
+            item.level,
+            `${item.used} of ${item.limit} ${item.unit} are taken (${percent(item)})`,
+            item.todo ?? '',
+          ),
+        ]
+      : [],
+  );
+  return short.length > 0
+    ? short
+    : [ok('capacity', items.map((item) => `${item.resource} ${percent(item)}`).join(', '))];
 }
 
 export function certificateCheck(name: string, pem: string | null, now: Date): Check {

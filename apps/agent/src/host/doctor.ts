@@ -4,8 +4,10 @@ import { connect } from 'node:net';
 import { X509Certificate } from 'node:crypto';
 import { httpsOrigin } from '#libs/config';
 import { canonicalFirewall, expectedFirewall, renderFirewallReader } from '#libs/edge';
-import { parsePool, tenantSubnetCount } from '#libs/tenants';
+import { capacityItems, edgeCount, parsePool, tenantSubnetCount } from '#libs/tenants';
+import { engineCapacity } from '../capacity.js';
 import {
+  capacityChecks,
   certificateCheck,
   clockCheck,
   diskCheck,
@@ -20,11 +22,12 @@ import {
   type Check,
   type Space,
 } from './checks.js';
-import { engineFacts, engineSkewSeconds, ownObjects } from './engine-facts.js';
+import { engineFacts, engineSkewSeconds, ownObjects, type EngineFacts } from './engine-facts.js';
 import { readText } from './files.js';
 import { parseRoutes } from './networks.js';
 import { missingProcesses, portalStatus, processHealth, SELF_REPORTING } from './portal-health.js';
 import { parseMemory } from './preflight.js';
+import { promisedOnEngine } from './promised.js';
 import { hostResolvers } from './resolvers.js';
 import { run } from './run-command.js';
 import { readPlatform, type Platform } from './settings.js';
@@ -81,6 +84,16 @@ async function networks({ config, id, prefix }: Platform): Promise<Check> {
     routes: parseRoutes(await readFile('/proc/net/route', 'utf8')),
     ownPrefix: prefix,
   });
+}
+
+async function capacity({ config, id }: Platform, engine: EngineFacts): Promise<Check[]> {
+  const items = capacityItems(
+    await engineCapacity(engine, config),
+    { ...(await promisedOnEngine(id)), diskGb: 0 },
+    { subnets: tenantSubnetCount(parsePool(config.ADDRESS_POOL)), edges: edgeCount() },
+  );
+  // Subnets are a check of their own, and only the portal's rows know the disk of each stack.
+  return capacityChecks(items.filter(({ resource }) => resource !== 'disk' && resource !== 'subnets'));
 }
 
 async function firewall({ config, prefix }: Platform): Promise<Check> {
@@ -141,6 +154,7 @@ async function examine(platform: Platform, now: Date): Promise<Check[]> {
     ['memory', async () => memoryCheck(parseMemory(await readFile('/proc/meminfo', 'utf8')))],
     ['clock', () => clock(platform, now)],
     ['networks', () => networks(platform)],
+    ['capacity', () => capacity(platform, engine)],
     ['firewall', () => firewall(platform)],
     ['certificate portal', () => certificate('portal')],
     ['certificate tenants', () => certificate('tenants')],

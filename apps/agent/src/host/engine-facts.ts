@@ -10,6 +10,7 @@ export interface EngineFacts {
   memoryBytes: number;
   cpus: number;
   liveRestore: boolean;
+  cgroupVersion: string;
 }
 
 const number = (version: string): number => {
@@ -43,6 +44,7 @@ export async function engineFacts(): Promise<EngineFacts> {
       MemTotal: number;
       NCPU: number;
       LiveRestoreEnabled?: boolean;
+      CgroupVersion?: string;
     };
     return {
       version: server.Version,
@@ -52,6 +54,7 @@ export async function engineFacts(): Promise<EngineFacts> {
       memoryBytes: info.MemTotal,
       cpus: info.NCPU,
       liveRestore: info.LiveRestoreEnabled === true,
+      cgroupVersion: info.CgroupVersion ?? '1',
     };
   } catch (cause) {
     if (cause instanceof CommandError) {

@@ -24,6 +24,7 @@ const FOLDERS: readonly Folder[] = [
   { name: 'certs', owner: PORTAL, mode: 0o750 },
   { name: 'ca', owner: PORTAL, mode: 0o700 },
   { name: 'gate', owner: PORTAL, mode: 0o700 },
+  { name: 'agent', owner: PORTAL, mode: 0o700 },
   { name: 'acme', owner: PORTAL, mode: 0o700 },
   { name: 'quarantine', owner: PORTAL, mode: 0o700 },
   { name: 'firewall', owner: 0, mode: 0o755 },

@@ -81,7 +81,7 @@ export async function processHealth(
  * Of what the agent complains about, that which does not stand against a start: it looks again by itself, and `doctor`
  * tells until then.
  */
-const LATER = /^(proxy|certificates): /;
+const LATER = /^(proxy|certificates|duties): /;
 
 /** The agent reads the templates once, at its start: waiting changes nothing. */
 const FOR_GOOD = /^agent: releases: /;

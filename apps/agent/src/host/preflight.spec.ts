@@ -26,6 +26,7 @@ const good: HostFacts = {
     memoryBytes: 4e9,
     cpus: 2,
     liveRestore: true,
+    cgroupVersion: '1',
   },
   memory: { total: LEAST_MEMORY, available: LEAST_MEMORY },
   disk: { engine: LEAST_DISK, data: LEAST_DISK },

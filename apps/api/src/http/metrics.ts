@@ -1,10 +1,10 @@
 import type { RequestHandler } from 'express';
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, createRegistry, Gauge, Histogram } from '#libs/telemetry';
 import { LiveStreams } from './live-streams.js';
 
-/** One registry per process half, not the global one, so that two in one process (tests) do not collide. */
+/** What the api tells a scraper of its requests. */
 export class Metrics {
-  readonly registry = new Registry();
+  readonly registry = createRegistry();
   private readonly duration = new Histogram({
     name: 'aviary_http_request_duration_seconds',
     help: 'Time from the first byte of a request to the end of its answer, by route.',
@@ -20,7 +20,6 @@ export class Metrics {
   });
 
   constructor(streams: LiveStreams) {
-    collectDefaultMetrics({ register: this.registry });
     new Gauge({
       name: 'aviary_http_live_streams',
       help: 'Open event streams.',

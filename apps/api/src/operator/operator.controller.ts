@@ -25,7 +25,7 @@ const userListQuery = z.strictObject({
   q: z.string().trim().max(100).optional().describe('Part of the e-mail address or user name.'),
 });
 
-/** What the console reads. What it does, it does by the same routes as everybody: the services let operators. */
+/** What the console reads. What it does is mostly done by the same routes as everybody: the services let operators. */
 @ApiTags('Operators')
 @WithToken()
 @Controller('api/v1/operator')

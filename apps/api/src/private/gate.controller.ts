@@ -1,7 +1,16 @@
 import { Body, Controller, Get, HttpStatus, Post } from '@nestjs/common';
 import type { z } from 'zod';
-import { redeemRequestSchema, redeemResponseSchema, revocationsSchema, type Revocations } from '#libs/contracts';
-import { SignOnService } from '#libs/tenants';
+import {
+  redeemRequestSchema,
+  redeemResponseSchema,
+  revocationsSchema,
+  wakeRequestSchema,
+  wakeResponseSchema,
+  type Revocations,
+  type WakeRequest,
+  type WakeResponse,
+} from '#libs/contracts';
+import { SignOnService, SleepService } from '#libs/tenants';
 import { Internal } from '../http/access.js';
 import { Answers } from '../http/answers.js';
 import { Unlimited } from '../http/rate-limits.js';
@@ -9,7 +18,10 @@ import { Unlimited } from '../http/rate-limits.js';
 /** What the gate asks, on the private listener. */
 @Controller('internal')
 export class GateController {
-  constructor(private readonly signOn: SignOnService) {}
+  constructor(
+    private readonly signOn: SignOnService,
+    private readonly sleep: SleepService,
+  ) {}
 
   @Post('redeem')
   @Internal()
@@ -19,6 +31,14 @@ export class GateController {
     @Body({ schema: redeemRequestSchema }) body: z.infer<typeof redeemRequestSchema>,
   ): Promise<{ token: string; next: string }> {
     return this.signOn.redeem(body);
+  }
+
+  @Post('wake')
+  @Internal()
+  @Unlimited()
+  @Answers(HttpStatus.OK, wakeResponseSchema, 'Whether the stack is waking.')
+  wake(@Body({ schema: wakeRequestSchema }) body: WakeRequest): Promise<WakeResponse> {
+    return this.sleep.wakeForVisit(body);
   }
 
   @Get('revocations')

@@ -10,14 +10,17 @@ import {
   slugSchema,
   STACK_STATUS,
   stackListSchema,
+  stackUsageSchema,
   stackViewSchema,
+  USAGE_RANGES,
   type Accepted,
   type CreateStack,
   type StackList,
   type StackStatus,
+  type StackUsage,
   type StackView,
 } from '#libs/contracts';
-import { ChangeFeed, StackService } from '#libs/tenants';
+import { ChangeFeed, StackService, UsageService } from '#libs/tenants';
 import { CurrentActor, CurrentSession, Subscriber } from '../http/access.js';
 import { Answers, pageQuery, WithToken } from '../http/answers.js';
 import { EventStreams } from '../http/event-stream.js';
@@ -31,12 +34,17 @@ export const stackListQuery = z.strictObject({
   status: z.enum(Object.keys(STACK_STATUS) as [StackStatus, ...StackStatus[]]).optional(),
 });
 
+export const usageQuery = z.strictObject({
+  range: z.enum(USAGE_RANGES).default('day').describe('How far back; a longer one has coarser points.'),
+});
+
 @ApiTags('Stacks')
 @WithToken()
 @Controller('api/v1/stacks')
 export class StacksController {
   constructor(
     private readonly stacks: StackService,
+    private readonly usage: UsageService,
     private readonly feed: ChangeFeed,
     private readonly events: EventStreams,
   ) {}
@@ -111,6 +119,21 @@ export class StacksController {
       });
     }
     return this.stacks.request(actor, slug, 'destroy');
+  }
+
+  @Get(':slug/usage')
+  @Subscriber()
+  @ApiOperation({
+    summary: 'What a stack uses',
+    description: 'Processor, memory, disk and traffic over time, what is near its limit, and memory that only grows.',
+  })
+  @Answers(HttpStatus.OK, stackUsageSchema, 'Measured each minute; disk each quarter of an hour.')
+  readUsage(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Query({ schema: usageQuery }) { range }: z.infer<typeof usageQuery>,
+  ): Promise<StackUsage> {
+    return this.usage.ofStack(actor, slug, range);
   }
 
   @Get(':slug/events')

@@ -1,18 +1,24 @@
 import type { Command } from 'commander';
 import type { Environment } from '../frame/command.js';
 import { auditCommands } from './audit.js';
+import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
 import { operationCommands } from './operation.js';
+import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
+import { watchCommands } from './watch.js';
 
 /** One file a noun; a new noun is one line here. */
 export const NOUNS: readonly ((program: Command, environment: Environment) => void)[] = [
   tenantCommands,
   operationCommands,
   userCommands,
+  orphanCommands,
   outboxCommands,
+  capacityCommand,
+  watchCommands,
   auditCommands,
   dbCommands,
 ];

@@ -1,14 +1,25 @@
-import { createStackSchema, STACK_STATUS, type Accepted, type StackView } from '#libs/contracts';
-import type { Command } from 'commander';
+import {
+  createStackSchema,
+  STACK_STATUS,
+  suspendStackSchema,
+  USAGE_RANGES,
+  type Accepted,
+  type StackView,
+  type UsageRange,
+} from '#libs/contracts';
+import { Option, type Command } from 'commander';
 import { confirmSlug, handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
 import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { followOperation, operationError } from '../frame/follow.js';
-import { pageCursor, rows } from '../frame/flags.js';
+import { logTail, pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
+import { logs, LOGS } from './tenant-logs.js';
+import { usageLines } from './usage-lines.js';
 
 const LIST = 'aviary/tenant-list/1';
 const ONE = 'aviary/tenant/1';
 const OPERATION = 'aviary/operation/1';
+const USAGE = 'aviary/tenant-usage/1';
 
 const word = (stack: StackView): string => STACK_STATUS[stack.status].word;
 
@@ -38,6 +49,13 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     restart: `runs again${took}: ${stack.dashboardUrl}`,
     stop: `is stopped${took}; its data is kept`,
     destroy: `is destroyed${took}; nothing of it is left`,
+    suspend: `is suspended${took}; its data is kept. Next: aviary tenant resume ${stack.slug}`,
+    resume: `is no longer held by an operator${took}   Next: aviary tenant show ${stack.slug}`,
+    hibernate: `is asleep${took}; its owner’s visit wakes it`,
+    wake: `is awake${took}: ${stack.dashboardUrl}`,
+    resize: `has its new limits${took}`,
+    rotate_secrets: `has new passwords and keys${took}`,
+    repair: `is as wanted again${took}`,
   }[view.kind];
   output.result(OPERATION, view, `✓ ${stack.slug} ${end}`);
   return EXIT.done;
@@ -93,6 +111,7 @@ const show: Action = async (context, [slug = '']) => {
     `api        ${stack.apiUrl}`,
     `release    ${stack.template} ${stack.release}`,
     `wanted     ${stack.desired}${stack.holds.length > 0 ? `, held by ${stack.holds.join(', ')}` : ''}`,
+    ...(stack.holdNote === null ? [] : [`held       ${stack.holdNote}`]),
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,
     `bots       ${heartbeat === null ? 'no report yet' : `${heartbeat.runningBots} of ${heartbeat.bots} running, ${heartbeat.openOrders} open orders, equity ${heartbeat.equity} (${heartbeat.at})`}`,
     ...(stack.reason === null ? [] : [`reason     ${stack.reason}`]),
@@ -103,6 +122,13 @@ const show: Action = async (context, [slug = '']) => {
         ]),
   ];
   context.output.result(ONE, stack, lines.join('\n'));
+};
+
+const usage: Action = async (context, [slug = ''], flags) => {
+  const { range } = flags as { range: UsageRange };
+  const platform = await context.platform();
+  const use = await platform.usage.ofStack(await platform.operator(), slug, range);
+  context.output.result(USAGE, use, usageLines(use).join('\n'));
 };
 
 const order =
@@ -129,6 +155,46 @@ const destroy: Action = async (context, [slug = ''], flags) => {
   return settle(context, await platform.stacks.request(actor, slug, 'destroy'));
 };
 
+const sleep =
+  (kind: 'hibernate' | 'wake'): Action =>
+  async (context, [slug = '']) => {
+    const platform = await context.platform();
+    return settle(context, await platform.sleep[kind](await platform.operator(), slug));
+  };
+
+const resize: Action = async (context, [slug = ''], flags) => {
+  const platform = await context.platform();
+  return settle(context, await platform.resize.resize(await platform.operator(), slug, String(flags['plan'])));
+};
+
+const rotateSecrets: Action = async (context, [slug = '']) => {
+  const platform = await context.platform();
+  return settle(context, await platform.resize.rotateSecrets(await platform.operator(), slug));
+};
+
+const suspend: Action = async (context, [slug = ''], flags) => {
+  const input = suspendStackSchema.safeParse({ note: flags['note'] });
+  if (!input.success) {
+    throw new CommandError(EXIT.usage, `--note: ${input.error.issues.map(({ message }) => message).join(' ')}`);
+  }
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const stack = await platform.stacks.get(actor, slug);
+  const bots = stack.heartbeat === null ? 'whatever bots it has' : `${stack.heartbeat.runningBots} running bots`;
+  await confirmSlug(
+    context,
+    slug,
+    flags['confirm'],
+    `Suspending ${slug} of ${stack.owner} stops ${bots} until it is resumed; its owner reads: ${input.data.note}`,
+  );
+  return settle(context, await platform.holds.suspend(actor, slug, input.data.note));
+};
+
+const resume: Action = async (context, [slug = '']) => {
+  const platform = await context.platform();
+  return settle(context, await platform.holds.resume(await platform.operator(), slug));
+};
+
 export function tenantCommands(program: Command, environment: Environment): void {
   const tenant = program.command('tenant').description('customers’ stacks');
   tenant
@@ -150,6 +216,19 @@ export function tenantCommands(program: Command, environment: Environment): void
     .command('show <slug>')
     .description('all facts of one stack')
     .action(handle(environment, ONE, show));
+  tenant
+    .command('logs <slug>')
+    .description('what a service of a stack writes; a search looks through the last 5 000 lines')
+    .option('--service <name>', 'runtime, postgres, redis', 'runtime')
+    .option('--tail <n>', 'that many of the last lines', logTail, 200)
+    .option('--q <text>', 'only lines that contain it')
+    .option('--follow', 'go on with what is written from now on, until Ctrl-C or, without a terminal, --timeout', false)
+    .action(handle(environment, LOGS, logs));
+  tenant
+    .command('usage <slug>')
+    .description('what a stack uses of processor, memory, disk and network')
+    .addOption(new Option('--range <range>', 'how far back').choices(USAGE_RANGES).default('day'))
+    .action(handle(environment, USAGE, usage));
   for (const [kind, about] of [
     ['start', 'start a stopped stack'],
     ['stop', 'stop a stack and keep its data'],
@@ -160,6 +239,34 @@ export function tenantCommands(program: Command, environment: Environment): void
       .description(about)
       .action(handle(environment, OPERATION, order(kind)));
   }
+  for (const [kind, about] of [
+    ['hibernate', 'put a stack to sleep in which no bot runs'],
+    ['wake', 'wake a stack that sleeps'],
+  ] as const) {
+    tenant
+      .command(`${kind} <slug>`)
+      .description(about)
+      .action(handle(environment, OPERATION, sleep(kind)));
+  }
+  tenant
+    .command('resize <slug>')
+    .description('give a stack the limits of a plan; it restarts only if the number of bots changes')
+    .requiredOption('--plan <code>', 'such as pro')
+    .action(handle(environment, OPERATION, resize));
+  tenant
+    .command('rotate-secrets <slug>')
+    .description('give a stack new passwords and keys, and restart it with them')
+    .action(handle(environment, OPERATION, rotateSecrets));
+  tenant
+    .command('suspend <slug>')
+    .description('stop a stack and keep it from running until it is resumed')
+    .requiredOption('--note <text>', 'why; its owner reads it')
+    .option('--confirm <slug>', 'its name once more, where nobody can be asked')
+    .action(handle(environment, OPERATION, suspend));
+  tenant
+    .command('resume <slug>')
+    .description('let go of a suspended stack')
+    .action(handle(environment, OPERATION, resume));
   tenant
     .command('destroy <slug>')
     .description('delete a stack and all its data')

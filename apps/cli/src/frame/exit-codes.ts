@@ -26,6 +26,7 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   EMAIL_NOT_VERIFIED: EXIT.notAllowed,
   TENANT_BUSY: EXIT.busy,
   WRONG_STATE: EXIT.busy,
+  BOTS_RUNNING: EXIT.busy,
   LOST_RACE: EXIT.busy,
   EMAIL_TAKEN: EXIT.busy,
   USERNAME_TAKEN: EXIT.busy,

@@ -1,4 +1,4 @@
-import { DomainError, uuidSchema } from '#libs/contracts';
+import { DomainError, LOG_TAIL_MOST, uuidSchema } from '#libs/contracts';
 import { InvalidArgumentError } from 'commander';
 
 /** For `--limit`: a whole number from 1 on; anything else is a usage error. */
@@ -35,4 +35,13 @@ export function seconds(text: string): number {
     throw new InvalidArgumentError('It is a number of seconds.');
   }
   return Number(text);
+}
+
+/** For `--tail`: lines, as many as one look may take. */
+export function logTail(text: string): number {
+  const lines = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (lines < 1 || lines > LOG_TAIL_MOST) {
+    throw new InvalidArgumentError(`It is a number from 1 to ${LOG_TAIL_MOST}.`);
+  }
+  return lines;
 }

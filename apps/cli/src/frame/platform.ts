@@ -4,7 +4,19 @@ import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, type Queue } from '#libs/jobs';
 import { createLogger, type Logger } from '#libs/telemetry';
-import { ChangeFeed, OperationService, parsePool, StackService } from '#libs/tenants';
+import {
+  CapacityService,
+  AgentPort,
+  ChangeFeed,
+  HoldService,
+  OperationService,
+  parsePool,
+  ResizeService,
+  SleepService,
+  StackLogs,
+  StackService,
+  UsageService,
+} from '#libs/tenants';
 
 /** What commands work with: the same services the pages use, on the same database. */
 export interface Platform {
@@ -12,7 +24,13 @@ export interface Platform {
   queue: Queue;
   logger: Logger;
   stacks: StackService;
+  holds: HoldService;
+  sleep: SleepService;
+  resize: ResizeService;
   operations: OperationService;
+  capacity: CapacityService;
+  usage: UsageService;
+  logs: StackLogs;
   feed: ChangeFeed;
   now: () => Date;
   /** The operator in whose name it is done, for the audit. */
@@ -46,14 +64,21 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     now,
     places: { portalDomain: config.PORTAL_DOMAIN, tenantDomain: config.TENANT_DOMAIN, httpsPort: config.HTTPS_PORT },
   };
+  const pool = parsePool(config.ADDRESS_POOL);
   const feed = new ChangeFeed(config.DATABASE_URL, logger);
   feed.start();
   return {
     dataSource,
     queue,
     logger,
-    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool: parsePool(config.ADDRESS_POOL) }),
+    stacks: new StackService(deps, { engineId: config.ENGINE_ID, pool }),
+    holds: new HoldService(deps),
+    sleep: new SleepService(deps),
+    resize: new ResizeService(deps),
+    capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
+    usage: new UsageService({ database: dataSource, now }),
+    logs: new StackLogs({ database: dataSource, agent: new AgentPort(config.AGENT_SOCKET) }),
     feed,
     now,
     async operator() {

@@ -1,9 +1,8 @@
+import { axisLabels, crosshairLabel, readChartColours, withAlpha, type ChartColours, type ChartZone } from '#libs/ui';
 import { useEffect, useLayoutEffect, useRef } from 'react';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
-import { readChartColours, withAlpha, type ChartColours } from './chart-colours.js';
 import { toChartNumber, toChartTime } from './chart-number.js';
-import { axisLabels, crosshairLabel, type ChartZone } from './chart-time.js';
 import type { ChartFill } from './fill-markers.js';
 
 export interface EquityChartPoint {

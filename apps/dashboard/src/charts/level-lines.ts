@@ -6,7 +6,7 @@ import type {
   SeriesAttachedParameter,
   Time,
 } from 'lightweight-charts';
-import type { ChartColours } from './chart-colours.js';
+import type { ChartColours } from '#libs/ui';
 
 export type LevelKind = 'buy' | 'sell' | 'empty' | 'bound' | 'stop' | 'target';
 

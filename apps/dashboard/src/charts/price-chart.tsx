@@ -12,10 +12,16 @@ import {
   type Time,
   type UTCTimestamp,
 } from 'lightweight-charts';
+import {
+  crosshairLabel,
+  readChartColours,
+  tickLabel,
+  type ChartColours,
+  type ChartZone,
+  type TickKind,
+} from '#libs/ui';
 import { useEffect, useLayoutEffect, useRef } from 'react';
-import { readChartColours, type ChartColours } from './chart-colours.js';
 import { fromChartNumber, toChartNumber, toChartTime } from './chart-number.js';
-import { crosshairLabel, tickLabel, type ChartZone, type TickKind } from './chart-time.js';
 import { clusterFills, type ChartFill, type FillMark } from './fill-markers.js';
 import { LevelLines, type ChartLevel } from './level-lines.js';
 

@@ -1,6 +1,5 @@
-import { formatDecimal, formatTime, useLocale, useZone } from '#libs/ui';
+import { formatDecimal, formatTime, useLocale, useZone, type ChartZone } from '#libs/ui';
 import { useMemo } from 'react';
-import type { ChartZone } from '../charts/chart-time.js';
 import { durationParts } from '../domain/duration.js';
 import { useT } from '../i18n/i18n.js';
 

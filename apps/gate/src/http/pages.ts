@@ -54,10 +54,15 @@ export function pageHeaders(portalOrigin: string): Record<string, string> {
 
 /** What the gate says in place of a stack, by the word its route carries. */
 const STAND_INS: Record<string, Omit<Page, 'link' | 'status'>> = {
+  away: {
+    title: 'Not answering',
+    text: 'This stack does not answer right now. This page tries again by itself. The portal says what is known.',
+    refreshSeconds: 5,
+  },
   starting: { title: 'Starting…', text: 'This dashboard opens by itself in a few seconds.', refreshSeconds: 2 },
   asleep: {
     title: 'Asleep',
-    text: 'No bot runs here, so this stack is asleep. Your data is kept. Start it from the portal.',
+    text: 'No bot runs here, so this stack is asleep. Its data is kept. Its owner wakes it by opening this page.',
   },
   stopped: {
     title: 'Stopped',
@@ -67,6 +72,22 @@ const STAND_INS: Record<string, Omit<Page, 'link' | 'status'>> = {
     title: 'Suspended',
     text: 'This stack is suspended. Your data is kept. The portal says why and what to do.',
   },
+};
+
+/** To the owner whose visit wakes a stack. */
+export const WAKING: Page = {
+  status: 503,
+  title: 'Waking up…',
+  text: 'This stack was asleep because no bot ran. The dashboard opens by itself in a few seconds.',
+  refreshSeconds: 2,
+};
+
+/** The same while the portal, which would have to wake it, does not answer. */
+export const WAKING_LATER: Page = {
+  status: 503,
+  title: 'Asleep',
+  text: 'This stack is asleep, and the portal does not answer to wake it. Your data is kept. This page tries again by itself.',
+  refreshSeconds: 10,
 };
 
 export function isStandIn(word: string | undefined): word is string {
@@ -80,5 +101,10 @@ export function standInPage(word: string, portalOrigin: string): Page {
     const text = 'There is no dashboard at this address. Look at the address again, or find yours on the portal.';
     return { status: 404, title: 'Nothing here', text, link };
   }
-  return { status: 503, ...found, ...(found.refreshSeconds === undefined ? { link } : {}) };
+  return { status: 503, ...found, ...(word === 'starting' ? {} : { link }) };
+}
+
+/** The same for whoever reads no pages. */
+export function standInMessage(word: string): string {
+  return word === 'away' ? 'This stack does not answer right now.' : `This stack does not answer: it is ${word}.`;
 }

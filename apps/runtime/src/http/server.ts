@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DomainError, isDomainError, RUNTIME_API_PREFIX, type Ready } from '#libs/contracts';
+import { DomainError, isDomainError, RUNTIME_API_PREFIX, type Activity, type Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import type { Authenticator } from '../access/authenticator.js';
 import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
@@ -14,6 +14,8 @@ export interface Site {
   files: StaticFiles;
   /** Writes and reads both stores; throws while one does not answer. */
   ready: () => Promise<Ready>;
+  /** What would stop with the stack, for the platform alone; throws UNAUTHENTICATED for anybody else. */
+  activity: (authorization: string | undefined) => Promise<Activity>;
 }
 
 /** `site` while the stack is open, else why it is not. */
@@ -59,6 +61,10 @@ export class HttpServer {
     if (!this.stage.site) {
       const { code, message } = this.stage;
       throw new DomainError(code, { message });
+    }
+    if (url.pathname === '/activity' && request.method === 'GET') {
+      sendJson(response, 200, await this.stage.site.activity(request.headers.authorization));
+      return;
     }
     await answer(this.stage.site, { request, response, url });
   }

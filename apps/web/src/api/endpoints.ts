@@ -1,14 +1,19 @@
 import {
   acceptedSchema,
   accessSchema,
+  capacityViewSchema,
   disclaimerSchema,
   fleetOverviewSchema,
+  hostUsageSchema,
   operationListSchema,
+  orphanListSchema,
   operationViewSchema,
   outboxListSchema,
   outboxMailSchema,
   signOnResponseSchema,
   stackListSchema,
+  stackLogSchema,
+  stackUsageSchema,
   stackViewSchema,
   userListSchema,
   type Access,
@@ -17,6 +22,7 @@ import {
   type OutboxMail,
   type Register,
   type StackStatus,
+  type UsageRange,
 } from '#libs/contracts';
 import type { ApiClient } from './client.js';
 
@@ -32,7 +38,7 @@ export interface OperationQuery extends PageQuery {
   slug?: string | undefined;
   state?: OperationState | undefined;
 }
-export type StackAction = 'start' | 'stop' | 'restart';
+export type StackAction = 'start' | 'stop' | 'restart' | 'hibernate' | 'wake';
 
 function withQuery(path: string, query: object): string {
   const set = Object.entries(query).flatMap(([key, value]) =>
@@ -61,11 +67,19 @@ export function createEndpoints(client: ApiClient) {
       client.signedOut();
     },
     stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/stacks', query)),
+    logs: (slug: string, query: { service: string; tail: number; q: string | undefined }) =>
+      client.request(stackLogSchema, withQuery(`/stacks/${slug}/logs`, query)),
+    usage: (slug: string, range: UsageRange) =>
+      client.request(stackUsageSchema, withQuery(`/stacks/${slug}/usage`, { range })),
     stack: (slug: string) => client.request(stackViewSchema, `/stacks/${slug}`),
     createStack: (body: { name?: string }, idempotencyKey: string) =>
       client.request(acceptedSchema, '/stacks', { ...post, body, idempotencyKey }),
     actOnStack: (slug: string, action: StackAction, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/${action}`, { ...post, idempotencyKey }),
+    resizeStack: (slug: string, plan: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/resize`, { ...post, body: { plan }, idempotencyKey }),
+    rotateSecrets: (slug: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/rotate-secrets`, { ...post, idempotencyKey }),
     destroyStack: (slug: string) =>
       client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug } }),
     operations: (query: OperationQuery = {}) => client.request(operationListSchema, withQuery('/operations', query)),
@@ -74,10 +88,17 @@ export function createEndpoints(client: ApiClient) {
     signOn: (body: { stack: string; state: string; next: string }) =>
       client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
     operator: {
+      capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
+      orphans: () => client.request(orphanListSchema, '/operator/orphans'),
+      hostUsage: (range: UsageRange) => client.request(hostUsageSchema, withQuery('/operator/hosts/usage', { range })),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>
         client.request(operationListSchema, withQuery('/operator/operations', query)),
+      suspend: (slug: string, note: string, idempotencyKey: string) =>
+        client.request(acceptedSchema, `/operator/stacks/${slug}/suspend`, { ...post, body: { note }, idempotencyKey }),
+      resume: (slug: string, idempotencyKey: string) =>
+        client.request(acceptedSchema, `/operator/stacks/${slug}/resume`, { ...post, idempotencyKey }),
       users: (query: PageQuery & { q?: string | undefined } = {}) =>
         client.request(userListSchema, withQuery('/operator/users', query)),
       outbox: (query: PageQuery & { state?: OutboxMail['state'] | undefined } = {}) =>

@@ -19,7 +19,8 @@ function read<S extends z.ZodType>(schema: S, event: ServerEvent): z.output<S> |
   return parsed.success ? parsed.data : null;
 }
 
-function useAuthorisedStream(
+/** One stream of the portal, under the session of this page. */
+export function useAuthorisedStream(
   path: string | null,
   handlers: { onEvent: (event: ServerEvent) => void; onReconnect: () => void },
 ): void {

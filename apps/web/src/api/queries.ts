@@ -1,4 +1,4 @@
-import type { OperationList, OperationView, StackList, StackView } from '#libs/contracts';
+import type { OperationList, OperationView, StackList, StackView, UsageRange } from '#libs/contracts';
 import { queryOptions, type QueryClient } from '@tanstack/react-query';
 import type { Endpoints, OperationQuery } from './endpoints.js';
 
@@ -9,6 +9,8 @@ export const keys = {
   operations: (query: OperationQuery) => ['operations', query] as const,
   operation: (id: string) => ['operation', id] as const,
   overview: ['operator', 'overview'] as const,
+  capacity: ['operator', 'capacity'] as const,
+  orphans: ['operator', 'orphans'] as const,
 };
 
 /** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */
@@ -19,6 +21,23 @@ export const stacksQuery = (api: Endpoints) =>
 
 export const stackQuery = (api: Endpoints, slug: string) =>
   queryOptions({ queryKey: keys.stack(slug), queryFn: () => api.stack(slug) });
+
+/** Measured once a minute. */
+const USAGE_MS = 60_000;
+
+export const usageQuery = (api: Endpoints, slug: string, range: UsageRange) =>
+  queryOptions({
+    queryKey: ['usage', slug, range] as const,
+    queryFn: () => api.usage(slug, range),
+    refetchInterval: USAGE_MS,
+  });
+
+export const hostUsageQuery = (api: Endpoints, range: UsageRange) =>
+  queryOptions({
+    queryKey: ['operator', 'hosts', range] as const,
+    queryFn: () => api.operator.hostUsage(range),
+    refetchInterval: USAGE_MS,
+  });
 
 export const operationsQuery = (api: Endpoints, query: OperationQuery) =>
   queryOptions({

@@ -1,10 +1,10 @@
-import { STACK_STATUS, type FleetOverview, type StackView } from '#libs/contracts';
+import { STACK_STATUS, type FleetOverview, type StackView, type UsageRange } from '#libs/contracts';
 import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useNow } from '#libs/ui';
-import { useQuery } from '@tanstack/react-query';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { useState, type ReactNode } from 'react';
 import { useApi } from '../api/context.js';
-import { keys, POLL_MS } from '../api/queries.js';
+import { hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
 import { countsInOrder, groupByCode, queueIsOld, worstFirst } from '../domain/fleet.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from '../parts/link-button.js';
@@ -12,6 +12,9 @@ import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
 import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
+import { CapacityPanel } from './capacity.js';
+import { OrphansPanel } from './orphans.js';
+import { RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
 import { useCells, useTroubled } from './fleet-data.js';
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
@@ -235,6 +238,29 @@ function Figures({ overview }: { overview: FleetOverview }) {
   );
 }
 
+function Hosts() {
+  const t = useT();
+  const [range, setRange] = useState<UsageRange>('day');
+  const query = useQuery({ ...hostUsageQuery(useApi(), range), placeholderData: keepPreviousData });
+  return (
+    <Loaded query={query} failure={t('usage.hostsFailed')}>
+      {({ items }) =>
+        items.map((host) => (
+          <div key={host.engine} className="aw-gap">
+            <Panel
+              title={t('usage.host', { name: host.engine })}
+              actions={<RangeSwitch range={range} onRange={setRange} />}
+            >
+              <Warnings usage={host} />
+              <UsageSeries series={host} />
+            </Panel>
+          </div>
+        ))
+      }
+    </Loaded>
+  );
+}
+
 function Fleet({ overview }: { overview: FleetOverview }) {
   const t = useT();
   const cells = useCells();
@@ -276,7 +302,14 @@ function Fleet({ overview }: { overview: FleetOverview }) {
           <NeedsAPerson overview={overview} />
         </Panel>
       </div>
+      <div className="aw-gap">
+        <CapacityPanel />
+      </div>
+      <div className="aw-gap">
+        <OrphansPanel />
+      </div>
       <Figures overview={overview} />
+      <Hosts />
       <Panel
         title={t('fleet.failed')}
         flush

@@ -73,6 +73,28 @@ const NEEDS_A_PERSON = new Set([
   'PLATFORM_MISMATCH',
 ]);
 
+/** What may simply be asked for again by whoever may ask for it; the others are asked for on the stack's page. */
+export function repeatable(kind: OperationView['kind']): 'start' | 'stop' | 'restart' | 'hibernate' | 'wake' | null {
+  switch (kind) {
+    case 'start':
+    case 'stop':
+    case 'restart':
+    case 'hibernate':
+    case 'wake':
+      return kind;
+    case 'provision':
+    case 'repair':
+      // What failed to be created exists already, half: starting it brings it to what is wanted.
+      return 'start';
+    case 'destroy':
+    case 'suspend':
+    case 'resume':
+    case 'resize':
+    case 'rotate_secrets':
+      return null;
+  }
+}
+
 export function nextStepOf(operation: Pick<OperationView, 'state' | 'error'>): NextStep {
   if (operation.state === 'cancelled') {
     return 'retry';
@@ -91,9 +113,21 @@ export function asCli(operation: Pick<OperationView, 'kind' | 'slug' | 'requeste
       return `aviary tenant create --user ${operation.requestedBy}`;
     case 'destroy':
       return `aviary tenant destroy ${operation.slug} --confirm=${operation.slug}`;
+    case 'rotate_secrets':
+      return `aviary tenant rotate-secrets ${operation.slug}`;
+    case 'resize':
+      return `aviary tenant resize ${operation.slug} --plan=…`;
+    case 'suspend':
+      return `aviary tenant suspend ${operation.slug} --note='…' --confirm=${operation.slug}`;
+    case 'repair':
+      // The platform orders those by itself; a person's order to the same end is a start.
+      return `aviary tenant start ${operation.slug}`;
     case 'start':
     case 'stop':
     case 'restart':
+    case 'hibernate':
+    case 'wake':
+    case 'resume':
       return `aviary tenant ${operation.kind} ${operation.slug}`;
   }
 }

@@ -1,5 +1,7 @@
 import {
   BOT_STATUS,
+  CAPACITY_LEVELS,
+  CAPACITY_RESOURCES,
   DESIRED_STATES,
   HOLD_REASONS,
   OPERATION_KINDS,
@@ -49,6 +51,9 @@ describe('English', () => {
       ...STACK_REASONS.map((reason) => `stack.reasons.${reason}`),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
+      ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),
+      ...CAPACITY_RESOURCES.map((resource) => `capacity.todos.${resource}`),
+      ...CAPACITY_LEVELS.map((level) => `capacity.levels.${level}`),
     ];
     for (const key of keys) {
       expect(t(key)).not.toBe(key);

@@ -19,9 +19,10 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useApi, useMe } from '../api/context.js';
+import type { StackAction } from '../api/endpoints.js';
 import { useOperationStream } from '../api/live.js';
 import { operationQuery, putOperation, stackQuery } from '../api/queries.js';
-import { asCli, elapsedMs, nextStepOf } from '../domain/operation-rungs.js';
+import { asCli, elapsedMs, nextStepOf, repeatable } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
@@ -82,7 +83,10 @@ function Actions({ operation }: { operation: OperationView }) {
   const [asked, setAsked] = useState(false);
   const open = OPEN_OPERATION_STATES.includes(operation.state);
   // a destroy or stop under way is past the point where ending it would help
-  const mayCancel = operation.state === 'queued' || (open && !['destroy', 'stop'].includes(operation.kind));
+  const never = ['destroy', 'suspend', 'resume', 'resize'].includes(operation.kind);
+  const mayCancel =
+    !never &&
+    (operation.state === 'queued' || (open && !['stop', 'hibernate', 'rotate_secrets'].includes(operation.kind)));
   const cancel = useMutation({
     mutationFn: () => api.cancelOperation(operation.id),
     onSuccess: (next) => putOperation(queries, next),
@@ -112,20 +116,16 @@ function Again({ operation }: { operation: OperationView }) {
   const api = useApi();
   const queries = useQueryClient();
   const navigate = useNavigate();
+  const action = repeatable(operation.kind);
   const again = useMutation({
-    mutationFn: () => {
-      const key = crypto.randomUUID();
-      // what failed to be created exists already, half: starting it brings it to what is wanted
-      const action = operation.kind === 'provision' || operation.kind === 'destroy' ? 'start' : operation.kind;
-      return api.actOnStack(operation.slug, action, key);
-    },
+    mutationFn: (kind: StackAction) => api.actOnStack(operation.slug, kind, crypto.randomUUID()),
     onSuccess: async ({ operation: next }) => {
       putOperation(queries, next);
       await navigate({ to: '/app/operations/$id', params: { id: next.id } });
     },
   });
-  if (operation.kind === 'destroy') {
-    // destroying is confirmed by typing the name, each time
+  if (action === null) {
+    // asked for with more than a press: a name typed, a reason given
     return (
       <LinkButton to="/app/stacks/$slug" params={{ slug: operation.slug }} variant="default" size="xs">
         {t('signOn.toStack')}
@@ -134,7 +134,7 @@ function Again({ operation }: { operation: OperationView }) {
   }
   return (
     <>
-      <Button variant="default" size="xs" onClick={() => again.mutate()} loading={again.isPending}>
+      <Button variant="default" size="xs" onClick={() => again.mutate(action)} loading={again.isPending}>
         {t('operation.again')}
       </Button>
       {again.error === null ? null : <Failure error={again.error} title={t('stack.actionFailed')} />}

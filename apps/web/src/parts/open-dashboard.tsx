@@ -3,8 +3,8 @@ import { Button, type ButtonProps } from '@mantine/core';
 import { IconExternalLink } from '@tabler/icons-react';
 import { useT } from '../i18n/use-text.js';
 
-/** States in which the dashboard may answer; in the others its address leads nowhere. */
-const CAN_OPEN = new Set<StackView['status']>(['running', 'repairing', 'unknown', 'attention']);
+/** States in which the dashboard may answer, or in which a visit wakes it; in the others its address leads nowhere. */
+const CAN_OPEN = new Set<StackView['status']>(['running', 'repairing', 'unknown', 'attention', 'asleep', 'waking']);
 
 /** A plain link to the stack's gate, which sends through the portal's sign-on and back: no second login. */
 export function OpenDashboard({ stack, ...props }: { stack: StackView } & ButtonProps) {

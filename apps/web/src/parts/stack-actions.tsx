@@ -1,7 +1,7 @@
 import { OPEN_OPERATION_STATES, type Accepted, type StackView } from '#libs/contracts';
 import { ConfirmDialog } from '#libs/ui';
-import { ActionIcon, Button, Menu } from '@mantine/core';
-import { IconDots, IconTrash } from '@tabler/icons-react';
+import { ActionIcon, Button, Menu, TextInput } from '@mantine/core';
+import { IconAdjustments, IconDots, IconKey, IconLock, IconLockOpen, IconMoon, IconTrash } from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
@@ -12,12 +12,12 @@ import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
 import { OpenDashboard } from './open-dashboard.js';
 
-type Asked = 'stop' | 'restart' | 'destroy';
+type Asked = 'stop' | 'restart' | 'destroy' | 'hibernate' | 'suspend' | 'rotate' | 'resize';
 
 const IDLE = new Set<StackView['status']>(['stopped', 'asleep']);
 
 /** What stopping or destroying would do, counted in what the stack last reported. */
-function useEffects(stack: StackView): Record<Asked, ReactNode[]> {
+function useEffects(stack: StackView, plan: string): Record<Asked, ReactNode[]> {
   const t = useT();
   const { heartbeat } = stack;
   const bots = heartbeat?.bots ?? 0;
@@ -31,6 +31,10 @@ function useEffects(stack: StackView): Record<Asked, ReactNode[]> {
       t('stack.stopEffectData'),
     ],
     restart: [t('stack.restartEffect')],
+    hibernate: [t('stack.hibernateEffect'), t('stack.hibernateEffectVisit'), t('stack.hibernateEffectToken')],
+    rotate: [t('stack.rotateEffect'), t('stack.rotateEffectRestart')],
+    resize: [t('stack.resizeEffect', { plan }), t('stack.resizeEffectRuns')],
+    suspend: [...(running > 0 ? [t('stack.suspendEffectBots', { count: running })] : []), t('stack.suspendEffect')],
     destroy: [
       ...(bots > 0 ? [t('stack.destroyEffectBots', { count: bots })] : []),
       ...(orders > 0 ? [t('stack.destroyEffectOrders', { count: orders })] : []),
@@ -56,7 +60,23 @@ function useStackRequests(stack: StackView) {
     onSuccess: accept,
   });
   const destroy = useMutation({ mutationFn: () => api.destroyStack(stack.slug), onSuccess: accept });
-  return { act, destroy };
+  const suspend = useMutation({
+    mutationFn: (note: string) => api.operator.suspend(stack.slug, note, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  const resume = useMutation({
+    mutationFn: () => api.operator.resume(stack.slug, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  const rotate = useMutation({
+    mutationFn: () => api.rotateSecrets(stack.slug, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  const resize = useMutation({
+    mutationFn: (plan: string) => api.resizeStack(stack.slug, plan, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  return { act, destroy, suspend, resume, rotate, resize };
 }
 
 /** The buttons of a stack, and what they ask before they do it. */
@@ -64,14 +84,18 @@ export function StackActions({ stack }: { stack: StackView }) {
   const t = useT();
   const me = useMe();
   const navigate = useNavigate();
-  const { act, destroy } = useStackRequests(stack);
-  const effects = useEffects(stack);
+  const { act, destroy, suspend, resume, rotate, resize } = useStackRequests(stack);
+  const [plan, setPlan] = useState(me?.plan ?? '');
+  const effects = useEffects(stack, plan);
   const [asked, setAsked] = useState<Asked | null>(null);
+  const [note, setNote] = useState('');
 
   const busy = stack.openOperation !== null && OPEN_OPERATION_STATES.includes(stack.openOperation.state);
   const idle = IDLE.has(stack.status);
   const trades = (stack.heartbeat?.runningBots ?? 0) > 0;
   const gone = stack.desired === 'deleted';
+  const operator = me?.role === 'operator';
+  const held = stack.holds.some((hold) => hold !== 'breaker');
   const own = me !== null && me.username === stack.owner;
   const close = (): void => setAsked(null);
 
@@ -81,11 +105,11 @@ export function StackActions({ stack }: { stack: StackView }) {
       {idle || stack.status === 'attention' ? (
         <Button
           variant="default"
-          disabled={busy || gone}
-          loading={act.isPending && act.variables === 'start'}
-          onClick={() => act.mutate('start')}
+          disabled={busy || gone || held}
+          loading={act.isPending && (act.variables === 'start' || act.variables === 'wake')}
+          onClick={() => act.mutate(stack.status === 'asleep' ? 'wake' : 'start')}
         >
-          {t('stack.start')}
+          {stack.status === 'asleep' ? t('stack.wake') : t('stack.start')}
         </Button>
       ) : null}
       {idle ? null : (
@@ -100,7 +124,7 @@ export function StackActions({ stack }: { stack: StackView }) {
           </Button>
           <Button
             variant="default"
-            disabled={busy || gone}
+            disabled={busy || gone || held}
             loading={act.isPending && act.variables === 'restart'}
             onClick={() => (trades ? setAsked('restart') : act.mutate('restart'))}
           >
@@ -116,6 +140,45 @@ export function StackActions({ stack }: { stack: StackView }) {
         </Menu.Target>
         <Menu.Dropdown>
           <Menu.Item
+            leftSection={<IconMoon size={16} aria-hidden />}
+            disabled={busy || stack.status !== 'running'}
+            onClick={() => setAsked('hibernate')}
+          >
+            {t('stack.hibernate')}
+          </Menu.Item>
+          <Menu.Item
+            leftSection={<IconAdjustments size={16} aria-hidden />}
+            disabled={busy || gone}
+            onClick={() => setAsked('resize')}
+          >
+            {t('stack.resize')}
+          </Menu.Item>
+          <Menu.Item
+            leftSection={<IconKey size={16} aria-hidden />}
+            disabled={busy || gone}
+            onClick={() => setAsked('rotate')}
+          >
+            {t('stack.rotate')}
+          </Menu.Item>
+          {operator && !stack.holds.includes('operator') ? (
+            <Menu.Item
+              leftSection={<IconLock size={16} aria-hidden />}
+              disabled={gone}
+              onClick={() => setAsked('suspend')}
+            >
+              {t('stack.suspend')}
+            </Menu.Item>
+          ) : null}
+          {operator && stack.holds.includes('operator') ? (
+            <Menu.Item
+              leftSection={<IconLockOpen size={16} aria-hidden />}
+              disabled={busy || gone}
+              onClick={() => resume.mutate()}
+            >
+              {t('stack.resume')}
+            </Menu.Item>
+          ) : null}
+          <Menu.Item
             color="bad"
             leftSection={<IconTrash size={16} aria-hidden />}
             disabled={gone}
@@ -125,9 +188,9 @@ export function StackActions({ stack }: { stack: StackView }) {
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-      {act.error === null ? null : (
+      {(act.error ?? resume.error) === null ? null : (
         <div className="aw-action-error">
-          <Failure error={act.error} title={t('stack.actionFailed')} />
+          <Failure error={act.error ?? resume.error} title={t('stack.actionFailed')} />
         </div>
       )}
       <ConfirmDialog
@@ -138,6 +201,58 @@ export function StackActions({ stack }: { stack: StackView }) {
         effects={asked === 'restart' ? effects.restart : effects.stop}
         grade="moderate"
       />
+      <ConfirmDialog
+        opened={asked === 'hibernate'}
+        onClose={close}
+        onConfirm={() => act.mutateAsync('hibernate')}
+        verb={t('stack.hibernateVerb')}
+        effects={effects.hibernate}
+        grade="moderate"
+      />
+      <ConfirmDialog
+        opened={asked === 'rotate'}
+        onClose={close}
+        onConfirm={() => rotate.mutateAsync()}
+        verb={t('stack.rotateVerb')}
+        effects={effects.rotate}
+        grade="moderate"
+      />
+      <ConfirmDialog
+        opened={asked === 'resize'}
+        onClose={close}
+        onConfirm={() => resize.mutateAsync(plan)}
+        verb={t('stack.resizeVerb')}
+        effects={effects.resize}
+        grade="moderate"
+      >
+        {operator ? (
+          <TextInput
+            label={t('stack.resizePlan')}
+            value={plan}
+            onChange={(event) => setPlan(event.currentTarget.value)}
+            required
+          />
+        ) : null}
+      </ConfirmDialog>
+      <ConfirmDialog
+        opened={asked === 'suspend'}
+        onClose={close}
+        onConfirm={() => suspend.mutateAsync(note)}
+        verb={t('stack.suspendVerb')}
+        effects={effects.suspend}
+        grade="severe"
+        slug={stack.slug}
+        danger
+      >
+        <TextInput
+          label={t('stack.suspendNote')}
+          description={t('stack.suspendNoteHint')}
+          value={note}
+          onChange={(event) => setNote(event.currentTarget.value)}
+          maxLength={300}
+          required
+        />
+      </ConfirmDialog>
       <ConfirmDialog
         opened={asked === 'destroy'}
         onClose={close}

@@ -6,12 +6,14 @@ import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from './link-button.js';
+import { LogPanel } from './log-panel.js';
 import { Loaded } from './loaded.js';
 import { OpenOperation } from './open-operation.js';
 import { OperationTable } from './operation-table.js';
 import { Sentence } from './sentence.js';
 import { StackActions } from './stack-actions.js';
 import { StackPill, useStackReason } from './stack-words.js';
+import { UsagePanel } from './usage-panel.js';
 
 function Headline({ stack }: { stack: StackView }) {
   const t = useT();
@@ -48,6 +50,7 @@ function Reason({ stack }: { stack: StackView }) {
     <section className="av-panel aw-reason-panel" data-tone={STACK_STATUS[stack.status].tone}>
       <strong>{t('stack.why')}</strong>
       <p>{why ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
+      {stack.holdNote === null ? null : <p>{t('stack.note', { note: stack.holdNote })}</p>}
       {why !== null && holds.length > 0 ? (
         <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
       ) : null}
@@ -193,6 +196,12 @@ export function StackDetail({ stack }: { stack: StackView }) {
             ]}
           />
         </Panel>
+      </div>
+      <div className="aw-gap">
+        <UsagePanel slug={stack.slug} />
+      </div>
+      <div className="aw-gap">
+        <LogPanel slug={stack.slug} />
       </div>
       <Recent stack={stack} />
     </>

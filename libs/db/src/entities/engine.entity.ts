@@ -1,4 +1,5 @@
-import { Check, Column, Entity, PrimaryColumn } from 'typeorm';
+import type { EngineCapacity } from '#libs/contracts';
+import { Check, Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 
 /** A Docker host with its agent, or a swarm with an agent on a manager. */
 @Entity('engines')
@@ -10,9 +11,9 @@ export class EngineEntity {
   @Column('text')
   kind: 'docker' | 'swarm';
 
-  /** What may be promised to tenants: memory in MiB, CPU in cores. */
+  /** What it has and how much of that may be promised, written by its agent. */
   @Column('jsonb')
-  capacity: { memoryMb: number; cpus: number };
+  capacity: EngineCapacity;
 
   @Column('timestamptz')
   createdAt: Date;
@@ -20,4 +21,26 @@ export class EngineEntity {
   /** Last sign of life of its agent. */
   @Column('timestamptz')
   seenAt: Date;
+}
+
+/** The one agent that may act on an engine now; the others stand by until it has run out. */
+@Entity('engine_leases')
+export class EngineLeaseEntity {
+  @PrimaryColumn('text')
+  @ForeignKey(() => EngineEntity, { onDelete: 'CASCADE' })
+  engineId: string;
+
+  /** One life of one process. */
+  @Column('text')
+  owner: string;
+
+  /** Grows with each owner: what one proved is void once the next has it. */
+  @Column('integer')
+  fencing: number;
+
+  @Column('timestamptz')
+  takenAt: Date;
+
+  @Column('timestamptz')
+  expiresAt: Date;
 }

@@ -1,15 +1,17 @@
 import { AccountEntity } from './account.entity.js';
+import { AlarmEntity } from './alarm.entity.js';
 import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
 import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
-import { EngineEntity } from './engine.entity.js';
+import { EngineEntity, EngineLeaseEntity } from './engine.entity.js';
 import { IdempotentRequestEntity } from './idempotent-request.entity.js';
 import { MailTokenEntity } from './mail-token.entity.js';
 import { OperationEntity, OperationStepEntity } from './operation.entity.js';
+import { OrphanEntity } from './orphan.entity.js';
 import { OutboxMailEntity } from './outbox-mail.entity.js';
 import { PlanEntity } from './plan.entity.js';
 import { PlatformEntity } from './platform.entity.js';
 import { ReleaseEntity } from './release.entity.js';
-import { ScheduleTickEntity } from './schedule-tick.entity.js';
+import { ScheduleEntity, ScheduleTickEntity } from './schedule-tick.entity.js';
 import { RefreshTokenEntity, SessionEntity } from './session.entity.js';
 import {
   EdgeSlotEntity,
@@ -23,15 +25,18 @@ import {
 } from './tenant-parts.entity.js';
 import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
+import { EngineUsageEntity, TenantUsageEntity } from './usage.entity.js';
 import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
 
 export * from './account.entity.js';
+export * from './alarm.entity.js';
 export * from './audit.entity.js';
 export * from './disclaimer-acceptance.entity.js';
 export * from './engine.entity.js';
 export * from './idempotent-request.entity.js';
 export * from './mail-token.entity.js';
 export * from './operation.entity.js';
+export * from './orphan.entity.js';
 export * from './outbox-mail.entity.js';
 export * from './plan.entity.js';
 export * from './platform.entity.js';
@@ -42,15 +47,19 @@ export * from './sign-in-guard.entity.js';
 export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
 export * from './tenant.entity.js';
+export * from './usage.entity.js';
 
 /** Every table there is: a new entity is one export above and one line here. */
 export const ENTITIES = [
   AccountEntity,
+  AlarmEntity,
   AuditEntryEntity,
   AuditSealEntity,
   DisclaimerAcceptanceEntity,
   EdgeSlotEntity,
   EngineEntity,
+  EngineLeaseEntity,
+  EngineUsageEntity,
   HeartbeatEntity,
   HoldEntity,
   HostnameEntity,
@@ -59,12 +68,14 @@ export const ENTITIES = [
   MailTokenEntity,
   OperationEntity,
   OperationStepEntity,
+  OrphanEntity,
   OutboxMailEntity,
   PlanEntity,
   PlatformEntity,
   RefreshTokenEntity,
   ReleaseEntity,
   RuntimeEventEntity,
+  ScheduleEntity,
   ScheduleTickEntity,
   SessionEntity,
   SignInGuardEntity,
@@ -73,4 +84,5 @@ export const ENTITIES = [
   TenantEntity,
   TenantSecretEntity,
   TenantSubnetEntity,
+  TenantUsageEntity,
 ];

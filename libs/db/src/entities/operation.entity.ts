@@ -1,12 +1,15 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
-import type { ErrorCode } from '#libs/contracts';
+import type { ErrorCode, OperationKind } from '#libs/contracts';
 
 /**
  * One durable piece of work on a stack. It outlives the stack, so it copies what a page shows of it. The partial
  * unique index is the rule "one exclusive operation per stack at a time".
  */
 @Entity('operations')
-@Check('operations_kind', `kind in ('provision', 'start', 'stop', 'restart', 'destroy')`)
+@Check(
+  'operations_kind',
+  `kind in ('provision', 'start', 'stop', 'restart', 'destroy', 'suspend', 'resume', 'hibernate', 'wake', 'resize', 'rotate_secrets', 'repair')`,
+)
 @Check('operations_state', `state in ('queued', 'running', 'done', 'failed', 'cancelled')`)
 @Check('operations_desired_before', `desired_before in ('running', 'stopped', 'hibernated')`)
 @Index('operations_one_open', ['tenantId'], { unique: true, where: `exclusive and state in ('queued', 'running')` })
@@ -30,7 +33,7 @@ export class OperationEntity {
   engineId: string;
 
   @Column('text')
-  kind: 'provision' | 'start' | 'stop' | 'restart' | 'destroy';
+  kind: OperationKind;
 
   @Column('text')
   state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';

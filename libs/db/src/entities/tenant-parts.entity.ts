@@ -83,6 +83,10 @@ export class TenantSecretEntity {
   @Column('bytea')
   sealed: Buffer;
 
+  /** What it was before its rotation, until the new one is proven to open what the old one did. */
+  @Column('bytea', { nullable: true })
+  previous: Buffer | null;
+
   @Column('timestamptz')
   createdAt: Date;
 }

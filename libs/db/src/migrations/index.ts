@@ -1,7 +1,20 @@
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
+import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
+import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
+import { Watch1763700000009 } from './1763700000009-watch.js';
+import { Usage1763700000007 } from './1763700000007-usage.js';
 
 /** In order. A landed migration is never edited; `npm run check:migrations` compares the result with the entities. */
-export const MIGRATIONS = [Accounts1763700000001, Stacks1763700000002, Requests1763700000003, SafeEnds1763700000004];
+export const MIGRATIONS = [
+  Accounts1763700000001,
+  Stacks1763700000002,
+  Requests1763700000003,
+  SafeEnds1763700000004,
+  HeldAndAsleep1763700000006,
+  Watch1763700000009,
+  Reconcile1763700000015,
+  Usage1763700000007,
+];

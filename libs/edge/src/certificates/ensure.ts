@@ -38,7 +38,7 @@ export async function ensureCertificates(options: CertificateOptions): Promise<C
       changed = (await ensureAcme(options, options.acme ?? { email: '', directory: '', dnsProvider: '' })) || changed;
       break;
   }
-  return { changed, warnings, expiresAt: await expiries(options.dataDir) };
+  return { changed, warnings, expiresAt: await certificateExpiries(options.dataDir) };
 }
 
 async function ensureStandIn(options: CertificateOptions): Promise<boolean> {
@@ -56,7 +56,8 @@ async function hasAll({ dataDir, now }: CertificateOptions): Promise<boolean> {
   );
 }
 
-async function expiries(dataDir: string): Promise<Record<CertificateName, Date>> {
+/** Until when what is served is valid; the beginning of time where there is none. */
+export async function certificateExpiries(dataDir: string): Promise<Record<CertificateName, Date>> {
   const dates = await Promise.all(
     CERTIFICATES.map(async (name) => {
       const pair = await readPair(join(dataDir, 'certs'), name);

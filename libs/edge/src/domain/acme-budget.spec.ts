@@ -7,7 +7,7 @@ const ago = (hours: number, outcome: Order['outcome'] = 'issued', certificate = 
   outcome,
 });
 
-describe('the budget of orders', () => {
+describe('FM-8 the budget of orders', () => {
   it('has room at first and for each certificate of its own', () => {
     expect(nextOrderAt([], 'portal', now)).toBeNull();
     expect(nextOrderAt([ago(1), ago(2), ago(3)], 'portal', now)).toBeNull();

@@ -41,6 +41,13 @@ const middlewareSchema = z.union([
       trustForwardHeader: z.literal(false),
     }),
   }),
+  z.strictObject({
+    errors: z.strictObject({
+      status: z.array(z.enum(['502', '504'])).min(1),
+      service: reference,
+      query: z.literal('/away'),
+    }),
+  }),
 ]);
 
 const certificateSchema = z.strictObject({ certFile: z.string(), keyFile: z.string() });

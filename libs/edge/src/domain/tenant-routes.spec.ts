@@ -66,7 +66,7 @@ describe('the routes of a stack', () => {
             entryPoints: ['websecure'],
             rule: 'Host(`uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
             priority: 100,
-            middlewares: ['uabc234-auth'],
+            middlewares: ['uabc234-auth', 'uabc234-away'],
             service: 'uabc234-dashboard',
             tls: {},
           },
@@ -74,7 +74,7 @@ describe('the routes of a stack', () => {
             entryPoints: ['websecure'],
             rule: 'Host(`api-uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
             priority: 100,
-            middlewares: [],
+            middlewares: ['uabc234-away'],
             service: 'uabc234-api',
             tls: {},
           },
@@ -84,6 +84,7 @@ describe('the routes of a stack', () => {
         middlewares: {
           'uabc234-mark': { headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': '' } } },
           'uabc234-auth': auth,
+          'uabc234-away': { errors: { status: ['502', '504'], service: 'uabc234-gate', query: '/away' } },
         },
       },
     });
@@ -107,7 +108,7 @@ describe('the routes of a stack', () => {
       entryPoints: ['websecure'],
       rule: 'Host(`api-uabc234.stacks.test`) && PathPrefix(`/hooks/`) && !PathRegexp(`;`)',
       priority: 200,
-      middlewares: [],
+      middlewares: ['uabc234-away'],
       service: 'uabc234-api-path',
       tls: {},
     });

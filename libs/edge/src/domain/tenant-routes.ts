@@ -66,7 +66,7 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
   const tenantId = uuidValue('the tenant id', tenant.tenantId);
   const gate = serverUrl('the gate', settings.gateUrl);
   const asleep = tenant.serving !== 'tenant';
-  const names = { auth: `${slug}-auth`, mark: `${slug}-mark`, gate: `${slug}-gate` };
+  const names = { auth: `${slug}-auth`, mark: `${slug}-mark`, gate: `${slug}-gate`, away: `${slug}-away` };
   const middlewares: Record<string, Middleware> = {
     [names.mark]: {
       headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': asleep ? tenant.serving : '' } },
@@ -88,6 +88,8 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
     const address = addressUrl('the service', route.address);
     if (!asleep) {
       services[name] = toServer(address);
+      // What the proxy says itself when nothing answers there; services answer 503 in their own words.
+      middlewares[names.away] = { errors: { status: ['502', '504'], service: names.gate, query: '/away' } };
     }
     if (route.auth === 'portal') {
       middlewares[names.auth] = forwardAuth(gate, tenantId);
@@ -96,7 +98,7 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
       entryPoints: ['websecure'],
       rule: rule(host, route),
       priority: route.path === undefined ? PRIORITY.whole : PRIORITY.path,
-      middlewares: [...(route.auth === 'portal' ? [names.auth] : []), ...(asleep ? [names.mark] : [])],
+      middlewares: [...(route.auth === 'portal' ? [names.auth] : []), asleep ? names.mark : names.away],
       service: asleep ? names.gate : name,
       tls: {},
     };

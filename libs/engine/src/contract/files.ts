@@ -25,8 +25,19 @@ export function filesContract(world: ContractWorld): void {
         [{ path: 'password', content: 'second\n', ...owner }],
         bounds,
       );
+      const read = async (): Promise<unknown> =>
+        (await world.engine.readFiles(spec.name, '/run/aviary', bounds))
+          .toSorted((a, b) => a.path.localeCompare(b.path))
+          .map((file) => ({ ...file, content: file.content.toString() }));
+      const delivered = [
+        { path: 'deep/down/spec.json', content: '{"ü":1}', ...owner },
+        { path: 'password', content: 'second\n', ...owner },
+      ];
+      expect(await read()).toEqual(delivered);
       await world.engine.startContainer(spec.name, bounds);
       expect(await world.ended(spec)).toMatchObject({ exitCode: 0 });
+      expect(await read()).toEqual(delivered);
+      expect(await world.engine.readFiles(spec.name, '/run/nowhere', bounds)).toEqual([]);
       expect(await world.engine.logTail(spec.name, 10, bounds)).toEqual([
         '400 10001:10001',
         'second',

@@ -62,7 +62,7 @@ export function objectsContract(world: ContractWorld): void {
     const running = await world.state(spec);
     expect(running).toMatchObject({ status: 'running', exitCode: null });
     expect(Date.parse(running.startedAt ?? '')).not.toBeNaN();
-    expect(running.networks).toEqual({
+    expect(running.networks).toMatchObject({
       [first.name]: { address: addressIn(first, 5) },
       [second.name]: { address: addressIn(second, 6) },
     });
@@ -150,7 +150,7 @@ export function objectsContract(world: ContractWorld): void {
     expect(Object.keys((await world.state(spec)).networks)).toEqual([first.name]);
     await world.engine.createContainer(spec, bounds);
     await world.engine.startContainer(spec.name, bounds);
-    expect((await world.state(spec)).networks).toEqual({
+    expect((await world.state(spec)).networks).toMatchObject({
       [first.name]: { address: addressIn(first, 5) },
       [second.name]: { address: addressIn(second, 5) },
     });
@@ -285,7 +285,7 @@ export function objectsContract(world: ContractWorld): void {
     const attachment = { network: second.name, address: addressIn(second, 9), aliases: ['moves'] };
     await world.engine.connectNetwork(spec.name, attachment, bounds);
     await world.engine.connectNetwork(spec.name, attachment, bounds);
-    expect((await world.state(spec)).networks[second.name]).toEqual({ address: addressIn(second, 9) });
+    expect((await world.state(spec)).networks[second.name]).toMatchObject({ address: addressIn(second, 9) });
     await fails(
       world.engine.connectNetwork(spec.name, { ...attachment, address: addressIn(second, 10) }, bounds),
       'ENGINE_CONFLICT',

@@ -9,7 +9,10 @@ export function processesContract(world: ContractWorld): void {
     const more = { cpus: 0.75, memoryBytes: 96 * 1024 * 1024, pids: 48 };
     await world.engine.updateLimits(spec.name, more, bounds);
     await world.engine.setRestart(spec.name, 'unless-stopped', bounds);
+    expect(await world.state(spec)).toMatchObject({ restart: 'unless-stopped' });
     await world.engine.setRestart(spec.name, 'no', bounds);
+    await world.engine.unpauseContainer(spec.name, bounds);
+    expect(await world.state(spec)).toMatchObject({ restart: 'no' });
     expect(await world.state(spec)).toMatchObject({ status: 'running', limits: more });
     const less = { cpus: 0.25, memoryBytes: 32 * 1024 * 1024, pids: 16 };
     await world.engine.updateLimits(spec.name, less, bounds);

@@ -1,5 +1,8 @@
-import { pack } from 'tar-stream';
+import { extract, pack } from 'tar-stream';
 import type { FileEntry } from '../port.js';
+
+/** Files are keys and settings of some kilobytes; a folder beyond this is not what was delivered. */
+const LARGEST_BYTES = 1024 * 1024;
 
 /** A tar of files in memory, each group below a folder that is there already (`''`: where the tar is unpacked). */
 export async function tarOf(groups: readonly { below: string; files: readonly FileEntry[] }[]): Promise<Buffer> {
@@ -25,6 +28,31 @@ export async function tarOf(groups: readonly { below: string; files: readonly Fi
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks);
+}
+
+/** The files of a tar whose entries begin with `./`. Throws when they are larger than anything delivered. */
+export async function filesOf(tar: NodeJS.ReadableStream): Promise<FileEntry[]> {
+  const unpacked = extract();
+  tar.on('error', (error) => unpacked.destroy(error));
+  tar.pipe(unpacked);
+  const files: FileEntry[] = [];
+  let size = 0;
+  for await (const entry of unpacked) {
+    const { name, type, mode, uid, gid } = entry.header;
+    const chunks: Buffer[] = [];
+    for await (const chunk of entry) {
+      size += (chunk as Buffer).length;
+      if (size > LARGEST_BYTES) {
+        throw new Error('more than was ever delivered lies there');
+      }
+      chunks.push(chunk as Buffer);
+    }
+    const path = name.replace(/^\.?\/+/, '');
+    if (type === 'file' && path !== '') {
+      files.push({ path, content: Buffer.concat(chunks), mode: mode & 0o7777, uid, gid });
+    }
+  }
+  return files;
 }
 
 function foldersOf(path: string): string[] {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ContainerSpec } from '../port.js';
 import { DockerEngine } from './docker-engine.js';
 
 /** A counterpart that misbehaves in ways a healthy engine does not. */
@@ -83,6 +84,51 @@ describe('DockerEngine before an engine in trouble', () => {
     });
     await expect(engine.startContainer('a', { deadlineMs: 80 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     await engine.startContainer('b', { deadlineMs: 1_000 });
+  });
+
+  it('FM-23 lets forty stacks’ creates and starts at once reach the engine six at a time', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    let inFlight = 0;
+    let most = 0;
+    let done = 0;
+    await listen((request, response) => {
+      if (request.url === '/version') {
+        response.end(JSON.stringify(version));
+        return;
+      }
+      inFlight += 1;
+      most = Math.max(most, inFlight);
+      setTimeout(() => {
+        inFlight -= 1;
+        done += 1;
+        const create = request.url?.includes('/containers/create');
+        response.writeHead(create ? 201 : 204).end(create ? JSON.stringify({ Id: 'a'.repeat(64), Warnings: [] }) : '');
+      }, 10);
+    });
+    const bounds = { deadlineMs: 10_000 };
+    const spec = (name: string): ContainerSpec => ({
+      name,
+      labels: { 'aviary.platform': '0190a000-0000-7000-8000-000000000001' },
+      image: 'sha256:aa',
+      environment: {},
+      user: '999:999',
+      mounts: [],
+      tmpfs: [],
+      networks: [],
+      extraHosts: {},
+      limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
+      ulimits: {},
+      stopGraceSeconds: 10,
+      restart: 'unless-stopped',
+    });
+    await Promise.all(
+      Array.from({ length: 40 }, async (_unused, index) => {
+        await engine.createContainer(spec(`c${index}`), bounds);
+        await engine.startContainer(`c${index}`, bounds);
+      }),
+    );
+    expect({ most, done }).toEqual({ most: 6, done: 80 });
+    expect(asked.filter((url) => url.includes('/images/create'))).toEqual([]);
   });
 
   it('refuses an engine that is too new before it asks anything else of it', async () => {

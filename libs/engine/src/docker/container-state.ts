@@ -20,6 +20,7 @@ export function containerState(info: ContainerInspectInfo): ContainerState {
     oomKilled: State.OOMKilled,
     startedAt: State.StartedAt === NEVER ? null : State.StartedAt,
     restartCount: info.RestartCount,
+    restart: HostConfig.RestartPolicy?.Name || 'no',
     limits: {
       cpus: (HostConfig.NanoCpus ?? 0) / 1e9,
       memoryBytes: HostConfig.Memory ?? 0,
@@ -29,7 +30,10 @@ export function containerState(info: ContainerInspectInfo): ContainerState {
       Object.entries(info.NetworkSettings.Networks).map(([name, endpoint]) => [
         name,
         // a stopped container has no address; the one it will ask for stands in its configuration
-        { address: endpoint.IPAddress || (endpoint.IPAMConfig as { IPv4Address?: string } | null)?.IPv4Address || '' },
+        {
+          address: endpoint.IPAddress || (endpoint.IPAMConfig as { IPv4Address?: string } | null)?.IPv4Address || '',
+          networkId: endpoint.NetworkID ?? '',
+        },
       ]),
     ),
   };

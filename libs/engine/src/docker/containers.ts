@@ -12,7 +12,7 @@ import {
   type Owner,
   type VolumeFilling,
 } from '../port.js';
-import { tarOf } from './archive.js';
+import { filesOf, tarOf } from './archive.js';
 import { signalled, type DockerClient } from './client.js';
 import { createOptions, limitOptions } from './container-options.js';
 import { containerState } from './container-state.js';
@@ -126,6 +126,24 @@ export class DockerContainers {
         await unchanged(docker.getContainer(name).start(signalled(signal, {})));
       }),
     );
+  }
+
+  async unpause(name: string, bounds: Bounds): Promise<void> {
+    await this.client.call(`unpause container ${name}`, bounds, async (docker, signal) => {
+      const info = await docker.getContainer(name).inspect(signalled(signal, {}));
+      if (info.State.Paused) {
+        await docker.getContainer(name).unpause(signalled(signal, {}));
+      }
+    });
+  }
+
+  async readFiles(container: string, directory: string, bounds: Bounds): Promise<FileEntry[]> {
+    return await this.client.call(`read files of ${container}`, bounds, async (docker, signal) => {
+      const archive = await absent(
+        docker.getContainer(container).getArchive(signalled(signal, { path: `${directory}/.` })),
+      );
+      return archive ? await filesOf(archive) : [];
+    });
   }
 
   async stop(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {

@@ -5,6 +5,7 @@ import {
   type ContainerLimits,
   type ContainerSpec,
   type Engine,
+  type EngineEvent,
   type EngineInfo,
   type EngineObjects,
   type FileEntry,
@@ -16,6 +17,7 @@ import {
 } from '../port.js';
 import { DockerClient } from './client.js';
 import { DockerContainers } from './containers.js';
+import { followEvents } from './events.js';
 import { DockerHelpers } from './helper.js';
 import { DockerImages } from './images.js';
 import { DockerNetworks } from './networks.js';
@@ -26,6 +28,8 @@ export interface DockerEngineOptions {
   endpoint: string;
   /** Containers created or started at once; 4 to 8 (moby#42096: more at once collapse the engine). */
   parallel?: number;
+  /** A stream of events that told nothing for that long is opened anew. */
+  quietMs?: number;
 }
 
 /** The engine port over one Docker Engine. */
@@ -37,7 +41,10 @@ export class DockerEngine implements Engine {
   private readonly images: DockerImages;
   private readonly helpers: DockerHelpers;
 
-  constructor({ endpoint, parallel = 6 }: DockerEngineOptions) {
+  private readonly eventPace: { quietMs?: number };
+
+  constructor({ endpoint, parallel = 6, quietMs }: DockerEngineOptions) {
+    this.eventPace = quietMs === undefined ? {} : { quietMs };
     this.client = new DockerClient(endpoint);
     this.containers = new DockerContainers(this.client, new Semaphore(parallel));
     this.networks = new DockerNetworks(this.client);
@@ -80,6 +87,10 @@ export class DockerEngine implements Engine {
     return await this.images.id(reference, bounds);
   }
 
+  events(owner: Owner, signal: AbortSignal): AsyncIterable<EngineEvent> {
+    return followEvents(this.client, owner, { signal, ...this.eventPace });
+  }
+
   async createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void> {
     await this.networks.create(spec, bounds);
   }
@@ -112,6 +123,10 @@ export class DockerEngine implements Engine {
     await this.containers.start(name, bounds);
   }
 
+  async unpauseContainer(name: string, bounds: Bounds): Promise<void> {
+    await this.containers.unpause(name, bounds);
+  }
+
   async stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
     await this.containers.stop(name, graceSeconds, bounds);
   }
@@ -134,6 +149,10 @@ export class DockerEngine implements Engine {
 
   async disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void> {
     await this.networks.disconnect(container, network, bounds);
+  }
+
+  async readFiles(container: string, directory: string, bounds: Bounds): Promise<FileEntry[]> {
+    return await this.containers.readFiles(container, directory, bounds);
   }
 
   async logTail(container: string, lines: number, bounds: Bounds): Promise<string[]> {

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DomainError, type ErrorCode } from '#libs/contracts';
 import type { Engine } from '../port.js';
 
-export type EngineMethod = keyof Engine;
+/** Calls with one answer; a stream of events is none. */
+export type EngineMethod = Exclude<keyof Engine, 'events'>;
 
 export interface EngineCall {
   /** From 1, over all methods, since the start or the last reset. */
@@ -35,6 +36,7 @@ export const MUTATIONS: readonly EngineMethod[] = [
   'putFiles',
   'fillVolumes',
   'startContainer',
+  'unpauseContainer',
   'stopContainer',
   'removeContainer',
   'updateLimits',

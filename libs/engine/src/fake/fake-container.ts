@@ -10,7 +10,8 @@ export interface FakeContainer {
   labels: Labels;
   limits: ContainerLimits;
   restart: 'unless-stopped' | 'no';
-  attachments: Attachment[];
+  /** With the network each was made for; '' before the first start. */
+  attachments: (Attachment & { networkId: string })[];
   status: ContainerState['status'];
   exitCode: number | null;
   oomKilled: boolean;
@@ -28,7 +29,7 @@ export function newContainer(id: string, imageId: string, spec: ContainerSpec): 
     labels: containerLabels(spec),
     limits: { ...spec.limits },
     restart: spec.restart,
-    attachments: spec.networks.slice(0, 1).map((attachment) => ({ ...attachment })),
+    attachments: spec.networks.slice(0, 1).map((attachment) => ({ ...attachment, networkId: '' })),
     status: 'created',
     exitCode: null,
     oomKilled: false,
@@ -60,7 +61,7 @@ export function asContainer({ name, labels, image, command, user }: HelperSpec):
 }
 
 export function stateOf(container: FakeContainer): ContainerState {
-  const { id, imageId, labels, status, oomKilled, startedAt, restartCount, limits } = container;
+  const { id, imageId, labels, status, oomKilled, startedAt, restartCount, restart, limits } = container;
   return {
     id,
     name: container.spec.name,
@@ -71,7 +72,10 @@ export function stateOf(container: FakeContainer): ContainerState {
     oomKilled,
     startedAt,
     restartCount,
+    restart,
     limits: { ...limits },
-    networks: Object.fromEntries(container.attachments.map(({ network, address }) => [network, { address }])),
+    networks: Object.fromEntries(
+      container.attachments.map(({ network, address, networkId }) => [network, { address, networkId }]),
+    ),
   };
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
-import { bounded } from '../bounded.js';
+
 import {
   checkContainerSpec,
   checkFiles,
@@ -10,13 +10,13 @@ import {
   checkLabels,
   containerLabels,
 } from '../checks.js';
-import { imageMissing } from '../image-missing.js';
 import { assertOwned, assertSame, conflict, ownerOf, provesOwner } from '../ownership.js';
 import type {
   Attachment,
   ContainerLimits,
   ContainerSpec,
   Engine,
+  EngineEvent,
   EngineInfo,
   EngineObjects,
   FileEntry,
@@ -26,89 +26,15 @@ import type {
   VolumeFilling,
   VolumeSpec,
 } from '../port.js';
-import { CallLog, type EngineMethod } from './call-log.js';
-import { byCommand, type Behaviour, type FakeProcess, type ProcessContext } from './processes.js';
-import { asContainer, newContainer, stateOf, type FakeContainer } from './fake-container.js';
-import { networkState, refused, World, type FakeVolume } from './world.js';
-
-export interface FakeEngineOptions {
-  /** References the engine has; each gets an id of its own. */
-  images?: readonly string[];
-  behaviour?: Behaviour;
-  latencyMs?: Partial<Record<EngineMethod, number>>;
-}
+import { FakeHost } from './fake-host.js';
+import { asContainer, newContainer, stateOf } from './fake-container.js';
+import { networkState, refused, type FakeVolume } from './world.js';
 
 /** The longest a timer can be. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 /** An engine in memory with the semantics of a real one, as far as the contract suite shows them; nothing leaves the process. */
-export class FakeEngine implements Engine {
-  /** Counts and records every call, and fails those a test asks to fail. */
-  readonly log: CallLog;
-  behaviour: Behaviour;
-  private readonly world = new World();
-  private clock = Date.UTC(2026, 0, 1);
-
-  constructor({ images = [], behaviour = byCommand, latencyMs = {} }: FakeEngineOptions = {}) {
-    this.log = new CallLog(latencyMs);
-    this.behaviour = behaviour;
-    for (const image of images) {
-      this.addImage(image);
-    }
-  }
-
-  // --- what tests do to it
-
-  addImage(reference: string): string {
-    const id = `sha256:${this.world.newId()}`;
-    this.world.images.set(reference, id);
-    return id;
-  }
-
-  removeImage(reference: string): void {
-    this.world.images.delete(reference);
-  }
-
-  /** Every name on the engine, whoever owns it. */
-  names(): { containers: string[]; networks: string[]; volumes: string[] } {
-    const { containers, networks, volumes } = this.world;
-    return {
-      containers: [...containers.keys()].sort(),
-      networks: [...networks.keys()].sort(),
-      volumes: [...volumes.keys()].sort(),
-    };
-  }
-
-  fileIn(volume: string, path: string): string | undefined {
-    return this.world.volumes.get(volume)?.files.get(path)?.content.toString();
-  }
-
-  /** Whether the container runs and its process would answer a readiness probe. */
-  isReady(name: string): boolean {
-    const container = this.world.containers.get(name);
-    return container?.status === 'running' && (this.process(container).ready?.(this.context(container)) ?? true);
-  }
-
-  /** The process ends by itself. Under `unless-stopped` it is then `restarting`, until a test starts it again. */
-  exit(name: string, code: number, how: { oomKilled?: boolean } = {}): void {
-    this.end(this.world.container(name), code, { ...how, stopped: false });
-  }
-
-  /** A host that was switched off and on: what ran with `unless-stopped` runs again, the rest stays down. */
-  reboot(): void {
-    const running = [...this.world.containers.values()].filter(
-      ({ status }) => status === 'running' || status === 'restarting',
-    );
-    for (const container of running) {
-      this.end(container, 137, { stopped: true });
-    }
-    for (const container of running.filter(({ restart }) => restart === 'unless-stopped')) {
-      this.run(container);
-    }
-  }
-
-  // --- the port
-
+export class FakeEngine extends FakeHost implements Engine {
   async info(bounds: Bounds): Promise<EngineInfo> {
     return await this.call('info', [], bounds, () => ({
       id: 'in-memory',
@@ -137,6 +63,10 @@ export class FakeEngine implements Engine {
 
   async imageId(reference: string, bounds: Bounds): Promise<string | null> {
     return await this.call('imageId', [reference], bounds, () => this.world.imageId(reference));
+  }
+
+  events(owner: Owner, signal: AbortSignal): AsyncIterable<EngineEvent> {
+    return this.told.follow(owner, signal);
   }
 
   async createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void> {
@@ -171,6 +101,7 @@ export class FakeEngine implements Engine {
         }
       }
       this.world.networks.delete(name);
+      this.told.tell({ kind: 'network removed', name, containerId: null, labels: null, exitCode: null });
     });
   }
 
@@ -202,7 +133,7 @@ export class FakeEngine implements Engine {
           details: { status: 409, reason: 'volume is in use' },
         });
       }
-      this.world.volumes.delete(name);
+      this.loseVolume(name);
     });
   }
 
@@ -263,6 +194,16 @@ export class FakeEngine implements Engine {
     });
   }
 
+  async unpauseContainer(name: string, bounds: Bounds): Promise<void> {
+    await this.call('unpauseContainer', [name], bounds, () => {
+      const container = this.world.container(name);
+      if (container.status === 'paused') {
+        container.status = 'running';
+        this.tell('container started', container);
+      }
+    });
+  }
+
   async stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
     await this.call('stopContainer', [name, graceSeconds], bounds, async (signal) => {
       const container = this.world.containers.get(name);
@@ -286,19 +227,24 @@ export class FakeEngine implements Engine {
       if (existing) {
         assertOwned('container', name, existing.labels, owner);
         this.world.containers.delete(name);
+        this.tell('container removed', existing);
       }
     });
   }
 
   async updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
     await this.call('updateLimits', [name, limits], bounds, () => {
-      this.world.container(name).limits = { ...limits };
+      const container = this.world.container(name);
+      container.limits = { ...limits };
+      this.tell('container changed', container);
     });
   }
 
   async setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void> {
     await this.call('setRestart', [name, restart], bounds, () => {
-      this.world.container(name).restart = restart;
+      const container = this.world.container(name);
+      container.restart = restart;
+      this.tell('container changed', container);
     });
   }
 
@@ -313,7 +259,22 @@ export class FakeEngine implements Engine {
       const found = this.world.containers.get(container);
       if (found) {
         found.attachments = found.attachments.filter((attachment) => attachment.network !== network);
+        this.told.tell({
+          kind: 'network disconnected',
+          name: network,
+          containerId: found.id,
+          labels: null,
+          exitCode: null,
+        });
       }
+    });
+  }
+
+  async readFiles(container: string, directory: string, bounds: Bounds): Promise<FileEntry[]> {
+    return await this.call('readFiles', [container, directory], bounds, () => {
+      const mount = this.world.container(container).spec.mounts.find(({ target }) => target === directory);
+      const files = mount ? this.world.volumes.get(mount.volume)?.files : undefined;
+      return [...(files ?? [])].map(([path, file]) => ({ path, ...file }));
     });
   }
 
@@ -344,87 +305,6 @@ export class FakeEngine implements Engine {
         this.world.containers.delete(spec.name);
       }
     });
-  }
-
-  // --- inside
-
-  private async call<T>(
-    method: EngineMethod,
-    args: readonly unknown[],
-    bounds: Bounds,
-    work: (signal: AbortSignal) => T | Promise<T>,
-  ): Promise<T> {
-    return await bounded(method, bounds, (signal) => this.log.around(method, args, signal, () => work(signal)));
-  }
-
-  private requireImage(reference: string): string {
-    const id = this.world.imageId(reference);
-    if (id === null) {
-      throw new DomainError('IMAGE_MISSING', {
-        message: imageMissing(`No such image: ${reference}`),
-        details: { status: 404, image: reference },
-      });
-    }
-    return id;
-  }
-
-  private attach(container: FakeContainer, attachment: Attachment): void {
-    const existing = container.attachments.find(({ network }) => network === attachment.network);
-    if (existing && existing.address !== attachment.address) {
-      throw conflict(
-        'connection',
-        `${container.spec.name} to ${attachment.network}`,
-        `it is not at ${attachment.address}`,
-      );
-    }
-    if (!existing) {
-      // a container that does not run only notes the network's name; whether it is there shows at the start
-      if (container.status === 'running') {
-        this.world.claim(container, attachment);
-      }
-      container.attachments.push({ ...attachment });
-    }
-  }
-
-  private run(container: FakeContainer): void {
-    for (const attachment of container.attachments) {
-      this.world.claim(container, attachment);
-    }
-    // one second a start: the order of starts can be read from the times, and is the same in every run
-    this.clock += 1000;
-    container.status = 'running';
-    container.exitCode = null;
-    container.oomKilled = false;
-    container.startedAt = new Date(this.clock).toISOString();
-    this.process(container).start?.(this.context(container));
-  }
-
-  private end(container: FakeContainer, code: number, how: { oomKilled?: boolean; stopped: boolean }): void {
-    const restarts = container.restart === 'unless-stopped' && !how.stopped;
-    container.status = restarts ? 'restarting' : 'exited';
-    container.exitCode = code;
-    container.oomKilled = how.oomKilled ?? false;
-    container.restartCount += restarts ? 1 : 0;
-  }
-
-  private process(container: FakeContainer): FakeProcess {
-    return this.behaviour(this.context(container));
-  }
-
-  private context(container: FakeContainer): ProcessContext {
-    const { spec } = container;
-    return {
-      name: spec.name,
-      image: spec.image,
-      command: spec.command ?? [],
-      environment: spec.environment,
-      labels: container.labels,
-      user: spec.user,
-      stdin: container.stdin,
-      file: (path) => this.world.file(container, path),
-      log: (...lines) => void container.log.push(...lines),
-      exit: (code, how = {}) => this.end(container, code, { ...how, stopped: false }),
-    };
   }
 }
 

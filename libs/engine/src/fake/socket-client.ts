@@ -1,4 +1,6 @@
+import { EventEmitter, once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Bounds } from '#libs/async';
 import { DomainError } from '#libs/contracts';
 import { bounded } from '../bounded.js';
@@ -7,6 +9,7 @@ import type {
   ContainerLimits,
   ContainerSpec,
   Engine,
+  EngineEvent,
   EngineInfo,
   EngineObjects,
   FileEntry,
@@ -18,6 +21,8 @@ import type {
 } from '../port.js';
 import type { EngineMethod } from './call-log.js';
 import { receive, send, type Response } from './socket-protocol.js';
+
+const RECONNECT_MS = 100;
 
 /** An engine that another process holds (FakeEngineServer). Connects on the first call and again after a loss. */
 export class SocketEngine implements Engine {
@@ -66,6 +71,9 @@ export class SocketEngine implements Engine {
   startContainer(name: string, bounds: Bounds): Promise<void> {
     return this.call('startContainer', [name], bounds);
   }
+  unpauseContainer(name: string, bounds: Bounds): Promise<void> {
+    return this.call('unpauseContainer', [name], bounds);
+  }
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
     return this.call('stopContainer', [name, graceSeconds], bounds);
   }
@@ -84,11 +92,60 @@ export class SocketEngine implements Engine {
   disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void> {
     return this.call('disconnectNetwork', [container, network], bounds);
   }
+  readFiles(container: string, directory: string, bounds: Bounds): Promise<FileEntry[]> {
+    return this.call('readFiles', [container, directory], bounds);
+  }
   logTail(container: string, lines: number, bounds: Bounds): Promise<string[]> {
     return this.call('logTail', [container, lines], bounds);
   }
   runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }> {
     return this.call('runOnce', [spec], bounds);
+  }
+
+  async *events(owner: Owner, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    while (!signal.aborted) {
+      const waiting: EngineEvent[] = [];
+      const wake = new EventEmitter();
+      let lost = false;
+      this.lastId += 1;
+      const id = this.lastId;
+      this.waiting.set(id, {
+        settle: (response) => {
+          if ('event' in response) {
+            waiting.push(response.event);
+            wake.emit('more');
+          }
+        },
+        lost: () => {
+          lost = true;
+          wake.emit('more');
+        },
+      });
+      try {
+        const socket = await (this.connection ??= this.open());
+        send(socket, { id, follow: owner });
+        while (!signal.aborted && (!lost || waiting.length > 0)) {
+          const event = waiting.shift();
+          if (event) {
+            yield event;
+          } else {
+            await once(wake, 'more', { signal });
+          }
+        }
+        send(socket, { id, abort: true });
+      } catch (error) {
+        if (!signal.aborted && !(error instanceof DomainError)) {
+          throw error;
+        }
+        this.connection = undefined;
+      } finally {
+        this.waiting.delete(id);
+      }
+      if (!signal.aborted) {
+        yield { kind: 'lost', reason: 'connection lost' };
+        await pause(RECONNECT_MS);
+      }
+    }
   }
 
   private async call<T>(method: EngineMethod, args: unknown[], bounds: Bounds): Promise<T> {
@@ -100,10 +157,16 @@ export class SocketEngine implements Engine {
       const { promise, resolve, reject } = Promise.withResolvers<T>();
       const abort = (): void => send(socket, { id, abort: true });
       this.waiting.set(id, {
-        settle: (response) =>
-          response.ok
-            ? resolve(response.value as T)
-            : reject(new DomainError(response.code, { message: response.message, details: response.details })),
+        settle: (response) => {
+          if (!response.ok) {
+            reject(new DomainError(response.code, { message: response.message, details: response.details }));
+          } else if ('value' in response) {
+            resolve(response.value as T);
+          } else {
+            // What answers nothing is written without a value.
+            resolve(undefined as T);
+          }
+        },
         lost: () => reject(unreachable(method)),
       });
       signal.addEventListener('abort', abort, { once: true });

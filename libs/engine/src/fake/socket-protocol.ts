@@ -1,14 +1,18 @@
 import { Buffer } from 'node:buffer';
 import type { Socket } from 'node:net';
 import type { ErrorCode } from '#libs/contracts';
+import type { EngineEvent, Owner } from '../port.js';
 import type { EngineMethod } from './call-log.js';
 
 /** One JSON object a line, both ways. */
 export type Request =
-  { id: number; method: EngineMethod; args: unknown[]; deadlineMs: number } | { id: number; abort: true };
+  | { id: number; method: EngineMethod; args: unknown[]; deadlineMs: number }
+  | { id: number; follow: Owner }
+  | { id: number; abort: true };
 
 export type Response =
   | { id: number; ok: true; value: unknown }
+  | { id: number; ok: true; event: EngineEvent }
   | { id: number; ok: false; code: ErrorCode; message: string; details: Record<string, unknown> };
 
 export function send(socket: Socket, message: Request | Response): void {

@@ -5,6 +5,7 @@ import type { Engine } from '../port.js';
 import { MUTATIONS, type EngineMethod } from './call-log.js';
 import { receive, send, type Request, type Response } from './socket-protocol.js';
 
+type Call = Extract<Request, { method: EngineMethod }>;
 type AnyMethod = (...args: unknown[]) => Promise<unknown>;
 
 interface Ambush {
@@ -25,6 +26,7 @@ export class FakeEngineServer {
   calls = 0;
   mutations = 0;
   private ambush: Ambush | undefined;
+  private held: (() => void)[] = [];
   private readonly sockets = new Set<Socket>();
   private readonly closing = new AbortController();
 
@@ -51,11 +53,16 @@ export class FakeEngineServer {
   }
 
   /**
-   * Call number `call` (from 1) is executed, but never answered: resolves with its method at that moment, for the
-   * test to kill the caller. Later calls are served as usual. With a method, only calls of it from now on count.
+   * Call number `call` (from 1) is executed, but not answered before `releaseHeld`: resolves with its method at that
+   * moment, for the test to kill or pause the caller. Later calls are served as usual. With a method, only calls of it from now on count.
    */
   async holdAfter(call: number, of: Ambush['of'] = 'all'): Promise<EngineMethod> {
     return await this.lieInWait(call, of, 'hold');
+  }
+
+  /** Answers what was held back, to callers that are still there. */
+  releaseHeld(): void {
+    this.held.splice(0).forEach((answer) => answer());
   }
 
   /** Call number `call` is executed, then the connection is cut: the caller hears that the engine is unreachable. */
@@ -90,8 +97,27 @@ export class FakeEngineServer {
       }
       const control = new AbortController();
       running.set(request.id, control);
+      if ('follow' in request) {
+        socket.once('close', () => control.abort());
+        void this.tell(socket, request, AbortSignal.any([control.signal, this.closing.signal]));
+        return;
+      }
       void this.answer(socket, request, control).finally(() => running.delete(request.id));
     });
+  }
+
+  /** Events are no calls: whoever counts those need not know whether anybody follows. */
+  private async tell(
+    socket: Socket,
+    { id, follow }: Extract<Request, { follow: unknown }>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    for await (const event of this.engine.events(follow, signal)) {
+      if (!socket.writable) {
+        return;
+      }
+      send(socket, { id, ok: true, event });
+    }
   }
 
   /** Which number the call has among those the ambush counts; 0 for one it does not. */
@@ -106,11 +132,7 @@ export class FakeEngineServer {
     return ambush.of === method ? ambush.seen : 0;
   }
 
-  private async answer(
-    socket: Socket,
-    request: Exclude<Request, { abort: true }>,
-    control: AbortController,
-  ): Promise<void> {
+  private async answer(socket: Socket, request: Call, control: AbortController): Promise<void> {
     this.calls += 1;
     const mutates = MUTATIONS.includes(request.method);
     this.mutations += mutates ? 1 : 0;
@@ -122,16 +144,15 @@ export class FakeEngineServer {
       ambush.sprung(request.method);
       if (ambush.end === 'cut') {
         socket.destroy();
+      } else {
+        this.held.push(() => socket.writable && send(socket, response));
       }
     } else if (socket.writable) {
       send(socket, response);
     }
   }
 
-  private async execute(
-    { id, method, args, deadlineMs }: Exclude<Request, { abort: true }>,
-    signal: AbortSignal,
-  ): Promise<Response> {
+  private async execute({ id, method, args, deadlineMs }: Call, signal: AbortSignal): Promise<Response> {
     const bounds: Bounds = { deadlineMs, signal };
     try {
       const call = this.engine[method].bind(this.engine) as AnyMethod;

@@ -78,11 +78,11 @@ export class World {
     }
   }
 
-  /** What happens to an address at start: only running containers hold one. */
-  claim(container: FakeContainer, { network, address }: Attachment): void {
-    const { spec } = this.networks.get(network) ?? {};
-    if (!spec) {
-      throw refused(404, `network ${network} not found`);
+  /** What happens to an address at start: only running containers hold one. Gives the network's id. */
+  claim(container: FakeContainer, { network, address, networkId = '' }: Attachment & { networkId?: string }): string {
+    const { id, spec } = this.networks.get(network) ?? {};
+    if (!spec || id === undefined || (networkId !== '' && networkId !== id)) {
+      throw refused(404, `network ${networkId || network} not found`);
     }
     if (!contains(spec.subnet, address)) {
       throw refused(500, `Invalid address ${address}: It does not belong to any of this network's subnets`);
@@ -98,6 +98,7 @@ export class World {
     if (taken) {
       throw noRoom('Address already in use');
     }
+    return id;
   }
 
   /** Deepest mount first, as the kernel resolves it. */

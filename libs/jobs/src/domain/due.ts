@@ -24,3 +24,15 @@ export function missedTimes(
   const due = limit > 0 ? all.slice(-limit) : [];
   return { due, dropped: all.length - due.length };
 }
+
+/** The newest time in (after, until] at which a schedule was due, or null; looks no further back than missed runs are. */
+export function lastDue(matches: (at: Date) => boolean, after: Date, until: Date): Date | null {
+  const newest = Math.floor(until.getTime() / MINUTE);
+  for (let minute = newest; minute > newest - LOOK_BACK_MINUTES && minute * MINUTE > after.getTime(); minute -= 1) {
+    const at = new Date(minute * MINUTE);
+    if (matches(at)) {
+      return at;
+    }
+  }
+  return null;
+}

@@ -43,6 +43,8 @@ interface World {
 
 const empty = (): World => ({ objects: { containers: [], networks: [], volumes: [] }, edges: new Set(), route: null });
 
+let networksMade = 0;
+
 /** What the engine would hold after an action: the smallest model that can contradict the planner. */
 function applyTo(world: World, action: Action): void {
   const { objects } = world;
@@ -65,7 +67,7 @@ function applyTo(world: World, action: Action): void {
       return;
     case 'create network':
       objects.networks.push({
-        id: action.spec.name,
+        id: `${action.spec.name} ${networksMade++}`,
         name: action.spec.name,
         labels: action.spec.labels,
         subnet: action.spec.subnet,
@@ -74,6 +76,10 @@ function applyTo(world: World, action: Action): void {
       return;
     case 'remove network':
       objects.networks = objects.networks.filter(({ name }) => name !== action.name);
+      for (const state of objects.containers.filter(({ status }) => status === 'running')) {
+        const { [action.name]: _gone, ...others } = state.networks;
+        state.networks = others;
+      }
       return;
     case 'create volume':
       objects.volumes.push({ name: action.spec.name, labels: action.spec.labels });
@@ -102,16 +108,33 @@ function applyTo(world: World, action: Action): void {
         startedAt: null,
         restartCount: 0,
         limits: spec.limits,
-        networks: Object.fromEntries(spec.networks.map(({ network, address }) => [network, { address }])),
+        restart: spec.restart,
+        networks: Object.fromEntries(
+          spec.networks.map(({ network, address }) => [network, { address, networkId: '' }]),
+        ),
       });
       return;
     }
     case 'deliver files':
       world.delivered = action.services.length;
       return;
-    case 'start container':
-      container(action.name).status = 'running';
+    case 'start container': {
+      const state = container(action.name);
+      for (const [network, { networkId }] of Object.entries(state.networks)) {
+        const id = objects.networks.find(({ name }) => name === network)?.id;
+        if (id !== undefined && networkId !== '' && networkId !== id) {
+          throw new Error(`${action.name} asks for a network that is gone`);
+        }
+      }
+      state.status = 'running';
+      state.networks = Object.fromEntries(
+        Object.entries(state.networks).map(([name, { address }]) => [
+          name,
+          { address, networkId: objects.networks.find((network) => network.name === name)?.id ?? '' },
+        ]),
+      );
       return;
+    }
     case 'stop container':
       container(action.name).status = 'exited';
       return;
@@ -124,13 +147,55 @@ function applyTo(world: World, action: Action): void {
     case 'change limits':
       container(action.name).limits = action.limits;
       return;
+    case 'set restart':
+      container(action.name).restart = action.restart;
+      return;
+    case 'unpause container':
+      container(action.name).status = 'running';
+      return;
+    case 'disconnect network': {
+      const state = container(action.container);
+      const { [action.network]: _gone, ...others } = state.networks;
+      state.networks = others;
+      return;
+    }
     case 'connect network': {
       const state = container(action.container);
       Object.assign(state.networks, {
-        [action.network]: { address: action.spec.networks.find(({ network }) => network === action.network)?.address },
+        [action.network]: {
+          address: action.spec.networks.find(({ network }) => network === action.network)?.address,
+          networkId: objects.networks.find(({ name }) => name === action.network)?.id ?? '',
+        },
       });
       return;
     }
+  }
+}
+
+/** One of the things somebody with the engine's socket does to a container. */
+function spoil(state: ContainerState, how: number): void {
+  const [network = ''] = Object.keys(state.networks);
+  switch (how % 7) {
+    case 0:
+      state.restart = 'no';
+      return;
+    case 1:
+      state.imageId = 'sha256:other';
+      return;
+    case 2:
+      state.status = state.status === 'running' ? 'paused' : state.status;
+      return;
+    case 3:
+      state.networks = { ...state.networks, [network]: { address: '10.9.9.9', networkId: '' } };
+      return;
+    case 4:
+      state.networks = { ...state.networks, strange: { address: '10.9.9.9', networkId: '' } };
+      return;
+    case 5:
+      state.networks = {};
+      return;
+    default:
+      state.limits = { cpus: 1, memoryBytes: 1, pids: 1 };
   }
 }
 
@@ -150,7 +215,11 @@ function run(world: World, actions: readonly Action[], pick: (ready: Action[]) =
   return order;
 }
 
-const have = (world: World): StackHave => ({ objects: world.objects, edges: world.edges, route: world.route });
+const have = (world: World): StackHave => ({
+  objects: structuredClone(world.objects),
+  edges: world.edges,
+  route: world.route,
+});
 const first = (ready: Action[]): Action => {
   const [action] = ready;
   if (!action) {
@@ -198,6 +267,19 @@ it('stops what trades before what it stores in, and keeps containers and data', 
 it('a hold stops a stack that is wanted', () => {
   const actions = plan(wantStack({ ...facts, holds: ['billing'] }), have(built()), { text: 'route' });
   expect(new Set(actions.map(({ kind }) => kind))).toEqual(new Set(['stop container']));
+});
+
+it('what the breaker stops is not started by the engine either; never changed in the moment it ends', () => {
+  const world = built();
+  const want = wantStack({ ...facts, holds: ['breaker'] });
+  const actions = plan(want, have(world), { text: 'route' });
+  const policies = actions.filter(({ kind }) => kind === 'set restart');
+  expect(policies.map(({ needs, target }) => needs.includes(`stop container ${target}`))).toEqual([true, true, true]);
+  run(world, actions, first);
+  expect(world.objects.containers.map(({ status, restart }) => `${status} ${restart}`)).toEqual(
+    Array<string>(3).fill('exited no'),
+  );
+  expect(plan(want, have(world), { text: 'route' })).toEqual([]);
 });
 
 it('erases everything, also what the template no longer knows', () => {
@@ -274,8 +356,14 @@ it('comes to the same end from any damaged state, in any order the needs allow',
           }
           return (damage[index] ?? 0) % 3 !== 0;
         });
-        if (world.objects.containers.length === 0 && (damage[4] ?? 0) % 2 === 0) {
+        if (world.objects.containers.every(({ status }) => status === 'exited') && (damage[4] ?? 0) % 2 === 0) {
           world.objects.networks = [];
+        }
+        for (const [index, state] of world.objects.containers.entries()) {
+          spoil(state, damage[6 + index] ?? 0);
+        }
+        if ((damage[9] ?? 0) % 4 === 0) {
+          world.objects.networks.forEach((network) => (network.internal = false));
         }
         world.route = (damage[5] ?? 0) % 2 === 0 ? null : 'altered';
         const want = wantStack({ ...facts, desired: target });

@@ -7,6 +7,7 @@ import {
   type EngineObjects,
   type NetworkSpec,
   type VolumeSpec,
+  type VolumeState,
 } from '#libs/engine';
 import type { StackWant } from './want.js';
 
@@ -14,8 +15,12 @@ import type { StackWant } from './want.js';
 export interface StackHave {
   objects: EngineObjects;
   edges: ReadonlySet<number>;
+  /** Id by name of all edge networks of the platform, where they were looked at. */
+  edgeIds?: ReadonlyMap<string, string>;
   /** Text of the route file, or null. */
   route: string | null;
+  /** Services whose delivered files are not what was delivered, as far as they were looked at. */
+  wrongFiles?: ReadonlySet<string>;
 }
 
 /** What the route file should say; null removes it. */
@@ -34,10 +39,13 @@ type Step =
   | { kind: 'create container'; spec: ContainerSpec }
   | { kind: 'deliver files'; services: readonly string[] }
   | { kind: 'start container'; name: string }
+  | { kind: 'unpause container'; name: string }
   | { kind: 'stop container'; name: string; graceSeconds: number }
   | { kind: 'remove container'; name: string }
   | { kind: 'change limits'; name: string; limits: ContainerLimits }
-  | { kind: 'connect network'; container: string; spec: ContainerSpec; network: string };
+  | { kind: 'set restart'; name: string; restart: ContainerSpec['restart'] }
+  | { kind: 'connect network'; container: string; spec: ContainerSpec; network: string }
+  | { kind: 'disconnect network'; container: string; network: string };
 
 /** One thing to do, once everything it needs is done. Ids are `kind target`, so a plan can be read in a log. */
 export type Action = Step & { id: string; target: string; needs: readonly string[] };
@@ -105,21 +113,65 @@ function halts(want: StackWant, have: StackHave): Action[] {
     actions.push(...made);
     before = [...before, ...made.map(({ id }) => id)];
   }
-  return actions;
+  // Or the engine would start again what a breaker stopped. Not beside the stop: the engine refuses to change a container
+  // whose process ends in that moment.
+  const stops = new Set(actions.map(({ id }) => id));
+  const policies = want.containers.flatMap(({ spec }) => {
+    const stop = `stop container ${spec.name}`;
+    return restarts(spec, byName.get(spec.name), stops.has(stop) ? [stop] : []);
+  });
+  return [...actions, ...policies];
+}
+
+function restarts(spec: ContainerSpec, state: ContainerState | undefined, needs: readonly string[] = []): Action[] {
+  return state === undefined || state.restart === spec.restart
+    ? []
+    : [action({ kind: 'set restart', name: spec.name, restart: spec.restart }, spec.name, needs)];
 }
 
 /** All secret files of a stack travel in one go, beside the making of networks and containers. */
 const DELIVERY = 'deliver files secrets';
 
+/** A name of an image says nothing of what it means today; an id does. */
+const isImageId = (image: string): boolean => image.startsWith('sha256:');
+
+/** What only a container made anew can mend. */
+function isStale(spec: ContainerSpec, state: ContainerState, networkIds: ReadonlyMap<string, string | null>): boolean {
+  return (
+    state.labels[LABEL.specHash] !== spec.labels[LABEL.specHash] ||
+    state.labels[LABEL.generation] !== spec.labels[LABEL.generation] ||
+    // Somebody made it from what the tag means now.
+    (isImageId(spec.image) && state.imageId !== spec.image) ||
+    // It asks for its networks by the ids they had, and would not start with one that was made anew since.
+    (!isUp(state) &&
+      spec.networks.some(({ network }) => {
+        const [known, named] = [networkIds.get(network), state.networks[network]?.networkId ?? ''];
+        return known !== undefined && named !== '' && named !== known;
+      }))
+  );
+}
+
+/** Ids of the stack's networks after the ground is laid; null for one that is yet to be made, none where unknown. */
+function networkIdsOf(want: StackWant, have: StackHave, ground: ReadonlySet<string>): Map<string, string | null> {
+  const ids = new Map<string, string | null>();
+  if (have.edgeIds) {
+    for (const { network } of want.containers.flatMap(({ spec }) => spec.networks)) {
+      ids.set(network, have.edgeIds.get(network) ?? null);
+    }
+  }
+  const own = have.objects.networks.find(({ name }) => name === want.network.name);
+  ids.set(want.network.name, ground.has(`create network ${want.network.name}`) ? null : (own?.id ?? null));
+  return ids;
+}
+
 function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<string>): Action[] {
+  const networkIds = networkIdsOf(want, have, ground);
+  const edges = want.edges.map((edge) => `create edge ${edge}`).filter((id) => ground.has(id));
   const byName = new Map(have.objects.containers.map((state) => [state.name, state]));
   const starting: string[] = [];
   const actions = want.containers.flatMap(({ service, spec }) => {
     const state = byName.get(spec.name);
-    const stale =
-      state !== undefined &&
-      (state.labels[LABEL.specHash] !== spec.labels[LABEL.specHash] ||
-        state.labels[LABEL.generation] !== spec.labels[LABEL.generation]);
+    const stale = state !== undefined && isStale(spec, state, networkIds);
     const own: Action[] = [];
     if (stale && isUp(state)) {
       own.push(action({ kind: 'stop container', name: spec.name, graceSeconds: spec.stopGraceSeconds }, spec.name));
@@ -142,7 +194,8 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
         ]),
       );
     }
-    const mended = create ? [] : repairs(spec, state);
+    const made = spec.networks.map(({ network }) => `create network ${network}`).filter((id) => ground.has(id));
+    const mended = create ? [] : repairs(spec, state, { made: new Set(made), ground: [...made, ...edges] });
     own.push(...mended);
     if (create || !isUp(state)) {
       starting.push(service);
@@ -156,8 +209,10 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
   const left = couriers(have);
   // The delivery sends a courier of the same name: removed at the same time, it would be the new one that goes.
   const before = [...secrets, ...left.map(({ id }) => id)];
-  const delivery =
-    starting.length > 0 ? [action({ kind: 'deliver files', services: starting }, 'secrets', before)] : [];
+  const needing = want.containers
+    .map(({ service }) => service)
+    .filter((service) => starting.includes(service) || have.wrongFiles?.has(service) === true);
+  const delivery = needing.length > 0 ? [action({ kind: 'deliver files', services: needing }, 'secrets', before)] : [];
   return [...left, ...delivery, ...actions];
 }
 
@@ -168,30 +223,67 @@ function couriers(have: StackHave): Action[] {
     .map(({ name }) => action({ kind: 'remove container', name }, name));
 }
 
+interface Ground {
+  /** Actions that make networks of this container anew, which takes it off the old ones. */
+  made: ReadonlySet<string>;
+  /** What is to be done before anything is connected. */
+  ground: readonly string[];
+}
+
 /** What can be mended without making the container anew. */
-function repairs(spec: ContainerSpec, state: ContainerState): Action[] {
+function repairs(spec: ContainerSpec, state: ContainerState, { made, ground }: Ground): Action[] {
   const actions: Action[] = [];
-  for (const { network } of spec.networks) {
-    if (!state.networks[network]) {
-      actions.push({
-        ...action({ kind: 'connect network', container: spec.name, spec, network }, `${spec.name} ${network}`),
-      });
+  const disconnect = (network: string): Action =>
+    action({ kind: 'disconnect network', container: spec.name, network }, `${spec.name} ${network}`);
+  for (const { network, address } of spec.networks) {
+    const attached = made.has(`create network ${network}`) ? undefined : state.networks[network];
+    const elsewhere = attached !== undefined && attached.address !== address;
+    if (elsewhere) {
+      actions.push(disconnect(network));
+    }
+    if (attached === undefined || elsewhere) {
+      const needs = [...ground, ...(elsewhere ? [disconnect(network).id] : [])];
+      actions.push(
+        action({ kind: 'connect network', container: spec.name, spec, network }, `${spec.name} ${network}`, needs),
+      );
     }
   }
-  if (!sameLimits(spec.limits, state.limits)) {
-    actions.push(action({ kind: 'change limits', name: spec.name, limits: spec.limits }, spec.name));
+  // On a network that is not its own it could reach others, and they it.
+  const own = new Set(spec.networks.map(({ network }) => network));
+  actions.push(
+    ...Object.keys(state.networks)
+      .filter((network) => !own.has(network))
+      .map(disconnect),
+  );
+  actions.push(...limitChange(spec, state), ...restarts(spec, state));
+  if (state.status === 'paused') {
+    const before = actions.map(({ id }) => id);
+    actions.push(action({ kind: 'unpause container', name: spec.name }, spec.name, before));
   }
   return actions;
 }
 
-function refuseLoss(want: StackWant, have: StackHave): void {
-  const lost = want.keeps.find((name) => have.objects.volumes.every((volume) => volume.name !== name));
-  if (lost !== undefined) {
-    throw new DomainError('DATA_MISSING', {
-      message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: bring it back on the host, or destroy the stack.`,
-      details: { why: 'volume', volume: lost },
-    });
-  }
+function limitChange(spec: ContainerSpec, state: ContainerState | undefined): Action[] {
+  return state === undefined || sameLimits(spec.limits, state.limits)
+    ? []
+    : [action({ kind: 'change limits', name: spec.name, limits: spec.limits }, spec.name)];
+}
+
+/** What brings the containers that are there to the limits that are wanted, running or not. */
+export function limitChanges(want: StackWant, objects: EngineObjects): Action[] {
+  const byName = new Map(objects.containers.map((state) => [state.name, state]));
+  return want.containers.flatMap(({ spec }) => limitChange(spec, byName.get(spec.name)));
+}
+
+/** The error for a volume with the stack's data that is gone; null where all are there. */
+export function lossOf(want: StackWant, volumes: readonly VolumeState[]): DomainError | null {
+  const lost = want.keeps.find((name) => volumes.every((volume) => volume.name !== name));
+  return lost === undefined
+    ? null
+    : new DomainError('DATA_MISSING', {
+        message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: bring it back on the host, or destroy the stack.`,
+        details: { why: 'volume', volume: lost },
+      });
 }
 
 /**
@@ -213,16 +305,28 @@ export function plan(want: StackWant, have: StackHave, route: RouteWant): Action
     const routed = routeActions.map(({ id }) => id);
     return [...routeActions, ...halts(want, have).map((step) => ({ ...step, needs: [...step.needs, ...routed] }))];
   }
-  refuseLoss(want, have);
-  const networks = new Set(have.objects.networks.map(({ name }) => name));
+  const lost = lossOf(want, have.objects.volumes);
+  if (lost) {
+    throw lost;
+  }
+  const existing = have.objects.networks.find(({ name }) => name === want.network.name);
+  const wrong = existing && (existing.internal !== want.network.internal || existing.subnet !== want.network.subnet);
+  const remove = wrong ? [action({ kind: 'remove network', name: want.network.name }, want.network.name)] : [];
   const volumes = new Set(have.objects.volumes.map(({ name }) => name));
   const ground: Action[] = [
     ...want.edges
       .filter((edge) => !have.edges.has(edge))
       .map((edge) => action({ kind: 'create edge', edge }, String(edge))),
-    ...(networks.has(want.network.name)
+    ...remove,
+    ...(existing && !wrong
       ? []
-      : [action({ kind: 'create network', spec: want.network }, want.network.name)]),
+      : [
+          action(
+            { kind: 'create network', spec: want.network },
+            want.network.name,
+            remove.map(({ id }) => id),
+          ),
+        ]),
     ...want.volumes
       .filter(({ name }) => !volumes.has(name))
       .map((spec) => action({ kind: 'create volume', spec }, spec.name)),

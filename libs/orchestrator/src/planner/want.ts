@@ -117,7 +117,8 @@ function containerSpec(facts: StackFacts, service: string, position: number): Co
     ulimits: { nofile: 4_096, core: 0 },
     stopGraceSeconds: part.stop_grace_period,
     ...(part.stop_signal ? { stopSignal: part.stop_signal } : {}),
-    restart: 'unless-stopped',
+    // What the breaker stopped stays down until a person starts it, also when the engine comes back.
+    restart: facts.holds.includes('breaker') ? 'no' : 'unless-stopped',
   };
   return {
     ...spec,

@@ -5,8 +5,6 @@ const TENANT_PREFIX = 26;
 /** Edge bridges: /22 each, from the last /18 of the pool, whose own last /26 is the portal's network. */
 const EDGE_ZONE_PREFIX = 18;
 const EDGE_PREFIX = 22;
-/** A Linux bridge stops forwarding near 1 002 ports (moby#44973); we stay far below. */
-export const EDGE_PORTS = 480;
 /** Addresses of an edge the engine may hand out by itself; ours begin behind them. */
 const EDGE_DYNAMIC_PREFIX = 26;
 

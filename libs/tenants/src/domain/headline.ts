@@ -21,6 +21,13 @@ const WHILE: Record<OperationKind, StackStatus> = {
   stop: 'stopping',
   restart: 'restarting',
   destroy: 'deleting',
+  suspend: 'stopping',
+  resume: 'starting',
+  hibernate: 'hibernating',
+  wake: 'waking',
+  resize: 'changing',
+  rotate_secrets: 'changing',
+  repair: 'repairing',
 };
 
 /** Held back by somebody's decision; the breaker is the platform's own and its stack a broken one, not a suspended one. */

@@ -1,11 +1,25 @@
-import type { DesiredState, OperationKind, OperationState } from '#libs/contracts';
+import type { DesiredState, HoldReason, OperationKind, OperationState } from '#libs/contracts';
+import { isSuspended } from './headline.js';
 
 export interface PhaseRule {
   name: PhaseName;
   deadlineMs: number;
 }
 
-export type PhaseName = 'prepare' | 'converge' | 'health' | 'publish' | 'drain' | 'unpublish' | 'erase' | 'verify';
+export type PhaseName =
+  | 'prepare'
+  | 'converge'
+  | 'health'
+  | 'heal'
+  | 'publish'
+  | 'drain'
+  | 'unpublish'
+  | 'erase'
+  | 'verify'
+  | 'idle'
+  | 'raise'
+  | 'limits'
+  | 'renew';
 
 const SECOND = 1_000;
 
@@ -39,21 +53,85 @@ export const OPERATION_PHASES = {
     { name: 'health', deadlineMs: 60 * SECOND },
     { name: 'publish', deadlineMs: 20 * SECOND },
   ],
+  repair: [
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+    // May come to a whole restart, with every service's grace.
+    { name: 'heal', deadlineMs: 390 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
   destroy: [
     { name: 'unpublish', deadlineMs: 20 * SECOND },
     { name: 'erase', deadlineMs: 300 * SECOND },
     { name: 'verify', deadlineMs: 30 * SECOND },
   ],
+  suspend: [
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+  ],
+  // What comes back is what the owner wants by then; of a stack that is to be stopped, the last three find nothing to do.
+  resume: [
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 120 * SECOND },
+    { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  hibernate: [
+    // Before it is asked for the last time: through a closed door nobody starts a bot behind the answer.
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'idle', deadlineMs: 30 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+  ],
+  wake: [
+    // A visitor waits before the gate: the address leads to the stack only when it answers.
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'raise', deadlineMs: 120 * SECOND },
+    { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  resize: [
+    { name: 'limits', deadlineMs: 60 * SECOND },
+    // Both left out where the limits were changed under the running stack.
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'drain', deadlineMs: 240 * SECOND },
+    { name: 'converge', deadlineMs: 120 * SECOND },
+    { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  rotate_secrets: [
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'renew', deadlineMs: 20 * SECOND },
+    { name: 'drain', deadlineMs: 240 * SECOND },
+    { name: 'converge', deadlineMs: 120 * SECOND },
+    { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
 } as const satisfies Record<OperationKind, readonly PhaseRule[]>;
 
-/** What the customer wants once this operation was asked for. */
-export const DESIRED_AFTER: Record<OperationKind, DesiredState> = {
+/** What the customer wants once this operation was asked for; null leaves it as it is. */
+export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
   provision: 'running',
   start: 'running',
   stop: 'stopped',
   restart: 'running',
   destroy: 'deleted',
+  suspend: null,
+  resume: null,
+  hibernate: 'hibernated',
+  wake: 'running',
+  resize: null,
+  rotate_secrets: null,
+  repair: null,
 };
+
+/** What would run though somebody holds it; a stack that is held may be stopped and destroyed all the same. */
+const RUNS: readonly OperationKind[] = ['start', 'restart', 'wake'];
+
+/** Whether a hold forbids it. The breaker forbids nothing: starting again is how it is closed. */
+export function forbiddenByHold(kind: OperationKind, holds: readonly HoldReason[]): boolean {
+  return RUNS.includes(kind) && isSuspended(holds);
+}
 
 /**
  * What is wanted again when the operation is cancelled before it began: what was wanted before it, and of a stack that
@@ -84,12 +162,22 @@ export function operationDeadlineMs(kind: OperationKind): number {
   return OPERATION_PHASES[kind].reduce((sum, phase) => sum + phase.deadlineMs, 0);
 }
 
-/** Destroy is legal from every state and takes the place of whatever is open; the others wait their turn. */
-export function preempts(kind: OperationKind): boolean {
-  return kind === 'destroy';
+/**
+ * Destroy and suspend are legal from every state and take the place of whatever is open; a repair gives way to whatever
+ * a person asks for, which comes to the same end. The others wait their turn.
+ */
+export function preempts(kind: OperationKind, open: OperationKind): boolean {
+  return kind !== open && (kind === 'destroy' || kind === 'suspend' || open === 'repair');
 }
 
-/** Whether a person may still cancel it without leaving harm behind; nobody may cancel a destroy. */
+/** Their rows were changed when they were asked for, so that not doing them would leave rows and engine apart. */
+const NEVER_CANCELLED: readonly OperationKind[] = ['destroy', 'suspend', 'resume', 'resize'];
+/** Past their beginning, going on is the shorter way to a state that is one. */
+const NOT_ONCE_BEGUN: readonly OperationKind[] = ['stop', 'hibernate', 'rotate_secrets'];
+
+/** Whether a person may still cancel it without leaving harm behind. */
 export function mayCancel(kind: OperationKind, state: OperationState): boolean {
-  return kind !== 'destroy' && (state === 'queued' || (state === 'running' && kind !== 'stop'));
+  return (
+    !NEVER_CANCELLED.includes(kind) && (state === 'queued' || (state === 'running' && !NOT_ONCE_BEGUN.includes(kind)))
+  );
 }

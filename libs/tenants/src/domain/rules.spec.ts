@@ -1,6 +1,14 @@
 import { OPERATION_KINDS, OPERATION_STATES } from '#libs/contracts';
 import { headline, STALE_AFTER_MS, type HeadlineInput } from './headline.js';
-import { mayCancel, mayMove, OPERATION_PHASES, operationDeadlineMs } from './operation-rules.js';
+import {
+  forbiddenByHold,
+  mayCancel,
+  mayMove,
+  OPERATION_PHASES,
+  operationDeadlineMs,
+  preempts,
+} from './operation-rules.js';
+import { HEARTBEAT_TRUSTED_MS, mayWake, restProblem } from './rest.js';
 import { edgeNames, stackHost, stackNames } from './names.js';
 
 const now = new Date('2026-11-21T10:00:00Z');
@@ -57,6 +65,47 @@ describe('operations', () => {
     expect(mayCancel('destroy', 'queued')).toBe(false);
     expect(mayCancel('stop', 'queued')).toBe(true);
     expect(mayCancel('provision', 'running')).toBe(true);
+    // Their rows are changed when they are asked for.
+    expect((['suspend', 'resume', 'resize'] as const).some((kind) => mayCancel(kind, 'queued'))).toBe(false);
+    expect(mayCancel('hibernate', 'queued')).toBe(true);
+    expect(mayCancel('hibernate', 'running')).toBe(false);
+  });
+
+  it('a hold forbids what would run, and nothing else; the breaker forbids nothing', () => {
+    const forbidden = OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['operator']));
+    expect(forbidden).toEqual(['start', 'restart', 'wake']);
+    expect(OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['breaker']))).toEqual([]);
+    expect(OPERATION_KINDS.filter((kind) => preempts(kind, 'start'))).toEqual(['destroy', 'suspend']);
+    // It comes to what is wanted, and so does whatever a person asks for.
+    expect(OPERATION_KINDS.filter((kind) => !preempts(kind, 'repair'))).toEqual(['repair']);
+  });
+});
+
+describe('rest', () => {
+  const heartbeat = { at: now, runningBots: 0, openOrders: 0 };
+  it.each<[string, Parameters<typeof restProblem>[0], string | null]>([
+    ['one that trades nothing', { heartbeat, observed: 'running', now }, null],
+    ['a bot', { heartbeat: { ...heartbeat, runningBots: 1 }, observed: 'running', now }, 'bots_running'],
+    [
+      'orders of a bot that is paused',
+      { heartbeat: { ...heartbeat, openOrders: 2 }, observed: 'running', now },
+      'orders_open',
+    ],
+    ['silence', { heartbeat: null, observed: 'running', now }, 'no_report'],
+    [
+      'old news',
+      { heartbeat: { ...heartbeat, at: new Date(now.getTime() - HEARTBEAT_TRUSTED_MS - 1) }, observed: 'running', now },
+      'no_report',
+    ],
+    ['one that is not seen running', { heartbeat, observed: 'failed', now }, 'not_running'],
+  ])('%s', (_name, input, expected) => {
+    expect(restProblem(input)).toBe(expected);
+  });
+
+  it('is ended by a visit only where it was asked for and nobody holds the stack', () => {
+    expect(mayWake('hibernated', [])).toBe(true);
+    expect(mayWake('hibernated', ['billing'])).toBe(false);
+    expect(['running', 'stopped', 'deleted'].some((desired) => mayWake(desired, []))).toBe(false);
   });
 });
 

@@ -1,0 +1,396 @@
+import { join } from 'node:path';
+import { httpsOrigin, type Config } from '#libs/config';
+import { DomainError, platformPrefix } from '#libs/contracts';
+import { EngineEntity, ReleaseEntity, type Database } from '#libs/db';
+import {
+  canaryHost,
+  certificateExpiries,
+  ensureCertificates,
+  readPortalAuthority,
+  readServed,
+  renderCanary,
+  renderShared,
+  RouteFolder,
+  type EdgeSettings,
+} from '#libs/edge';
+import type { Engine, EngineInfo, EngineWatch } from '#libs/engine';
+import { createQueue, DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
+import {
+  EdgeKeeper,
+  EdgeRoutes,
+  type EngineLease,
+  guardedEngine,
+  HttpProbes,
+  OperationRunner,
+  PgStackDatabases,
+  type Probes,
+  StackSecrets,
+} from '#libs/orchestrator';
+import { parsePool } from '#libs/tenants';
+import type { Logger } from '#libs/telemetry';
+import { engineCapacity } from './capacity.js';
+import { CertificateKeeper } from './certificate-keeper.js';
+import { CertificateWatch } from './certificate-watch.js';
+import { FirewallKeeper } from './firewall-keeper.js';
+import { type AgentFigures } from './metrics.js';
+import { OperationLane } from './operation-lane.js';
+import { OperationSweeper } from './operation-sweeper.js';
+import { OrphanKeeper } from './orphan-keeper.js';
+import { publishedRoutes } from './published-routes.js';
+import { Reconciler, type ReconcileTimes } from './reconciler.js';
+import { registerReleases } from './releases.js';
+import { restartProxy } from './proxy-container.js';
+import { ProxyKeeper } from './proxy-keeper.js';
+import { RouteCanary } from './route-canary.js';
+import { StackChecker } from './stack-checker.js';
+import { Timers } from './timers.js';
+import type { LastUsage } from './watch/usage-watcher.js';
+import { startWatching } from './watch/watching.js';
+
+const SWEEP_SECONDS = 5;
+const QUARANTINE_SECONDS = 20;
+const FIREWALL_SECONDS = 60;
+/** While no work is taken, somebody waits. */
+const FIREWALL_AGAIN_SECONDS = 5;
+const PROXY_SECONDS = 60;
+const CHECK_SECONDS = 30;
+const DUTY_SECONDS = 60;
+/** How soon what is due is seen to be; while nothing is, a turn costs nothing. */
+const RECONCILE_SECONDS = 0.25;
+const SIGN_OF_LIFE_SECONDS = 10;
+/** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
+const DATABASE_AWAY_MS = 10 * 60_000;
+
+export interface LeadParts {
+  config: Config<'agent'>;
+  dataSource: Database;
+  /** Not guarded: what changes it goes through the lease here. */
+  engine: Engine;
+  info: EngineInfo;
+  lease: EngineLease;
+  /** Name of this life of this process, under which it holds operations too. */
+  owner: string;
+  logger: Logger;
+  /** How stacks are looked at; over HTTP by address and through the proxy unless told. */
+  probes: Probes | undefined;
+  /** The reconciler's pace, where it is to be another than in production. */
+  reconcile: ReconcileTimes | undefined;
+  /** Looks at what runs; where there is none, nothing is measured. */
+  watch: EngineWatch | undefined;
+  /** Told how long the proxy took to serve a new route, each time. */
+  routeWasLive: (milliseconds: number) => void;
+}
+
+export interface Leading {
+  /** Names what is not as it should be, `ok` where all is. */
+  checks(): Promise<Record<string, string>>;
+  figures: Pick<AgentFigures, 'proxy' | 'routeLagMs'>;
+  /** Null before the first measurement. */
+  usage(): LastUsage | null;
+  /** Every periodic task by name, and whether its last turn failed. */
+  tasks(): Record<string, boolean>;
+  stop(): Promise<void>;
+}
+
+/** All that the one active agent of an engine does. Every change of the engine, of routes and rules asks the lease first. */
+export async function lead({ config, dataSource, engine: unguarded, ...parts }: LeadParts): Promise<Leading> {
+  const { info, lease, owner, logger } = parts;
+  const engine = guardedEngine(unguarded, () => lease.prove());
+  const upkeep = guardedEngine(unguarded, () => lease.proveForUpkeep());
+  const now = (): Date => new Date();
+  const stopping = new AbortController();
+  const pool = parsePool(config.ADDRESS_POOL);
+  const folder = (name: string): string => join(config.DATA_DIR, name);
+  const edge: EdgeSettings = {
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+    gateUrl: config.GATE_URL,
+    apiUrl: config.API_URL,
+    certificateDir: '/etc/traefik/certs',
+    // With a local authority a browser that was told so could not be led back once its trust is withdrawn.
+    strictTransport: config.TLS_MODE !== 'local',
+  };
+  const facts = {
+    platformId: config.PLATFORM_ID,
+    engineId: config.ENGINE_ID,
+    pool,
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+    ...(config.MTU === undefined ? {} : { mtu: config.MTU }),
+  };
+  const portalCa = (): Promise<string> => readPortalAuthority({ mode: config.TLS_MODE, dataDir: config.DATA_DIR });
+
+  const signOfLife = async (): Promise<unknown> =>
+    dataSource
+      .createQueryBuilder()
+      .insert()
+      .into(EngineEntity)
+      .values({
+        id: config.ENGINE_ID,
+        kind: 'docker',
+        capacity: await engineCapacity(info, config),
+        createdAt: now(),
+        seenAt: now(),
+      })
+      .orUpdate(['capacity', 'seen_at'], ['id'])
+      .execute();
+  await signOfLife();
+  const { releases, leftOut } = await registerReleases({
+    directory: config.TEMPLATE_DIR,
+    images: {
+      AVIARY_IMAGE_POSTGRES: config.IMAGE_POSTGRES,
+      AVIARY_IMAGE_REDIS: config.IMAGE_REDIS,
+      AVIARY_IMAGE_RUNTIME: config.IMAGE_RUNTIME,
+    },
+    dataSource,
+    engine,
+    logger,
+    now,
+  });
+
+  const routes = new RouteFolder({
+    directory: folder('routes'),
+    quarantineDirectory: folder('quarantine'),
+    logger,
+    allowed: () => lease.proveForUpkeep(),
+  });
+  await routes.adopt([
+    renderShared(edge),
+    renderCanary(edge, 0),
+    ...(await publishedRoutes({ dataSource, facts, edge, logger })),
+  ]);
+
+  const proxy = { host: '127.0.0.1', port: config.HTTPS_PORT };
+  const probes = parts.probes ?? new HttpProbes({ tenantDomain: config.TENANT_DOMAIN, proxy, ca: portalCa });
+  const secrets = new StackSecrets(dataSource, {
+    masterKey: Buffer.from(config.MASTER_KEY, 'base64'),
+    gatePublicKey: config.GATE_PUBLIC_KEY,
+    portalDomain: config.PORTAL_DOMAIN,
+    tenantDomain: config.TENANT_DOMAIN,
+    httpsPort: config.HTTPS_PORT,
+    portalCa,
+  });
+  const edges = new EdgeKeeper();
+  const edgeRoutes = new EdgeRoutes(routes, edge);
+  const runner = new OperationRunner(
+    engine,
+    {
+      dataSource,
+      routes: edgeRoutes,
+      secrets,
+      probes,
+      databases: new PgStackDatabases(),
+      edges,
+      now,
+    },
+    {
+      ...facts,
+      databaseAwayMs: DATABASE_AWAY_MS,
+      lease: { owner, seconds: config.LEASE_SECONDS },
+    },
+    logger,
+  );
+  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
+  await queue.start();
+
+  const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
+  const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
+  const timers = new Timers(stopping.signal, logger);
+  const watching = startWatching({ config, dataSource, watch: parts.watch, stop: stopping.signal, logger });
+  const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
+  const checker = new StackChecker({ dataSource, queue, portalUrl, engine, probes, settings: facts, logger, now });
+  const orphans = new OrphanKeeper({
+    dataSource,
+    engine,
+    platformId: config.PLATFORM_ID,
+    engineId: config.ENGINE_ID,
+    graceHours: config.ORPHAN_GRACE_HOURS,
+    logger,
+  });
+  const reconciler = new Reconciler({
+    dataSource,
+    queue,
+    portalUrl,
+    engine,
+    routes: edgeRoutes,
+    secrets,
+    probes,
+    edges,
+    checker,
+    orphans,
+    settings: facts,
+    logger,
+    now,
+    ...(parts.reconcile ? { times: parts.reconcile } : {}),
+  });
+  const firewall = new FirewallKeeper({
+    engine: upkeep,
+    platformId: config.PLATFORM_ID,
+    image: config.TOOLS_IMAGE,
+    settings: {
+      prefix: platformPrefix(config.PLATFORM_ID),
+      resolvers: config.RESOLVERS,
+      portalPorts: [config.HTTP_PORT, config.HTTPS_PORT],
+    },
+    logger,
+  });
+  const canary = new RouteCanary({ folder: routes, edge, proxy });
+  const live = Promise.withResolvers<void>();
+  stopping.signal.addEventListener('abort', () => live.reject(stopping.signal.reason));
+  live.promise.catch(() => undefined); // Told to whoever waits for it, and nobody does where no authority is asked.
+  const acme = { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER };
+  const certificates = new CertificateKeeper({
+    ready: async () => {
+      await (config.TLS_MODE === 'acme' ? live.promise : Promise.resolve());
+      await lease.proveForUpkeep();
+    },
+    ensure: () =>
+      ensureCertificates({
+        mode: config.TLS_MODE,
+        dataDir: config.DATA_DIR,
+        portalDomain: config.PORTAL_DOMAIN,
+        tenantDomain: config.TENANT_DOMAIN,
+        now: now(),
+        acme,
+      }),
+    touch: () => routes.touch(),
+    logger,
+    now,
+  });
+  const watchCertificates = new CertificateWatch({
+    mode: config.TLS_MODE,
+    expiries: () => certificateExpiries(config.DATA_DIR),
+    directory: folder('certs'),
+    hosts: { portal: config.PORTAL_DOMAIN, tenants: canaryHost(config.TENANT_DOMAIN) },
+    proxy,
+    touch: () => routes.touch(),
+    now,
+  });
+  const truth = new ProxyKeeper({
+    folder: routes,
+    read: (signal) => readServed(config.PROXY_PORT, signal),
+    restart: () => restartProxy(upkeep, config.PLATFORM_ID),
+    logger,
+  });
+  const duties = new DutyWatch({ database: dataSource, logger, now });
+  const figures: Leading['figures'] = { proxy: truth.figures, routeLagMs: null };
+  timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn());
+  timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
+  let looked = false;
+  timers.every('proxy', PROXY_SECONDS, lookAtProxy);
+  let working = false;
+  timers.every(
+    'firewall',
+    () => (working ? FIREWALL_SECONDS : FIREWALL_AGAIN_SECONDS),
+    async () => {
+      await firewall.assert();
+      // Not before: what is made and started would stand behind no wall.
+      if (!working) {
+        await takeWork();
+        working = true;
+      }
+    },
+  );
+  const following = reconciler.follow(stopping.signal);
+  following.catch((error: unknown) => logger.error({ err: error }, 'events are followed no more'));
+  timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
+  timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
+  timers.every('duties', DUTY_SECONDS, () => duties.turn());
+  timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
+  timers.every(
+    'certificates',
+    () => certificates.pauseSeconds(),
+    () => certificates.turn(),
+  );
+  logger.info({ engine: info.version, api: info.apiVersion, releases, fencing: lease.fencing }, 'agent ready');
+
+  async function lookAtProxy(): Promise<void> {
+    const first = !looked;
+    looked = true;
+    let sang = true;
+    try {
+      await sing();
+    } catch (error) {
+      // At the start the proxy may come up beside us, and the first turn waits for it only.
+      if (first) {
+        throw error;
+      }
+      logger.warn({ err: error }, 'the proxy does not take over a new route');
+      sang = false;
+    }
+    const wrong = await truth.turn();
+    await tell('proxy', wrong);
+    if (!sang) {
+      await sing();
+    }
+    const certificatesWrong = await watchCertificates.findings();
+    await tell('certificate', certificatesWrong);
+    const critical = [...wrong, ...certificatesWrong].filter(({ severity }) => severity === 'critical');
+    if (critical.length > 0) {
+      throw new DomainError('UNAVAILABLE', { message: critical.map(({ message }) => message).join(' ') });
+    }
+  }
+
+  async function sing(): Promise<void> {
+    // The clock's seconds: each generation is new, also after a restart of the agent.
+    figures.routeLagMs = await canary.sing(Math.floor(now().getTime() / 1_000));
+    parts.routeWasLive(figures.routeLagMs);
+    live.resolve();
+  }
+
+  /** Alarms are rows: with the database away there is the log, and the next turn. */
+  async function tell(scope: string, findings: readonly Finding[]): Promise<void> {
+    try {
+      const { raised } = await settleAlarms(dataSource, scope, { findings }, now());
+      raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
+    } catch (error) {
+      logger.error({ err: error, findings: findings.map(({ message }) => message) }, 'alarms could not be written');
+    }
+  }
+
+  function takeWork(): Promise<void> {
+    return queue.work(
+      {
+        'engine.operation': ({ operationId }) => lane.take(operationId),
+      },
+      { engineId: config.ENGINE_ID, concurrency: config.PROVISION_PARALLEL },
+    );
+  }
+
+  async function checks(): Promise<Record<string, string>> {
+    let database = 'ok';
+    let stable = 0;
+    try {
+      stable = await dataSource.manager.countBy(ReleaseEntity, { state: 'stable' });
+    } catch (error) {
+      database = error instanceof Error ? error.message : 'away';
+    }
+    const says: Record<string, string> = { database, ...timers.failing() };
+    const undone = duties.findings().filter(({ severity }) => severity === 'critical');
+    if (undone.length > 0) {
+      says['duties'] = undone.map(({ message }) => message).join(' ');
+    }
+    if (leftOut.length > 0) {
+      says['releases'] = leftOut.map(({ template, reason }) => `${template} is left out: ${reason}`).join(' ');
+    } else if (database === 'ok') {
+      says['releases'] =
+        stable > 0 ? 'ok' : 'None is ready, so no stack can be made. Run scripts/up to make its images.';
+    }
+    return says;
+  }
+
+  return {
+    checks,
+    figures,
+    usage: () => watching.usage(),
+    tasks: () => ({ ...timers.states(), ...watching.states() }),
+    stop: async () => {
+      stopping.abort(new Error('the agent is stopping'));
+      await queue.stop();
+      await lane.ended();
+      await timers.ended();
+      await watching.ended();
+      await following;
+    },
+  };
+}

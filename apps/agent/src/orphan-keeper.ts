@@ -1,0 +1,81 @@
+import { uuidSchema } from '#libs/contracts';
+import type { Database } from '#libs/db';
+import { LABEL, type Engine, type EngineObjects } from '#libs/engine';
+import { wantStack, type StackFacts } from '#libs/orchestrator';
+import type { Logger } from '#libs/telemetry';
+import { forgetOrphan, noteOrphans, overdueOrphans, type Unwanted } from '#libs/tenants';
+
+interface OrphanDeps {
+  dataSource: Database;
+  engine: Engine;
+  platformId: string;
+  engineId: string;
+  /** How long something without a stack stays, in hours; 0 keeps it until a person removes it. */
+  graceHours: number;
+  logger: Logger;
+}
+
+const REMOVE_MS = 60_000;
+
+/**
+ * Lists what carries our labels and belongs to no stack, and removes it once it was seen so for the whole grace: one
+ * by one, by its name, and only what its labels still prove ours at that moment. What a stack that exists has no use
+ * for is listed and never removed: it may be a volume somebody wants back.
+ */
+export class OrphanKeeper {
+  constructor(private readonly deps: OrphanDeps) {}
+
+  /** Compares a look at the whole engine with the stacks there are; `facts` must have been read after the look. */
+  async note(objects: EngineObjects, facts: readonly StackFacts[], now: Date): Promise<void> {
+    const { dataSource, engineId, logger } = this.deps;
+    const fresh = await noteOrphans(dataSource, engineId, unwantedAmong(objects, facts), now);
+    if (fresh.length > 0) {
+      logger.warn({ orphans: fresh }, 'objects of ours that no stack wants');
+    }
+    await this.remove(now);
+  }
+
+  private async remove(now: Date): Promise<void> {
+    const { dataSource, engine, engineId, platformId, graceHours, logger } = this.deps;
+    if (graceHours === 0) {
+      return;
+    }
+    const over = await overdueOrphans(dataSource, engineId, graceHours, now);
+    const removals = {
+      container: engine.removeContainer.bind(engine),
+      network: engine.removeNetwork.bind(engine),
+      volume: engine.removeVolume.bind(engine),
+    };
+    // A network or volume can only go once no container is on it.
+    for (const kind of ['container', 'network', 'volume'] as const) {
+      for (const orphan of over.filter((one) => one.kind === kind)) {
+        const { name, tenantId } = orphan;
+        await removals[kind](name, { platform: platformId, tenant: tenantId }, { deadlineMs: REMOVE_MS });
+        await forgetOrphan(dataSource, orphan);
+        logger.warn({ kind, name, tenant: tenantId }, 'an orphan was removed, its grace was over');
+      }
+    }
+  }
+}
+
+function unwantedAmong({ containers, networks, volumes }: EngineObjects, facts: readonly StackFacts[]): Unwanted[] {
+  const wanted = new Map(
+    facts.map((stack) => {
+      const want = wantStack(stack);
+      const names = [...want.containers.map(({ spec }) => spec.name), ...want.volumes.map(({ name }) => name)];
+      return [stack.tenantId, new Set([want.network.name, ...names])] as const;
+    }),
+  );
+  const all = [
+    ...containers.map(({ name, labels }) => ({ kind: 'container' as const, name, labels })),
+    ...networks.map(({ name, labels }) => ({ kind: 'network' as const, name, labels })),
+    ...volumes.map(({ name, labels }) => ({ kind: 'volume' as const, name, labels })),
+  ];
+  return all.flatMap(({ kind, name, labels }) => {
+    const tenantId = labels[LABEL.tenant];
+    // Without a tenant it is the portal's or an edge: the platform's own and in use. What is no id is nobody's of ours.
+    return tenantId === undefined || !uuidSchema.safeParse(tenantId).success || wanted.get(tenantId)?.has(name)
+      ? []
+      : [{ kind, name, tenantId }];
+  });
+}

@@ -1,0 +1,144 @@
+import { DeadlineError, waitFor } from '#libs/async';
+import { isDomainError } from '#libs/contracts';
+import { compareServed, describeMismatches, type Mismatch, type RouteFolder, type Served } from '#libs/edge';
+import type { Finding } from '#libs/jobs';
+import type { Logger } from '#libs/telemetry';
+
+const READ_MS = 5_000;
+
+const WAITS = {
+  /** A file just written is served within 0.35 s at a thousand stacks; a mismatch that lasts this long is one. */
+  settleMs: 3_000,
+  followMs: 10_000,
+  startMs: 30_000,
+};
+
+interface ProxyDeps {
+  folder: Pick<RouteFolder, 'files' | 'quarantine' | 'touch'>;
+  /** What the proxy serves; throws UNAVAILABLE while it does not answer. */
+  read: (signal: AbortSignal) => Promise<Served>;
+  /** Ends and starts the proxy's process. */
+  restart: () => Promise<void>;
+  logger: Pick<Logger, 'warn' | 'error' | 'info'>;
+  /** Until a difference counts, until the proxy must follow, and until it must stand after a restart. */
+  waits?: typeof WAITS;
+}
+
+export interface ProxyFigures {
+  mismatches: number;
+  repairs: { file: number; restart: number };
+}
+
+/**
+ * The proxy must serve what the files say, and says so itself. One that reads its folder no more looks healthy in every
+ * other way. What differs is written again; a proxy that does not follow then is restarted, once for the same difference:
+ * a second time would not help and would cut everybody's connections.
+ */
+export class ProxyKeeper {
+  readonly figures: ProxyFigures = { mismatches: 0, repairs: { file: 0, restart: 0 } };
+  private restartedFor: string | undefined;
+
+  constructor(private readonly deps: ProxyDeps) {}
+
+  /** Looks and repairs. What could not be repaired is the answer. */
+  async turn(): Promise<Finding[]> {
+    const { folder, logger, restart, waits = WAITS } = this.deps;
+    let state = await this.settled(waits.settleMs);
+    if (state === 'true') {
+      return this.good();
+    }
+    logger.warn({ wrong: words(state) }, 'the proxy does not serve what the route files say');
+    if (state !== 'silent') {
+      await folder.quarantine();
+      await folder.touch();
+      state = await this.settled(waits.followMs);
+      if (state === 'true') {
+        this.figures.repairs.file += 1;
+        logger.info('the route files were written again and the proxy follows');
+        return this.good();
+      }
+    }
+    const signature = words(state);
+    if (this.restartedFor !== signature) {
+      this.restartedFor = signature;
+      logger.error({ wrong: signature }, 'the proxy does not follow its files and is restarted');
+      await restart();
+      this.figures.repairs.restart += 1;
+      state = await this.settled(waits.startMs);
+      if (state === 'true') {
+        logger.info('the proxy follows its files again');
+        return this.good();
+      }
+    }
+    this.figures.mismatches = state === 'silent' ? 0 : state.length;
+    return [finding(state)];
+  }
+
+  private good(): [] {
+    this.figures.mismatches = 0;
+    this.restartedFor = undefined;
+    return [];
+  }
+
+  /** What is wrong at the end of that time, or earlier that nothing is. */
+  private async settled(deadlineMs: number): Promise<'true' | State> {
+    let last: State = 'silent';
+    const look = async (): Promise<{ over: 'true' } | { failed: unknown } | undefined> => {
+      try {
+        last = await this.compare();
+        return last !== 'silent' && last.length === 0 ? { over: 'true' } : undefined;
+      } catch (error) {
+        // An answer we cannot read is our fault or that of a new version: no reason to cut anybody's connection.
+        return { failed: error };
+      }
+    };
+    try {
+      const what = 'the proxy serving what the files say';
+      const end = await waitFor(look, { what, deadlineMs, intervalMs: 100, maxIntervalMs: 1_000 });
+      if ('failed' in end) {
+        throw end.failed;
+      }
+      return end.over;
+    } catch (error) {
+      if (!(error instanceof DeadlineError)) {
+        throw error;
+      }
+      return last;
+    }
+  }
+
+  private async compare(): Promise<State> {
+    try {
+      const served = await this.deps.read(AbortSignal.timeout(READ_MS));
+      return compareServed(this.deps.folder.files(), served);
+    } catch (error) {
+      if (isDomainError(error, 'UNAVAILABLE')) {
+        return 'silent';
+      }
+      throw error;
+    }
+  }
+}
+
+type State = 'silent' | readonly Mismatch[];
+
+const words = (state: State): string => (state === 'silent' ? 'it does not answer' : describeMismatches(state));
+
+function finding(state: State): Finding {
+  return state === 'silent'
+    ? {
+        key: 'proxy/silent',
+        code: 'PROXY_SILENT',
+        severity: 'critical',
+        message:
+          'The proxy does not answer and a restart did not help: no stack can be reached. See the log of its container.',
+        params: {},
+      }
+    : {
+        key: 'proxy/routes',
+        code: 'PROXY_MISMATCH',
+        severity: 'critical',
+        message: `The proxy does not serve what the route files say, also after a restart: ${describeMismatches(state)}. See the log of its container.`,
+        params: { count: state.length, files: [...new Set(state.map(({ file }) => file))].slice(0, 50) },
+      };
+}

@@ -1,0 +1,446 @@
+import { Semaphore } from '#libs/async';
+import { isDomainError, platformPrefix } from '#libs/contracts';
+import { OperationEntity, TenantEntity, type Database } from '#libs/db';
+import { LABEL, type Engine, type EngineEvent, type EngineObjects, type NetworkState } from '#libs/engine';
+import type { Queue } from '#libs/jobs';
+import {
+  plan,
+  readFacts,
+  readManyFacts,
+  serving,
+  wantStack,
+  wrongFiles,
+  type Action,
+  type EdgeKeeper,
+  type FactSettings,
+  type Probes,
+  type Routes,
+  type SecretFiles,
+  type StackFacts,
+} from '#libs/orchestrator';
+import type { Logger } from '#libs/telemetry';
+import { breakStack, crashLoopOf, decideRepair, pastOperations, startRepair, type Death } from '#libs/tenants';
+import { brokenByDeaths, brokenByFailures } from './broken.js';
+import type { OrphanKeeper } from './orphan-keeper.js';
+import type { StackChecker } from './stack-checker.js';
+
+export interface ReconcileTimes {
+  /** From the first event of a stack to the look at it: what happens together is looked at once. */
+  settleMs: number;
+  /** Between two looks at the whole engine, give or take a fifth. */
+  passMs: number;
+  /** To the next look at a stack that something is at work on, or that is not well. */
+  againMs: number;
+  /** Between two looks at the files in a stack's volumes, of which no event tells. */
+  filesMs: number;
+}
+
+export const RECONCILE_TIMES: ReconcileTimes = {
+  settleMs: 1_000,
+  passMs: 300_000,
+  againMs: 10_000,
+  filesMs: 900_000,
+};
+
+interface ReconcilerDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
+  engine: Engine;
+  routes: Routes;
+  secrets: SecretFiles;
+  probes: Probes;
+  edges: EdgeKeeper;
+  checker: StackChecker;
+  orphans: OrphanKeeper;
+  settings: FactSettings & { engineId: string };
+  logger: Logger;
+  now: () => Date;
+  times?: ReconcileTimes;
+}
+
+const OBSERVE_MS = 20_000;
+const OBSERVE_ALL_MS = 60_000;
+const READY_MS = 3_000;
+const LOOKS_AT_ONCE = 4;
+/** Fewer may be a moment's weakness: a database that recovers, a proxy that reads its routes. */
+const UNWELL_LOOKS = 3;
+/** Part of the time between two looks below which the second is none of its own. */
+const CLOSE = 0.8;
+/** From this many stacks on, half of them unwell at once is the host's trouble, and restarting all of them is none of its cures. */
+const FLEET = 4;
+const TAIL_LINES = 8;
+
+/**
+ * Makes true again what a customer wants and something outside an operation undid. It looks, plans with the planner
+ * that provisions, and where there is anything to do starts an operation `repair` like any other; it changes nothing
+ * on the engine by itself.
+ */
+export class Reconciler {
+  private readonly times: ReconcileTimes;
+  private readonly slots = new Semaphore(LOOKS_AT_ONCE);
+  /** When to look, by stack, on the monotonic clock. */
+  private readonly due = new Map<string, number>();
+  /** Soon, whether or not events are ever told. */
+  private passAt: number;
+  private readonly tenantOfContainer = new Map<string, string>();
+  private readonly tenantOfSlug = new Map<string, string>();
+  private readonly outOfMemory = new Set<string>();
+  private readonly deaths = new Map<string, Death[]>();
+  private readonly unwell = new Map<string, { looks: number; at: number }>();
+  private readonly filesSeenAt = new Map<string, number>();
+  private running = 0;
+
+  constructor(private readonly deps: ReconcilerDeps) {
+    this.times = deps.times ?? RECONCILE_TIMES;
+    this.passAt = performance.now() + this.times.settleMs;
+  }
+
+  /** Listens until the signal fires. */
+  async follow(signal: AbortSignal): Promise<void> {
+    for await (const event of this.deps.engine.events({ platform: this.deps.settings.platformId }, signal)) {
+      this.hear(event);
+    }
+  }
+
+  /** Does what is due; called several times a second, and cheap while nothing is. One stack's trouble keeps no other waiting. */
+  async turn(signal: AbortSignal): Promise<void> {
+    if (this.passAt <= performance.now()) {
+      this.passAt = performance.now() + this.times.passMs * (0.8 + 0.4 * Math.random());
+      try {
+        await this.pass(signal);
+      } catch (error) {
+        this.passAt = performance.now() + this.times.againMs;
+        throw error;
+      }
+    }
+    const at = performance.now();
+    const ids = [...this.due].filter(([, when]) => when <= at).map(([id]) => id);
+    ids.forEach((id) => this.due.delete(id));
+    const looks = await Promise.allSettled(ids.map((id) => this.slots.run(() => this.look(id, signal))));
+    const failures = looks.flatMap((look, index) => {
+      if (look.status === 'fulfilled') {
+        return [];
+      }
+      this.mark(ids[index] ?? '', this.times.againMs);
+      return [look.reason as unknown];
+    });
+    if (failures.length > 0) {
+      throw new AggregateError(failures, `${failures.length} of ${ids.length} stacks could not be looked at`, {
+        cause: failures[0],
+      });
+    }
+  }
+
+  /** Looks at the whole engine once, and marks every stack that is not as wanted. Gives how many were compared. */
+  async pass(signal: AbortSignal): Promise<number> {
+    const { dataSource, engine, edges, orphans, settings, logger, now } = this.deps;
+    const began = performance.now();
+    const owner = { platform: settings.platformId };
+    const objects = await engine.observe(owner, { deadlineMs: OBSERVE_ALL_MS, signal });
+    edges.seen(objects.networks.flatMap((network) => this.edgeOf(network)));
+    // Read after the look: what is gone from the rows by now was destroyed, and what is new was not there to be seen.
+    const tenants = await dataSource.manager.find(TenantEntity, {
+      where: { engineId: settings.engineId },
+      select: { id: true, slug: true },
+    });
+    const ids = tenants.map(({ id }) => id);
+    const facts = await readManyFacts(dataSource.manager, settings, ids);
+    const byTenant = groupByTenant(objects);
+    this.forgetAllBut(new Set(ids));
+    tenants.forEach(({ id, slug }) => this.tenantOfSlug.set(slug, id));
+    this.running = facts.filter((stack) => wantStack(stack).run).length;
+    const at = performance.now();
+    for (const stack of facts) {
+      signal.throwIfAborted();
+      const own = byTenant.get(stack.tenantId) ?? { containers: [], networks: [], volumes: [] };
+      this.remember(stack.tenantId, own);
+      const seen = this.filesSeenAt.get(stack.tenantId);
+      if (seen === undefined) {
+        // Spread over the whole time, so that not all of a host's stacks are read at once.
+        this.filesSeenAt.set(stack.tenantId, at - Math.random() * this.times.filesMs);
+      }
+      const filesDue = seen !== undefined && at - seen > this.times.filesMs;
+      if (filesDue || (await this.differs(stack, own))) {
+        this.mark(stack.tenantId, 0);
+      }
+    }
+    await orphans.note(objects, facts, now());
+    logger.debug({ stacks: facts.length, ms: Math.round(performance.now() - began) }, 'looked at the whole engine');
+    return facts.length;
+  }
+
+  /** Looks at one stack and starts what it needs. */
+  async look(tenantId: string, signal: AbortSignal): Promise<void> {
+    const { dataSource, engine, settings, secrets, checker } = this.deps;
+    const facts = await readFacts(dataSource.manager, settings, tenantId);
+    if (!facts) {
+      return;
+    }
+    if (await this.isBusy(tenantId)) {
+      this.mark(tenantId, this.times.againMs);
+      return;
+    }
+    const want = wantStack(facts);
+    const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+    this.remember(tenantId, objects);
+    const files = this.areFilesDue(tenantId)
+      ? await wrongFiles({ engine, secrets, facts, want, objects, signal })
+      : new Set<string>();
+    this.filesSeenAt.set(tenantId, this.filesSeenAt.get(tenantId) ?? performance.now());
+    let actions: Action[];
+    try {
+      actions = await this.planned(facts, objects, files);
+    } catch (error) {
+      if (!isDomainError(error, 'DATA_MISSING')) {
+        throw error;
+      }
+      // Nothing is made in the place of lost data, and asking again would change nothing.
+      await checker.look(tenantId, signal);
+      return;
+    }
+    if (actions.length > 0) {
+      await this.mend(facts, actions.map(({ id }) => id).join('; '));
+      return;
+    }
+    if (want.run && (await this.breakCrashLoop(facts))) {
+      return;
+    }
+    const seen = await checker.look(tenantId, signal);
+    if (!want.run || seen === null || seen.observed === 'running') {
+      this.unwell.delete(tenantId);
+      return;
+    }
+    await this.nurse(facts, signal);
+  }
+
+  private hear(event: EngineEvent): void {
+    const { logger } = this.deps;
+    if (event.kind === 'lost') {
+      logger.warn({ reason: event.reason }, 'the engine tells no events at the moment');
+      return;
+    }
+    if (event.kind === 'resync') {
+      this.passAt = Math.min(this.passAt, performance.now() + this.times.settleMs);
+      return;
+    }
+    const { kind, name, containerId, labels, exitCode } = event;
+    const tenantId = this.tenantOf(event);
+    if (tenantId === undefined) {
+      if (labels === null && this.edgeIndex(name) !== null && kind === 'network removed') {
+        this.passAt = Math.min(this.passAt, performance.now() + this.times.settleMs);
+      }
+      return;
+    }
+    if (kind === 'container out of memory' && containerId !== null) {
+      this.outOfMemory.add(containerId);
+    }
+    if (kind === 'container started') {
+      // It reads its files now.
+      this.filesSeenAt.set(tenantId, Number.NEGATIVE_INFINITY);
+    }
+    if (kind === 'container died') {
+      const outOfMemory = containerId !== null && this.outOfMemory.delete(containerId);
+      const service = labels?.[LABEL.service] ?? name;
+      const { at, ...rest } = { at: this.deps.now(), service, exitCode, outOfMemory };
+      const before = this.deaths.get(tenantId) ?? [];
+      this.deaths.set(tenantId, [...before.slice(-50), { at, ...rest }]);
+      logger.info({ tenant: tenantId, ...rest }, 'a container ended');
+    }
+    this.mark(tenantId, this.times.settleMs);
+  }
+
+  private tenantOf({ name, containerId, labels }: Extract<EngineEvent, { name: string }>): string | undefined {
+    if (labels !== null) {
+      return labels[LABEL.tenant];
+    }
+    const slug = name.startsWith(this.namePrefix) ? name.slice(this.namePrefix.length).split('-')[0] : undefined;
+    const byName = slug === undefined ? undefined : this.tenantOfSlug.get(slug);
+    return byName ?? (containerId === null ? undefined : this.tenantOfContainer.get(containerId));
+  }
+
+  private get namePrefix(): string {
+    return `aviary-${platformPrefix(this.deps.settings.platformId)}-`;
+  }
+
+  private edgeIndex(name: string): number | null {
+    const index = name.startsWith(`${this.namePrefix}edge-`) ? name.slice(`${this.namePrefix}edge-`.length) : '';
+    return /^\d+$/.test(index) ? Number(index) : null;
+  }
+
+  private edgeOf({ name, id, labels }: NetworkState): { edge: number; name: string; id: string }[] {
+    const edge = labels[LABEL.role] === 'edge' ? this.edgeIndex(name) : null;
+    return edge === null ? [] : [{ edge, name, id }];
+  }
+
+  private mark(tenantId: string, inMs: number): void {
+    const when = performance.now() + inMs;
+    this.due.set(tenantId, Math.min(when, this.due.get(tenantId) ?? when));
+  }
+
+  private remember(tenantId: string, { containers }: EngineObjects): void {
+    containers.forEach(({ id }) => this.tenantOfContainer.set(id, tenantId));
+  }
+
+  private forgetAllBut(tenants: ReadonlySet<string>): void {
+    for (const known of [this.due, this.deaths, this.unwell, this.filesSeenAt]) {
+      [...known.keys()].filter((id) => !tenants.has(id)).forEach((id) => known.delete(id));
+    }
+    this.tenantOfContainer.clear();
+    this.tenantOfSlug.clear();
+  }
+
+  private areFilesDue(tenantId: string): boolean {
+    const seen = this.filesSeenAt.get(tenantId);
+    if (seen !== undefined && performance.now() - seen <= this.times.filesMs) {
+      return false;
+    }
+    this.filesSeenAt.set(tenantId, performance.now());
+    return true;
+  }
+
+  private async planned(
+    facts: StackFacts,
+    objects: EngineObjects,
+    files: ReadonlySet<string> = new Set(),
+  ): Promise<Action[]> {
+    const { routes, edges } = this.deps;
+    const want = wantStack(facts);
+    const edgeIds = edges.knownIds();
+    return plan(
+      want,
+      {
+        objects,
+        edges: edges.known(),
+        ...(edgeIds ? { edgeIds } : {}),
+        route: await routes.read(facts.slug),
+        wrongFiles: files,
+      },
+      { text: want.gone ? null : routes.render(facts, serving(facts)) },
+    );
+  }
+
+  private async differs(facts: StackFacts, objects: EngineObjects): Promise<boolean> {
+    try {
+      return (await this.planned(facts, objects)).length > 0;
+    } catch (error) {
+      if (isDomainError(error, 'DATA_MISSING')) {
+        return true;
+      }
+      throw error;
+    }
+  }
+
+  private isBusy(tenantId: string): Promise<boolean> {
+    return this.deps.dataSource.manager.exists(OperationEntity, {
+      where: [
+        { tenantId, exclusive: true, state: 'queued' },
+        { tenantId, exclusive: true, state: 'running' },
+      ],
+    });
+  }
+
+  private async mend(facts: StackFacts, why: string): Promise<void> {
+    const { dataSource, logger, now } = this.deps;
+    const { tenantId, slug } = facts;
+    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now());
+    switch (decision.kind) {
+      case 'leave':
+        return;
+      case 'wait':
+        this.mark(tenantId, decision.until.getTime() - now().getTime());
+        return;
+      case 'break':
+        if (facts.desired === 'running' && facts.holds.length === 0) {
+          const broken = brokenByFailures(decision.failures, await this.lastError(tenantId));
+          if (await breakStack(this.deps, tenantId, broken, now())) {
+            logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
+          }
+        }
+        return;
+      case 'now': {
+        const operation = await startRepair(this.deps, tenantId, now());
+        if (operation !== null) {
+          logger.warn({ stack: slug, operation, why }, 'a stack is not as wanted, repairing it');
+        }
+      }
+    }
+  }
+
+  private async lastError(tenantId: string): Promise<OperationEntity['error']> {
+    const row = await this.deps.dataSource.manager.findOne(OperationEntity, {
+      where: { tenantId, exclusive: true, state: 'failed' },
+      order: { createdAt: 'DESC', id: 'DESC' },
+      select: { id: true, error: true },
+    });
+    return row?.error ?? null;
+  }
+
+  private async breakCrashLoop(facts: StackFacts): Promise<boolean> {
+    const { dataSource, engine, logger, now } = this.deps;
+    const { tenantId, slug } = facts;
+    const [last] = await pastOperations(dataSource.manager, tenantId);
+    const loop = crashLoopOf(this.deaths.get(tenantId) ?? [], last?.finishedAt ?? null, now());
+    if (loop === null) {
+      return false;
+    }
+    const container = wantStack(facts).containers.find(({ service }) => service === loop.service)?.spec.name;
+    const log = container === undefined ? [] : await engine.logTail(container, TAIL_LINES, { deadlineMs: OBSERVE_MS });
+    const broken = brokenByDeaths(loop, log);
+    const broke = await breakStack(this.deps, tenantId, broken, now());
+    if (broke) {
+      this.deaths.delete(tenantId);
+      logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
+    }
+    return broke;
+  }
+
+  /** A stack that has all it should have and does not answer: looked at again soon, and in the end restarted. */
+  private async nurse(facts: StackFacts, signal: AbortSignal): Promise<void> {
+    const { probes, logger } = this.deps;
+    const { tenantId, slug } = facts;
+    const before = this.unwell.get(tenantId);
+    this.mark(tenantId, this.times.againMs);
+    // Looks that events brought about follow each other closely: those tell of one moment.
+    if (before && performance.now() - before.at < this.times.againMs * CLOSE) {
+      return;
+    }
+    const looks = (before?.looks ?? 0) + 1;
+    this.unwell.set(tenantId, { looks, at: performance.now() });
+    if (looks < UNWELL_LOOKS) {
+      return;
+    }
+    try {
+      // By address: what only the proxy does not serve is not mended by restarting what trades.
+      await probes.ready(facts, { deadlineMs: READY_MS, signal });
+      return;
+    } catch (error) {
+      if (!isDomainError(error, 'HEALTH_GATE_FAILED')) {
+        throw error;
+      }
+    }
+    if (this.running >= FLEET && this.unwell.size * 2 > this.running) {
+      logger.error({ unwell: this.unwell.size, of: this.running }, 'most stacks are unwell at once; none is restarted');
+      return;
+    }
+    this.unwell.delete(tenantId);
+    await this.mend(facts, `${slug} does not answer`);
+  }
+}
+
+function groupByTenant(objects: EngineObjects): Map<string, EngineObjects> {
+  const groups = new Map<string, EngineObjects>();
+  const of = (labels: Readonly<Record<string, string>>): EngineObjects | undefined => {
+    const tenant = labels[LABEL.tenant];
+    if (tenant === undefined) {
+      return undefined;
+    }
+    const group = groups.get(tenant) ?? { containers: [], networks: [], volumes: [] };
+    groups.set(tenant, group);
+    return group;
+  };
+  objects.containers.forEach((one) => of(one.labels)?.containers.push(one));
+  objects.networks.forEach((one) => of(one.labels)?.networks.push(one));
+  objects.volumes.forEach((one) => of(one.labels)?.volumes.push(one));
+  return groups;
+}

@@ -1,0 +1,55 @@
+import type { Config } from '#libs/config';
+import type { Database } from '#libs/db';
+import type { EngineWatch } from '#libs/engine';
+import type { Logger } from '#libs/telemetry';
+import { pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
+import { Timers } from '../timers.js';
+import { HostFiles } from './host-files.js';
+import { UsageWatcher, type LastUsage } from './usage-watcher.js';
+
+const PRUNE_SECONDS = 3_600;
+/** The engine walks all its volumes for one answer; at 500 stacks that is some seconds of its disk. */
+const DISK_SECONDS = 15 * 60;
+
+interface WatchingParts {
+  config: Config<'agent'>;
+  dataSource: Database;
+  /** Where there is none (an engine in memory, which has no processes), nothing is measured. */
+  watch: EngineWatch | undefined;
+  stop: AbortSignal;
+  logger: Logger;
+}
+
+export interface Watching {
+  usage(): LastUsage | null;
+  states(): Record<string, boolean>;
+  ended(): Promise<void>;
+}
+
+/** Measures until `stop` fires, apart from all else: a figure that cannot be read keeps nobody's stack from being made. */
+export function startWatching({ config, dataSource, watch, stop, logger }: WatchingParts): Watching {
+  const timers = new Timers(stop, logger);
+  const now = (): Date => new Date();
+  const usage =
+    watch &&
+    new UsageWatcher({
+      engine: watch,
+      // The root of a container lies on the file system the engine keeps its data on.
+      files: new HostFiles({ cgroupDir: config.HOST_CGROUP_DIR, procDir: config.HOST_PROC_DIR, diskPath: '/' }),
+      dataSource,
+      platformId: config.PLATFORM_ID,
+      engineId: config.ENGINE_ID,
+      now,
+      clock: () => performance.now(),
+    });
+  if (usage) {
+    timers.every('usage', SAMPLE_SECONDS, () => usage.turn(stop));
+    timers.every('disk use', DISK_SECONDS, () => usage.measureDisk(stop));
+    timers.every('old usage', PRUNE_SECONDS, () => pruneUsage(dataSource, now()));
+  }
+  return {
+    usage: () => usage?.latest ?? null,
+    states: () => timers.states(),
+    ended: () => timers.ended(),
+  };
+}

@@ -1,0 +1,18 @@
+import type { AlarmList, Duties } from '#libs/contracts';
+import type { Database } from '#libs/db';
+import { listAlarms, readDuties } from '#libs/jobs';
+
+export class WatchQuery {
+  constructor(
+    private readonly database: Database,
+    private readonly now: () => Date,
+  ) {}
+
+  async alarms(): Promise<AlarmList> {
+    return { items: await listAlarms(this.database, this.now()) };
+  }
+
+  duties(): Promise<Duties> {
+    return readDuties(this.database, this.now());
+  }
+}

@@ -1,0 +1,32 @@
+import type { CapacityItem } from '#libs/contracts';
+import type { Command } from 'commander';
+import { handle, type Action, type Environment } from '../frame/command.js';
+import { formatPlain, formatTable, type Column } from '../frame/table.js';
+
+const SCHEMA = 'aviary/capacity/1';
+type Row = CapacityItem & { engine: string };
+
+const COLUMNS: readonly Column<Row>[] = [
+  { head: 'engine', value: ({ engine }) => engine },
+  { head: 'resource', value: ({ resource }) => resource },
+  { head: 'state', value: ({ level }) => level },
+  { head: 'used', value: ({ share }) => (share === null ? '' : `${Math.round(share * 100)} %`) },
+  { head: 'promised', value: ({ used, limit, unit }) => `${used}${limit === null ? '' : ` of ${limit}`} ${unit}` },
+  { head: 'todo', value: ({ todo }) => todo ?? '' },
+];
+
+/** Tells; what refuses a stack for want of room is the service that makes it. */
+const show: Action = async (context) => {
+  const platform = await context.platform();
+  const view = await platform.capacity.read(await platform.operator());
+  const rows = view.engines.flatMap(({ engine, items }) => items.map((item) => ({ ...item, engine })));
+  const { output } = context;
+  output.result(SCHEMA, view, output.options.plain ? formatPlain(rows, COLUMNS) : formatTable(rows, COLUMNS, 0));
+};
+
+export function capacityCommand(program: Command, environment: Environment): void {
+  program
+    .command('capacity')
+    .description('what hosts have, and what of it is promised')
+    .action(handle(environment, SCHEMA, show));
+}

@@ -1,0 +1,34 @@
+import { request, type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { DomainError, errorBodyOf } from '#libs/contracts';
+
+/** Longer than a look at the database on a loaded machine; an agent that is silent for so long is away. */
+const ANSWER_MS = 5_000;
+
+/** What the api asks the agent of this host: its private port, a unix socket in a folder only the two can open. */
+export class AgentPort {
+  constructor(private readonly socketPath: string) {}
+
+  /** The agent's metrics as a scraper reads them. Throws UNAVAILABLE while it is away. */
+  async metrics(): Promise<string> {
+    return text(await this.get('/metrics', AbortSignal.timeout(ANSWER_MS)));
+  }
+
+  /** The answer's body as it comes; its reader's pace is the agent's. Aborting ends both. */
+  async get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const asked = request({ socketPath: this.socketPath, path, signal }, resolve);
+    asked.once('error', reject);
+    asked.end();
+    const answer = await promise.catch((cause: unknown) => {
+      throw new DomainError('UNAVAILABLE', {
+        message: 'The host’s agent does not answer. It is started again by itself; try again soon.',
+        cause,
+      });
+    });
+    if (answer.statusCode !== 200) {
+      throw errorBodyOf(await text(answer));
+    }
+    return answer;
+  }
+}

@@ -1,0 +1,100 @@
+import { appendAudit } from '#libs/audit';
+import type { Actor } from '#libs/contracts';
+import { HoldEntity, OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
+import type { Queue } from '#libs/jobs';
+import type { PastOperation } from './domain/repair-rules.js';
+import { startOperation } from './operation.start.js';
+
+const RECONCILER: Actor = { kind: 'system', name: 'reconciler' };
+/** More than any rule of repairs counts. */
+const PAST = 20;
+
+interface RepairDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+}
+
+interface TellingDeps extends RepairDeps {
+  /** Origin of the portal, for the link in the mail. */
+  portalUrl: string;
+}
+
+/** The stack's exclusive operations, newest first. */
+export function pastOperations(db: Pick<Tx, 'find'>, tenantId: string): Promise<PastOperation[]> {
+  return db.find(OperationEntity, {
+    where: { tenantId, exclusive: true },
+    order: { createdAt: 'DESC', id: 'DESC' },
+    take: PAST,
+    select: { id: true, kind: true, state: true, finishedAt: true },
+  });
+}
+
+/**
+ * Starts a repair of the stack, or its destroy anew where it is to be gone, unless something is at work on it. Gives
+ * the operation's id, or null where there was nothing to start.
+ */
+export async function startRepair(
+  { dataSource, queue }: RepairDeps,
+  tenantId: string,
+  now: Date,
+): Promise<string | null> {
+  return tx(dataSource, async (db) => {
+    const tenant = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'pessimistic_write' } });
+    if (!tenant || (await isBusy(db, tenantId))) {
+      return null;
+    }
+    const kind = tenant.desired === 'deleted' ? 'destroy' : 'repair';
+    return (await startOperation(db, queue, { tenant, kind, actor: RECONCILER, now })).id;
+  });
+}
+
+export interface Broken {
+  code: 'CRASH_LOOP' | 'OUT_OF_MEMORY' | 'REPAIRS_FAILED';
+  message: string;
+  params: Record<string, string | number>;
+}
+
+/**
+ * Holds the stack until a person starts it, says why on its row, in the audit and to its owner, and starts the repair
+ * that stops it.
+ * False where it is held already or something is at work on it.
+ */
+export async function breakStack(deps: TellingDeps, tenantId: string, broken: Broken, now: Date): Promise<boolean> {
+  return tx(deps.dataSource, async (db) => {
+    const tenant = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'pessimistic_write' } });
+    const held = await db.existsBy(HoldEntity, { tenantId, reason: 'breaker' });
+    if (!tenant || tenant.desired !== 'running' || held || (await isBusy(db, tenantId))) {
+      return false;
+    }
+    const { code, message, params } = broken;
+    await db.insert(HoldEntity, { tenantId, reason: 'breaker', note: message, createdAt: now });
+    await db.update(TenantEntity, { id: tenantId }, { reason: message, reasonCode: code, reasonParams: params });
+    await startOperation(db, deps.queue, { tenant, kind: 'repair', actor: RECONCILER, now });
+    await tellOwner(db, deps, tenantId);
+    await appendAudit(db, {
+      actor: RECONCILER,
+      action: 'stack.broken',
+      target: { kind: 'stack', id: tenantId },
+      after: { slug: tenant.slug, code, ...params },
+    });
+    return true;
+  });
+}
+
+/** In the transaction that finds out, so that the owner is told once. */
+export async function tellOwner(
+  db: Tx,
+  { queue, portalUrl }: Omit<TellingDeps, 'dataSource'>,
+  stackId: string,
+): Promise<void> {
+  await queue.enqueue(db, 'mail.stack', { stackId, portalUrl });
+}
+
+function isBusy(db: Tx, tenantId: string): Promise<boolean> {
+  return db.exists(OperationEntity, {
+    where: [
+      { tenantId, exclusive: true, state: 'queued' },
+      { tenantId, exclusive: true, state: 'running' },
+    ],
+  });
+}

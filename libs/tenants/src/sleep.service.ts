@@ -1,0 +1,110 @@
+import {
+  DomainError,
+  isDomainError,
+  SIGN_IN_STATES,
+  type Accepted,
+  type Actor,
+  type WakeRequest,
+  type WakeResponse,
+} from '#libs/contracts';
+import { HeartbeatEntity, tx } from '#libs/db';
+import { restProblem, mayWake, type RestProblem } from './domain/rest.js';
+import type { TenantDeps } from './settings.js';
+import { holdsOf, lockStack, orderOperation } from './stack.change.js';
+
+const WHY_NOT: Record<RestProblem, string> = {
+  bots_running: 'A bot runs. Stop it first: asleep, a stack does not trade.',
+  orders_open: 'Orders are open. Cancel them first: asleep, a stack does not watch over them.',
+  no_report: 'The stack has not reported for a while, so nobody can tell whether a bot runs. Look at it first.',
+  not_running: 'The stack does not run, so nobody can tell whether a bot would. Start it first.',
+};
+
+/** Puts stacks to sleep that trade nothing, and wakes them when somebody comes. */
+export class SleepService {
+  constructor(private readonly deps: TenantDeps) {}
+
+  /**
+   * Throws BOTS_RUNNING (details.why is a RestProblem) unless the stack itself said a moment ago that nothing of it
+   * trades. One that sleeps already is looked at again.
+   */
+  async hibernate(actor: Actor, slug: string): Promise<Accepted> {
+    return tx(this.deps.dataSource, async (db) => {
+      const tenant = await lockStack(db, actor, slug, 'hibernate');
+      if (tenant.desired !== 'hibernated') {
+        const heartbeat = await db.findOneBy(HeartbeatEntity, { tenantId: tenant.id });
+        const problem = restProblem({ heartbeat, observed: tenant.observed, now: this.deps.now() });
+        if (problem !== null) {
+          throw new DomainError('BOTS_RUNNING', {
+            message: WHY_NOT[problem],
+            details: {
+              why: problem,
+              runningBots: heartbeat?.runningBots ?? null,
+              openOrders: heartbeat?.openOrders ?? null,
+            },
+          });
+        }
+      }
+      return orderOperation(db, this.deps, { tenant, kind: 'hibernate', actor });
+    });
+  }
+
+  /** Wakes a stack that sleeps; of one that is wanted to run already, the same as starting it. */
+  async wake(actor: Actor, slug: string): Promise<Accepted> {
+    return tx(this.deps.dataSource, async (db) =>
+      orderOperation(db, this.deps, { tenant: await lockStack(db, actor, slug, 'wake'), kind: 'wake', actor }),
+    );
+  }
+
+  /**
+   * What the gate asks for a visitor whose session it has verified. Asked a thousand times, one wake comes of it: the
+   * first makes the operation, the others find the stack waking. Throws UNAUTHENTICATED for a session that is not, or
+   * no longer, the owner's; TENANT_BUSY while the stack is still falling asleep.
+   */
+  async wakeForVisit({ tenant: tenantId, slug, sid }: WakeRequest): Promise<WakeResponse> {
+    const { actor, desired, held } = await this.visit(tenantId, slug, sid);
+    if (held || desired !== 'hibernated') {
+      return { state: desired === 'running' ? 'waking' : 'away' };
+    }
+    try {
+      return await tx(this.deps.dataSource, async (db): Promise<WakeResponse> => {
+        const tenant = await lockStack(db, actor, slug, 'wake');
+        if (!mayWake(tenant.desired, await holdsOf(db, tenant.id))) {
+          return { state: tenant.desired === 'running' ? 'waking' : 'away' };
+        }
+        await orderOperation(db, this.deps, { tenant, kind: 'wake', actor });
+        return { state: 'waking' };
+      });
+    } catch (error) {
+      // Somebody stops or destroys it at this moment: its page will say so.
+      if (isDomainError(error, 'WRONG_STATE')) {
+        return { state: 'away' };
+      }
+      throw error;
+    }
+  }
+
+  /** Who visits, if it is the owner in a session that lives, and what they find; one statement, since all who wait ask it. */
+  private async visit(
+    tenantId: string,
+    slug: string,
+    sid: string,
+  ): Promise<{ actor: Actor; desired: string; held: boolean }> {
+    const [found] = await this.deps.dataSource.query<
+      { account: string; username: string; desired: string; held: boolean }[]
+    >(
+      `select a.id as account, a.username, t.desired, exists (select from holds where tenant_id = t.id) as held
+         from sessions s join accounts a on a.id = s.account_id join tenants t on t.account_id = a.id
+        where s.id = $1 and s.revoked_at is null and s.expires_at > $2 and a.state = any($3) and t.id = $4 and t.slug = $5`,
+      [sid, this.deps.now(), SIGN_IN_STATES, tenantId, slug],
+    );
+    if (!found) {
+      throw new DomainError('UNAUTHENTICATED');
+    }
+    const { account: accountId, username, desired, held } = found;
+    return {
+      actor: { kind: 'subscriber', accountId, username, via: 'portal', ip: null, sessionId: sid },
+      desired,
+      held,
+    };
+  }
+}

@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import { waitFor } from '#libs/async';
+import type { Accepted } from '#libs/contracts';
+import { OperationEntity } from '#libs/db';
+import { createQueue } from '#libs/jobs';
+import { createLogger } from '#libs/telemetry';
+import { expireOperations, EXPIRE_AFTER_MS } from '#libs/tenants';
+import type { Engine } from '#libs/engine';
+import { OperationLane } from '../../apps/agent/src/operation-lane.js';
+import { SCHEDULES } from '../../apps/worker/src/schedules.js';
+import { workerHandlers } from '../../apps/worker/src/handlers.js';
+import { ENGINE_ID, healthyProbes, IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
+let world: StackWorld;
+const logger = createLogger('test', 'silent');
+const never = new AbortController().signal;
+
+beforeAll(async () => {
+  world = await stackWorld();
+});
+afterAll(() => world.close());
+afterEach(() => world.engine.log.reset());
+
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+
+async function run(accepted: Accepted): Promise<OperationEntity> {
+  await world.runner().run(accepted.operation.id, accepted.stack.id, never);
+  return operation(accepted.operation.id);
+}
+const operation = (id: string): Promise<OperationEntity> =>
+  world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id });
+
+async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  expect(await run(accepted)).toMatchObject({ state: 'done' });
+  return { owner, slug: accepted.stack.slug, id: accepted.stack.id };
+}
+
+it('slow operations of some delay nobody else, however few jobs are taken at once', async () => {
+  const slow = await Promise.all(Array.from({ length: 4 }, () => running()));
+  const quick = await running();
+  const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+  const engine = new Proxy<Engine>(world.engine, {
+    get(target, name, receiver) {
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (name !== 'stopContainer') {
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      }
+      return async (...args: Parameters<Engine['stopContainer']>) => {
+        if (slow.some(({ slug }) => args[0].includes(slug))) {
+          await goOn;
+        }
+        await target.stopContainer(...args);
+      };
+    },
+  });
+  const stopping = new AbortController();
+  const { dataSource, url } = world.database;
+  const lane = new OperationLane({ dataSource, runner: world.runner({ engine }), logger, stopping: stopping.signal });
+  const queue = createQueue({ url, applicationName: 'test-agent', logger });
+  await queue.start();
+  // Two places in the lane, and twice as many that take long.
+  await queue.work(
+    { 'engine.operation': ({ operationId }) => lane.take(operationId) },
+    { engineId: ENGINE_ID, concurrency: 2 },
+  );
+  try {
+    const asked: Accepted[] = [];
+    for (const { owner, slug } of slow) {
+      asked.push(await world.stacks.request(owner, slug, 'stop'));
+    }
+    await waitFor(
+      async () => {
+        const rows = await Promise.all(asked.map(({ operation: { id } }) => operation(id)));
+        return rows.every(({ state }) => state === 'running') || undefined;
+      },
+      { what: 'the slow ones being under way', deadlineMs: 15_000 },
+    );
+    const mine = await world.stacks.request(quick.owner, quick.slug, 'stop');
+    await waitFor(async () => ((await operation(mine.operation.id)).state === 'done' ? true : undefined), {
+      what: 'the quick one, beside them',
+      deadlineMs: 15_000,
+    });
+    expect((await Promise.all(asked.map(({ operation: { id } }) => operation(id)))).map(({ state }) => state)).toEqual(
+      slow.map(() => 'running'),
+    );
+    letGo();
+    await lane.ended();
+    expect((await Promise.all(asked.map(({ operation: { id } }) => operation(id)))).map(({ state }) => state)).toEqual(
+      slow.map(() => 'done'),
+    );
+  } finally {
+    letGo();
+    stopping.abort(new Error('the test is over'));
+    await queue.stop();
+    await lane.ended();
+  }
+});
+
+describe('FM-10 nothing is under way for ever', () => {
+  const overdue = (id: string, ms: number): Promise<unknown> =>
+    world.database.dataSource.query(
+      `update operations set deadline_at = now() - make_interval(secs => $2) where id = $1`,
+      [id, ms / 1_000],
+    );
+
+  it('what no agent takes up is ended by the worker, says why, and may be asked for again', async () => {
+    const { owner, slug } = await running();
+    const asked = await world.stacks.request(owner, slug, 'restart');
+    await overdue(asked.operation.id, EXPIRE_AFTER_MS - 5_000);
+    expect(await expireOperations(world.database.dataSource, new Date())).toEqual([]);
+    await overdue(asked.operation.id, EXPIRE_AFTER_MS + 5_000);
+    // As the worker does it, each minute.
+    expect(SCHEDULES.find(({ job }) => job === 'operations.expire')?.cron).toBe('* * * * *');
+    const entry = workerHandlers({
+      database: world.database.dataSource,
+      delivery: undefined as never,
+      outbox: undefined as never,
+      logger,
+      now: () => new Date(),
+    }).find(({ name }) => name === 'operations.expire');
+    await entry?.handle({} as never, { signal: never, attempt: 1, last: true });
+    const view = await world.operations.get(owner, asked.operation.id);
+    expect(view).toMatchObject({
+      state: 'failed',
+      error: { code: 'DEADLINE_EXCEEDED', details: { why: 'nobody_began', kind: 'restart' } },
+    });
+    expect(view.steps.every(({ state }) => state === 'skipped')).toBe(true);
+    expect(await run(await world.stacks.request(owner, slug, 'restart'))).toMatchObject({ state: 'done' });
+  });
+
+  it('what hangs in an agent that still renews its lease is ended, and the agent can do nothing more', async () => {
+    const { owner, slug, id } = await running();
+    const asked = await world.stacks.request(owner, slug, 'restart');
+    const { promise: hangs, resolve: letGo } = Promise.withResolvers<void>();
+    const { promise: held, resolve: inReady } = Promise.withResolvers<void>();
+    // Deaf to its signal, as nothing of ours should be and something will.
+    const probes = { ...healthyProbes, ready: () => (inReady(), hangs) };
+    const agent = world.runner({ probes, owner: randomUUID(), leaseSeconds: 2 });
+    const working = agent.run(asked.operation.id, id, never);
+    await held;
+    await overdue(asked.operation.id, EXPIRE_AFTER_MS + 5_000);
+    expect(await expireOperations(world.database.dataSource, new Date())).toMatchObject([
+      { id: asked.operation.id, slug },
+    ]);
+    expect(await operation(asked.operation.id)).toMatchObject({
+      state: 'failed',
+      error: { details: { why: 'nobody_ended' } },
+    });
+    // The way is free for the next one, by another agent, while the first still hangs.
+    expect(await run(await world.stacks.request(owner, slug, 'restart'))).toMatchObject({ state: 'done' });
+    letGo();
+    await working;
+    expect((await operation(asked.operation.id)).state).toBe('failed');
+    expect((await world.stacks.get(owner, slug)).status).toBe('running');
+  });
+});
+
+it('FM-28 starts and restarts from the images that were pinned, asks for none by name, and says when one is gone', async () => {
+  const { owner, slug } = await running();
+  const names = Object.values(IMAGES);
+  const asked = (): string => JSON.stringify(world.engine.log.calls);
+  world.engine.log.reset();
+  for (const kind of ['stop', 'start', 'restart'] as const) {
+    expect(await run(await world.stacks.request(owner, slug, kind))).toMatchObject({ state: 'done', error: null });
+  }
+  // Also what is made anew is made from what was pinned.
+  await world.database.dataSource.query('update tenants set generation = generation + 1 where slug = $1', [slug]);
+  expect(await run(await world.stacks.request(owner, slug, 'restart'))).toMatchObject({ state: 'done', error: null });
+  expect(asked()).toContain('createContainer');
+  expect(world.engine.log.calls.filter(({ method }) => /image|pull/i.test(method))).toEqual([]);
+  expect(names.filter((name) => asked().includes(name))).toEqual([]);
+  // Nothing of the port could fetch one: what is not there is told at once, and nothing waits for a registry.
+  world.engine.removeImage(IMAGES.AVIARY_IMAGE_POSTGRES);
+  try {
+    await run(await world.stacks.request(owner, slug, 'stop'));
+    expect(await run(await world.stacks.request(owner, slug, 'start'))).toMatchObject({
+      state: 'failed',
+      error: { code: 'IMAGE_MISSING' },
+    });
+    expect(names.filter((name) => asked().includes(name))).toEqual([]);
+  } finally {
+    world.engine.addImage(IMAGES.AVIARY_IMAGE_POSTGRES);
+  }
+});

@@ -1,0 +1,248 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { parse, stringify } from 'yaml';
+import { waitFor } from '#libs/async';
+import { parsePool, portalSubnet, recordUsage } from '#libs/tenants';
+import { startPrivateServer } from '../../apps/agent/src/private-server.js';
+import { AgentMetrics } from '../../apps/agent/src/watch/agent-metrics.js';
+import { GateMetrics } from '../../apps/gate/src/metrics.js';
+import { startHealthServer } from '../../apps/worker/src/health.server.js';
+import { WorkerMetrics } from '../../apps/worker/src/worker-metrics.js';
+import { person, stackOf, testApi, type TestApi } from '../support/api.js';
+import { freePort } from '../support/runtime.js';
+
+jest.setTimeout(90_000);
+
+const execute = promisify(execFile);
+const FOLDER = resolve(import.meta.dirname, '../../monitoring');
+
+interface ScrapeConfig {
+  scrape_configs: { job_name: string; metrics_path?: string; static_configs: { targets: string[] }[] }[];
+  rule_files: string[];
+}
+interface Rules {
+  groups: { rules: { alert: string; expr: string }[] }[];
+}
+
+/** All four processes as they tell it, on what a small platform holds; a real Prometheus reads them. */
+let t: TestApi;
+let home: string;
+let prometheus: ChildProcess;
+let said = '';
+let url: string;
+const servers: { close(): unknown }[] = [];
+
+async function listen(listener: RequestListener): Promise<string> {
+  const server: Server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  servers.push(server);
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function startProcesses(): Promise<Record<string, string>> {
+  const socket = join(home, 'agent.sock');
+  t = await testApi({ AVIARY_AGENT_SOCKET: socket });
+  const { dataSource } = t.db;
+  const { stack } = await stackOf(t, await person(t));
+  const service = { service: 'runtime', cpu: 0.1, memoryBytes: 50, memoryLimitBytes: 100, oomKills: 0, pids: 1 };
+  const sample = { tenantId: stack.id, cpu: 0.1, memoryBytes: 60, receivedBytes: 60, sentBytes: 60, diskBytes: 70 };
+  const stacks = [{ ...sample, services: [service] }];
+  const engine = {
+    cpu: 1,
+    cores: 2,
+    memoryBytes: 1,
+    memoryTotalBytes: 4,
+    diskBytes: 1,
+    diskTotalBytes: 4,
+    receivedBytes: 0,
+    sentBytes: 0,
+  };
+  const at = new Date();
+  await recordUsage(dataSource, { engineId: 'local', at, stacks, engine });
+  await dataSource.query(
+    `update operations set state = 'done', started_at = now(), finished_at = now() + interval '1 s'`,
+  );
+  await dataSource.query(
+    `update operation_steps set state = 'done', started_at = now(), finished_at = now() + interval '1 s'`,
+  );
+  const agent = new AgentMetrics({
+    dataSource,
+    engineId: 'local',
+    usage: () => ({ at, seconds: 60, stacks, engine }),
+    tasks: () => ({ sweep: false }),
+    agent: () => ({ active: true, proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } }, routeLagMs: 340 }),
+    now: () => new Date(),
+  });
+  agent.routeWasLive(300);
+  servers.push(
+    await startPrivateServer(
+      socket,
+      () => Promise.resolve({ ok: true, checks: {} }),
+      () => agent.read(),
+    ),
+  );
+  const gate = new GateMetrics({ ageSeconds: () => 1 });
+  const worker = new WorkerMetrics(dataSource);
+  const health = await startHealthServer(
+    { port: 0, host: '127.0.0.1' },
+    () => Promise.resolve(),
+    () => worker.read(),
+  );
+  servers.push(health);
+  const api = new URL(await t.api.privateApp.getUrl()).host.replace('[::1]', '127.0.0.1');
+  return {
+    'aviary-api': api,
+    'aviary-agent': api,
+    'aviary-worker': `127.0.0.1:${health.port}`,
+    'aviary-gate': await listen((request, response) => {
+      gate.measure(request, response);
+      void gate.read().then((text) => response.end(text));
+    }),
+  };
+}
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'aviary-monitoring-'));
+  const places = await startProcesses();
+  await cp(FOLDER, home, { recursive: true });
+  const config = parse(await readFile(join(FOLDER, 'prometheus.yml'), 'utf8')) as ScrapeConfig;
+  const port = await freePort();
+  const ours = {
+    ...config,
+    global: { scrape_interval: '1s', evaluation_interval: '1s' },
+    // the proxy is not part of this test
+    scrape_configs: config.scrape_configs
+      .filter(({ job_name }) => job_name in places)
+      .map((job) => ({ ...job, static_configs: [{ targets: [places[job.job_name]] }] })),
+  };
+  await writeFile(join(home, 'prometheus.yml'), stringify(ours));
+  url = `http://127.0.0.1:${port}`;
+  prometheus = spawn(
+    'prometheus',
+    [
+      `--config.file=${join(home, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(home, 'data')}`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  prometheus.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await waitFor(async () => ((await fetch(`${url}/-/ready`)).ok ? true : undefined), {
+    what: 'Prometheus',
+    deadlineMs: 30_000,
+  });
+});
+afterAll(async () => {
+  prometheus?.kill();
+  if (prometheus?.exitCode === null) {
+    await once(prometheus, 'exit');
+  }
+  await Promise.all(servers.map((server) => server.close()));
+  await t?.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+type Value = { metric: Record<string, string>; value: [number, string] };
+async function ask(query: string): Promise<Value[]> {
+  const answer = await fetch(`${url}/api/v1/query?query=${encodeURIComponent(query)}`);
+  const body = (await answer.json()) as { status: string; error?: string; data: { result: Value[] } };
+  if (body.status !== 'success') {
+    throw new Error(`${query}: ${body.error} ${said}`);
+  }
+  return body.data.result;
+}
+
+const names = (expression: string): string[] => [...expression.matchAll(/\baviary_[a-z0-9_]+/g)].map(([name]) => name);
+
+async function everyExpression(): Promise<{ where: string; expr: string }[]> {
+  const { groups } = parse(await readFile(join(FOLDER, 'alerts.yml'), 'utf8')) as Rules;
+  const rules = groups.flatMap(({ rules: all }) => all.map(({ alert, expr }) => ({ where: alert, expr })));
+  const boards = await Promise.all(
+    (await readdir(join(FOLDER, 'grafana'))).map(async (file) => {
+      const board = JSON.parse(await readFile(join(FOLDER, 'grafana', file), 'utf8')) as {
+        panels: { title: string; targets: { expr: string }[] }[];
+      };
+      return board.panels.flatMap(({ title, targets }) =>
+        targets.map(({ expr }) => ({ where: `${file}: ${title}`, expr: expr.replaceAll('$stack', '.*') })),
+      );
+    }),
+  );
+  return [...rules, ...boards.flat()];
+}
+
+describe('monitoring', () => {
+  it('scrapes all four processes, the agent through the api', async () => {
+    const up = await waitFor(
+      async () => {
+        const all = await ask('up');
+        return all.length === 4 && all.every(({ value }) => value[1] === '1') ? all : undefined;
+      },
+      { what: 'four processes that answer', deadlineMs: 20_000 },
+    );
+    expect(up.map(({ metric }) => metric['job']).toSorted((a = '', b = '') => a.localeCompare(b))).toEqual([
+      'aviary-agent',
+      'aviary-api',
+      'aviary-gate',
+      'aviary-worker',
+    ]);
+    expect((await ask('aviary_stack_memory_bytes'))[0]?.value[1]).toBe('60');
+    expect((await ask('aviary_operation_duration_seconds_count{kind="provision"}'))[0]?.value[1]).toBe('1');
+  });
+
+  it('names no metric in rules and dashboards that nobody tells, and each expression can be evaluated', async () => {
+    await waitFor(
+      async () => ((await ask('aviary_gate_request_duration_seconds_count')).length > 0 ? true : undefined),
+      {
+        what: 'a second scrape of the gate',
+        deadlineMs: 20_000,
+      },
+    );
+    const answer = await fetch(`${url}/api/v1/label/__name__/values`);
+    const told = new Set(((await answer.json()) as { data: string[] }).data);
+    const expressions = await everyExpression();
+    expect(expressions.length).toBeGreaterThan(35);
+    for (const { where, expr } of expressions) {
+      expect({ where, unknown: names(expr).filter((name) => !told.has(name)) }).toEqual({ where, unknown: [] });
+      await ask(expr);
+    }
+  });
+
+  it('loads the rules, and their own tests pass', async () => {
+    const rules = (await (await fetch(`${url}/api/v1/rules`)).json()) as { data: Rules };
+    const loaded = rules.data.groups.flatMap((group) =>
+      group.rules.map((rule) => (rule as unknown as { name: string }).name),
+    );
+    const { groups } = parse(await readFile(join(FOLDER, 'alerts.yml'), 'utf8')) as Rules;
+    const all = groups.flatMap((group) => group.rules.map(({ alert }) => alert));
+    expect(new Set(loaded)).toEqual(new Set(all));
+    const tests = await readFile(join(FOLDER, 'alerts.test.yml'), 'utf8');
+    expect(all.filter((name) => !tests.includes(`alertname: ${name}`))).toEqual([]);
+    const { stdout } = await execute('promtool', ['test', 'rules', join(FOLDER, 'alerts.test.yml')]);
+    expect(stdout).toContain('SUCCESS');
+    // and they do fail on a rule that is another
+    const broken = (await readFile(join(FOLDER, 'alerts.yml'), 'utf8')).replace('== 0', '== 2');
+    await writeFile(join(home, 'alerts.yml'), broken);
+    await expect(execute('promtool', ['test', 'rules', join(home, 'alerts.test.yml')])).rejects.toThrow('promtool');
+  });
+
+  it('ships the addresses the default settings give', async () => {
+    const { hosts } = portalSubnet(parsePool('10.128.0.0/14'));
+    const config = parse(await readFile(join(FOLDER, 'prometheus.yml'), 'utf8')) as ScrapeConfig;
+    const targets = Object.fromEntries(
+      config.scrape_configs.map((job) => [job.job_name, job.static_configs[0]?.targets[0]]),
+    );
+    expect(targets).toEqual({
+      'aviary-api': `${hosts.api}:8081`,
+      'aviary-agent': `${hosts.api}:8081`,
+      'aviary-gate': `${hosts.gate}:8082`,
+      'aviary-worker': `${hosts.worker}:8083`,
+      'aviary-traefik': '127.0.0.1:19080',
+    });
+  });
+});

@@ -1,0 +1,425 @@
+import { waitFor } from '#libs/async';
+import { DomainError, type Accepted } from '#libs/contracts';
+import { AuditEntryEntity, HoldEntity, OperationEntity, OrphanEntity, OutboxMailEntity, TenantEntity } from '#libs/db';
+import { LABEL } from '#libs/engine';
+import type { Probes } from '#libs/orchestrator';
+import { mailStackTrouble, OutboxService } from '#libs/support';
+import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService } from '#libs/tenants';
+import type { Reconciler } from '../../apps/agent/src/reconciler.js';
+import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+let world: StackWorld;
+const never = new AbortController().signal;
+const bounds = { deadlineMs: 5_000 };
+
+beforeAll(async () => {
+  world = await stackWorld();
+}, 60_000);
+afterAll(() => world.close());
+afterEach(() => world.engine.log.reset());
+
+interface Stack {
+  owner: Awaited<ReturnType<StackWorld['account']>>;
+  id: string;
+  slug: string;
+  /** Name of a service's container. */
+  container(service: 'postgres' | 'redis' | 'runtime'): string;
+  named(ending: string): string;
+}
+
+async function running(): Promise<Stack> {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  await run(accepted);
+  const { id, slug } = accepted.stack;
+  const named = (ending: string): string =>
+    Object.values(world.engine.names())
+      .flat()
+      .find((name) => name.includes(slug) && name.endsWith(ending)) ?? '';
+  return { owner, id, slug, named, container: (service) => named(`-${service}`) };
+}
+
+async function run(accepted: Accepted): Promise<void> {
+  await world.runner().run(accepted.operation.id, accepted.stack.id, never);
+}
+
+const rows = ({ database }: StackWorld) => database.dataSource.manager;
+
+const open = (id: string): Promise<OperationEntity | null> =>
+  rows(world).findOne(OperationEntity, {
+    where: [
+      { tenantId: id, state: 'queued' },
+      { tenantId: id, state: 'running' },
+    ],
+  });
+
+/** One look, and the repair it asked for, if it did. */
+async function mended(
+  reconciler: Reconciler,
+  { id }: Stack,
+  options: Parameters<StackWorld['runner']>[0] = {},
+): Promise<OperationEntity | null> {
+  await reconciler.look(id, never);
+  const operation = await open(id);
+  if (!operation) {
+    return null;
+  }
+  await world.runner(options).run(operation.id, id, never);
+  return rows(world).findOneByOrFail(OperationEntity, { id: operation.id });
+}
+
+const tenant = ({ id }: Stack): Promise<TenantEntity> => rows(world).findOneByOrFail(TenantEntity, { id });
+const states = async ({ id }: Stack) =>
+  (await world.engine.observe({ platform: world.database.platformId, tenant: id }, bounds)).containers;
+
+/** Texts of the mails to the owner, written by the worker's handler of the jobs that wait. */
+async function mailed({ id, owner }: Stack): Promise<string[]> {
+  const { dataSource } = world.database;
+  const now = (): Date => new Date();
+  const outbox = new OutboxService({ database: dataSource, queue: world.queue, now });
+  const jobs = await dataSource.query<{ data: { stackId: string; portalUrl: string } }[]>(
+    `select data from pgboss.job where name = 'mail.stack' and data ->> 'stackId' = $1`,
+    [id],
+  );
+  for (const { data } of jobs) {
+    await mailStackTrouble(dataSource, outbox, data);
+  }
+  const mails = await rows(world).findBy(OutboxMailEntity, { recipient: `${owner.username}@example.org` });
+  return mails.map(({ text }) => text);
+}
+
+/** What somebody with the engine's socket, or the host, may do to a stack that runs. */
+const DAMAGES: Record<string, (stack: Stack) => unknown> = {
+  'a container killed': (stack) => world.engine.kill(stack.container('runtime')),
+  'a container stopped': (stack) => world.engine.stopContainer(stack.container('redis'), 1, bounds),
+  'a container removed': (stack) =>
+    world.engine.removeContainer(stack.container('runtime'), { platform: world.database.platformId }, bounds),
+  'a container paused': (stack) => world.engine.pause(stack.container('runtime')),
+  'a network disconnected': (stack) =>
+    world.engine.disconnectNetwork(stack.container('runtime'), stack.named(stack.slug), bounds),
+  'its network removed': (stack) =>
+    world.engine.removeNetwork(stack.named(stack.slug), { platform: world.database.platformId }, bounds),
+  'its network removed while it was stopped': async (stack) => {
+    for (const { name } of await states(stack)) {
+      await world.engine.stopContainer(name, 1, bounds);
+    }
+    await world.engine.removeNetwork(stack.named(stack.slug), { platform: world.database.platformId }, bounds);
+  },
+  'a network connected at another address': async (stack) => {
+    const network = stack.named(stack.slug);
+    const [{ subnet } = { subnet: '' }] = (
+      await world.engine.observe({ platform: world.database.platformId, tenant: stack.id }, bounds)
+    ).networks;
+    await world.engine.disconnectNetwork(stack.container('redis'), network, bounds);
+    const address = (subnet ?? '').replace(/\.\d+\/\d+$/, (end) => `.${Number(/\d+/.exec(end)?.[0]) + 40}`);
+    await world.engine.connectNetwork(stack.container('redis'), { network, address, aliases: [] }, bounds);
+  },
+  'limits changed': (stack) =>
+    world.engine.updateLimits(stack.container('runtime'), { cpus: 0.01, memoryBytes: 1, pids: 1 }, bounds),
+  'a restart policy changed': (stack) => world.engine.setRestart(stack.container('postgres'), 'no', bounds),
+  'an image exchanged behind the same name': (stack) =>
+    world.engine.swapImage(stack.container('redis'), 'sha256:somebodys'),
+  'a secret file edited': (stack) => world.engine.editFile(stack.named('runtime-secrets'), 'spec.json', '{}'),
+  'a secret file deleted': (stack) => world.engine.editFile(stack.named('postgres-secrets'), 'database-password', null),
+  'its route deleted': (stack) => world.folder.remove(`${stack.slug}.yml`),
+  'everything gone but its volumes': async (stack) => {
+    const owner = { platform: world.database.platformId };
+    for (const { name } of await states(stack)) {
+      await world.engine.removeContainer(name, owner, bounds);
+    }
+    await world.engine.removeNetwork(stack.named(stack.slug), owner, bounds);
+    await world.folder.remove(`${stack.slug}.yml`);
+  },
+};
+
+describe('FM-13 what a customer wants becomes true again by itself', () => {
+  it.each(Object.keys(DAMAGES))('%s', async (what) => {
+    const stack = await running();
+    const reconciler = world.reconciler({ times: { filesMs: 0 } });
+    expect(await mended(reconciler, stack)).toBeNull();
+    const password = world.engine.fileIn(stack.named('postgres-secrets'), 'database-password');
+    await DAMAGES[what]?.(stack);
+    expect(await mended(reconciler, stack)).toMatchObject({
+      kind: 'repair',
+      state: 'done',
+      error: null,
+      requestedBy: 'system:reconciler',
+    });
+    // It found nothing more to do, and what it made is what was there.
+    expect(await mended(reconciler, stack)).toBeNull();
+    expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
+    expect(world.engine.fileIn(stack.named('postgres-secrets'), 'database-password')).toBe(password);
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('running');
+  });
+
+  it('leaves a stopped stack stopped, and stops one that runs though it should not', async () => {
+    const stack = await running();
+    await run(await world.stacks.request(stack.owner, stack.slug, 'stop'));
+    const reconciler = world.reconciler();
+    expect(await mended(reconciler, stack)).toBeNull();
+    await world.engine.startContainer(stack.container('runtime'), bounds);
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    expect((await states(stack)).map(({ status }) => status)).toEqual(['exited', 'exited', 'exited']);
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('stopped');
+  });
+
+  it('begins a destroy that failed once more, after a while', async () => {
+    const stack = await running();
+    world.engine.log.failOn({ method: 'removeVolume', nth: 1, code: 'ENGINE_REFUSED' });
+    await run(await world.stacks.request(stack.owner, stack.slug, 'destroy'));
+    const reconciler = world.reconciler();
+    expect(await mended(reconciler, stack)).toBeNull();
+    await rows(world).update(OperationEntity, { tenantId: stack.id }, { finishedAt: new Date(Date.now() - 3_600_000) });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'destroy', state: 'done' });
+    expect(stack.named(stack.slug)).toBe('');
+  });
+});
+
+describe('events', () => {
+  it('FM-29 an event is enough for a look, and after a loss of them everything is looked at', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler({ times: { settleMs: 20 } });
+    const control = new AbortController();
+    const following = reconciler.follow(control.signal);
+    const repair = async (): Promise<OperationEntity> => {
+      const found = await waitFor(
+        async () => {
+          await reconciler.turn(never);
+          return (await open(stack.id)) ?? undefined;
+        },
+        { what: 'a repair', deadlineMs: 10_000 },
+      );
+      await world.runner().run(found.id, stack.id, never);
+      return found;
+    };
+    try {
+      await reconciler.turn(never);
+      world.engine.kill(stack.container('runtime'));
+      expect(await repair()).toMatchObject({ kind: 'repair' });
+      await world.engine.disconnectNetwork(stack.container('redis'), stack.named(stack.slug), bounds);
+      expect(await repair()).toMatchObject({ kind: 'repair' });
+      world.engine.loseEvents(() => world.engine.kill(stack.container('postgres')));
+      expect(await repair()).toMatchObject({ kind: 'repair' });
+      expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
+    } finally {
+      control.abort();
+      await following;
+    }
+  });
+
+  it('a pass looks at all stacks by one look at the engine, and one stack’s trouble keeps no other from its repair', async () => {
+    const [first, second] = [await running(), await running()];
+    const reconciler = world.reconciler({ times: { settleMs: 60_000 } });
+    world.engine.kill(first.container('runtime'));
+    world.engine.kill(second.container('runtime'));
+    world.engine.log.reset();
+    expect(await reconciler.pass(never)).toBeGreaterThanOrEqual(2);
+    expect(world.engine.log.calls.map(({ method }) => method)).toEqual(['observe']);
+    world.engine.log.failOn({ method: 'observe', nth: 2, code: 'ENGINE_REFUSED' });
+    await expect(reconciler.turn(never)).rejects.toThrow('could not be looked at');
+    const repairs = (await Promise.all([open(first.id), open(second.id)])).filter(Boolean);
+    expect(repairs.map((operation) => operation?.kind)).toContain('repair');
+    for (const operation of repairs) {
+      await world.runner().run(operation?.id ?? '', operation?.tenantId ?? '', never);
+    }
+  });
+});
+
+it('FM-15 a volume that vanished is not made anew: the stack says so, a person is told once, and nothing is tried in a circle', async () => {
+  const stack = await running();
+  const reconciler = world.reconciler();
+  await world.engine.removeContainer(stack.container('postgres'), { platform: world.database.platformId }, bounds);
+  const data = stack.named('-data-1');
+  world.engine.loseVolume(data);
+  for (let look = 0; look < 3; look += 1) {
+    expect(await mended(reconciler, stack)).toBeNull();
+  }
+  expect(world.engine.names().volumes).not.toContain(data);
+  expect(await tenant(stack)).toMatchObject({ observed: 'failed', reasonCode: 'DATA_MISSING' });
+  expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('attention');
+  expect(await rows(world).countBy(AuditEntryEntity, { action: 'stack.data_missing', targetId: stack.id })).toBe(1);
+  expect(await mailed(stack)).toEqual([expect.stringContaining('with the stack’s data is gone')]);
+});
+
+describe('FM-25 restarts with back-off, a budget and a breaker', () => {
+  it('FM-30 a container that runs out of memory again and again stops the stack, says why, and waits for a person', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    const control = new AbortController();
+    const following = reconciler.follow(control.signal);
+    await reconciler.turn(never);
+    const runtime = stack.container('runtime');
+    for (let death = 0; death < DEATHS_TO_BREAK; death += 1) {
+      expect(await open(stack.id)).toBeNull();
+      world.engine.crash(runtime, 137, { oomKilled: true });
+    }
+    await waitFor(
+      async () => {
+        await reconciler.turn(never);
+        return (await open(stack.id)) ?? undefined;
+      },
+      { what: 'the breaker', deadlineMs: 10_000 },
+    );
+    control.abort();
+    await following;
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    expect(await states(stack)).toEqual(
+      expect.arrayContaining([expect.objectContaining({ name: runtime, status: 'exited', restart: 'no' })]),
+    );
+    const view = await world.stacks.get(stack.owner, stack.slug);
+    expect(view).toMatchObject({ status: 'attention', holds: ['breaker'], reasonCode: 'OUT_OF_MEMORY' });
+    expect(view.reason).toMatch(/^runtime ran out of memory 5 times in ten minutes, so the stack was stopped\./);
+    // Not a second time, and what is seen later does not cover up why.
+    expect(await mended(reconciler, stack)).toBeNull();
+    expect((await tenant(stack)).reasonCode).toBe('OUT_OF_MEMORY');
+    expect(await rows(world).countBy(AuditEntryEntity, { action: 'stack.broken', targetId: stack.id })).toBe(1);
+    expect(await mailed(stack)).toEqual([expect.stringContaining('runtime ran out of memory 5 times')]);
+
+    await run(await world.stacks.request(stack.owner, stack.slug, 'start'));
+    expect(await rows(world).countBy(HoldEntity, { tenantId: stack.id })).toBe(0);
+    expect((await states(stack)).map(({ status, restart }) => [status, restart])).toEqual(
+      Array.from({ length: 3 }, () => ['running', 'unless-stopped']),
+    );
+    expect(await mended(reconciler, stack)).toBeNull();
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('running');
+  });
+
+  it('repairs that fail wait longer each time and end with the breaker', async () => {
+    const stack = await running();
+    const dead: Probes = {
+      ...healthyProbes,
+      ready: () => Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'it says nothing' })),
+    };
+    const reconciler = world.reconciler();
+    for (let failure = 1; failure <= FAILURES_TO_BREAK; failure += 1) {
+      world.engine.kill(stack.container('runtime'));
+      expect(await mended(reconciler, stack, { probes: dead })).toMatchObject({ kind: 'repair', state: 'failed' });
+      world.engine.kill(stack.container('runtime'));
+      if (failure < FAILURES_TO_BREAK) {
+        // Not yet.
+        expect(await mended(reconciler, stack)).toBeNull();
+      }
+      await rows(world).update(
+        OperationEntity,
+        { tenantId: stack.id, state: 'failed' },
+        { finishedAt: new Date(Date.now() - 3_600_000) },
+      );
+    }
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    expect(await world.stacks.get(stack.owner, stack.slug)).toMatchObject({
+      status: 'attention',
+      holds: ['breaker'],
+      reasonCode: 'REPAIRS_FAILED',
+      reason: expect.stringContaining('it says nothing') as unknown,
+    });
+  });
+
+  it('restarts a stack that runs and does not answer, but not for what only the proxy does not serve', async () => {
+    const stack = await running();
+    let alive = false;
+    const refuse = (): Promise<void> => Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'silence' }));
+    const times = { againMs: 0 };
+    const unserved = world.reconciler({ probes: { ...healthyProbes, served: refuse }, times });
+    for (let look = 0; look < 5; look += 1) {
+      expect(await mended(unserved, stack)).toBeNull();
+    }
+    const silent: Probes = {
+      ...healthyProbes,
+      ready: () => (alive ? Promise.resolve() : refuse()),
+      served: () => (alive ? Promise.resolve() : refuse()),
+    };
+    const hasty = world.reconciler({ probes: silent });
+    for (let look = 0; look < 5; look += 1) {
+      // All within one moment, as events of a container that dies bring them about.
+      expect(await mended(hasty, stack)).toBeNull();
+    }
+    const reconciler = world.reconciler({ probes: silent, times });
+    await reconciler.look(stack.id, never);
+    await reconciler.look(stack.id, never);
+    expect(await open(stack.id)).toBeNull();
+    await reconciler.look(stack.id, never);
+    const operation = await open(stack.id);
+    expect(operation).toMatchObject({ kind: 'repair' });
+    const before = (await states(stack)).find(({ name }) => name === stack.container('runtime'))?.startedAt;
+    let asked = 0;
+    const comesBack: Probes = {
+      ...healthyProbes,
+      ready: () => {
+        asked += 1;
+        alive = asked > 1;
+        return alive ? Promise.resolve() : refuse();
+      },
+    };
+    await world.runner({ probes: comesBack }).run(operation?.id ?? '', stack.id, never);
+    expect(await rows(world).findOneByOrFail(OperationEntity, { id: operation?.id ?? '' })).toMatchObject({
+      state: 'done',
+    });
+    const after = (await states(stack)).find(({ name }) => name === stack.container('runtime'));
+    expect(after).toMatchObject({ status: 'running' });
+    expect(after?.startedAt).not.toBe(before);
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('running');
+  });
+});
+
+it('a repair gives way to whatever a person asks for, and nobody is told that the stack is busy', async () => {
+  const stack = await running();
+  const reconciler = world.reconciler();
+  for (const kind of ['stop', 'start', 'restart', 'destroy'] as const) {
+    await rows(world).query(`delete from operations where tenant_id = $1 and kind = 'repair'`, [stack.id]);
+    await world.engine.setRestart(stack.container('redis'), 'no', bounds);
+    await reconciler.look(stack.id, never);
+    const repair = await open(stack.id);
+    expect({ kind, repair: repair?.kind }).toEqual({ kind, repair: 'repair' });
+    const accepted = await world.stacks.request(stack.owner, stack.slug, kind);
+    expect(await rows(world).findOneByOrFail(OperationEntity, { id: repair?.id ?? '' })).toMatchObject({
+      state: 'cancelled',
+      error: { code: 'OPERATION_CANCELLED' },
+    });
+    await run(accepted);
+    expect(await open(stack.id)).toBeNull();
+  }
+  expect(stack.named(stack.slug)).toBe('');
+});
+
+it('FM-14 what belongs to no stack is listed first, removed after its grace, and never when its labels do not prove it ours', async () => {
+  const stack = await running();
+  const gone = '0190a000-0000-7000-8000-00000000dead';
+  const platform = world.database.platformId;
+  const labels = (tenantId: string): Record<string, string> => ({
+    [LABEL.platform]: platform,
+    [LABEL.tenant]: tenantId,
+  });
+  await world.engine.createVolume({ name: 'left-over', labels: labels(gone) }, bounds);
+  await world.engine.createVolume({ name: 'old-epoch', labels: labels(stack.id) }, bounds);
+  await world.engine.createVolume({ name: 'portal-own', labels: { [LABEL.platform]: platform } }, bounds);
+  await world.engine.createVolume(
+    { name: 'foreign', labels: { [LABEL.platform]: 'another', [LABEL.tenant]: gone } },
+    bounds,
+  );
+  const reconciler = world.reconciler();
+  await reconciler.pass(never);
+  const listed = async (): Promise<unknown> =>
+    (await rows(world).find(OrphanEntity, { order: { name: 'ASC' } })).map(({ kind, name, why }) => [kind, name, why]);
+  const orphans = new OrphanService(world.database.dataSource);
+  expect((await orphans.list({ ...stack.owner, kind: 'operator' })).items).toMatchObject([
+    { name: 'left-over', engine: 'local', stackId: gone, why: 'no_stack' },
+    { name: 'old-epoch', stackId: stack.id, why: 'not_wanted' },
+  ]);
+  await expect(orphans.list(stack.owner)).rejects.toMatchObject({ code: 'FORBIDDEN' });
+  expect(await listed()).toEqual([
+    ['volume', 'left-over', 'no_stack'],
+    ['volume', 'old-epoch', 'not_wanted'],
+  ]);
+  const all = ['foreign', 'left-over', 'old-epoch', 'portal-own'];
+  expect(world.engine.names().volumes).toEqual(expect.arrayContaining(all));
+  await rows(world).query(`update orphans set first_seen_at = now() - interval '169 hours'`);
+  await reconciler.pass(never);
+  expect(await listed()).toEqual([['volume', 'old-epoch', 'not_wanted']]);
+  expect(world.engine.names().volumes).not.toContain('left-over');
+  expect(world.engine.names().volumes).toEqual(expect.arrayContaining(['foreign', 'old-epoch', 'portal-own']));
+  expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
+  // What is used again, or gone, is no orphan any more.
+  await world.engine.removeVolume('old-epoch', { platform }, bounds);
+  await reconciler.pass(never);
+  expect(await listed()).toEqual([]);
+});

@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto';
+import { Semaphore } from '#libs/async';
+import type { Accepted, Activity } from '#libs/contracts';
+import { HeartbeatEntity, newId, OperationEntity, SessionEntity } from '#libs/db';
+import type { Engine } from '#libs/engine';
+import type { Probes } from '#libs/orchestrator';
+import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+// Several test files and an engine may share two cores.
+jest.setTimeout(60_000);
+
+let world: StackWorld;
+const never = new AbortController().signal;
+const MINUTE = 60_000;
+
+beforeAll(async () => {
+  world = await stackWorld();
+});
+afterAll(() => world.close());
+
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+
+async function run(accepted: Accepted, options: Parameters<StackWorld['runner']>[0] = {}): Promise<OperationEntity> {
+  await world.runner(options).run(accepted.operation.id, accepted.stack.id, never);
+  return world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: accepted.operation.id });
+}
+
+async function report(id: string, beat: { runningBots?: number; openOrders?: number; ageMs?: number } = {}) {
+  const { runningBots = 0, openOrders = 0, ageMs = 1_000 } = beat;
+  await world.database.dataSource.manager.upsert(
+    HeartbeatEntity,
+    { tenantId: id, at: new Date(Date.now() - ageMs), bots: 2, runningBots, openOrders, equity: '10000' },
+    ['tenantId'],
+  );
+}
+
+async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
+  const owner = await world.account();
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  expect(await run(accepted)).toMatchObject({ state: 'done' });
+  return { owner, slug: accepted.stack.slug, id: accepted.stack.id };
+}
+
+async function asleep(): Promise<{ owner: Owner; slug: string; id: string }> {
+  const stack = await running();
+  await report(stack.id);
+  expect(await run(await world.sleep.hibernate(stack.owner, stack.slug))).toMatchObject({ state: 'done' });
+  return stack;
+}
+
+const states = async (id: string): Promise<string[]> => {
+  const { containers } = await world.engine.observe(
+    { platform: world.database.platformId, tenant: id },
+    { deadlineMs: 1_000 },
+  );
+  return containers.map(({ status }) => status);
+};
+/** What the stack's addresses lead to: the word of the gate's page, or nothing where they lead to the stack. */
+const page = async (slug: string): Promise<string> =>
+  /"X-Aviary-Page": ?"([a-z]*)"/.exec((await world.folder.read(`${slug}.yml`)) ?? '')?.[1] ?? 'no route';
+const answering = (activity: Activity | null): Probes => ({
+  ...healthyProbes,
+  activity: () => Promise.resolve(activity),
+});
+const operationsOf = (id: string, kind: string): Promise<number> =>
+  world.database.dataSource.manager.countBy(OperationEntity, { tenantId: id, kind: kind as 'wake' });
+
+it('FM-32 sleeps only when the stack itself said a moment ago that nothing of it trades', async () => {
+  const { owner, slug, id } = await running();
+  const refused = async (why: string): Promise<void> => {
+    await expect(world.sleep.hibernate(owner, slug)).rejects.toMatchObject({ code: 'BOTS_RUNNING', details: { why } });
+  };
+  await refused('no_report');
+  await report(id, { runningBots: 1 });
+  await refused('bots_running');
+  await report(id, { openOrders: 3 });
+  await refused('orders_open');
+  await report(id, { ageMs: 3 * MINUTE });
+  await refused('no_report');
+  await report(id);
+  await run(await world.stacks.request(owner, slug, 'stop'));
+  await refused('not_running');
+  expect(await operationsOf(id, 'hibernate')).toBe(0);
+});
+
+it('leads visitors to the gate before it stops anything, and keeps every volume', async () => {
+  const { owner, slug, id } = await running();
+  const volumes = world.engine.names().volumes;
+  await report(id);
+  const seen: string[] = [];
+  const watched = new Proxy<Engine>(world.engine, {
+    get(target, name, receiver) {
+      const member: unknown = Reflect.get(target, name, receiver);
+      if (name !== 'stopContainer') {
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      }
+      return async (...args: Parameters<Engine['stopContainer']>) => {
+        seen.push(await page(slug));
+        await target.stopContainer(...args);
+      };
+    },
+  });
+  const ended = await run(await world.sleep.hibernate(owner, slug), { engine: watched });
+  expect(ended).toMatchObject({ kind: 'hibernate', state: 'done', error: null });
+  expect(seen).toEqual(['asleep', 'asleep', 'asleep']);
+  expect(await states(id)).toEqual(['exited', 'exited', 'exited']);
+  expect(world.engine.names().volumes).toEqual(volumes);
+  expect(await world.stacks.get(owner, slug)).toMatchObject({ status: 'asleep', desired: 'hibernated', reason: null });
+  // Again, from where it is: nothing to do.
+  expect(await run(await world.sleep.hibernate(owner, slug))).toMatchObject({ state: 'done' });
+});
+
+it.each([
+  ['a bot was started since it was asked for', { runningBots: 1, openOrders: 12 }, 'bots_running'],
+  ['the runtime does not answer', null, 'no_answer'],
+] as const)('FM-32 stays awake, untouched and served, when %s', async (_what, activity, why) => {
+  const { owner, slug, id } = await running();
+  await report(id);
+  const stops = world.engine.log.count('stopContainer');
+  const ended = await run(await world.sleep.hibernate(owner, slug), { probes: answering(activity) });
+  expect(ended).toMatchObject({ state: 'failed', error: { code: 'BOTS_RUNNING', details: { why } } });
+  expect(world.engine.log.count('stopContainer')).toBe(stops);
+  expect(await states(id)).toEqual(['running', 'running', 'running']);
+  expect(await page(slug)).toBe('');
+  expect(await world.stacks.get(owner, slug)).toMatchObject({ status: 'running', desired: 'running', reason: null });
+});
+
+it('wakes behind the waiting page: its address leads to it only once it answers', async () => {
+  const { owner, slug, id } = await asleep();
+  const seen: string[] = [];
+  const probes: Probes = { ...healthyProbes, ready: async () => void seen.push(await page(slug)) };
+  const ended = await run(await world.sleep.wake(owner, slug), { probes });
+  expect(ended).toMatchObject({ kind: 'wake', state: 'done', error: null });
+  expect(seen).toEqual(['starting']);
+  expect(await page(slug)).toBe('');
+  expect(await states(id)).toEqual(['running', 'running', 'running']);
+  expect((await world.stacks.get(owner, slug)).status).toBe('running');
+});
+
+describe('a visit', () => {
+  async function session(accountId: string, change: { revoked?: boolean; expired?: boolean } = {}): Promise<string> {
+    const id = newId();
+    const now = new Date();
+    await world.database.dataSource.manager.insert(SessionEntity, {
+      id,
+      accountId,
+      createdAt: now,
+      lastUsedAt: now,
+      expiresAt: new Date(now.getTime() + (change.expired ? -MINUTE : 60 * MINUTE)),
+      revokedAt: change.revoked ? now : null,
+      revokeReason: null,
+      userAgent: null,
+      ip: null,
+    });
+    return id;
+  }
+
+  it('FM-32 of a thousand at once makes one wake', async () => {
+    const { owner, slug, id } = await asleep();
+    const sid = await session(owner.accountId);
+    // As many at once as the gate lets through.
+    const gate = new Semaphore(64);
+    const answers = await Promise.all(
+      Array.from({ length: 1_000 }, () => gate.run(() => world.sleep.wakeForVisit({ tenant: id, slug, sid }))),
+    );
+    expect(new Set(answers.map(({ state }) => state))).toEqual(new Set(['waking']));
+    expect(await operationsOf(id, 'wake')).toBe(1);
+    const { openOperation } = await world.stacks.get(owner, slug);
+    expect(openOperation).toMatchObject({ kind: 'wake', requestedBy: owner.username });
+    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
+  });
+
+  it('FM-32 of anybody but its owner, signed in and not signed out, wakes nothing', async () => {
+    const { owner, slug, id } = await asleep();
+    const stranger = await world.account();
+    const sids = [
+      randomUUID(),
+      await session(stranger.accountId),
+      await session(owner.accountId, { revoked: true }),
+      await session(owner.accountId, { expired: true }),
+    ];
+    for (const sid of sids) {
+      await expect(world.sleep.wakeForVisit({ tenant: id, slug, sid })).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+      });
+    }
+    const sid = await session(owner.accountId);
+    await expect(world.sleep.wakeForVisit({ tenant: randomUUID(), slug, sid })).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+    expect(await operationsOf(id, 'wake')).toBe(0);
+  });
+
+  it('neither wakes what its owner stopped, nor what is held, nor what still falls asleep', async () => {
+    const stopped = await running();
+    await run(await world.stacks.request(stopped.owner, stopped.slug, 'stop'));
+    const visit = async ({ owner, slug, id }: typeof stopped) =>
+      world.sleep.wakeForVisit({ tenant: id, slug, sid: await session(owner.accountId) });
+    expect(await visit(stopped)).toEqual({ state: 'away' });
+
+    const held = await asleep();
+    await run(await world.holds.suspend(await world.operator(), held.slug, 'held'));
+    expect(await visit(held)).toEqual({ state: 'away' });
+    expect(await operationsOf(held.id, 'wake')).toBe(0);
+    await run(await world.holds.resume(await world.operator(), held.slug));
+    expect((await world.stacks.get(held.owner, held.slug)).status).toBe('asleep');
+    expect(await page(held.slug)).toBe('asleep');
+
+    const falling = await running();
+    await report(falling.id);
+    await world.sleep.hibernate(falling.owner, falling.slug);
+    await expect(visit(falling)).rejects.toMatchObject({ code: 'TENANT_BUSY' });
+  });
+});
