@@ -43,6 +43,7 @@ const ANSWER_MS = 30_000;
 export class PortalClient {
   readonly jar = new Map<string, Map<string, string>>();
   accessToken: string | null = null;
+  private renewal: Promise<boolean> | null = null;
   private readonly agent: Agent;
 
   constructor(readonly place: PortalPlace) {
@@ -67,17 +68,49 @@ export class PortalClient {
     return answer;
   }
 
-  /** The portal's API as the signed-in person; throws with the error's body when it is refused. */
+  /**
+   * The portal's API as the signed-in person; throws with the error's body when it is refused. An access token that
+   * ran out is renewed by the refresh cookie, as the portal's page does it.
+   */
   async api<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<T> {
-    const answer = await this.ask<T>(this.place.portalDomain, `/api/v1${path}`, {
-      method,
-      body,
-      headers: { ...(this.accessToken === null ? {} : { authorization: `Bearer ${this.accessToken}` }), ...headers },
-    });
+    const token = this.accessToken;
+    let answer = await this.called<T>(method, path, body, headers);
+    if (answer.status === 401 && token !== null && (await this.renewed(token))) {
+      answer = await this.called<T>(method, path, body, headers);
+    }
     if (answer.status >= 400) {
       throw new Error(`${method} ${path} answered ${answer.status}: ${answer.text}`);
     }
     return answer.body;
+  }
+
+  private called<T>(method: string, path: string, body: unknown, headers: Record<string, string>): Promise<Answer<T>> {
+    return this.ask<T>(this.place.portalDomain, `/api/v1${path}`, {
+      method,
+      body,
+      headers: { ...(this.accessToken === null ? {} : { authorization: `Bearer ${this.accessToken}` }), ...headers },
+    });
+  }
+
+  /** One renewal at a time: a second one with the same cookie is a replay. False when the session is over. */
+  private renewed(token: string): Promise<boolean> {
+    this.renewal ??= (async () => {
+      try {
+        if (this.accessToken !== token) {
+          return true;
+        }
+        const { status, body } = await this.ask<Access>(this.place.portalDomain, '/api/v1/auth/refresh', {
+          method: 'POST',
+        });
+        if (status === 200) {
+          this.accessToken = body.accessToken;
+        }
+        return status === 200;
+      } finally {
+        this.renewal = null;
+      }
+    })();
+    return this.renewal;
   }
 
   async login(identifier: string, password: string): Promise<Access> {

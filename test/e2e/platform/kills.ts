@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
@@ -127,9 +128,13 @@ export function kills(world: () => PlatformWorld): void {
     const { stack, operation } = await owner.createStack();
     const { slug } = stack;
     const { release } = await sprung;
-    // Stopped in its tracks, it becomes healthy no sooner than this test wants.
-    const runtime = platform.service(slug, 'runtime');
-    await docker('pause', runtime);
+    // Stopped in its tracks, it becomes healthy no sooner than this test wants. A pause of the engine would be mended.
+    const init = await docker('inspect', '--format', '{{.State.Pid}}', platform.service(slug, 'runtime'));
+    const pid = await waitFor(
+      async () => Number(await readFile(`/proc/${init}/task/${init}/children`, 'utf8')) || undefined,
+      { what: 'the process under the container’s init', ...SOON },
+    );
+    process.kill(pid, 'SIGSTOP');
     release();
     const phase = (): Promise<string> =>
       platform.sql(
@@ -141,7 +146,7 @@ export function kills(world: () => PlatformWorld): void {
     });
     await killAgent();
     expect(await phase()).toBe('health');
-    await docker('unpause', runtime);
+    process.kill(pid, 'SIGCONT');
     await owner.operationEnd(operation.id);
     expect(await platform.sql(`select state, attempts from operations where id = '${operation.id}'`)).toBe('done|2');
     await owner.signOn(slug);

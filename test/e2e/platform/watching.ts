@@ -200,8 +200,8 @@ async function processes(): Promise<string> {
     pids.flatMap((pid) =>
       ['environ', 'cmdline'].map((file) =>
         readFile(join('/proc', pid, file), 'utf8').catch((error: NodeJS.ErrnoException) => {
-          // ended meanwhile
-          if (error.code === 'ENOENT' || error.code === 'ESRCH') {
+          // Ended meanwhile; or, with EACCES to root itself, nobody's to read on this machine.
+          if (['ENOENT', 'ESRCH', 'EACCES'].includes(error.code ?? '')) {
             return '';
           }
           throw error;
