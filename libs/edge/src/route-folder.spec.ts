@@ -221,6 +221,19 @@ describe('the route folder', () => {
     expect((await again.adopt([shared])).map(({ name }) => name)).toEqual(['uabc234.yml']);
   });
 
+  it('renews what an earlier process wrote otherwise, and quarantines only what that process cannot have written', async () => {
+    await folder.adopt([shared, renderCanary(settings, 7), tenantFile('uabc234', 'asleep'), tenantFile('uzzz222')]);
+    await writeFile(join(directory, 'uzzz222.yml'), 'http: [');
+    const next = open();
+    const found = await next.adopt([shared, renderCanary(settings, 0), tenantFile('uabc234'), tenantFile('uzzz222')]);
+    expect(found.map(({ name, reason }) => [name, reason])).toEqual([['uzzz222.yml', 'altered']]);
+    expect(await content('uabc234.yml')).toBe(tenantFile('uabc234').content);
+    expect(await content('uzzz222.yml')).toBe(tenantFile('uzzz222').content);
+    expect(await content(renderCanary(settings, 0).name)).toBe(renderCanary(settings, 0).content);
+    await writeFile(join(directory, 'uabc234.yml'), tenantFile('uabc234', 'asleep').content);
+    expect((await next.quarantine()).map(({ name, reason }) => [name, reason])).toEqual([['uabc234.yml', 'altered']]);
+  });
+
   it('keeps what was published while the list was being made', async () => {
     await folder.publish(tenantFile('uabc234', 'asleep'));
     await folder.adopt([shared, tenantFile('uabc234')]);

@@ -45,7 +45,8 @@ export class RouteFolder {
 
   /**
    * Makes `files` the whole content and clears away what else is there. Called once the full list is known; until
-   * then `quarantine` removes only what is broken, since a file it does not know may be a stack's good route.
+   * then `quarantine` removes only what is broken, since a file it does not know may be a stack's good route. A valid
+   * file that says something else under one of these names is what an earlier process or release wrote: it is renewed.
    */
   async adopt(files: readonly RouteFile[]): Promise<Quarantined[]> {
     files.forEach(validateRouteFile);
@@ -58,7 +59,7 @@ export class RouteFolder {
         }
       }
       this.adopted = true;
-      return this.sweep();
+      return this.sweep('earlier life');
     });
   }
 
@@ -98,7 +99,7 @@ export class RouteFolder {
 
   /** Moves away what is not ours or not as we wrote it, and writes ours again. Run at least once a minute. */
   async quarantine(): Promise<Quarantined[]> {
-    return this.change(() => this.sweep());
+    return this.change(() => this.sweep('this life'));
   }
 
   /** Traefik does not watch certificates: an event in its folder makes it read them again. */
@@ -118,7 +119,7 @@ export class RouteFolder {
     });
   }
 
-  private async sweep(): Promise<Quarantined[]> {
+  private async sweep(writtenIn: 'this life' | 'earlier life'): Promise<Quarantined[]> {
     const { directory } = this.options;
     const found: Quarantined[] = [];
     const intact = new Set<string>();
@@ -133,9 +134,11 @@ export class RouteFolder {
         continue;
       }
       const content = (entry.isFile() && (await readText(join(directory, name)))) || null;
-      const reason = this.verdict(name, content);
+      const reason = this.verdict(name, content, writtenIn);
       if (!reason) {
-        intact.add(name);
+        if (content === this.wanted.get(name)) {
+          intact.add(name);
+        }
         continue;
       }
       try {
@@ -161,20 +164,20 @@ export class RouteFolder {
     return found;
   }
 
-  private verdict(name: string, content: string | null): Quarantined['reason'] | null {
+  private verdict(
+    name: string,
+    content: string | null,
+    writtenIn: 'this life' | 'earlier life',
+  ): Quarantined['reason'] | null {
     const ours = this.wanted.get(name);
     if (ours !== undefined) {
-      return content === ours ? null : 'altered';
+      const renewed = writtenIn === 'earlier life' && content !== null && valid({ name, content });
+      return content === ours || renewed ? null : 'altered';
     }
     if (content === null) {
       return 'foreign';
     }
-    try {
-      validateRouteFile({ name, content });
-    } catch (error) {
-      if (!isDomainError(error, 'ROUTE_INVALID')) {
-        throw error;
-      }
+    if (!valid({ name, content })) {
       return 'broken';
     }
     return this.adopted ? 'foreign' : null;
@@ -237,6 +240,18 @@ export class RouteFolder {
       await rm(temporary, { force: true });
       throw error;
     }
+  }
+}
+
+function valid(file: RouteFile): boolean {
+  try {
+    validateRouteFile(file);
+    return true;
+  } catch (error) {
+    if (!isDomainError(error, 'ROUTE_INVALID')) {
+      throw error;
+    }
+    return false;
   }
 }
 
