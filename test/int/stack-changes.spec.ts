@@ -82,12 +82,11 @@ describe('rotating secrets', () => {
     roles.push(role);
     const old = file(stack.slug, 'postgres', 'database-password');
     await admin(`create role ${role} login password '${old}'`);
-    const databases = new PgStackDatabases(() => ({
-      host: server.hostname,
-      port: Number(server.port),
-      user: role,
-      database: 'postgres',
-    }));
+    const place = { host: server.hostname, port: Number(server.port), user: role, database: 'postgres' };
+    const databases = new PgStackDatabases(
+      () => Promise.resolve(),
+      () => place,
+    );
     /** As the runtime: ready once what it was given opens its stores. */
     const probes: Probes = {
       ready: async () => {
@@ -221,15 +220,27 @@ describe('rotating secrets', () => {
 
   it('says so when the database takes neither, in the time it has', async () => {
     const { role } = await withDatabase();
-    const databases = new PgStackDatabases(() => ({
-      host: server.hostname,
-      port: Number(server.port),
-      user: role,
-      database: 'postgres',
-    }));
+    const place = { host: server.hostname, port: Number(server.port), user: role, database: 'postgres' };
+    const databases = new PgStackDatabases(
+      () => Promise.resolve(),
+      () => place,
+    );
     await expect(
       databases.changePassword({} as never, { current: 'wrong', previous: 'wrong-too' }, { deadlineMs: 500 }),
     ).rejects.toMatchObject({ code: 'HEALTH_GATE_FAILED', details: { why: 'password' } });
+  });
+
+  it('is left alone by an agent that may no longer work', async () => {
+    const { role, old } = await withDatabase();
+    const place = { host: server.hostname, port: Number(server.port), user: role, database: 'postgres' };
+    const databases = new PgStackDatabases(
+      () => Promise.reject(new Error('another agent works here')),
+      () => place,
+    );
+    await expect(
+      databases.changePassword({} as never, { current: 'next', previous: old }, { deadlineMs: 2_000 }),
+    ).rejects.toThrow('another agent works here');
+    expect(await opens(role, old)).toBe(true);
   });
 });
 

@@ -179,7 +179,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       routes: edgeRoutes,
       secrets,
       probes,
-      databases: new PgStackDatabases(),
+      databases: new PgStackDatabases(() => lease.prove()),
       edges,
       now,
     },

@@ -1,6 +1,8 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import { DomainError } from '#libs/contracts';
 import { errorAnswer } from './watch/log-answer.js';
 
 export type LogAnswer = (query: URLSearchParams, response: ServerResponse) => Promise<void>;
@@ -12,7 +14,8 @@ export interface Health {
 
 /**
  * The agent's private port: a unix socket on this host, for the health check of its container, for metrics and for
- * logs of stacks. It answers GET of three fixed paths and parses nothing but the last one's query.
+ * logs of stacks. It answers GET of three fixed paths and parses nothing but the last one's query. Throws
+ * CONFIG_INVALID while another process listens there.
  */
 export async function startPrivateServer(
   path: string,
@@ -21,7 +24,12 @@ export async function startPrivateServer(
   logs?: LogAnswer,
 ): Promise<Server> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  // Left by a process that was killed; a live one would hold the engine's lease and be noticed elsewhere.
+  if (await listens(path)) {
+    throw new DomainError('CONFIG_INVALID', {
+      message: `Another agent answers on ${path}. A stand-by needs a socket of its own: set AVIARY_AGENT_SOCKET for it.`,
+    });
+  }
+  // Left by a process that was killed.
   await rm(path, { force: true });
   const server = createServer((request, response) => {
     const url = URL.parse(request.url ?? '/', 'http://agent.invalid');
@@ -56,4 +64,17 @@ export async function startPrivateServer(
   });
   await chmod(path, 0o600);
   return server;
+}
+
+function listens(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      ['ENOENT', 'ECONNREFUSED'].includes(error.code ?? '') ? resolve(false) : reject(error),
+    );
+  });
 }

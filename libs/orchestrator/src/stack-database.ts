@@ -31,9 +31,12 @@ export function databasePlace(facts: StackFacts): DatabasePlace {
   };
 }
 
-/** A stack's Postgres, as its own role. */
+/** A stack's Postgres, as its own role. Asks `allowed` before it changes one; what that throws, the change throws. */
 export class PgStackDatabases implements StackDatabases {
-  constructor(private readonly place: (facts: StackFacts) => DatabasePlace = databasePlace) {}
+  constructor(
+    private readonly allowed: () => Promise<void>,
+    private readonly place: (facts: StackFacts) => DatabasePlace = databasePlace,
+  ) {}
 
   async changePassword(
     facts: StackFacts,
@@ -41,15 +44,21 @@ export class PgStackDatabases implements StackDatabases {
     bounds: Bounds,
   ): Promise<boolean> {
     const place = this.place(facts);
+    const forbidden = new AbortController();
+    const signal = bounds.signal ? AbortSignal.any([bounds.signal, forbidden.signal]) : forbidden.signal;
     try {
       const done = await waitFor(
         async () => {
           if (await opens(place, current)) {
             return { changed: false };
           }
+          await this.allowed().catch((error: unknown) => {
+            forbidden.abort(error);
+            throw error;
+          });
           return (await opens(place, previous, current)) ? { changed: true } : undefined;
         },
-        { what: 'the database taking its new password', ...bounds },
+        { what: 'the database taking its new password', ...bounds, signal },
       );
       return done.changed;
     } catch (error) {
