@@ -65,6 +65,8 @@ export class RuntimeParts {
       logger: createLogger('runtime', 'silent'),
       now: () => new Date(),
       limit: 5,
+      held: () => null,
+      requireFree: () => undefined,
       signal: this.stopping.signal,
       price: () => ({ price: this.prices.price, fresh: true }),
       report: async () => undefined,

@@ -1,5 +1,5 @@
 import { withDeadline } from '#libs/async';
-import type { Activity, Pair, Ready } from '#libs/contracts';
+import type { Activity, Hold, HoldAnswer, Pair, Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
 import { TokenService } from './access/token-service.js';
@@ -17,6 +17,7 @@ import { PriceSource, type PriceSettings } from './market/price-source.js';
 import { Ticker } from './market/ticker.js';
 import { addEvent, Outbox } from './reports/outbox.js';
 import { PortalClient } from './reports/portal-client.js';
+import { Holds } from './stack/holds.js';
 import type { StackFiles } from './stack/stack-files.js';
 
 /** What a crash may lose of the charts; more often would cost every idle stack a disk flush. */
@@ -25,6 +26,8 @@ const SAVE_MS = 15_000;
 const READY_MS = 500;
 /** Within the grace the engine gives, also while the database is away. */
 const DRAIN_MS = 5_000;
+/** Less than the platform waits for the answer. */
+const HOLD_MS = 8_000;
 const MINUTE_MS = 60_000;
 const LIVE_MS = 1_000;
 const PRUNE_MS = 3_600_000;
@@ -49,6 +52,7 @@ export class App {
   readonly history: History;
   readonly tokens: TokenService;
   readonly outbox: Outbox;
+  readonly holds: Holds;
   private readonly store: BotStore;
   private readonly client: PortalClient;
   private readonly revocations: RevocationCheck;
@@ -75,12 +79,15 @@ export class App {
     });
     this.store = new BotStore(database);
     const now = (): Date => new Date();
+    this.holds = new Holds(database, now);
     this.bots = new BotService({
       store: this.store,
       exchange: this.exchange,
       logger,
       now,
       limit: spec.limits.bots,
+      held: () => this.holds.held(),
+      requireFree: () => this.holds.requireFree(),
       signal: this.stopping.signal,
       price: (pair) => this.price(pair),
       report: async (sql, event) => {
@@ -94,6 +101,7 @@ export class App {
       bots: this.bots,
       prices: this.prices,
       limit: spec.limits.bots,
+      diskFull: () => this.holds.diskFull,
       portalAwaySince: () => this.outbox.awaySince,
       now,
     });
@@ -121,7 +129,7 @@ export class App {
 
   /** Loads what was stored and takes the first price. */
   async open(): Promise<void> {
-    await Promise.all([this.prices.load(), this.bots.load(), this.account.load()]);
+    await Promise.all([this.holds.load(), this.prices.load(), this.bots.load(), this.account.load()]);
     this.prices.step(new Date());
   }
 
@@ -181,14 +189,20 @@ export class App {
     this.hub.publish('overview', this.account.overview());
   }
 
+  /** Not on a disk that is nearly full: what is left of it belongs to fills and protective rules. */
   private async save(now: Date): Promise<void> {
+    if (this.holds.diskFull) {
+      return;
+    }
     await this.prices.save();
     await this.candles.save(now);
   }
 
   private async minute(now: Date): Promise<void> {
-    this.bots.saveFigures();
-    await this.account.record(now);
+    if (!this.holds.diskFull) {
+      this.bots.saveFigures();
+      await this.account.record(now);
+    }
     const { bots, openOrders, equity } = this.account.overview();
     await this.outbox.heartbeat({ bots: bots.total, runningBots: bots.running, openOrders, equity });
   }
@@ -204,6 +218,23 @@ export class App {
   activity(): Activity {
     const { bots, openOrders } = this.account.overview();
     return { runningBots: bots.running, openOrders };
+  }
+
+  /** Answers once the bots are as the hold wants them, or how far they came in a few seconds; they go on with it. */
+  async hold(hold: Hold): Promise<HoldAnswer> {
+    const before = this.holds.held()?.kind;
+    await this.holds.take(hold);
+    const after = this.holds.held()?.kind;
+    await withDeadline('the bots giving way', { deadlineMs: HOLD_MS }, () => this.bots.align()).catch(
+      (error: unknown) => {
+        this.deps.logger.warn({ err: error }, 'not every bot gave way in time');
+      },
+    );
+    const standing = this.bots.standing();
+    if (before !== after) {
+      this.deps.logger.info({ hold, ...standing }, after === undefined ? 'bots go on' : 'bots are held');
+    }
+    return standing;
   }
 
   /** Writes and reads both stores; asked more often, the last answer counts. */

@@ -38,6 +38,7 @@ export async function startRuntime(options: {
           await platform.require(authorization);
           return app.activity();
         },
+        hold: async (authorization) => app.hold(await platform.requireHold(authorization)),
       },
     };
     logger.info({ ms: Math.round(performance.now()) }, 'stack is open');

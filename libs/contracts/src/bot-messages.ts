@@ -9,6 +9,10 @@ export const BOT_MESSAGES = {
   'bot.retried': [],
   'bot.paused': [],
   'bot.resumed': [],
+  /** Orders were taken back before the stack restarts, or because its disk is nearly full; it goes on by itself. */
+  'bot.held_restart': [],
+  'bot.held_disk': ['percent'],
+  'bot.released': [],
   'bot.deleted': [],
   /** Waits for the trigger price. */
   'bot.waiting': ['price'],
@@ -47,6 +51,7 @@ export const BOT_MESSAGES = {
   'need.above_range': ['bot', 'percent'],
   'need.below_range': ['bot', 'percent'],
   'need.price_stale': ['pair'],
+  'need.disk_full': ['percent'],
 } as const satisfies Record<string, readonly string[]>;
 export type BotMessageCode = keyof typeof BOT_MESSAGES;
 export const BOT_MESSAGE_CODES = Object.keys(BOT_MESSAGES) as [BotMessageCode, ...BotMessageCode[]];

@@ -28,6 +28,8 @@ export const ERROR_TEXT = {
   LOST_RACE: 'Somebody else changed this at the same moment. Look again and retry.',
   FENCED: 'This work was taken over by another worker.',
   QUOTA_EXCEEDED: 'Your plan does not allow more of these.',
+  DISK_FULL:
+    'The disk of this stack is nearly full, so nothing new is begun in it. Take a larger plan; it goes on by itself when there is room.',
   NO_CAPACITY: 'There is no room for another stack at the moment. Try again later.',
   TEMPLATE_INVALID: 'The stack template is not acceptable.',
   ROUTE_INVALID: 'A route would not be valid, so it was not published.',

@@ -315,7 +315,7 @@ export type EquitySeries = z.infer<typeof equitySeriesSchema>;
 
 /** Something a person may want to act on. */
 export const needSchema = z.object({
-  kind: z.enum(['bot_error', 'out_of_range', 'price_stale', 'token_expiring']),
+  kind: z.enum(['bot_error', 'out_of_range', 'price_stale', 'token_expiring', 'disk_full']),
   botId: uuidSchema.nullable(),
   botName: z.string().nullable(),
   text: z.string(),

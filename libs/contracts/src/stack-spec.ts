@@ -57,3 +57,21 @@ export const notReadySchema = z.object({ ready: z.literal(false), code: z.string
 export const activitySchema = z.object({ runningBots: z.int().min(0), openOrders: z.int().min(0) });
 export type Activity = z.infer<typeof activitySchema>;
 export const ACTIVITY_AUDIENCE = 'aviary-activity';
+
+/**
+ * POST /hold of a runtime, for the platform alone: bots take back their open orders and place nothing new until the
+ * hold is over; then they go on by themselves. Authenticated like /activity, with the audience HOLD_AUDIENCE and this
+ * as the claim `hold`.
+ * `restart`: before a planned stop. Bots that run are held; it ends by itself after `seconds`, or with the process.
+ * `disk`: the stack's disk is nearly full. Nothing new is begun or stored by anybody, and orders of paused bots are
+ * taken back too; it outlasts a restart and ends with a hold whose `percent` is null. Stop-loss and take-profit go on.
+ */
+export const holdSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('restart'), seconds: z.int().min(1).max(900) }),
+  z.strictObject({ kind: z.literal('disk'), percent: z.int().min(0).nullable() }),
+]);
+export type Hold = z.infer<typeof holdSchema>;
+export const HOLD_AUDIENCE = 'aviary-hold';
+/** How it stands when answered: bots held, and orders of bots the hold covers that are still open. */
+export const holdAnswerSchema = z.object({ held: z.int().min(0), openOrders: z.int().min(0) });
+export type HoldAnswer = z.infer<typeof holdAnswerSchema>;

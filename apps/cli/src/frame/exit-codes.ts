@@ -32,6 +32,7 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   USERNAME_TAKEN: EXIT.busy,
   IDEMPOTENCY_IN_PROGRESS: EXIT.busy,
   QUOTA_EXCEEDED: EXIT.refused,
+  DISK_FULL: EXIT.refused,
   NO_CAPACITY: EXIT.refused,
   CONFIG_INVALID: EXIT.usage,
   ENGINE_UNREACHABLE: EXIT.away,

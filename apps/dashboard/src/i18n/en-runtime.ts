@@ -8,6 +8,9 @@ export const runtimeEn = {
       retried: 'Started again after an error',
       paused: 'Paused; open orders stay',
       resumed: 'Resumed',
+      held_restart: 'The stack restarts: open orders are taken back and placed again afterwards',
+      held_disk: 'The disk of the stack is {{percent}} % full: open orders are taken back until there is room',
+      released: 'Goes on; its orders are placed again',
       deleted: 'Deleted',
       waiting: 'Waits until the price reaches {{price}}',
       price_stale: 'There is no fresh price; the bot waits for one',
@@ -60,6 +63,8 @@ export const runtimeEn = {
       above_range: '{{bot}} waits: the price is {{percent}} % above its range',
       below_range: '{{bot}} waits: the price is {{percent}} % below its range',
       price_stale: 'The price of {{pair}} is old; its bots wait',
+      disk_full:
+        'The disk of this stack is {{percent}} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. Take a larger plan; everything goes on by itself when there is room.',
     },
   },
   /** What keeps a grid from being traded, by the codes of libs/trading. */

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { ACTIVITY_AUDIENCE, DomainError } from '#libs/contracts';
+import { ACTIVITY_AUDIENCE, DomainError, HOLD_AUDIENCE, holdSchema, type Hold } from '#libs/contracts';
 import { verifyToken } from '#libs/crypto';
 import type { StackFiles } from '../stack/stack-files.js';
 
@@ -16,19 +16,33 @@ export class PlatformCheck {
     this.tenant = spec.tenant;
   }
 
-  /** Throws UNAUTHENTICATED unless `Stack <jws>` was signed for this question a moment ago. */
+  /** Throws UNAUTHENTICATED unless `Stack <jws>` was signed for the question of activity a moment ago. */
   async require(authorization: string | undefined): Promise<void> {
+    await this.claims(authorization, ACTIVITY_AUDIENCE);
+  }
+
+  /** The hold that is asked for: signed with the request, so that nothing of it can be changed on the way. */
+  async requireHold(authorization: string | undefined): Promise<Hold> {
+    const hold = holdSchema.safeParse((await this.claims(authorization, HOLD_AUDIENCE))['hold']);
+    if (!hold.success) {
+      throw new DomainError('VALIDATION_FAILED', { message: 'There is no such hold.' });
+    }
+    return hold.data;
+  }
+
+  private async claims(authorization: string | undefined, audience: string): Promise<Record<string, unknown>> {
     const token = /^Stack (\S+)$/.exec(authorization ?? '')?.[1];
     const claims =
       token === undefined
         ? null
         : await verifyToken(this.key, token, {
             issuer: this.tenant,
-            audience: ACTIVITY_AUDIENCE,
+            audience,
             leewaySeconds: LEEWAY_SECONDS,
           });
     if (claims === null) {
       throw new DomainError('UNAUTHENTICATED');
     }
+    return claims;
   }
 }

@@ -40,6 +40,7 @@ export class AccountService {
       bots: BotService;
       prices: PriceSource;
       limit: number;
+      diskFull: () => { percent: number; since: Date } | null;
       portalAwaySince: () => Date | null;
       now: () => Date;
     },
@@ -122,9 +123,27 @@ export class AccountService {
       allTime,
       bots: { total: live.length, running: live.filter(({ state }) => state === 'running').length, limit },
       openOrders: views.reduce((count, bot) => count + bot.openOrders.total, 0),
-      needs: [...this.marketNeeds(at), ...this.botNeeds()],
+      needs: [...this.diskNeeds(), ...this.marketNeeds(at), ...this.botNeeds()],
       portalAwaySince: this.deps.portalAwaySince()?.toISOString() ?? null,
     };
+  }
+
+  private diskNeeds(): Need[] {
+    const full = this.deps.diskFull();
+    if (full === null) {
+      return [];
+    }
+    const percent = String(full.percent);
+    const english = `The disk of this stack is ${percent} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. Take a larger plan; everything goes on by itself when there is room.`;
+    return [
+      {
+        kind: 'disk_full',
+        botId: null,
+        botName: null,
+        ...words('need.disk_full', english, { percent }),
+        since: full.since.toISOString(),
+      },
+    ];
   }
 
   private marketNeeds(now: Date): Need[] {

@@ -4,12 +4,13 @@ import type { Logger } from '#libs/telemetry';
 import type { GridEvent } from '#libs/trading';
 import { isDatabaseAway, type Sql } from '../database/database.js';
 import type { PaperExchange, PlaceOrder } from '../exchange/paper-exchange.js';
+import type { Held } from '../stack/holds.js';
 import { release, reserve } from './bot-money.js';
 import { idsOf, liveOrders, refOf } from './bot-orders.js';
 import { NO_PNL, orderPrefix, utcDay, type BotRecord } from './bot-record.js';
 import { stepBot, type StepInput, type StepOutput } from './bot-step.js';
 import type { BotChange, BotStore, RequestKey, Stored, TradeRow } from './bot-store.js';
-import { event, refusalWords, words, type Words } from './bot-words.js';
+import { event, heldEvent, refusalWords, releasedEvent, words, type Words } from './bot-words.js';
 
 export interface RunnerDeps {
   store: BotStore;
@@ -151,6 +152,37 @@ export class BotRunner {
     }
     this.record = stored.record;
     this.deps.changed(stored);
+  }
+
+  /** Whether the bot is as the hold wants it; null is none. One that is ending goes on: it only gets rid of things. */
+  isAligned(held: Held | null): boolean {
+    const { state, grid } = this.record;
+    if (!this.isLive || grid.phase === 'ending') {
+      return true;
+    }
+    if (held === null) {
+      return state !== 'running' || !grid.paused;
+    }
+    const covered = held.kind === 'disk' || state === 'running';
+    return !covered || ((state !== 'running' || grid.paused) && liveOrders(this.record).length === 0);
+  }
+
+  /**
+   * Takes back the orders of a bot that is to be held, and lets one go on that no longer is. That it is held stands in
+   * no field of its own: it is a bot that runs with a paused grid, and so goes on after a crash, too.
+   */
+  async align(held: Held | null): Promise<void> {
+    if (this.isAligned(held)) {
+      return;
+    }
+    if (held === null) {
+      await this.step({ events: [{ type: 'resume', price: this.freshPrice() }], notes: [releasedEvent()] });
+      return;
+    }
+    if (!this.record.grid.paused) {
+      await this.step({ events: [{ type: 'pause' }], notes: [heldEvent(held)] });
+    }
+    await this.cancel(liveOrders(this.record).map(({ ref }) => ref));
   }
 
   /** Sends what a step asked for. Nothing here is lost by a crash: it is written down as pending or cancelling. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { v7 as newId } from 'uuid';
-import { DomainError, isDomainError, type Bot, type CreateBot, type Pair } from '#libs/contracts';
+import { DomainError, isDomainError, type Bot, type CreateBot, type HoldAnswer, type Pair } from '#libs/contracts';
 import { randomBase32 } from '#libs/crypto';
 import { dec, gridProblems, newGrid, text } from '#libs/trading';
 import { marketOf } from '../exchange/markets.js';
+import { liveOrders } from './bot-orders.js';
 import { NO_PNL, orderPrefix, utcDay, type BotRecord } from './bot-record.js';
 import type { RequestKey, Stored } from './bot-store.js';
 import { BotSupervisor, type SupervisorDeps } from './bot-supervisor.js';
@@ -11,6 +12,8 @@ import { botAccount, botView } from './bot-view.js';
 
 export interface BotServiceDeps extends Omit<SupervisorDeps, 'changed'> {
   limit: number;
+  /** Throws while the platform lets nothing new begin. */
+  requireFree: () => void;
   publish: (stored: Stored) => void;
   published: { deleted: (id: string) => void };
 }
@@ -150,6 +153,7 @@ export class BotService {
 
   private async createNow(input: CreateBot, request: RequestKey | null): Promise<Bot> {
     const { limit } = this.deps;
+    this.deps.requireFree();
     const counted = this.records().filter(({ state }) => state !== 'stopped').length;
     if (counted >= limit) {
       throw new DomainError('QUOTA_EXCEEDED', {
@@ -194,6 +198,7 @@ export class BotService {
 
   async start(id: string): Promise<Bot> {
     const supervisor = this.find(id);
+    this.deps.requireFree();
     if (supervisor.record.state === 'created') {
       this.checkParams(supervisor.record.pair, supervisor.record.params);
     }
@@ -205,7 +210,9 @@ export class BotService {
   }
 
   async resumeBot(id: string): Promise<Bot> {
-    return this.view(await this.find(id).resume());
+    const supervisor = this.find(id);
+    this.deps.requireFree();
+    return this.view(await supervisor.resume());
   }
 
   async stop(id: string, onExit: 'keep' | 'sell'): Promise<Bot> {
@@ -235,7 +242,23 @@ export class BotService {
         supervisor.onTrades();
       }
       supervisor.onPrice();
+      void supervisor.align();
     }
+  }
+
+  /** Brings every bot to what the platform holds them for; says how it stands then. */
+  async align(): Promise<void> {
+    await Promise.all(this.supervisors().map((supervisor) => supervisor.align()));
+    await this.idle();
+  }
+
+  /** Bots that are held, and orders still open of those that run. */
+  standing(): HoldAnswer {
+    const running = this.records().filter(({ state }) => state === 'running');
+    return {
+      held: running.filter(({ grid }) => grid.paused).length,
+      openOrders: running.reduce((sum, record) => sum + liveOrders(record).length, 0),
+    };
   }
 
   /** Once a minute: the day's beginning, the highest equity and the drawdown from it, for bots that are in the market. */

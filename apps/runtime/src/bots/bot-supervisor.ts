@@ -3,6 +3,7 @@ import { backoffMs } from '#libs/async';
 import { DomainError, isDomainError } from '#libs/contracts';
 import type { GridEvent } from '#libs/trading';
 import { isDatabaseAway } from '../database/database.js';
+import type { Held } from '../stack/holds.js';
 import { wrongState } from './bot-orders.js';
 import type { BotRecord } from './bot-record.js';
 import { BotRunner, type RunnerDeps } from './bot-runner.js';
@@ -10,6 +11,8 @@ import type { RequestKey } from './bot-store.js';
 import { event, words } from './bot-words.js';
 
 export interface SupervisorDeps extends RunnerDeps {
+  /** What the platform holds the bots for; null is nothing. */
+  held: () => Held | null;
   signal: AbortSignal;
 }
 
@@ -28,6 +31,7 @@ export class BotSupervisor {
   private readonly runner: BotRunner;
   private tail: Promise<unknown> = Promise.resolve();
   private waitingPrice = false;
+  private aligning = false;
 
   constructor(
     record: BotRecord,
@@ -121,7 +125,17 @@ export class BotSupervisor {
 
   /** Goes on from the database: after a start, and after a failed command. */
   recover(): Promise<void> {
-    return this.background(async () => undefined);
+    return this.background(() => this.runner.align(this.deps.held()));
+  }
+
+  /** Brings the bot to what the platform holds it for, or to its work again. Resolves once that is done. */
+  async align(): Promise<void> {
+    if (!this.aligning && !this.runner.isAligned(this.deps.held())) {
+      this.aligning = true;
+      await this.recover().finally(() => {
+        this.aligning = false;
+      });
+    }
   }
 
   /** A new price. Prices are not queued up: the newest is read when its turn comes. */

@@ -3,6 +3,7 @@ import type { GridEffect, OrderRequest } from '#libs/trading';
 import { dec, text } from '#libs/trading';
 import type { Placed } from '../exchange/paper-exchange.js';
 import type { MarketSpec } from '../exchange/markets.js';
+import type { Held } from '../stack/holds.js';
 
 /** A sentence as it is stored: for people who read English, and for a dictionary. */
 export interface Words {
@@ -156,4 +157,19 @@ function orderLine({ side, purpose, price: at, quantity: amount }: OrderRequest,
   }
   const english = `${side === 'buy' ? 'Buy' : 'Sell'} ${quantity} ${base} placed at ${price}`;
   return words(`order.${side}`, english, { quantity, base, price });
+}
+
+/** What a bot says when the platform holds it, and when it lets it go. */
+export function heldEvent(held: Held): NewEvent {
+  if (held.kind === 'restart') {
+    const english = 'The stack restarts: open orders are taken back and placed again afterwards';
+    return event('bot.held', words('bot.held_restart', english, {}));
+  }
+  const percent = String(held.percent);
+  const english = `The disk of the stack is ${percent} % full: open orders are taken back until there is room`;
+  return event('bot.held', words('bot.held_disk', english, { percent }), 'warn');
+}
+
+export function releasedEvent(): NewEvent {
+  return event('bot.resumed', words('bot.released', 'Goes on; its orders are placed again', {}));
 }

@@ -268,7 +268,7 @@ function botRoutes(app: App): Route[] {
   ];
 }
 
-function tokenRoutes({ tokens, hub }: App): Route[] {
+function tokenRoutes({ tokens, hub, holds }: App): Route[] {
   return [
     {
       method: 'GET',
@@ -280,10 +280,11 @@ function tokenRoutes({ tokens, hub }: App): Route[] {
       method: 'POST',
       path: '/tokens',
       access: 'person',
-      handle: async ({ request }) => ({
-        status: 201,
-        body: await tokens.create(await parseBody(request, createTokenSchema)),
-      }),
+      handle: async ({ request }) => {
+        const input = await parseBody(request, createTokenSchema);
+        holds.requireFree();
+        return { status: 201, body: await tokens.create(input) };
+      },
     },
     {
       method: 'DELETE',

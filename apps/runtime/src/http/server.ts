@@ -1,6 +1,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { DomainError, isDomainError, RUNTIME_API_PREFIX, type Activity, type Ready } from '#libs/contracts';
+import {
+  DomainError,
+  isDomainError,
+  RUNTIME_API_PREFIX,
+  type Activity,
+  type HoldAnswer,
+  type Ready,
+} from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import type { Authenticator } from '../access/authenticator.js';
 import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
@@ -16,6 +23,8 @@ export interface Site {
   ready: () => Promise<Ready>;
   /** What would stop with the stack, for the platform alone; throws UNAUTHENTICATED for anybody else. */
   activity: (authorization: string | undefined) => Promise<Activity>;
+  /** Takes back orders, or lets the bots go on; refuses as `activity` does. */
+  hold: (authorization: string | undefined) => Promise<HoldAnswer>;
 }
 
 /** `site` while the stack is open, else why it is not. */
@@ -64,6 +73,10 @@ export class HttpServer {
     }
     if (url.pathname === '/activity' && request.method === 'GET') {
       sendJson(response, 200, await this.stage.site.activity(request.headers.authorization));
+      return;
+    }
+    if (url.pathname === '/hold' && request.method === 'POST') {
+      sendJson(response, 200, await this.stage.site.hold(request.headers.authorization));
       return;
     }
     await answer(this.stage.site, { request, response, url });

@@ -1,0 +1,70 @@
+import { DomainError, type Hold } from '#libs/contracts';
+import type { Database } from '../database/database.js';
+
+const KEY = 'disk_hold';
+
+export type Held = { kind: 'restart' } | { kind: 'disk'; percent: number; since: Date };
+
+/** What the platform holds the bots for. A full disk is written down: it is as full after a restart. */
+export class Holds {
+  private disk: { percent: number; since: Date } | null = null;
+  private restartUntilMs = 0;
+
+  constructor(
+    private readonly database: Pick<Database, 'sql'>,
+    private readonly now: () => Date,
+  ) {}
+
+  async load(): Promise<void> {
+    const [row] = await this.database.sql<{ value: { percent: number; since: string } }>(
+      'select value from settings where key = $1',
+      [KEY],
+    );
+    this.disk = row ? { percent: row.value.percent, since: new Date(row.value.since) } : null;
+  }
+
+  /** In force once it is stored; the same said again writes nothing. */
+  async take(hold: Hold): Promise<void> {
+    if (hold.kind === 'restart') {
+      this.restartUntilMs = performance.now() + hold.seconds * 1_000;
+    } else if (hold.percent === null) {
+      if (this.disk !== null) {
+        await this.database.sql('delete from settings where key = $1', [KEY]);
+        this.disk = null;
+      }
+    } else if (this.disk === null) {
+      const disk = { percent: hold.percent, since: this.now() };
+      // Before it is stored: a disk too full for one row is held all the more.
+      this.disk = disk;
+      await this.database.sql(
+        'insert into settings (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value',
+        [KEY, disk],
+      );
+    } else {
+      this.disk = { ...this.disk, percent: hold.percent };
+    }
+  }
+
+  /** The disk first: it lasts longer, and holds more. */
+  held(): Held | null {
+    if (this.disk !== null) {
+      return { kind: 'disk', ...this.disk };
+    }
+    return performance.now() < this.restartUntilMs ? { kind: 'restart' } : null;
+  }
+
+  get diskFull(): { percent: number; since: Date } | null {
+    return this.disk;
+  }
+
+  /** Before anything new is begun. Throws DISK_FULL, or UNAVAILABLE before a restart. */
+  requireFree(): void {
+    const held = this.held();
+    if (held?.kind === 'disk') {
+      throw new DomainError('DISK_FULL', { details: { percent: held.percent } });
+    }
+    if (held?.kind === 'restart') {
+      throw new DomainError('UNAVAILABLE', { message: 'The stack is about to restart. Try again in a moment.' });
+    }
+  }
+}
