@@ -1,112 +1,24 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
-import { createServer, type Server } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import AxeBuilder from '@axe-core/playwright';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
-import { createAuthority, issueLeaf } from '#libs/crypto';
 import { newId, OrphanEntity } from '#libs/db';
 import { recordUsage } from '#libs/tenants';
-import { mailedToken, person, testApi, type TestApi, type TestPerson } from '../support/api.js';
+import type { Page } from 'playwright-core';
+import { mailedToken, person, type TestApi } from '../support/api.js';
 import { firstScript } from '../support/browser.js';
-import { freePort } from '../support/runtime.js';
+import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
 
-/** The built pages, served by the production api over TLS (its cookies are `__Host-`), in a real browser. No agent
- * runs here, so that operations stay queued: what follows the queue is seen in the e2e tests. */
-const ROOT = join(__dirname, '..', '..');
-const built = mkdtempSync(join(tmpdir(), 'aviary-web-'));
-const complaints: string[] = [];
+/** No agent runs here, so that operations stay queued: what follows the queue is seen in the e2e tests. */
+let portal: PortalBrowser;
 let t: TestApi;
-let front: Server;
 let origin: string;
-let browser: Browser;
 let page: Page;
 
-async function build(): Promise<void> {
-  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-  const child = spawn(process.execPath, [vite, 'build', 'apps/web', '--outDir', built, '--logLevel', 'error'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) {
-    throw new Error(`the pages do not build (exit ${String(code)})`);
-  }
-}
-
-async function startFront(port: number): Promise<Server> {
-  const now = new Date();
-  const leaf = await issueLeaf(await createAuthority(['aviary.localhost'], now), ['aviary.localhost'], now);
-  const target = new URL(t.url);
-  const server = createServer({ key: leaf.key, cert: leaf.certificate }, (incoming, answer) => {
-    const forwarded = request(
-      {
-        host: target.hostname,
-        port: target.port,
-        method: incoming.method,
-        path: incoming.url,
-        headers: incoming.headers,
-      },
-      (from) => {
-        answer.writeHead(from.statusCode ?? 502, from.headers);
-        from.pipe(answer);
-      },
-    );
-    forwarded.on('error', () => answer.destroy());
-    answer.on('close', () => forwarded.destroy());
-    incoming.pipe(forwarded);
-  });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
-}
-
-async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
-  const context: BrowserContext = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
-  const opened = await context.newPage();
-  opened.on('pageerror', (error) => complaints.push(error.message));
-  opened.on('console', (message) => {
-    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) {
-      complaints.push(message.text());
-    }
-  });
-  return opened;
-}
-
-async function signIn(on: Page, who: Pick<TestPerson, 'email' | 'password'>, path: string): Promise<void> {
-  await on.goto(`${origin}${path}`);
-  await on.getByLabel('E-mail address or user name').fill(who.email);
-  await on.getByLabel('Password', { exact: true }).fill(who.password);
-  await on.keyboard.press('Enter');
-}
-
-async function accessible(on: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page: on }).analyze();
-  const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  expect(bad.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)).toEqual([]);
-}
-
 beforeAll(async () => {
-  const port = await freePort();
-  origin = `https://aviary.localhost:${port}`;
-  [, t] = await Promise.all([build(), testApi({ AVIARY_WEB_DIR: built, AVIARY_HTTPS_PORT: String(port) })]);
-  front = await startFront(port);
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
-  });
-  page = await openPage();
+  portal = await portalBrowser();
+  ({ t, origin } = portal);
+  page = await portal.open();
 }, 180_000);
 
 afterAll(async () => {
-  await browser?.close();
-  front?.closeAllConnections();
-  front?.close();
-  await t?.close();
-  rmSync(built, { recursive: true, force: true });
+  await portal?.close();
 });
 
 describe('the portal in a browser', () => {
@@ -126,7 +38,7 @@ describe('the portal in a browser', () => {
     await page.getByLabel('User name').fill('ana');
     await page.getByLabel('Password', { exact: true }).fill('a long enough password');
     await page.getByRole('checkbox').check();
-    await accessible(page);
+    await portal.assertSound(page);
     await page.getByRole('button', { name: 'Create account' }).click();
     await page.getByText('We sent a link to').waitFor();
 
@@ -137,25 +49,29 @@ describe('the portal in a browser', () => {
     await page.waitForURL('**/login');
     await mailed.close();
 
-    await signIn(page, { email: 'ana@example.org', password: 'wrong password' }, '/app');
+    await portal.signIn(page, { email: 'ana@example.org', password: 'wrong password' }, '/app');
     await page.getByText('is wrong').waitFor();
     await page.getByLabel('Password', { exact: true }).fill('a long enough password');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Create your stack' }).waitFor();
-    await accessible(page);
+    await portal.assertSound(page);
 
     await page.getByLabel('Name of the stack').fill('My grid');
     await page.getByRole('button', { name: 'Create stack' }).click();
     await page.waitForURL('**/app/operations/*');
     await page.getByText('Queued').first().waitFor();
     await page.getByText('Publish the address over TLS').waitFor();
-    await accessible(page);
+    await portal.assertSound(page);
   }, 120_000);
 
   it('shows a change made elsewhere without being asked', async () => {
     const id = page.url().split('/').at(-1) ?? '';
-    const other = await openPage();
-    await signIn(other, { email: 'ana@example.org', password: 'a long enough password' }, `/app/operations/${id}`);
+    const other = await portal.open();
+    await portal.signIn(
+      other,
+      { email: 'ana@example.org', password: 'a long enough password' },
+      `/app/operations/${id}`,
+    );
     await other.getByRole('button', { name: 'Cancel operation' }).click();
     await other.getByRole('dialog').getByRole('button', { name: 'Cancel operation' }).click();
     await page.getByText('It was cancelled.').waitFor();
@@ -182,41 +98,33 @@ describe('the portal in a browser', () => {
     const row = { engineId: 'local', kind: 'volume' as const, name, tenantId: newId(), why: 'no_stack' as const };
     await t.db.dataSource.manager.insert(OrphanEntity, { ...row, firstSeenAt: at, lastSeenAt: at });
 
-    const operator = await openPage({ viewport: { width: 360, height: 740 } });
-    await signIn(operator, await person(t, 'operator'), '/console');
+    const operator = await portal.open({ viewport: { width: 360, height: 740 } });
+    await portal.signIn(operator, await person(t, 'operator'), '/console');
     await operator.getByRole('heading', { name: '1 stack' }).waitFor();
     await operator.getByRole('row').filter({ hasText: name }).getByText('Its stack is gone').waitFor();
     for (const path of ['/console', '/console/stacks', '/console/operations', '/console/users', '/console/outbox']) {
       await operator.goto(`${origin}${path}`);
       await operator.getByRole('heading', { level: 1 }).waitFor();
-      await accessible(operator);
-      expect(await operator.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBe(0);
+      await portal.assertSound(operator);
     }
     await operator.getByRole('row').filter({ hasText: 'ana@example.org' }).getByRole('link').click();
     await operator.getByRole('link', { name: /\/verify\?token=/ }).waitFor();
     await operator.context().close();
   }, 120_000);
 
-  it.each([
-    { name: 'light, phone', viewport: { width: 360, height: 740 }, colorScheme: 'light' as const },
-    { name: 'dark, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' as const },
-  ])(
+  it.each(LOOKS)(
     'is accessible and never scrolls sideways, signed out and in: $name',
     async ({ name: _name, ...look }) => {
-      const looked = await openPage(look);
+      const looked = await portal.open(look);
       const lookAt = async (path: string): Promise<void> => {
         await looked.goto(`${origin}${path}`);
         await looked.getByRole('heading').first().waitFor();
-        await accessible(looked);
-        expect([
-          path,
-          await looked.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'),
-        ]).toEqual([path, 0]);
+        await portal.assertSound(looked);
       };
       for (const path of ['/signup', '/login', '/verify?sent=ana%40example.org', `/verify?token=${'a'.repeat(43)}`]) {
         await lookAt(path);
       }
-      await signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/login');
+      await portal.signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/login');
       await looked.getByRole('button', { name: 'Account' }).waitFor();
       for (const path of ['/app', '/app/new', '/app/activity', '/nowhere']) {
         await lookAt(path);
@@ -267,8 +175,8 @@ describe('the portal in a browser', () => {
       { viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const },
       { viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
     ]) {
-      const looked = await openPage(look);
-      await signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/app');
+      const looked = await portal.open(look);
+      await portal.signIn(looked, { email: 'ana@example.org', password: 'a long enough password' }, '/app');
       await looked.getByRole('heading', { name: 'Use', exact: true }).waitFor();
       await looked.getByText('190 MB of', { exact: false }).or(looked.getByText('189.5 MB of')).first().waitFor();
       await looked.getByText('Memory of runtime: 94 % of its limit is used.').waitFor();
@@ -280,18 +188,14 @@ describe('the portal in a browser', () => {
       await looked.getByText('Disk', { exact: true }).last().click();
       await looked.getByRole('button', { name: 'As a table' }).click();
       await looked.getByRole('row').filter({ hasText: '600 MB' }).first().waitFor();
-      await accessible(looked);
-      expect(await looked.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBeLessThanOrEqual(0);
+      await portal.assertSound(looked);
       await looked.context().close();
-      const console_ = await openPage(look);
-      await signIn(console_, operator, '/console');
+      const console_ = await portal.open(look);
+      await portal.signIn(console_, operator, '/console');
       await console_.getByRole('heading', { name: 'Host local' }).waitFor();
       await console_.getByText('Disk: 81 % of its limit is used.').waitFor();
       await console_.getByRole('img', { name: /^Memory: between 3 GB and 3 GB\.$/ }).waitFor();
-      await accessible(console_);
-      expect(await console_.evaluate('document.documentElement.scrollWidth - window.innerWidth')).toBeLessThanOrEqual(
-        0,
-      );
+      await portal.assertSound(console_);
       await console_.goto(`${origin}/console/stacks/${slug}`);
       await console_.getByRole('heading', { name: 'Use', exact: true }).waitFor();
       await console_.context().close();
@@ -312,6 +216,6 @@ describe('the portal in a browser', () => {
   }, 60_000);
 
   it('ran under its content security policy without a complaint', () => {
-    expect(complaints).toEqual([]);
+    expect(portal.complaints).toEqual([]);
   });
 });

@@ -6,66 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { waitFor } from '#libs/async';
-import { DomainError, type ErrorBody, type LogBatch, type StackLog } from '#libs/contracts';
-import type { EngineWatch, LogLine, LogWish } from '#libs/engine';
+import type { ErrorBody, LogBatch, StackLog } from '#libs/contracts';
+import type { LogLine } from '#libs/engine';
 import { stackNames } from '#libs/tenants';
 import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 import { logAnswer } from '../../apps/agent/src/watch/log-answer.js';
 import { person, stackOf, testApi, type TestApi, type TestPerson } from '../support/api.js';
+import { engineWithLogs, WrittenLog } from '../support/written-log.js';
 
 jest.setTimeout(60_000);
 
 const root = join(import.meta.dirname, '../..');
-
-/** A log as an engine keeps it: what is there, and what is still written while somebody follows. */
-class Log {
-  readonly lines: LogLine[] = [];
-  readers = 0;
-  asked: LogWish[] = [];
-  private over = false;
-  private wake = Promise.withResolvers<void>();
-
-  write(words: string, stream: 'out' | 'err' = 'out'): void {
-    const at = `2026-01-01T00:00:00.${String(this.lines.length + 1).padStart(9, '0')}Z`;
-    this.lines.push({ at, stream, text: words });
-    this.stir();
-  }
-
-  /** The process ends; whoever asks again finds the next one. */
-  end(): void {
-    this.over = true;
-    this.stir();
-  }
-
-  async *read(wish: LogWish, signal: AbortSignal): AsyncGenerator<LogLine> {
-    this.asked.push(wish);
-    this.over = false;
-    this.readers += 1;
-    try {
-      let next = Math.max(0, this.lines.length - wish.tail);
-      for (;;) {
-        for (; next < this.lines.length; next += 1) {
-          const line = this.lines[next];
-          if (line && (wish.after === undefined || line.at > wish.after)) {
-            yield line;
-          }
-        }
-        if (!wish.follow || this.over) {
-          return;
-        }
-        await Promise.race([this.wake.promise, once(signal, 'abort')]);
-        signal.throwIfAborted();
-      }
-    } finally {
-      this.readers -= 1;
-    }
-  }
-
-  private stir(): void {
-    this.wake.resolve();
-    this.wake = Promise.withResolvers<void>();
-  }
-}
 
 let t: TestApi;
 let owner: TestPerson;
@@ -73,20 +24,7 @@ let slug: string;
 let home: string;
 let socket: string;
 let server: Server;
-let log: Log;
-
-function engineOf(container: string): EngineWatch {
-  return {
-    running: () => Promise.resolve([]),
-    diskUse: () => Promise.resolve([]),
-    async *log(name, _owner, wish, signal) {
-      if (name !== container) {
-        throw new DomainError('NOT_FOUND', { message: `There is no container ${name}.` });
-      }
-      yield* log.read(wish, signal);
-    },
-  };
-}
+let log: WrittenLog;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'aviary-logs-'));
@@ -96,12 +34,12 @@ beforeAll(async () => {
   slug = (await stackOf(t, owner)).stack.slug;
 });
 beforeEach(async () => {
-  log = new Log();
+  log = new WrittenLog();
   server = await startPrivateServer(
     socket,
     () => Promise.resolve({ ok: true, checks: {} }),
     () => Promise.resolve(''),
-    logAnswer(engineOf(stackNames(t.db.platformId, slug).container('runtime')), t.db.platformId),
+    logAnswer(engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }), t.db.platformId),
   );
 });
 afterEach(async () => {
@@ -222,7 +160,7 @@ describe('the log of a stack’s service', () => {
       socket,
       () => Promise.resolve({ ok: true, checks: {} }),
       () => Promise.resolve(''),
-      logAnswer(engineOf(stackNames(t.db.platformId, slug).container('runtime')), t.db.platformId),
+      logAnswer(engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }), t.db.platformId),
     );
     log.write('two');
     await heard(batches, 'two');

@@ -14,6 +14,9 @@ const askSchema = z.object({
   after: z.iso.datetime({ precision: undefined }).optional(),
 });
 
+/** A log to follow that is refused is refused sooner; one silent for so long is there, and its reader hears so. */
+const SILENT_MS = 1_000;
+
 /** `GET /logs?slug&service&tail&follow&after`: batches of a service's log, one JSON object a line. */
 export function logAnswer(watch: EngineWatch, platformId: string) {
   return async (query: URLSearchParams, response: ServerResponse): Promise<void> => {
@@ -32,11 +35,15 @@ export function logAnswer(watch: EngineWatch, platformId: string) {
       { tail, follow: follow === '1', ...(after === undefined ? {} : { after }) },
       left.signal,
     );
+    const begin = (): void => {
+      if (!response.headersSent) {
+        response.writeHead(200, { 'content-type': 'application/x-ndjson' }).flushHeaders();
+      }
+    };
+    const silent = follow === '1' ? setTimeout(begin, SILENT_MS) : undefined;
     try {
       for await (const batch of batched(lines)) {
-        if (!response.headersSent) {
-          response.writeHead(200, { 'content-type': 'application/x-ndjson' });
-        }
+        begin();
         if (!response.write(`${JSON.stringify(batch)}\n`)) {
           await once(response, 'drain', { signal: left.signal });
         }
@@ -52,6 +59,8 @@ export function logAnswer(watch: EngineWatch, platformId: string) {
         return;
       }
       throw error;
+    } finally {
+      clearTimeout(silent);
     }
   };
 }

@@ -5,7 +5,15 @@ import {
   type OperationView,
   type StackView,
 } from '#libs/contracts';
-import { livenessOf, useLiveStream, useNow, useOnline, type LiveState, type ServerEvent } from '#libs/ui';
+import {
+  livenessOf,
+  useLiveStream,
+  useNow,
+  useOnline,
+  type LiveState,
+  type ServerEvent,
+  type UseLiveStreamOptions,
+} from '#libs/ui';
 import { useQueryClient } from '@tanstack/react-query';
 import { useState, useSyncExternalStore } from 'react';
 import type { z } from 'zod';
@@ -22,7 +30,7 @@ function read<S extends z.ZodType>(schema: S, event: ServerEvent): z.output<S> |
 /** One stream of the portal, under the session of this page. */
 export function useAuthorisedStream(
   path: string | null,
-  handlers: { onEvent: (event: ServerEvent) => void; onReconnect: () => void },
+  handlers: Omit<UseLiveStreamOptions, 'url' | 'headers'>,
 ): void {
   const { client } = usePortal();
   useLiveStream({
@@ -37,8 +45,11 @@ export function useAuthorisedStream(
         throw error;
       }
     },
-    onHeard: () => client.noteHeard(),
     ...handlers,
+    onHeard: () => {
+      client.noteHeard();
+      handlers.onHeard?.();
+    },
   });
 }
 

@@ -1,25 +1,32 @@
-import type { StackLogLine } from '#libs/contracts';
 import { logBatchSchema } from '#libs/contracts';
-import { Panel, useTimeText } from '#libs/ui';
+import { Panel } from '#libs/ui';
 import { Button, SegmentedControl, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useEffect, useRef, useState } from 'react';
+import { useState } from 'react';
 import { useApi } from '../api/context.js';
 import { useAuthorisedStream } from '../api/live.js';
-import { EMPTY_LOG, withBatch, type ShownLine } from '../domain/log-lines.js';
+import { EMPTY_LOG, MOST_LINES, withBatch } from '../domain/log-lines.js';
 import { useT } from '../i18n/use-text.js';
 import { Loaded } from './loaded.js';
+import { LogLines } from './log-lines.js';
 
 const SERVICES = ['runtime', 'postgres', 'redis'] as const;
 type Service = (typeof SERVICES)[number];
+/** Lines shown at first. */
+const TAIL = 200;
 
-/** What a stack's services write: live, paused, or searched. */
+/** What a stack's services write: read, searched, followed live. */
 export function LogPanel({ slug }: { slug: string }) {
   const t = useT();
   const [service, setService] = useState<Service>('runtime');
-  const [following, setFollowing] = useState(false);
+  // still: the last lines as they were; paused: what was followed stays, and goes on behind it
+  const [mode, setMode] = useState<'still' | 'following' | 'paused'>('still');
   const [typed, setTyped] = useState('');
   const [q, setQ] = useState('');
+  const search = (words: string): void => {
+    setTyped(words);
+    setQ(words.trim());
+  };
   return (
     <Panel
       title={t('logs.title')}
@@ -37,27 +44,34 @@ export function LogPanel({ slug }: { slug: string }) {
         className="aw-log-tools"
         onSubmit={(event) => {
           event.preventDefault();
-          setQ(typed.trim());
+          search(typed);
         }}
       >
         <TextInput
           size="xs"
+          className="aw-log-search"
           aria-label={t('logs.search')}
           placeholder={t('logs.search')}
+          maxLength={200}
           value={typed}
           onChange={(event) => setTyped(event.currentTarget.value)}
         />
         <Button type="submit" size="xs" variant="default">
           {t('logs.find')}
         </Button>
-        <Button size="xs" variant="default" aria-pressed={following} onClick={() => setFollowing(!following)}>
-          {following ? t('logs.pause') : t('logs.follow')}
+        {q === '' ? null : (
+          <Button size="xs" variant="subtle" onClick={() => search('')}>
+            {t('logs.clear')}
+          </Button>
+        )}
+        <Button size="xs" variant="default" onClick={() => setMode(mode === 'following' ? 'paused' : 'following')}>
+          {mode === 'following' ? t('logs.pause') : t('logs.follow')}
         </Button>
       </form>
-      {following ? (
-        <Followed key={`${service} ${q}`} slug={slug} service={service} q={q} />
+      {mode === 'still' ? (
+        <Still slug={slug} service={service} q={q} />
       ) : (
-        <Read slug={slug} service={service} q={q} />
+        <Followed key={`${service} ${q}`} slug={slug} service={service} q={q} paused={mode === 'paused'} />
       )}
     </Panel>
   );
@@ -69,80 +83,66 @@ interface LogProps {
   q: string;
 }
 
-function Read({ slug, service, q }: LogProps) {
+function Still({ slug, service, q }: LogProps) {
   const t = useT();
   const api = useApi();
   const query = useQuery({
     queryKey: ['logs', slug, service, q],
-    queryFn: () => api.logs(slug, { service, q: q === '' ? undefined : q, tail: 200 }),
+    queryFn: () => api.logs(slug, { service, q: q === '' ? undefined : q, tail: TAIL }),
   });
   return (
-    <Loaded query={query} failure={t('logs.loadFailed')}>
+    <Loaded query={query} failure={t('logs.loadFailed')} missing={<p className="av-muted">{t('logs.noService')}</p>}>
       {({ items, searched }) => (
         <>
-          {q === '' ? null : <p className="av-muted av-small">{t('logs.found', { count: items.length, searched })}</p>}
-          <Lines lines={items.map((line, id) => ({ kind: 'line', id, ...line }))} />
+          {q === '' || items.length === 0 ? null : (
+            <output className="av-small aw-log-note">{t('logs.found', { count: items.length, searched })}</output>
+          )}
+          <LogLines
+            lines={items.map((line, id) => ({ kind: 'line', id, ...line }))}
+            empty={q === '' ? t('logs.nothing') : t('logs.noMatch', { searched })}
+          />
         </>
       )}
     </Loaded>
   );
 }
 
-function Followed({ slug, service, q }: LogProps) {
+type Connection = 'opening' | 'live' | 'away' | 'refused';
+
+function Followed({ slug, service, q, paused }: LogProps & { paused: boolean }) {
+  const t = useT();
   const [log, setLog] = useState(EMPTY_LOG);
-  const search = new URLSearchParams({ service, tail: '200', ...(q === '' ? {} : { q }) });
-  useAuthorisedStream(`/stacks/${slug}/logs/events?${search.toString()}`, {
+  const [connection, setConnection] = useState<Connection>('opening');
+  useAuthorisedStream(paused ? null : `/stacks/${slug}/logs/events`, {
+    search: () => ({
+      service,
+      ...(q === '' ? {} : { q }),
+      // behind what is shown: what was written while the stream or its reader paused is not lost
+      ...(log.after === null ? { tail: String(TAIL) } : { tail: String(MOST_LINES), after: log.after }),
+    }),
     onEvent: (event) => {
       const batch = event.type === 'lines' ? logBatchSchema.safeParse(JSON.parse(event.data)) : null;
       if (batch?.success) {
         setLog((before) => withBatch(before, batch.data));
       }
     },
-    // What is missed meanwhile comes with the last lines the stream begins with.
-    onReconnect: () => undefined,
+    onHeard: () => setConnection('live'),
+    onFailed: () => setConnection('away'),
+    onRefused: () => setConnection('refused'),
   });
-  return <Lines lines={log.lines} />;
-}
-
-function Lines({ lines }: { lines: readonly ShownLine[] }) {
-  const t = useT();
-  const time = useTimeText();
-  const box = useRef<HTMLDivElement>(null);
-  const [held, setHeld] = useState(false);
-  useEffect(() => {
-    if (!held && box.current !== null) {
-      box.current.scrollTop = box.current.scrollHeight;
-    }
-  }, [lines, held]);
-  if (lines.length === 0) {
-    return <p className="av-muted">{t('logs.nothing')}</p>;
-  }
-  const words = ({ at, stream, text }: StackLogLine): string =>
-    `${time(at, 'seconds')} ${stream === 'err' ? '! ' : ''}${text}`;
+  const live = connection === 'live' && !paused;
+  const words = {
+    opening: t('logs.opening'),
+    live: q === '' ? t('logs.waiting') : t('logs.waitingMatch'),
+    away: t('logs.away'),
+    refused: t('logs.noService'),
+  };
   return (
     <>
-      {/* a scrolling region must be reachable by keyboard; its reader's scrolling up holds it */}
-      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <section
-        ref={box}
-        className="aw-log"
-        tabIndex={0}
-        aria-label={t('logs.title')}
-        onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) =>
-          setHeld(scrollHeight - scrollTop - clientHeight > 40)
-        }
-      >
-        {lines.map((line) => (
-          <div key={line.id} data-gap={line.kind === 'gap' || undefined}>
-            {line.kind === 'gap' ? t('logs.gap', { count: line.dropped }) : words(line)}
-          </div>
-        ))}
-      </section>
-      {held ? (
-        <Button size="compact-xs" variant="default" onClick={() => setHeld(false)}>
-          {t('logs.toEnd')}
-        </Button>
-      ) : null}
+      <output className="av-small aw-log-note" data-tone={live ? 'ok' : 'warn'}>
+        {paused ? t('logs.paused') : live ? t('logs.live') : words[connection]}
+      </output>
+      <LogLines lines={log.lines} empty={live ? words.live : null} />
     </>
   );
 }

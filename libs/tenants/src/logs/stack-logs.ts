@@ -58,7 +58,8 @@ export class StackLogs {
     let begun = false;
     while (!signal.aborted) {
       try {
-        for await (const batch of this.batches(slug, { ...wish, tail, after, follow: true }, signal)) {
+        const asked = { ...wish, tail, after, follow: true, first: !begun };
+        for await (const batch of this.batches(slug, asked, signal)) {
           begun = true;
           after = batch.lines.at(-1)?.at ?? after;
           yield { ...batch, lines: matching(batch.lines, wish.q) };
@@ -79,7 +80,13 @@ export class StackLogs {
 
   private async *batches(
     slug: string,
-    { service, tail, after, follow }: Wish & { after?: string | undefined; follow: boolean },
+    {
+      service,
+      tail,
+      after,
+      follow,
+      first = false,
+    }: Wish & { after?: string | undefined; follow: boolean; first?: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<LogBatch> {
     const query = new URLSearchParams({
@@ -90,6 +97,10 @@ export class StackLogs {
       ...(after === undefined ? {} : { after }),
     });
     const answer = await this.deps.agent.get(`/logs?${query.toString()}`, signal);
+    if (first) {
+      // A service that says nothing is followed all the same, and its reader hears so.
+      yield { lines: [], dropped: 0, ended: false };
+    }
     let rest = '';
     try {
       for await (const chunk of answer.setEncoding('utf8')) {

@@ -3,6 +3,8 @@ import { reconnectDelayMs, STALE_AFTER_MS } from './liveness.js';
 
 export interface LiveStreamOptions {
   url: string;
+  /** Search of the address, asked before every connection: where a stream goes on depends on what was heard. */
+  search?: () => Record<string, string>;
   /** Asked before every connection, so that a renewed token is used. */
   headers?: () => Promise<Record<string, string>> | Record<string, string>;
   onEvent: (event: ServerEvent) => void;
@@ -14,6 +16,8 @@ export interface LiveStreamOptions {
   onReconnect?: () => void;
   /** 204 (all was said), 403, 404 and 410 end the stream: asking again would change nothing. 401 may be mended by `headers`. */
   onRefused?: (status: number) => void;
+  /** A connection was not had, or broke off; it is tried again by itself. */
+  onFailed?: () => void;
   fetch?: typeof fetch;
   random?: () => number;
 }
@@ -40,7 +44,8 @@ export function openLiveStream(options: LiveStreamOptions): { stop: () => void; 
     };
     try {
       const headers = { accept: 'text/event-stream', ...(await options.headers?.()) };
-      const response = await (options.fetch ?? fetch)(options.url, {
+      const search = new URLSearchParams(options.search?.()).toString();
+      const response = await (options.fetch ?? fetch)(search === '' ? options.url : `${options.url}?${search}`, {
         headers: lastId === null ? headers : { ...headers, 'last-event-id': lastId },
         credentials: 'same-origin',
         cache: 'no-store',
@@ -52,6 +57,7 @@ export function openLiveStream(options: LiveStreamOptions): { stop: () => void; 
           return 'over';
         }
         failures += 1;
+        options.onFailed?.();
         return 'again';
       }
       connections += 1;
@@ -65,6 +71,9 @@ export function openLiveStream(options: LiveStreamOptions): { stop: () => void; 
     } catch {
       // a broken or silent connection is what reconnecting is for; the dot in the header tells
       failures += 1;
+      if (!stopped.signal.aborted) {
+        options.onFailed?.();
+      }
     } finally {
       clearTimeout(quiet);
       stopped.signal.removeEventListener('abort', abort);

@@ -24,6 +24,8 @@ export function useLiveStream({ url, ...options }: UseLiveStreamOptions): LiveSt
   const onEvent = useEffectEvent(options.onEvent);
   const onReconnect = useEffectEvent(() => options.onReconnect?.());
   const onRefused = useEffectEvent((status: number) => options.onRefused?.(status));
+  const onFailed = useEffectEvent(() => options.onFailed?.());
+  const search = useEffectEvent(() => options.search?.() ?? {});
   const onHeard = useEffectEvent(() => options.onHeard?.());
   const headers = useEffectEvent(async () => (await options.headers?.()) ?? {});
 
@@ -33,10 +35,12 @@ export function useLiveStream({ url, ...options }: UseLiveStreamOptions): LiveSt
     }
     const stream = openLiveStream({
       url,
+      search: () => search(),
       headers: () => headers(),
       onEvent: (event) => onEvent(event),
       onReconnect: () => onReconnect(),
       onRefused: (status) => onRefused(status),
+      onFailed: () => onFailed(),
       onOpening: () => {
         setHeardAt(null);
         setStartedAt(Date.now());
