@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import Docker from 'dockerode';
 import { parse } from 'yaml';
 import { platformPrefix, type Accepted, type OperationView } from '#libs/contracts';
-import { waitFor } from '#libs/async';
+import { Semaphore, waitFor } from '#libs/async';
 import { parsePool, parseTemplate } from '#libs/tenants';
 import { PortalClient, type PortalPlace } from '../support/portal-client.js';
 import { rawStack, ready, removeRaw, startRaw, type RawSettings, type RawStack } from './raw-stack.js';
@@ -200,6 +200,7 @@ async function viaCompose(world: World, stack: RawStack, helper: string): Promis
       image: want.containers[0]?.spec.image ?? '',
       volumes: stack.files,
     },
+    new Semaphore(1),
     AbortSignal.timeout(60_000),
   );
   const folder = await mkdtemp(join(tmpdir(), 'aviary-bench-'));

@@ -2,7 +2,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { request } from 'node:http';
 import Docker from 'dockerode';
-import { waitFor } from '#libs/async';
+import { Semaphore, waitFor } from '#libs/async';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { edgeAddress, stackNames, type Template } from '#libs/tenants';
 import { wantStack, type StackFacts, type StackWant } from '#libs/orchestrator';
@@ -122,6 +122,7 @@ export async function startRaw({ docker }: RawSettings, stack: RawStack): Promis
         image: want.containers[0]?.spec.image ?? '',
         volumes: files,
       },
+      new Semaphore(1),
       AbortSignal.timeout(READY_MS),
     ),
   );

@@ -159,15 +159,7 @@ export function watching(world: () => PlatformWorld): void {
     }
     for (const [where, text] of Object.entries(everything)) {
       // What is searched must be there to be searched: each place knows the stack or its platform by name.
-      const known = [
-        stack.slug,
-        stack.id,
-        platform.facts.platformId,
-        platform.facts.prefix,
-        'LOG',
-        'Redis',
-        '{"level"',
-      ];
+      const known = [stack.slug, stack.id, platform.facts.platformId, platform.facts.prefix, '"code"'];
       expect({ where, searched: where.startsWith('log of') || known.some((word) => text.includes(word)) }).toEqual({
         where,
         searched: true,

@@ -102,7 +102,7 @@ export class DockerContainers {
         image: info.Image,
         volumes: [{ volume: mount.Name, files }],
       };
-      await this.couriers.run(filling.name, () => sendCourier(docker, filling, signal));
+      await this.couriers.run(filling.name, () => sendCourier(docker, filling, this.slots, signal));
     });
   }
 
@@ -115,7 +115,7 @@ export class DockerContainers {
         volumes.map(({ volume }) => volume),
         signal,
       );
-      await this.couriers.run(name, () => sendCourier(docker, filling, signal));
+      await this.couriers.run(name, () => sendCourier(docker, filling, this.slots, signal));
     });
   }
 

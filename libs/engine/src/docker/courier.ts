@@ -1,4 +1,5 @@
 import type Docker from 'dockerode';
+import type { Semaphore } from '#libs/async';
 import { assertOwned, ownerOf } from '../ownership.js';
 import { LABEL, type VolumeFilling } from '../port.js';
 import { tarOf } from './archive.js';
@@ -16,9 +17,14 @@ const ROOT = '/aviary';
  * started, mounts the volumes writable, takes one archive for all of them (unpacking costs the engine 70 ms, however
  * little there is) and goes. It carries the owner's labels, so one left by a crash is found and removed like the rest.
  */
-export async function sendCourier(docker: Docker, filling: VolumeFilling, signal: AbortSignal): Promise<void> {
+export async function sendCourier(
+  docker: Docker,
+  filling: VolumeFilling,
+  slots: Semaphore,
+  signal: AbortSignal,
+): Promise<void> {
   const tar = await tarOf(filling.volumes.map(({ files }, index) => ({ below: String(index), files })));
-  const courier = await createCourier(docker, filling, signal);
+  const courier = await createCourier(docker, filling, slots, signal);
   try {
     await courier.putArchive(tar, signalled(signal, { path: ROOT }));
   } finally {
@@ -26,8 +32,17 @@ export async function sendCourier(docker: Docker, filling: VolumeFilling, signal
   }
 }
 
-async function createCourier(docker: Docker, filling: VolumeFilling, signal: AbortSignal): Promise<Docker.Container> {
-  const create = (): Promise<Docker.Container> => docker.createContainer(signalled(signal, courierOptions(filling)));
+async function createCourier(
+  docker: Docker,
+  filling: VolumeFilling,
+  slots: Semaphore,
+  signal: AbortSignal,
+): Promise<Docker.Container> {
+  const create = (): Promise<Docker.Container> =>
+    slots.run(() => {
+      signal.throwIfAborted();
+      return docker.createContainer(signalled(signal, courierOptions(filling)));
+    });
   try {
     return await create();
   } catch (error) {

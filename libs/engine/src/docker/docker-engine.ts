@@ -46,11 +46,12 @@ export class DockerEngine implements Engine {
   constructor({ endpoint, parallel = 6, quietMs }: DockerEngineOptions) {
     this.eventPace = quietMs === undefined ? {} : { quietMs };
     this.client = new DockerClient(endpoint);
-    this.containers = new DockerContainers(this.client, new Semaphore(parallel));
+    const slots = new Semaphore(parallel);
+    this.containers = new DockerContainers(this.client, slots);
     this.networks = new DockerNetworks(this.client);
     this.volumes = new DockerVolumes(this.client);
     this.images = new DockerImages(this.client);
-    this.helpers = new DockerHelpers(this.client);
+    this.helpers = new DockerHelpers(this.client, slots);
   }
 
   async info(bounds: Bounds): Promise<EngineInfo> {

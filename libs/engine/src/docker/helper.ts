@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
-import { KeyedMutex, type Bounds } from '#libs/async';
+import { KeyedMutex, type Bounds, type Semaphore } from '#libs/async';
 import { checkHelperSpec } from '../checks.js';
 import { assertOwned, ownerOf } from '../ownership.js';
 import type { HelperSpec } from '../port.js';
@@ -16,7 +16,11 @@ const REMOVE_MS = 15_000;
 export class DockerHelpers {
   private readonly names = new KeyedMutex();
 
-  constructor(private readonly client: DockerClient) {}
+  constructor(
+    private readonly client: DockerClient,
+    /** Those of all creates and starts of the engine. */
+    private readonly slots: Semaphore,
+  ) {}
 
   async runOnce(spec: HelperSpec, bounds: Bounds): Promise<{ exitCode: number; output: string }> {
     checkHelperSpec(spec);
@@ -24,7 +28,7 @@ export class DockerHelpers {
       try {
         return await this.client.call(`run helper ${spec.name}`, bounds, async (docker, signal) => {
           await this.discard(docker, spec, { ...bounds, signal });
-          return await run(docker, spec, signal);
+          return await run(docker, spec, this.slots, signal);
         });
       } finally {
         // with time of its own: a helper that hung must go although its bounds are used up
@@ -48,12 +52,19 @@ export class DockerHelpers {
 async function run(
   docker: Docker,
   spec: HelperSpec,
+  slots: Semaphore,
   signal: AbortSignal,
 ): Promise<{ exitCode: number; output: string }> {
-  const container = await docker.createContainer(signalled(signal, helperOptions(spec)));
+  const container = await slots.run(() => {
+    signal.throwIfAborted();
+    return docker.createContainer(signalled(signal, helperOptions(spec)));
+  });
   const stdin = spec.stdin === undefined ? undefined : await attachStdin(container, signal);
   try {
-    await container.start(signalled(signal, {}));
+    await slots.run(() => {
+      signal.throwIfAborted();
+      return container.start(signalled(signal, {}));
+    });
     stdin?.end(spec.stdin);
     const { StatusCode } = (await container.wait(signalled(signal, {}))) as { StatusCode: number };
     const framed = await container.logs(signalled(signal, { stdout: true, stderr: true, follow: false } as const));
