@@ -1,4 +1,4 @@
-import { newId, OrphanEntity } from '#libs/db';
+import { newId, OrphanEntity, StackWarningEntity } from '#libs/db';
 import { recordUsage } from '#libs/tenants';
 import type { Page } from 'playwright-core';
 import { mailedToken, person, type TestApi } from '../support/api.js';
@@ -200,6 +200,52 @@ describe('the portal in a browser', () => {
       await console_.getByRole('heading', { name: 'Use', exact: true }).waitFor();
       await console_.context().close();
     }
+  }, 120_000);
+
+  it('FM-27 FM-30 says on the stack’s page what is to be known although it goes on, to its owner and to operators', async () => {
+    const [stack]: { id: string; slug: string }[] = await t.db.dataSource.query('select id, slug from tenants limit 1');
+    const { id = '', slug = '' } = stack ?? {};
+    const at = new Date();
+    const row = { tenantId: id, message: 'for programs', since: at, seenAt: at };
+    await t.db.dataSource.manager.insert(StackWarningEntity, [
+      {
+        ...row,
+        kind: 'disk',
+        code: 'DISK_FULL',
+        level: 'bad',
+        params: { percent: 96, used: '4.80', limit: '5' },
+        heldAt: at,
+      },
+      {
+        ...row,
+        kind: 'ended',
+        code: 'SERVICE_OUT_OF_MEMORY',
+        level: 'warn',
+        params: { service: 'postgres', times: 2, log: `first\n${'long '.repeat(80)}` },
+      },
+    ]);
+    const operator = await person(t, 'operator');
+    for (const [who, path] of [
+      [{ email: 'ana@example.org', password: 'a long enough password' }, '/app'],
+      [operator, `/console/stacks/${slug}`],
+    ] as const) {
+      const looked = await portal.open({ viewport: { width: 360, height: 740 } });
+      await portal.signIn(looked, who, path);
+      const full = looked.locator('[data-code="DISK_FULL"]');
+      await full.getByText('It uses 96 % of the disk of its plan (4.80 of 5 GiB).', { exact: false }).waitFor();
+      await full.getByText('Its bots are held since').waitFor();
+      await looked.getByText('postgres ran out of memory and was started again', { exact: false }).waitFor();
+      await portal.assertSound(looked);
+      await looked.context().close();
+    }
+    const list = await portal.open();
+    await portal.signIn(list, operator, '/console/stacks');
+    await list
+      .getByRole('row')
+      .filter({ hasText: slug })
+      .getByText('It uses 96 % of the disk', { exact: false })
+      .waitFor();
+    await list.context().close();
   }, 120_000);
 
   it('keeps a dashboard address over the login, and signs out', async () => {

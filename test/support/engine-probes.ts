@@ -25,5 +25,6 @@ export function engineProbes(engine: Engine): Probes {
     ready: allRun,
     served: allRun,
     activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+    hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
   };
 }

@@ -26,6 +26,7 @@ import {
   StackService,
   type TenantDeps,
 } from '#libs/tenants';
+import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
 import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
 import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
@@ -61,6 +62,8 @@ export interface StackWorld {
   }): OperationRunner;
   /** A reconciler as an agent has it, which looks when it is told to. */
   reconciler(options?: { probes?: Probes; times?: Partial<ReconcileTimes>; graceHours?: number }): Reconciler;
+  /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
+  diskGuard(options?: { probes?: Pick<Probes, 'hold'> }): DiskGuard;
   /** An active account with a plan of that code, and its actor. */
   account(plan?: string): Promise<Actor & { accountId: string; kind: 'subscriber' }>;
   operator(): Promise<Actor & { accountId: string; kind: 'operator' }>;
@@ -72,6 +75,7 @@ export const healthyProbes: Probes = {
   ready: () => Promise.resolve(),
   served: () => Promise.resolve(),
   activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+  hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
 };
 
 /** Nobody's password is to be changed. */
@@ -194,6 +198,11 @@ export async function stackWorld(): Promise<StackWorld> {
         orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
         times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
       });
+    },
+    diskGuard: ({ probes = healthyProbes } = {}) => {
+      const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
+      const portalUrl = `https://${PLACES.portalDomain}`;
+      return new DiskGuard({ dataSource, queue, portalUrl, probes, secrets, settings, logger, now });
     },
     async account(plan = 'pro') {
       const person = await insertPerson(plan, 'subscriber');

@@ -31,6 +31,7 @@ import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { CertificateKeeper } from './certificate-keeper.js';
 import { CertificateWatch } from './certificate-watch.js';
+import { DiskGuard } from './disk-guard.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { type AgentFigures } from './metrics.js';
 import { OperationLane } from './operation-lane.js';
@@ -196,9 +197,11 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
   const timers = new Timers(stopping.signal, logger);
-  const watching = startWatching({ config, dataSource, watch: parts.watch, stop: stopping.signal, logger });
+  const common = { dataSource, queue, portalUrl, probes, settings: facts, logger, now };
+  const diskGuard = new DiskGuard({ ...common, secrets });
+  const watching = startWatching({ ...parts, config, dataSource, diskGuard, stop: stopping.signal });
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
-  const checker = new StackChecker({ dataSource, queue, portalUrl, engine, probes, settings: facts, logger, now });
+  const checker = new StackChecker({ ...common, engine });
   const orphans = new OrphanKeeper({
     dataSource,
     engine,
@@ -208,19 +211,13 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     logger,
   });
   const reconciler = new Reconciler({
-    dataSource,
-    queue,
-    portalUrl,
+    ...common,
     engine,
     routes: edgeRoutes,
     secrets,
-    probes,
     edges,
     checker,
     orphans,
-    settings: facts,
-    logger,
-    now,
     ...(parts.reconcile ? { times: parts.reconcile } : {}),
   });
   const firewall = new FirewallKeeper({

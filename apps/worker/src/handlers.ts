@@ -2,7 +2,7 @@ import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
 import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
-import { mailStackTrouble, type MailDelivery, type OutboxService } from '#libs/support';
+import { mailStackTrouble, mailStackWarning, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
 
@@ -19,6 +19,7 @@ export function workerHandlers({ database, delivery, outbox, logger, now }: Hand
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
     handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
+    handler('mail.stack-warning', (payload) => mailStackWarning(database, outbox, payload)),
     handler('audit.seal', async () => {
       const { sealed, head } = await sealAudit(database, now);
       if (sealed > 0) {

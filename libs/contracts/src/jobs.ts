@@ -22,6 +22,13 @@ export const JOBS = {
     retryLimit: 20,
     retryDelay: 5,
   },
+  /** The same of what is to be known although the stack goes on; `kind` is the warning's. */
+  'mail.stack-warning': {
+    payload: z.strictObject({ stackId: uuidSchema, kind: z.enum(['disk', 'memory', 'ended']), portalUrl: z.url() }),
+    perEngine: false,
+    retryLimit: 20,
+    retryDelay: 5,
+  },
   'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   /** Ends operations that nobody ended. */
   'operations.expire': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },

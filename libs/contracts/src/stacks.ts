@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from './errors.js';
 import { displayNameSchema, slugSchema, uuidSchema } from './names.js';
 import { operationViewSchema } from './operations.js';
+import { stackWarningSchema } from './stack-warnings.js';
 import { STACK_STATUS, type StackStatus } from './status.js';
 
 export const DESIRED_STATES = ['running', 'stopped', 'hibernated', 'deleted'] as const;
@@ -78,6 +79,8 @@ export const stackViewSchema = z.object({
   /** The same for pages in other languages: a stable code and what its text speaks of. Null where `reason` is. */
   reasonCode: z.enum([...ERROR_CODES, ...STACK_REASONS]).nullable(),
   reasonParams: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
+  /** What is to be known of it although it goes on. */
+  warnings: z.array(stackWarningSchema),
   limits: stackLimitsSchema,
   createdAt: z.iso.datetime(),
   openOperation: operationViewSchema.nullable(),

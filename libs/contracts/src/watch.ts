@@ -9,6 +9,7 @@ export const ALARM_CODES = [
   'PROXY_SILENT',
   'CERTIFICATE_EXPIRES',
   'CERTIFICATE_NOT_SERVED',
+  'STACK_DISK',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];
 

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Bounds } from '#libs/async';
-import type { Activity } from '#libs/contracts';
+import type { Activity, Hold, HoldAnswer } from '#libs/contracts';
 import type { GatePage } from '#libs/edge';
 import type { FileEntry } from '#libs/engine';
 import type { StackFacts } from './planner/want.js';
@@ -44,4 +44,6 @@ export interface Probes {
     key: KeyObject,
     bounds: { deadlineMs: number; signal: AbortSignal },
   ): Promise<Activity | null>;
+  /** Has the runtime hold its bots, or let them go on; how they stand then, or null when no usable answer came. */
+  hold(facts: StackFacts, key: KeyObject, hold: Hold, bounds: Bounds): Promise<HoldAnswer | null>;
 }

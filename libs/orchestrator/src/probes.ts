@@ -1,15 +1,19 @@
 import type { KeyObject } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
-import { DeadlineError, waitFor } from '#libs/async';
+import { DeadlineError, waitFor, type Bounds } from '#libs/async';
 import {
   ACTIVITY_AUDIENCE,
   activitySchema,
+  HOLD_AUDIENCE,
+  holdAnswerSchema,
   DomainError,
   GATE_PATH,
   notReadySchema,
   readySchema,
   type Activity,
+  type Hold,
+  type HoldAnswer,
   type Ready,
 } from '#libs/contracts';
 import { signToken } from '#libs/crypto';
@@ -55,7 +59,7 @@ function read(response: IncomingMessage): Promise<string> {
 /** One request to the runtime itself, past proxy and gate. */
 function byAddress(
   facts: StackFacts,
-  options: { path: string; headers?: Record<string, string>; signal: AbortSignal },
+  options: { method?: string; path: string; headers?: Record<string, string>; signal: AbortSignal },
 ): Promise<Answer> {
   const { service, port } = facts.template.aviary.runtime;
   const slot = facts.edges[service];
@@ -153,6 +157,37 @@ async function until(
   }
 }
 
+interface Question {
+  method: 'GET' | 'POST';
+  path: string;
+  /** The stack's own. */
+  key: KeyObject;
+  claims: Record<string, unknown>;
+  audience: string;
+}
+
+/** What the runtime answers to the platform alone; null when no usable answer came. */
+async function privately(facts: StackFacts, question: Question, { deadlineMs, signal }: Bounds): Promise<unknown> {
+  const { method, path, key, claims, audience } = question;
+  const token = await signToken(key, claims, { issuer: facts.tenantId, audience, ttlSeconds: 30 });
+  try {
+    const answer = await byAddress(facts, {
+      method,
+      path,
+      headers: { authorization: `Stack ${token}` },
+      signal: AbortSignal.any([...(signal ? [signal] : []), AbortSignal.timeout(deadlineMs)]),
+    });
+    return answer.status === 200 ? parseJson(answer.body) : null;
+  } catch (error) {
+    // Whatever the reason: the caller must not act on what it does not know.
+    signal?.throwIfAborted();
+    if (error instanceof DomainError) {
+      throw error;
+    }
+    return null;
+  }
+}
+
 export class HttpProbes implements Probes {
   private readonly agent = new Agent({ keepAlive: true, maxSockets: 32 });
 
@@ -165,28 +200,20 @@ export class HttpProbes implements Probes {
     });
   }
 
-  async activity(
-    facts: StackFacts,
-    key: KeyObject,
-    { deadlineMs, signal }: { deadlineMs: number; signal: AbortSignal },
-  ): Promise<Activity | null> {
-    const token = await signToken(key, {}, { issuer: facts.tenantId, audience: ACTIVITY_AUDIENCE, ttlSeconds: 30 });
-    try {
-      const answer = await byAddress(facts, {
-        path: '/activity',
-        headers: { authorization: `Stack ${token}` },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]),
-      });
-      const activity = activitySchema.safeParse(parseJson(answer.body));
-      return answer.status === 200 && activity.success ? activity.data : null;
-    } catch (error) {
-      // Whatever the reason: the caller must not act on what it does not know.
-      signal.throwIfAborted();
-      if (error instanceof DomainError) {
-        throw error;
-      }
-      return null;
-    }
+  activity(facts: StackFacts, key: KeyObject, bounds: Bounds): Promise<Activity | null> {
+    return privately(
+      facts,
+      { method: 'GET', path: '/activity', key, claims: {}, audience: ACTIVITY_AUDIENCE },
+      bounds,
+    ).then((body) => activitySchema.safeParse(body).data ?? null);
+  }
+
+  hold(facts: StackFacts, key: KeyObject, hold: Hold, bounds: Bounds): Promise<HoldAnswer | null> {
+    return privately(
+      facts,
+      { method: 'POST', path: '/hold', key, claims: { hold }, audience: HOLD_AUDIENCE },
+      bounds,
+    ).then((body) => holdAnswerSchema.safeParse(body).data ?? null);
   }
 
   async served(facts: StackFacts, bounds: { deadlineMs: number; signal: AbortSignal }): Promise<void> {

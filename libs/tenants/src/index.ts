@@ -26,5 +26,7 @@ export * from './report.service.js';
 export * from './usage/usage-store.js';
 export * from './usage/usage.service.js';
 export * from './domain/usage.js';
+export * from './domain/stack-disk.js';
+export * from './stack-warnings.js';
 export * from './logs/agent-port.js';
 export * from './logs/stack-logs.js';

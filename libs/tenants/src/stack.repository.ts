@@ -1,7 +1,8 @@
 import type { EntityManager } from 'typeorm';
 import { httpsOrigin } from '#libs/config';
 import type { HoldReason, OperationView, StackView } from '#libs/contracts';
-import { AccountEntity, HeartbeatEntity, HoldEntity, ReleaseEntity, TenantEntity } from '#libs/db';
+import { AccountEntity, HeartbeatEntity, HoldEntity, ReleaseEntity, StackWarningEntity, TenantEntity } from '#libs/db';
+import { warningView } from './stack-warnings.js';
 import { headline } from './domain/headline.js';
 import { stackHost } from './domain/names.js';
 import { openOperations } from './operation.repository.js';
@@ -69,6 +70,14 @@ export async function stackViews(
     await db.createQueryBuilder(HeartbeatEntity, 'beat').where('beat.tenantId in (:...ids)', { ids }).getMany(),
     (row) => row.tenantId,
   );
+  const warnings = groupBy(
+    await db
+      .createQueryBuilder(StackWarningEntity, 'warning')
+      .where('warning.tenantId in (:...ids)', { ids })
+      .orderBy('warning.since')
+      .getMany(),
+    (row) => row.tenantId,
+  );
   const releases = groupBy(
     await db
       .createQueryBuilder(ReleaseEntity, 'release')
@@ -118,6 +127,7 @@ export async function stackViews(
       reason: tenant.reason,
       reasonCode: tenant.reasonCode,
       reasonParams: tenant.reasonParams,
+      warnings: (warnings.get(tenant.id) ?? []).map(warningView),
       limits: tenant.limits,
       createdAt: tenant.createdAt.toISOString(),
       openOperation: operation,

@@ -3,6 +3,7 @@ import type { Database } from '#libs/db';
 import type { EngineWatch } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
+import type { DiskGuard } from '../disk-guard.js';
 import { Timers } from '../timers.js';
 import { HostFiles } from './host-files.js';
 import { UsageWatcher, type LastUsage } from './usage-watcher.js';
@@ -10,12 +11,16 @@ import { UsageWatcher, type LastUsage } from './usage-watcher.js';
 const PRUNE_SECONDS = 3_600;
 /** The engine walks all its volumes for one answer; at 500 stacks that is some seconds of its disk. */
 const DISK_SECONDS = 15 * 60;
+/** While a stack is near the end of its disk: what it writes meanwhile must fit into what is left. */
+const DISK_NEAR_SECONDS = 120;
 
 interface WatchingParts {
   config: Config<'agent'>;
   dataSource: Database;
   /** Where there is none (an engine in memory, which has no processes), nothing is measured. */
   watch: EngineWatch | undefined;
+  /** Sees to what was measured of stacks' disks. */
+  diskGuard: Pick<DiskGuard, 'turn' | 'near'>;
   stop: AbortSignal;
   logger: Logger;
 }
@@ -27,7 +32,7 @@ export interface Watching {
 }
 
 /** Measures until `stop` fires, apart from all else: a figure that cannot be read keeps nobody's stack from being made. */
-export function startWatching({ config, dataSource, watch, stop, logger }: WatchingParts): Watching {
+export function startWatching({ config, dataSource, watch, diskGuard, stop, logger }: WatchingParts): Watching {
   const timers = new Timers(stop, logger);
   const now = (): Date => new Date();
   const usage =
@@ -44,7 +49,12 @@ export function startWatching({ config, dataSource, watch, stop, logger }: Watch
     });
   if (usage) {
     timers.every('usage', SAMPLE_SECONDS, () => usage.turn(stop));
-    timers.every('disk use', DISK_SECONDS, () => usage.measureDisk(stop));
+    timers.every(
+      'disk use',
+      () => (diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS),
+      () => usage.measureDisk(stop),
+    );
+    timers.every('disk limits', SAMPLE_SECONDS, () => diskGuard.turn(stop));
     timers.every('old usage', PRUNE_SECONDS, () => pruneUsage(dataSource, now()));
   }
   return {

@@ -95,7 +95,7 @@ const list: Action = async (context, _args, flags) => {
     { head: 'since', value: (stack) => stack.since },
     { head: 'owner', value: (stack) => stack.owner },
     { head: 'release', value: (stack) => stack.release },
-    { head: 'reason', value: (stack) => stack.reason ?? '' },
+    { head: 'reason', value: (stack) => stack.reason ?? stack.warnings.map(({ code }) => code).join(', ') },
   ]);
 };
 
@@ -115,6 +115,10 @@ const show: Action = async (context, [slug = '']) => {
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,
     `bots       ${heartbeat === null ? 'no report yet' : `${heartbeat.runningBots} of ${heartbeat.bots} running, ${heartbeat.openOrders} open orders, equity ${heartbeat.equity} (${heartbeat.at})`}`,
     ...(stack.reason === null ? [] : [`reason     ${stack.reason}`]),
+    ...stack.warnings.map(
+      ({ level, message, since, heldSince }) =>
+        `${level === 'bad' ? '!!' : '!'}          ${message} Since ${since}.${heldSince === null ? '' : ` Held since ${heldSince}.`}`,
+    ),
     ...(stack.openOperation === null
       ? []
       : [

@@ -7,7 +7,7 @@ import { useT } from '../i18n/use-text.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Choice, SearchField } from '../parts/list-tools.js';
 import { PagedList } from '../parts/paged-list.js';
-import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
+import { StackPill, useFleetText, useStackReason, useWarningText } from '../parts/stack-words.js';
 
 export interface StackFilter {
   q?: string | undefined;
@@ -17,6 +17,7 @@ export interface StackFilter {
 function StackTable({ stacks }: { stacks: readonly StackView[] }) {
   const t = useT();
   const why = useStackReason();
+  const warn = useWarningText();
   return (
     <Table className="aw-table aw-dense">
       <caption className="av-hidden">{t('stacks.caption')}</caption>
@@ -52,7 +53,7 @@ function StackTable({ stacks }: { stacks: readonly StackView[] }) {
               {stack.checkedAt === null ? '–' : <Since value={stack.checkedAt} />}
             </Table.Td>
             <Table.Td data-label={t('stacks.reason')} className="aw-reason">
-              {why(stack)}
+              {why(stack) ?? stack.warnings.map((warning) => warn(warning)).join(' ')}
             </Table.Td>
           </Table.Tr>
         ))}

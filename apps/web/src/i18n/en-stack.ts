@@ -18,12 +18,13 @@ export const stack = {
   rotate: 'New passwords…',
   rotateVerb: 'Give new passwords',
   rotateEffect: 'Its database, its Redis and its own key get new secrets; the old ones stop working.',
-  rotateEffectRestart: 'It restarts: the dashboard is away for a few seconds, bots resume with the same orders.',
+  rotateEffectRestart:
+    'It restarts: the dashboard is away for a few seconds, open orders are taken back before and placed again after.',
   resize: 'Change limits…',
   resizeVerb: 'Change limits',
   resizeEffect: 'It gets the processor, memory, disk and number of bots of the plan {{plan}}.',
   resizeEffectRuns:
-    'It runs on. Only where the number of bots changes it restarts, and bots resume with the same orders.',
+    'It runs on. Only where the number of bots changes it restarts; open orders are taken back before and placed again after.',
   resizePlan: 'Plan',
   suspend: 'Suspend…',
   suspendVerb: 'Suspend stack',
@@ -76,7 +77,7 @@ export const stack = {
   stopEffectBots_other: '{{count}} running bots stop trading.',
   stopEffectVisit: 'The dashboard cannot be opened until you start the stack again.',
   stopEffectData: 'All data is kept.',
-  restartEffect: 'The dashboard is away for a few seconds; bots resume with the same orders.',
+  restartEffect: 'The dashboard is away for a few seconds; open orders are taken back before and placed again after.',
   destroyEffectBots_one: '{{count}} bot is deleted, with its orders, fills and history.',
   destroyEffectBots_other: '{{count}} bots are deleted, with their orders, fills and history.',
   destroyEffectOrders_one: '{{count}} open order goes with them.',
@@ -96,6 +97,24 @@ export const stack = {
       '{{service}} ran out of memory {{times}} times in ten minutes, so the stack was stopped. Run fewer bots or take a larger plan, then start it. Its last words: {{log}}',
     REPAIRS_FAILED:
       '{{failures}} attempts to repair the stack failed, so it was stopped. Start it once the cause is gone. The last one: {{last}}',
+  },
+  warningFrom: 'Since {{time}},',
+  warningSeen: 'last seen {{ago}}.',
+  warningHeld: 'Its bots are held since {{time}}.',
+  warningNotHeld: 'The stack has not answered yet that it holds its bots; it is asked each minute while it runs.',
+  warnings: {
+    DISK_NEARLY_FULL:
+      'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). From 95 % on its bots are held. Change to a larger plan before that.',
+    DISK_FULL:
+      'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). Its bots are held: open orders are taken back and nothing new is begun, so that its database does not meet a full disk. Stop-loss and take-profit go on. Change to a larger plan; it goes on by itself below 90 %.',
+    DISK_FREED:
+      'There is room again: it uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). Its bots go on once it runs.',
+    MEMORY_GROWS:
+      'Memory of {{service}} only grows, by {{megabytes}} MiB an hour, and reaches its limit in about {{hours}} hours; then it is ended and started again. Restart the stack at a time that suits you, run fewer bots, or take a larger plan.',
+    SERVICE_OUT_OF_MEMORY:
+      '{{service}} ran out of memory and was started again; times within a day: {{times}}. Run fewer bots or take a larger plan. Its last words: {{log}}',
+    SERVICE_ENDED:
+      '{{service}} ended with exit code {{exitCode}} and was started again; times within a day: {{times}}. Nothing is to be done unless it goes on. Its last words: {{log}}',
   },
   wanted: 'Wanted',
   desired: { running: 'running', stopped: 'stopped', hibernated: 'asleep', deleted: 'deleted' },

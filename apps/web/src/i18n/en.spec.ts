@@ -8,6 +8,7 @@ import {
   ACCOUNT_STATES,
   STACK_REASONS,
   STACK_STATUS,
+  STACK_WARNING_CODES,
 } from '#libs/contracts';
 import { createI18n } from '#libs/ui';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -49,6 +50,7 @@ describe('English', () => {
       ]),
       ...HOLD_REASONS.map((reason) => `stack.holds.${reason}`),
       ...STACK_REASONS.map((reason) => `stack.reasons.${reason}`),
+      ...STACK_WARNING_CODES.map((code) => `stack.warnings.${code}`),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),

@@ -12,7 +12,7 @@ import { OpenOperation } from './open-operation.js';
 import { OperationTable } from './operation-table.js';
 import { Sentence } from './sentence.js';
 import { StackActions } from './stack-actions.js';
-import { StackPill, useStackReason } from './stack-words.js';
+import { StackPill, useStackReason, useWarningText } from './stack-words.js';
 import { UsagePanel } from './usage-panel.js';
 
 function Headline({ stack }: { stack: StackView }) {
@@ -56,6 +56,36 @@ function Reason({ stack }: { stack: StackView }) {
       ) : null}
     </section>
   );
+}
+
+/** What is to be known although it goes on: what, since when, what to do. */
+function Warnings({ stack }: { stack: StackView }) {
+  const t = useT();
+  const text = useWarningText();
+  return stack.warnings.map((warning) => (
+    <section key={warning.code} className="av-panel aw-warning" data-tone={warning.level} data-code={warning.code}>
+      <p>{text(warning)}</p>
+      {warning.code !== 'DISK_FULL' ? null : (
+        <p>
+          {warning.heldSince === null ? (
+            t('stack.warningNotHeld')
+          ) : (
+            <Sentence text={(time) => t('stack.warningHeld', { time })}>
+              <Time value={warning.heldSince} />
+            </Sentence>
+          )}
+        </p>
+      )}
+      <p className="av-muted">
+        <Sentence text={(time) => t('stack.warningFrom', { time })}>
+          <Time value={warning.since} />
+        </Sentence>{' '}
+        <Sentence text={(ago) => t('stack.warningSeen', { ago })}>
+          <Since value={warning.seenAt} />
+        </Sentence>
+      </p>
+    </section>
+  ));
 }
 
 function Trading({ stack }: { stack: StackView }) {
@@ -156,6 +186,7 @@ export function StackDetail({ stack }: { stack: StackView }) {
       </PageTitle>
       {stack.openOperation === null ? null : <OpenOperation operation={stack.openOperation} />}
       <Reason stack={stack} />
+      <Warnings stack={stack} />
       <div className="aw-columns aw-stack-columns">
         <Panel title={stack.name === '' ? stack.slug : stack.name}>
           <Facts

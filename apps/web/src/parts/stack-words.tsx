@@ -1,4 +1,11 @@
-import { OPERATION_KINDS, STACK_REASONS, STACK_STATUS, type StackStatus, type StackView } from '#libs/contracts';
+import {
+  OPERATION_KINDS,
+  STACK_REASONS,
+  STACK_STATUS,
+  type StackStatus,
+  type StackView,
+  type StackWarning,
+} from '#libs/contracts';
 import { StatusPill, useErrorText, useStatusText, useTimeText, useUiText } from '#libs/ui';
 import { useMe } from '../api/context.js';
 import { useT } from '../i18n/use-text.js';
@@ -28,6 +35,12 @@ export function useStackReason(): (stack: StackView) => string | null {
       ...(kind === undefined ? {} : { kind: t(`operation.kind.${kind}`) }),
     });
   };
+}
+
+/** What is to be known of a stack that goes on, by its code. */
+export function useWarningText(): (warning: StackWarning) => string {
+  const t = useT();
+  return ({ code, params }) => t(`stack.warnings.${code}`, params);
 }
 
 export function StackPill({ stack, size }: { stack: StackView; size?: 'sm' | 'md' | 'lg' }) {

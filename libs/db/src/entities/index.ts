@@ -23,6 +23,7 @@ import {
   TenantSecretEntity,
   TenantSubnetEntity,
 } from './tenant-parts.entity.js';
+import { StackWarningEntity } from './stack-warning.entity.js';
 import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
 import { EngineUsageEntity, TenantUsageEntity } from './usage.entity.js';
@@ -46,6 +47,7 @@ export * from './session.entity.js';
 export * from './sign-in-guard.entity.js';
 export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
+export * from './stack-warning.entity.js';
 export * from './tenant.entity.js';
 export * from './usage.entity.js';
 
@@ -81,6 +83,7 @@ export const ENTITIES = [
   SignInGuardEntity,
   SignOnCodeEntity,
   SignUpEntity,
+  StackWarningEntity,
   TenantEntity,
   TenantSecretEntity,
   TenantSubnetEntity,

@@ -4,6 +4,7 @@ import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
+import { StackWarnings1763700000010 } from './1763700000010-stack-warnings.js';
 import { Watch1763700000009 } from './1763700000009-watch.js';
 import { Usage1763700000007 } from './1763700000007-usage.js';
 
@@ -17,4 +18,5 @@ export const MIGRATIONS = [
   Watch1763700000009,
   Reconcile1763700000015,
   Usage1763700000007,
+  StackWarnings1763700000010,
 ];

@@ -12,8 +12,6 @@ import {
 
 /** Shares of a limit at which an operator is warned, and at which the next stack may be the one that is refused. */
 const LEVEL = { warn: 0.8, bad: 0.95 };
-/** Shares of a stack's own disk: told to its owner, and writes stopped before its database meets a full disk. */
-const STACK_DISK = { warn: 0.9, full: 0.95 };
 
 /** cgroup 2: the shim of every container watches its memory.events (containerd, pkg/oom/v2); nothing on cgroup 1. */
 const INOTIFY_PER_CONTAINER = 1;
@@ -195,10 +193,4 @@ export function requireRoomFor(engine: string, items: readonly CapacityItem[], n
       });
     }
   }
-}
-
-/** A stack's use of its own disk limit: fine, to be told to its owner, or so full that writes must end kindly. */
-export function stackDiskLevel(usedBytes: number, limitGb: number): 'ok' | 'warn' | 'full' {
-  const share = usedBytes / (limitGb * 1024 ** 3);
-  return share < STACK_DISK.warn ? 'ok' : share < STACK_DISK.full ? 'warn' : 'full';
 }

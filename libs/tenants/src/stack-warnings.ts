@@ -1,0 +1,101 @@
+import type { StackWarning } from '#libs/contracts';
+import { StackWarningEntity, TenantEntity, tx, type Database } from '#libs/db';
+import type { Queue } from '#libs/jobs';
+import type { DiskUse, Warning } from './domain/stack-disk.js';
+
+export type WarningKind = StackWarningEntity['kind'];
+
+/** Told again after this, should it have been better meanwhile and come back. */
+const TOLD_AGAIN_MS = 24 * 3_600_000;
+const RANK = { warn: 1, bad: 2 } as const;
+
+export function warningView(row: StackWarningEntity): StackWarning {
+  const { code, level, message, params, since, seenAt, heldAt } = row;
+  return {
+    code,
+    level,
+    message,
+    params,
+    since: since.toISOString(),
+    seenAt: seenAt.toISOString(),
+    heldSince: heldAt?.toISOString() ?? null,
+  };
+}
+
+interface WarningDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  /** Origin of the portal, for the link in the mail. */
+  portalUrl: string;
+}
+
+/**
+ * Writes that it is so, and has the owner told when it became worse than what they were told last, or came back after
+ * a day. Gives the row; null where the stack is gone.
+ */
+export async function raiseWarning(
+  { dataSource, queue, portalUrl }: WarningDeps,
+  { tenantId, kind }: { tenantId: string; kind: WarningKind },
+  warning: Warning,
+  now: Date,
+): Promise<StackWarningEntity | null> {
+  return tx(dataSource, async (db) => {
+    // Also keeps the stack from going meanwhile.
+    const tenant = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'for_key_share' } });
+    if (!tenant) {
+      return null;
+    }
+    const before = await db.findOneBy(StackWarningEntity, { tenantId, kind });
+    const changed = before?.code !== warning.code;
+    const known = before?.toldLevel ?? null;
+    const worse = known === null || RANK[warning.level] > RANK[known];
+    const again = changed && now.getTime() - (before?.toldAt?.getTime() ?? 0) > TOLD_AGAIN_MS;
+    const tell = (worse || again) && warning.code !== 'DISK_FREED';
+    await db.upsert(
+      StackWarningEntity,
+      {
+        tenantId,
+        kind,
+        ...warning,
+        since: before && !changed ? before.since : now,
+        seenAt: now,
+        ...(tell ? { toldLevel: warning.level, toldAt: now } : {}),
+      },
+      ['tenantId', 'kind'],
+    );
+    if (tell) {
+      await queue.enqueue(db, 'mail.stack-warning', { stackId: tenantId, kind, portalUrl });
+    }
+    return db.findOneByOrFail(StackWarningEntity, { tenantId, kind });
+  });
+}
+
+/** One stack's disk: what was measured last, what its plan allows, and the warning it has. */
+export interface StackDisk extends DiskUse {
+  tenantId: string;
+  slug: string;
+  warning: StackWarningEntity | null;
+}
+
+/** The stacks of an engine whose disk was measured, by a fixed number of queries. */
+export async function readStackDisks(database: Database, engineId: string): Promise<StackDisk[]> {
+  const rows: { id: string; slug: string; used: string; limit: number }[] = await database.query(
+    `select t.id, t.slug, u.disk_bytes as used, (t.limits ->> 'diskGb')::int as "limit"
+       from tenants t
+       join lateral (select disk_bytes from tenant_usage
+                      where tenant_id = t.id and step_seconds = 60 and disk_bytes is not null
+                      order by at desc limit 1) u on true
+      where t.engine_id = $1 and t.desired <> 'deleted' order by t.id`,
+    [engineId],
+  );
+  const warnings = new Map(
+    (await database.manager.findBy(StackWarningEntity, { kind: 'disk' })).map((row) => [row.tenantId, row]),
+  );
+  return rows.map(({ id, slug, used, limit }) => ({
+    tenantId: id,
+    slug,
+    usedBytes: Number(used),
+    limitGb: limit,
+    warning: warnings.get(id) ?? null,
+  }));
+}

@@ -1,0 +1,221 @@
+import { execFile } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { Hold, HoldAnswer, StackWarning } from '#libs/contracts';
+import { OutboxMailEntity, TenantEntity } from '#libs/db';
+import { listAlarms } from '#libs/jobs';
+import type { Probes } from '#libs/orchestrator';
+import { mailStackWarning, OutboxService } from '#libs/support';
+import { recordUsage } from '#libs/tenants';
+import { stackWorld, type StackWorld } from '../support/stack-world.js';
+
+jest.setTimeout(60_000);
+
+const GIB = 1024 ** 3;
+const never = new AbortController().signal;
+let world: StackWorld;
+
+beforeAll(async () => {
+  world = await stackWorld();
+});
+afterAll(() => world.close());
+
+interface Stack {
+  id: string;
+  slug: string;
+  limitGb: number;
+  view(): Promise<StackWarning[]>;
+  mails(): Promise<string[]>;
+}
+
+async function running(): Promise<Stack> {
+  const owner = await world.account();
+  const { stack, operation } = await world.stacks.create(owner, { template: 'standard' });
+  await world.runner().run(operation.id, stack.id, never);
+  return {
+    id: stack.id,
+    slug: stack.slug,
+    limitGb: stack.limits.diskGb,
+    view: async () => (await world.stacks.get(owner, stack.slug)).warnings,
+    mails: async () => {
+      const { dataSource } = world.database;
+      const outbox = new OutboxService({ database: dataSource, queue: world.queue, now: () => new Date() });
+      // The worker's handler, run for the jobs that wait.
+      const jobs: { data: Parameters<typeof mailStackWarning>[2] }[] = await dataSource.query(
+        `with done as (delete from pgboss.job where name = 'mail.stack-warning' and data ->> 'stackId' = $1 returning data)
+         select data from done`,
+        [stack.id],
+      );
+      for (const { data } of jobs) {
+        await mailStackWarning(dataSource, outbox, data);
+      }
+      const mails = await dataSource.manager.find(OutboxMailEntity, {
+        where: { recipient: `${owner.username}@example.org` },
+        order: { createdAt: 'ASC' },
+      });
+      return mails.map(({ text }) => text);
+    },
+  };
+}
+
+/** A guard as an agent has it, and what it asked the runtimes for. */
+function guard(answer: () => HoldAnswer | null = () => ({ held: 1, openOrders: 0 })) {
+  const asked: { slug: string; hold: Hold }[] = [];
+  const probes: Pick<Probes, 'hold'> = {
+    hold: (facts, _key, hold) => {
+      asked.push({ slug: facts.slug, hold });
+      return Promise.resolve(answer());
+    },
+  };
+  return {
+    asked: ({ slug }: Stack) => asked.filter((one) => one.slug === slug).map(({ hold }) => hold),
+    guard: world.diskGuard({ probes }),
+  };
+}
+
+/** What the real program prints. */
+async function aviary(...args: string[]): Promise<string> {
+  const root = resolve(import.meta.dirname, '../..');
+  const loader = ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'apps/cli/src/main.ts')];
+  const { platformId, url } = world.database;
+  const env = { AVIARY_ENV: 'test', AVIARY_PLATFORM_ID: platformId, AVIARY_DATABASE_URL: url };
+  return (await promisify(execFile)(process.execPath, [...loader, ...args], { env })).stdout;
+}
+
+let at = Date.now() - 3_600_000;
+async function measured({ id, limitGb }: Stack, percent: number): Promise<void> {
+  at += 60_000;
+  await recordUsage(world.database.dataSource, {
+    engineId: 'local',
+    at: new Date(at),
+    stacks: [
+      {
+        tenantId: id,
+        cpu: 0,
+        memoryBytes: 0,
+        diskBytes: Math.ceil((percent / 100) * limitGb * GIB),
+        receivedBytes: 0,
+        sentBytes: 0,
+        services: [],
+      },
+    ],
+    engine: {
+      cpu: 0,
+      cores: 2,
+      memoryBytes: 0,
+      memoryTotalBytes: 1,
+      diskBytes: 0,
+      diskTotalBytes: 1,
+      receivedBytes: 0,
+      sentBytes: 0,
+    },
+  });
+}
+
+const alarms = async ({ slug }: Stack): Promise<(string | null)[][]> =>
+  (await listAlarms(world.database.dataSource, new Date()))
+    .filter(({ key }) => key === `stack-disk/local/${slug}`)
+    .map(({ severity, endedAt }) => [severity, endedAt === null ? 'open' : 'over']);
+
+describe('FM-27 a stack’s own disk', () => {
+  it('FM-27 at 90 % is told on its page, to operators, and by one mail however often it is measured', async () => {
+    const stack = await running();
+    const { asked, guard: keeper } = guard();
+    await measured(stack, 89);
+    await keeper.turn(never);
+    expect([await stack.view(), await stack.mails(), keeper.near]).toEqual([[], [], true]);
+    for (const percent of [90, 92, 88, 91, 86, 94]) {
+      await measured(stack, percent);
+      await keeper.turn(never);
+      expect(await stack.view()).toMatchObject([{ code: 'DISK_NEARLY_FULL', level: 'warn', params: { percent } }]);
+    }
+    expect(await alarms(stack)).toEqual([['warning', 'open']]);
+    expect(await stack.mails()).toEqual([expect.stringContaining('94 % of the disk of its plan')]);
+    await measured(stack, 84);
+    await keeper.turn(never);
+    expect([await stack.view(), await alarms(stack)]).toEqual([[], [['warning', 'over']]]);
+    expect(asked(stack)).toEqual([]);
+  });
+
+  it('FM-27 is told at a terminal, in words and in JSON', async () => {
+    const stack = await running();
+    const { guard: keeper } = guard();
+    await measured(stack, 95);
+    await keeper.turn(never);
+    await world.operator();
+    const shown = await aviary('tenant', 'show', stack.slug, '--json');
+    expect(JSON.parse(shown)).toMatchObject({
+      data: { warnings: [{ code: 'DISK_FULL', params: { percent: 95 }, heldSince: expect.any(String) }] },
+    });
+    expect(await aviary('tenant', 'show', stack.slug)).toMatch(/^!! +The stack uses 95 % .* Held since /m);
+    expect(await aviary('tenant', 'list', '--q', stack.slug)).toContain('DISK_FULL');
+    expect(await aviary('alarm', 'list')).toContain(`${stack.slug}: The stack uses 95 %`);
+  });
+
+  it('FM-27 at 95 % its bots are held and it takes nothing new, until it is below 90 % or has a larger plan', async () => {
+    const stack = await running();
+    const { asked, guard: keeper } = guard();
+    await measured(stack, 95);
+    await keeper.turn(never);
+    expect(await stack.view()).toMatchObject([
+      { code: 'DISK_FULL', level: 'bad', params: { percent: 95 }, heldSince: expect.any(String) },
+    ]);
+    expect(await alarms(stack)).toEqual([['critical', 'open']]);
+    expect(await stack.mails()).toEqual([expect.stringContaining('open orders are taken back')]);
+    const [first] = await stack.view();
+    await measured(stack, 91);
+    await keeper.turn(never);
+    // Said anew each time: it may have been started since.
+    expect(asked(stack)).toEqual([
+      { kind: 'disk', percent: 95 },
+      { kind: 'disk', percent: 91 },
+    ]);
+    expect(await stack.view()).toMatchObject([{ code: 'DISK_FULL', since: first?.since, heldSince: first?.heldSince }]);
+    // A larger plan, without a new measurement.
+    const { limits } = await world.database.dataSource.manager.findOneByOrFail(TenantEntity, { id: stack.id });
+    await world.database.dataSource.manager.update(
+      TenantEntity,
+      { id: stack.id },
+      { limits: { ...limits, diskGb: limits.diskGb * 2 } },
+    );
+    await keeper.turn(never);
+    expect(asked(stack).at(-1)).toEqual({ kind: 'disk', percent: null });
+    expect([await stack.view(), (await stack.mails()).length]).toEqual([[], 1]);
+    await keeper.turn(never);
+    expect(asked(stack)).toHaveLength(3);
+  });
+
+  it('FM-27 a hold nobody heard the answer of is ended as well, and its page says that the stack has not heard of it', async () => {
+    const stack = await running();
+    let answer: HoldAnswer | null = null;
+    const { asked, guard: keeper } = guard(() => answer);
+    await measured(stack, 97);
+    await keeper.turn(never);
+    expect(await stack.view()).toMatchObject([{ code: 'DISK_FULL', heldSince: null }]);
+    await measured(stack, 50);
+    await keeper.turn(never);
+    expect(await stack.view()).toMatchObject([{ code: 'DISK_FREED' }]);
+    expect(await alarms(stack)).toEqual([['critical', 'over']]);
+    answer = { held: 0, openOrders: 0 };
+    await keeper.turn(never);
+    expect(await stack.view()).toEqual([]);
+    expect(asked(stack)).toEqual([
+      { kind: 'disk', percent: 97 },
+      { kind: 'disk', percent: null },
+      { kind: 'disk', percent: null },
+    ]);
+    // Over before it was written: nobody needs it any more.
+    expect(await stack.mails()).toEqual([]);
+  });
+
+  it('FM-27 one stack’s trouble keeps no other from being held, and a stack that is gone is left alone', async () => {
+    const [first, second, third] = [await running(), await running(), await running()];
+    await Promise.all([first, second, third].map((stack) => measured(stack, 96)));
+    await world.database.dataSource.query(`delete from tenant_secrets where tenant_id = $1`, [first.id]);
+    await world.database.dataSource.query(`update tenants set desired = 'deleted' where id = $1`, [third.id]);
+    const { asked, guard: keeper } = guard();
+    await expect(keeper.turn(never)).rejects.toThrow(first.slug);
+    expect([asked(second).length, asked(third).length]).toEqual([1, 0]);
+    expect(await third.view()).toEqual([]);
+  });
+});
