@@ -1,6 +1,13 @@
 import { StackWarningEntity, type Database } from '#libs/db';
 import { settleAlarms, type Finding, type Queue } from '#libs/jobs';
-import { readFacts, type FactSettings, type Probes, type StackFacts, type StackSecrets } from '#libs/orchestrator';
+import {
+  askToHold,
+  readFacts,
+  type FactSettings,
+  type Probes,
+  type StackFacts,
+  type StackSecrets,
+} from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import {
   diskWarning,
@@ -17,7 +24,7 @@ interface GuardDeps {
   queue: Pick<Queue, 'enqueue'>;
   portalUrl: string;
   probes: Pick<Probes, 'hold'>;
-  secrets: Pick<StackSecrets, 'stackKey'>;
+  secrets: Pick<StackSecrets, 'stackKeys'>;
   settings: FactSettings & { engineId: string };
   logger: Logger;
   now: () => Date;
@@ -125,9 +132,8 @@ export class DiskGuard {
     if (!facts || !mayRun(facts)) {
       return false;
     }
-    const key = await secrets.stackKey(facts);
     const bounds = { deadlineMs: HOLD_MS, ...(signal ? { signal } : {}) };
-    const answer = await probes.hold(facts, key, { kind: 'disk', percent }, bounds);
+    const answer = await askToHold({ probes, secrets }, facts, { kind: 'disk', percent }, bounds);
     if (answer === null) {
       logger.warn({ stack: facts.slug }, 'a stack did not answer whether it holds its bots');
     }

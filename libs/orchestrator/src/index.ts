@@ -7,6 +7,7 @@ export * from './stack-database.js';
 export * from './edge-keeper.js';
 export * from './observed.js';
 export * from './phases.js';
+export { askToHold } from './drain.js';
 export * from './operation-runner.js';
 export * from './lease.js';
 export * from './engine-lease.js';

@@ -7,6 +7,7 @@ import type { OperationKind } from '#libs/contracts';
 import { isSuspended, type PhaseName } from '#libs/tenants';
 import { execute, type ApplyContext } from './apply.js';
 import { limitChanges, plan, type Action } from './planner/plan.js';
+import { drainBots, endsRuntime } from './drain.js';
 import { runInOrder } from './planner/schedule.js';
 import { wantStack, type StackFacts, type StackWant } from './planner/want.js';
 import type { EdgeKeeper } from './edge-keeper.js';
@@ -258,6 +259,7 @@ export function serving(facts: StackFacts): Serving {
 async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving): Promise<string | null> {
   const { deps, engine, facts, signal } = context;
   let previous = '';
+  let drained = false;
   for (let pass = 0; pass < MOST_PASSES; pass += 1) {
     const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     const edgeIds = deps.edges.knownIds();
@@ -284,6 +286,10 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
       });
     }
     previous = ids;
+    if (!drained && endsRuntime(facts, actions, objects)) {
+      await drainBots(deps, context);
+      drained = true;
+    }
     await apply(context, want, actions);
   }
   throw new DomainError('ENGINE_REFUSED', {

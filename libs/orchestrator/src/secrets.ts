@@ -113,12 +113,20 @@ export class StackSecrets implements SecretFiles {
 
   /** The stack's own signing key; throws WRONG_STATE while it has none. */
   async stackKey(facts: StackFacts): Promise<KeyObject> {
+    const [key] = await this.stackKeys(facts);
+    return key;
+  }
+
+  /** The same, and while it is rotated the one before, which what runs has until its restart. */
+  async stackKeys(facts: StackFacts): Promise<[KeyObject, ...KeyObject[]]> {
     const name = Object.entries(facts.template.aviary.secrets).find(([, rule]) => 'kind' in rule)?.[0] ?? '';
     const row = await this.dataSource.manager.findOneBy(TenantSecretEntity, { tenantId: facts.tenantId, name });
     if (!row) {
       throw notMade(facts.slug, name);
     }
-    return createPrivateKey(open(this.settings.masterKey, context(facts.tenantId, name), row.sealed).toString());
+    const read = (sealed: Buffer): KeyObject =>
+      createPrivateKey(open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString());
+    return [read(row.sealed), ...(row.previous === null ? [] : [read(row.previous)])];
   }
 
   async volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]> {

@@ -5,10 +5,13 @@ import type { Action } from './planner/plan.js';
 /** How many actions a phase may log before the next phase's number; a plan is far smaller. */
 const SEQ_PER_PHASE = 1_000;
 
+/** What is done within a phase: an action of a plan, or what goes before it. */
+type Doing = Pick<Action, 'target'> & { kind: Action['kind'] | 'drain bots' };
+
 interface LoggedStep {
   seq: number;
   phase: string;
-  action: Action | null;
+  action: Doing;
 }
 
 /**
@@ -51,7 +54,7 @@ export class StepLog {
     await this.setPhase(phase, state, { started: false, detail });
   }
 
-  begin(phase: string, action: Action): LoggedStep {
+  begin(phase: string, action: Doing): LoggedStep {
     const step = { seq: this.nextSeq, phase, action };
     this.nextSeq += 1;
     const at = this.now();
