@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { AccountService, Passwords } from '#libs/accounts';
 import { sealAudit, verifyAudit } from '#libs/audit';
 import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, OrphanEntity, tx } from '#libs/db';
-import { createQueue } from '#libs/jobs';
+import { createQueue, settleAlarms } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
 import { SYSTEM } from '../support/accounts.js';
@@ -97,6 +97,20 @@ describe('aviary', () => {
     } finally {
       await fresh.close();
     }
+  });
+
+  it('lists alarms, acknowledges one, and lists plans', async () => {
+    const key = 'duty/queue/mail.send';
+    const finding = { key, code: 'QUEUE_STALLED', severity: 'critical', message: 'Jobs wait.', params: {} } as const;
+    await settleAlarms(db.dataSource, 'duty', { findings: [finding] }, new Date());
+    const known = document(await aviary(env, ['alarm', 'acknowledge', key, '--json']));
+    expect(known).toMatchObject({ ok: true, schema: 'aviary/alarm/1', data: { key, acknowledgedBy: 'olga' } });
+    expect((await aviary(env, ['alarm', 'list'])).stdout).toMatch(
+      /duty\/queue\/mail\.send +critical .+ olga +Jobs wait\./,
+    );
+    expect((await aviary(env, ['alarm', 'acknowledge', 'duty/none'])).code).toBe(3);
+    const plans = document(await aviary(env, ['plan', 'list', '--json'])) as { data: { items: { code: string }[] } };
+    expect(plans.data.items.map(({ code }) => code)).toContain('pro');
   });
 
   it('makes the first operator without one, then acts in that name, and audits both', async () => {

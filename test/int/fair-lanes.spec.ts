@@ -122,6 +122,7 @@ describe('FM-10 nothing is under way for ever', () => {
       outbox: undefined as never,
       logger,
       now: () => new Date(),
+      portalUrl: 'https://aviary.localhost',
     }).find(({ name }) => name === 'operations.expire');
     await entry?.handle({} as never, { signal: never, attempt: 1, last: true });
     const view = await world.operations.get(owner, asked.operation.id);

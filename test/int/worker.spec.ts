@@ -26,6 +26,7 @@ import { bootWorker } from '../../apps/worker/src/boot.js';
 import { startHealthServer } from '../../apps/worker/src/health.server.js';
 import { DutyMissed } from '../../apps/worker/src/worker.lifecycle.js';
 import { SCHEDULES } from '../../apps/worker/src/schedules.js';
+import { accountServices, PASSWORD, SYSTEM } from '../support/accounts.js';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 import { withResolver } from '../support/runtime.js';
 
@@ -226,12 +227,14 @@ describe('worker', () => {
         code: 'SCHEDULE_MISSED',
         severity: 'critical',
         endedAt: null,
-      })),
+      })).toSorted(byKey),
     );
     expect(open[0]?.message).toContain('was not begun: does a worker run?');
     // Raised again it is the same alarm.
     await watch.turn();
     expect((await listAlarms(db.dataSource, now())).map(({ since }) => since)).toEqual(open.map(({ since }) => since));
+    const operator = { email: 'olga@example.org', username: 'olga', password: PASSWORD, role: 'operator' } as const;
+    await accountServices(db).accounts.create(SYSTEM, operator);
     const second = start(environment({ AVIARY_WORKER_HEALTH_PORT: health }));
     await saw(second, 'worker runs');
     await waitFor(
@@ -241,6 +244,9 @@ describe('worker', () => {
       },
       { what: 'all that was missed being done', deadlineMs: 10_000 },
     );
+    const [mail] = await db.dataSource.getRepository(OutboxMailEntity).findBy({ recipient: operator.email });
+    expect(mail?.subject).toBe(`${SCHEDULES.length} alarms (critical)`);
+    expect(mail?.text).toContain('https://aviary.localhost/console/alarms');
     await watch.turn();
     expect((await listAlarms(db.dataSource, now())).filter(({ endedAt }) => endedAt === null)).toEqual([]);
   });

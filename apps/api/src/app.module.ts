@@ -11,6 +11,7 @@ import { CapacityController } from './operator/capacity.controller.js';
 import { HostsController } from './operator/hosts.controller.js';
 import { OperatorController } from './operator/operator.controller.js';
 import { OrphansController } from './operator/orphans.controller.js';
+import { PlansController } from './operator/plans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
 import { WatchController } from './operator/watch.controller.js';
 import { GateController } from './private/gate.controller.js';
@@ -41,6 +42,7 @@ export class PublicModule {
         OperatorController,
         CapacityController,
         OrphansController,
+        PlansController,
         HostsController,
         OutboxController,
         WatchController,

@@ -193,6 +193,13 @@ const operations = createRoute({
     return <OperationsPage filter={operations.useSearch()} onFilter={useFilter('/console/operations')} />;
   },
 });
+const AlarmsPage = lazy(async () => ({ default: (await import('./console/alarms.js')).AlarmsPage }));
+const alarms = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/alarms',
+  staticData: { title: 'alarms.title' },
+  component: AlarmsPage,
+});
 const OutboxPage = lazy(async () => ({ default: (await import('./console/outbox.js')).OutboxPage }));
 const outbox = createRoute({
   getParentRoute: () => console_,
@@ -243,7 +250,7 @@ const routeTree = root.addChildren([
     stack,
     activity,
     operation,
-    console_.addChildren([overview, stacks, consoleStack, operations, outbox, mail, users]),
+    console_.addChildren([overview, stacks, consoleStack, operations, alarms, outbox, mail, users]),
   ]),
 ]);
 
@@ -276,6 +283,7 @@ declare module '@tanstack/react-router' {
       | 'stacks.title'
       | 'stacks.name'
       | 'operations.title'
+      | 'alarms.title'
       | 'outbox.title'
       | 'users.title';
   }

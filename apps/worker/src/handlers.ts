@@ -2,7 +2,7 @@ import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
 import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
-import { mailStackTrouble, mailStackWarning, type MailDelivery, type OutboxService } from '#libs/support';
+import { mailAlarms, mailStackTrouble, mailStackWarning, type MailDelivery, type OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
 
@@ -12,14 +12,22 @@ export interface HandlerDeps {
   outbox: OutboxService;
   logger: Logger;
   now: () => Date;
+  /** Origin of the portal, for links in mails. */
+  portalUrl: string;
 }
 
 /** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
-export function workerHandlers({ database, delivery, outbox, logger, now }: HandlerDeps): HandlerEntry[] {
+export function workerHandlers({ database, delivery, outbox, logger, now, portalUrl }: HandlerDeps): HandlerEntry[] {
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
     handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
     handler('mail.stack-warning', (payload) => mailStackWarning(database, outbox, payload)),
+    handler('alarms.mail', async () => {
+      const { open, over } = await mailAlarms(database, outbox, { portalUrl, now: now() });
+      if (open.length + over.length > 0) {
+        logger.info({ open, over }, 'operators are mailed about alarms');
+      }
+    }),
     handler('audit.seal', async () => {
       const { sealed, head } = await sealAudit(database, now);
       if (sealed > 0) {

@@ -11,5 +11,6 @@ export const SCHEDULES: readonly Schedule[] = [
     catchUp: 1,
     graceSeconds: 240,
   },
+  { name: 'alarms-mail', cron: '* * * * *', job: 'alarms.mail', payload: {}, catchUp: 1, graceSeconds: 240 },
   { name: 'sessions-clean', cron: '17 * * * *', job: 'sessions.clean', payload: {}, catchUp: 1, graceSeconds: 900 },
 ];

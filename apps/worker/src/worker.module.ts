@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import type { Config } from '#libs/config';
+import { httpsOrigin, type Config } from '#libs/config';
 import { assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, DutyWatch, notingRuns, Queue, Scheduler } from '#libs/jobs';
 import { MailDelivery, MailSender, OutboxService } from '#libs/support';
@@ -54,7 +54,8 @@ export class WorkerModule {
           ): WorkerLifecycle => {
             const delivery = new MailDelivery({ database, sender, now });
             const outbox = new OutboxService({ database, queue, now });
-            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, logger, now }), {
+            const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
+            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, logger, now, portalUrl }), {
               database,
               schedules: SCHEDULES,
               now,

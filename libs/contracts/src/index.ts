@@ -18,5 +18,6 @@ export * from './runtime-api.js';
 export * from './runtime-access.js';
 export * from './fleet.js';
 export * from './orphans.js';
+export * from './plans.js';
 export * from './usage.js';
 export * from './logs.js';

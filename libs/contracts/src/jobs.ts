@@ -29,6 +29,8 @@ export const JOBS = {
     retryLimit: 20,
     retryDelay: 5,
   },
+  /** Operators are mailed what of the alarms is news to them. */
+  'alarms.mail': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   /** Ends operations that nobody ended. */
   'operations.expire': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },

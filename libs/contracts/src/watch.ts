@@ -25,12 +25,20 @@ export const alarmSchema = z.object({
   /** When it was last found to be so. */
   seenAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
+  /** An operator knows of it; null again when it is raised anew or gets worse. */
+  acknowledgedAt: z.iso.datetime().nullable(),
+  acknowledgedBy: z.string().nullable(),
+  /** When operators were last mailed that it is so. */
+  mailedAt: z.iso.datetime().nullable(),
 });
 export type Alarm = z.infer<typeof alarmSchema>;
 
 /** GET /api/v1/operator/alarms: the open ones and those that ended within a week, newest first. */
 export const alarmListSchema = z.object({ items: z.array(alarmSchema) });
 export type AlarmList = z.infer<typeof alarmListSchema>;
+
+/** POST /api/v1/operator/alarms/acknowledge */
+export const acknowledgeAlarmSchema = z.strictObject({ key: z.string().min(1).max(300) });
 
 /** done: the run that should have ended by now has; waits: it never had one to do yet; missed: it was not seen. */
 export const SCHEDULE_STATES = ['done', 'waits', 'missed'] as const;
@@ -47,6 +55,12 @@ export const scheduleViewSchema = z.object({
   tickedAt: z.iso.datetime().nullable(),
   doneFor: z.iso.datetime().nullable(),
   finishedAt: z.iso.datetime().nullable(),
+  /** When it is due next; null when that is more than 25 hours away. */
+  nextAt: z.iso.datetime().nullable(),
+  /** Runs that were due since the last one that ended well and should have ended by now. */
+  missed: z.int(),
+  /** Of the last day: runs that ended well, but later than they should have. */
+  lateLastDay: z.int(),
   graceSeconds: z.int(),
 });
 export type ScheduleView = z.infer<typeof scheduleViewSchema>;

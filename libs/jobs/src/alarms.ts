@@ -5,6 +5,9 @@ import type { Finding } from './domain/duty.js';
 const ENDED_SHOWN_MS = 7 * 86_400_000;
 const ENDED_KEPT_MS = 90 * 86_400_000;
 
+/** Who acknowledged a warning did not acknowledge what it became, nor what comes back after it was over. */
+const STILL_KNOWN = `alarms.ended_at is null and (alarms.severity = 'critical' or excluded.severity = 'warning')`;
+
 export interface Settled {
   /** Not open before. */
   raised: Finding[];
@@ -30,6 +33,8 @@ export async function settleAlarms(
         `insert into alarms (key, code, severity, message, params, since, seen_at) values ($1, $2, $3, $4, $5, $6, $6)
          on conflict (key) do update set code = excluded.code, severity = excluded.severity, message = excluded.message,
            params = excluded.params, seen_at = excluded.seen_at, ended_at = null,
+           acknowledged_at = case when ${STILL_KNOWN} then alarms.acknowledged_at end,
+           acknowledged_by = case when ${STILL_KNOWN} then alarms.acknowledged_by end,
            since = case when alarms.ended_at is null then alarms.since else excluded.since end
          returning since = seen_at as fresh`,
         [key, code, severity, message, JSON.stringify(params), now],
@@ -56,7 +61,11 @@ export async function listAlarms(database: Database, now: Date): Promise<Alarm[]
     .addOrderBy('alarm.since', 'DESC')
     .limit(200)
     .getMany();
-  return rows.map((row) => ({
+  return rows.map(alarmView);
+}
+
+export function alarmView(row: AlarmEntity): Alarm {
+  return {
     key: row.key,
     code: row.code as Alarm['code'],
     severity: row.severity,
@@ -65,7 +74,10 @@ export async function listAlarms(database: Database, now: Date): Promise<Alarm[]
     since: row.since.toISOString(),
     seenAt: row.seenAt.toISOString(),
     endedAt: row.endedAt?.toISOString() ?? null,
-  }));
+    acknowledgedAt: row.acknowledgedAt?.toISOString() ?? null,
+    acknowledgedBy: row.acknowledgedBy,
+    mailedAt: row.mailedAt?.toISOString() ?? null,
+  };
 }
 
 /** Forgets what has long been over. */

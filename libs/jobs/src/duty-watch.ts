@@ -12,8 +12,11 @@ export async function readDuties(database: Database, now: Date): Promise<Duties>
     database.query<ScheduleFacts[]>(
       `select s.name, s.cron, s.job, s.grace_seconds as "graceSeconds", s.created_at as "createdAt",
               max(t.due_at) as "tickedAt", max(t.due_at) filter (where t.finished_at is not null) as "doneFor",
-              max(t.finished_at) as "finishedAt"
+              max(t.finished_at) as "finishedAt",
+              (count(*) filter (where t.due_at > $1::timestamptz - interval '1 day'
+                and t.finished_at > t.due_at + s.grace_seconds * interval '1 second'))::int as "lateLastDay"
          from schedules s left join schedule_ticks t on t.schedule = s.name group by s.name order by s.name`,
+      [now],
     ),
     database.query<{ name: string; waiting: number; running: number; oldest: number | null }[]>(
       `select name, count(*) filter (where due)::int as waiting, count(*) filter (where state = 'active')::int as running,

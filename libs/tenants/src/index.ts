@@ -15,6 +15,7 @@ export * from './stack.service.js';
 export * from './hold.service.js';
 export * from './sleep.service.js';
 export * from './resize.service.js';
+export * from './plans.js';
 export * from './operation.service.js';
 export * from './operation.start.js';
 export * from './operation.repository.js';

@@ -1,6 +1,7 @@
-import type { AlarmList, Duties } from '#libs/contracts';
+import type { Actor, Alarm, AlarmList, Duties } from '#libs/contracts';
 import type { Database } from '#libs/db';
 import { listAlarms, readDuties } from '#libs/jobs';
+import { acknowledgeAlarm } from '#libs/support';
 
 export class WatchQuery {
   constructor(
@@ -10,6 +11,10 @@ export class WatchQuery {
 
   async alarms(): Promise<AlarmList> {
     return { items: await listAlarms(this.database, this.now()) };
+  }
+
+  acknowledge(actor: Actor, key: string): Promise<Alarm> {
+    return acknowledgeAlarm(this.database, actor, { key, now: this.now() });
   }
 
   duties(): Promise<Duties> {

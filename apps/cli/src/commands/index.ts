@@ -6,6 +6,7 @@ import { dbCommands } from './db.js';
 import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
+import { planCommands } from './plan.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
 import { watchCommands } from './watch.js';
@@ -18,6 +19,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   orphanCommands,
   outboxCommands,
   capacityCommand,
+  planCommands,
   watchCommands,
   auditCommands,
   dbCommands,

@@ -6,6 +6,7 @@ import { CommandError } from '../frame/output.js';
 
 const DUTIES = 'aviary/duties/1';
 const ALARMS = 'aviary/alarm-list/1';
+const ALARM = 'aviary/alarm/1';
 
 const schedules: Action = async (context) => {
   const { readDuties } = await import('#libs/jobs');
@@ -37,6 +38,8 @@ function table({ output }: CommandContext, duties: Duties): void {
     { head: 'expected', value: ({ expectedAt }) => expectedAt ?? '' },
     { head: 'done for', value: ({ doneFor }) => doneFor ?? '' },
     { head: 'ended', value: ({ finishedAt }) => finishedAt ?? '' },
+    { head: 'missed', value: ({ missed }) => String(missed) },
+    { head: 'next', value: ({ nextAt }) => nextAt ?? '' },
   ]);
   for (const { name, waiting, running, oldestWaitingSeconds, stalled } of duties.queues) {
     const oldest = oldestWaitingSeconds === null ? '' : `, the oldest for ${Math.round(oldestWaitingSeconds)} s`;
@@ -52,8 +55,17 @@ const alarms: Action = async (context) => {
     { head: 'alarm', value: ({ key }) => key },
     { head: 'severity', value: ({ severity, endedAt }) => (endedAt === null ? severity : 'over') },
     { head: 'since', value: ({ since }) => since },
+    { head: 'known to', value: ({ acknowledgedBy }) => acknowledgedBy ?? '' },
     { head: 'what', value: ({ message }) => message },
   ]);
+};
+
+const acknowledge: Action = async (context, [key]) => {
+  const { acknowledgeAlarm } = await import('#libs/support');
+  const platform = await context.platform();
+  const input = { key: String(key), now: platform.now() };
+  const alarm = await acknowledgeAlarm(platform.dataSource, await platform.operator(), input);
+  context.output.result(ALARM, alarm, `✓ ${alarm.key} is acknowledged: no mail until it is over or gets worse`);
 };
 
 export function watchCommands(program: Command, environment: Environment): void {
@@ -63,10 +75,13 @@ export function watchCommands(program: Command, environment: Environment): void 
     .command('list')
     .description('what is expected, what was done, what was missed; exit 8 when something was')
     .action(handle(environment, DUTIES, schedules));
-  program
-    .command('alarm')
-    .description('what operators must know')
+  const alarm = program.command('alarm').description('what operators must know');
+  alarm
     .command('list')
     .description('open alarms, and those that ended within a week')
     .action(handle(environment, ALARMS, alarms));
+  alarm
+    .command('acknowledge <key>')
+    .description('say that you know of it')
+    .action(handle(environment, ALARM, acknowledge));
 }

@@ -1,8 +1,11 @@
 import {
   acceptedSchema,
   accessSchema,
+  alarmListSchema,
+  alarmSchema,
   capacityViewSchema,
   disclaimerSchema,
+  dutiesSchema,
   fleetOverviewSchema,
   hostUsageSchema,
   operationListSchema,
@@ -10,6 +13,7 @@ import {
   operationViewSchema,
   outboxListSchema,
   outboxMailSchema,
+  planListSchema,
   signOnResponseSchema,
   stackListSchema,
   stackLogSchema,
@@ -91,6 +95,11 @@ export function createEndpoints(client: ApiClient) {
       capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
       orphans: () => client.request(orphanListSchema, '/operator/orphans'),
       hostUsage: (range: UsageRange) => client.request(hostUsageSchema, withQuery('/operator/hosts/usage', { range })),
+      alarms: () => client.request(alarmListSchema, '/operator/alarms'),
+      acknowledgeAlarm: (key: string) =>
+        client.request(alarmSchema, '/operator/alarms/acknowledge', { ...post, body: { key } }),
+      schedules: () => client.request(dutiesSchema, '/operator/schedules'),
+      plans: () => client.request(planListSchema, '/operator/plans'),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

@@ -11,6 +11,9 @@ export const keys = {
   overview: ['operator', 'overview'] as const,
   capacity: ['operator', 'capacity'] as const,
   orphans: ['operator', 'orphans'] as const,
+  alarms: ['operator', 'alarms'] as const,
+  schedules: ['operator', 'schedules'] as const,
+  plans: ['operator', 'plans'] as const,
 };
 
 /** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */
@@ -38,6 +41,9 @@ export const hostUsageQuery = (api: Endpoints, range: UsageRange) =>
     queryFn: () => api.operator.hostUsage(range),
     refetchInterval: USAGE_MS,
   });
+
+export const alarmsQuery = (api: Endpoints) =>
+  queryOptions({ queryKey: keys.alarms, queryFn: api.operator.alarms, refetchInterval: POLL_MS });
 
 export const operationsQuery = (api: Endpoints, query: OperationQuery) =>
   queryOptions({

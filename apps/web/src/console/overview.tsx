@@ -1,13 +1,15 @@
 import { STACK_STATUS, type FleetOverview, type StackView, type UsageRange } from '#libs/contracts';
 import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useNow } from '#libs/ui';
+import { IconBell } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
 import { useApi } from '../api/context.js';
-import { hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
+import { alarmsQuery, hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
+import { unknownAlarms } from '../domain/alarms.js';
 import { countsInOrder, groupByCode, queueIsOld, worstFirst } from '../domain/fleet.js';
 import { useT } from '../i18n/use-text.js';
-import { TextLink } from '../parts/link-button.js';
+import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
@@ -16,6 +18,9 @@ import { CapacityPanel } from './capacity.js';
 import { OrphansPanel } from './orphans.js';
 import { RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
 import { useCells, useTroubled } from './fleet-data.js';
+
+/** On the first page; their own page has the others. */
+const MOST_ALARMS = 5;
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
   const fleetText = useFleetText();
@@ -71,6 +76,7 @@ function NeedsAPerson({ overview }: { overview: FleetOverview }) {
   const t = useT();
   const why = useStackReason();
   const { stacks } = useTroubled();
+  const alarms = unknownAlarms(useQuery(alarmsQuery(useApi())).data?.items ?? []);
   const { operations, outbox } = overview;
   const rows: { key: string; tone: string; what: ReactNode; link: ReactNode }[] = [];
   for (const stack of stacks) {
@@ -123,6 +129,23 @@ function NeedsAPerson({ overview }: { overview: FleetOverview }) {
       link: (
         <TextLink to="/console/outbox" search={{ state: 'failed' }}>
           {t('fleet.look')}
+        </TextLink>
+      ),
+    });
+  }
+  for (const { key, code, severity } of alarms.slice(0, MOST_ALARMS)) {
+    rows.push({
+      key: `alarm ${key}`,
+      tone: severity === 'critical' ? 'bad' : 'warn',
+      what: (
+        <>
+          {t(`alarms.kinds.${code}`)} <span className="av-mono av-muted av-small">{key}</span>
+        </>
+      ),
+      link: (
+        <TextLink to="/console/alarms">
+          {t('fleet.look')}
+          <span className="av-hidden"> {key}</span>
         </TextLink>
       ),
     });
@@ -238,6 +261,25 @@ function Figures({ overview }: { overview: FleetOverview }) {
   );
 }
 
+/** Leads to the alarms, with how many of them nobody has acknowledged. */
+function AlarmsLink() {
+  const t = useT();
+  const query = useQuery(alarmsQuery(useApi()));
+  const alarms = unknownAlarms(query.data?.items ?? []);
+  const tone = alarms.some(({ severity }) => severity === 'critical') ? 'bad' : 'warn';
+  return (
+    <LinkButton to="/console/alarms" variant="default" leftSection={<IconBell size={16} aria-hidden />}>
+      {t('nav.alarms')}
+      {alarms.length === 0 ? null : (
+        <span className="aw-badge" data-tone={tone}>
+          {alarms.length}
+          <span className="av-hidden"> {t('alarms.open', { count: alarms.length })}</span>
+        </span>
+      )}
+    </LinkButton>
+  );
+}
+
 function Hosts() {
   const t = useT();
   const [range, setRange] = useState<UsageRange>('day');
@@ -282,6 +324,7 @@ function Fleet({ overview }: { overview: FleetOverview }) {
             </span>
           </>
         }
+        actions={<AlarmsLink />}
       >
         {t('fleet.title', { count: total })}
       </PageTitle>

@@ -26,6 +26,10 @@ export const stack = {
   resizeEffectRuns:
     'It runs on. Only where the number of bots changes it restarts; open orders are taken back before and placed again after.',
   resizePlan: 'Plan',
+  planChoose: 'Choose a plan',
+  planOption: '{{name}}: {{cores}}, {{memory}} MB, {{disk}} GB, {{bots}} bots',
+  planOptionNow: '{{name}}, as now: {{cores}}, {{memory}} MB, {{disk}} GB, {{bots}} bots',
+  plansFailed: 'The plans could not be loaded',
   suspend: 'Suspend…',
   suspendVerb: 'Suspend stack',
   suspendEffectBots_one: '{{count}} running bot stops trading.',

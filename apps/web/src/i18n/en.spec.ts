@@ -1,4 +1,5 @@
 import {
+  ALARM_CODES,
   BOT_STATUS,
   CAPACITY_LEVELS,
   CAPACITY_RESOURCES,
@@ -55,6 +56,7 @@ describe('English', () => {
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.todos.${resource}`),
+      ...ALARM_CODES.map((code) => `alarms.kinds.${code}`),
       ...CAPACITY_LEVELS.map((level) => `capacity.levels.${level}`),
     ];
     for (const key of keys) {

@@ -1,5 +1,6 @@
 import { signInTexts } from './en-sign-in.js';
 import { stack } from './en-stack.js';
+import { alarms, schedules } from './en-alarms.js';
 import { logs } from './en-logs.js';
 import { usage } from './en-usage.js';
 
@@ -12,6 +13,7 @@ export const en = {
     fleet: 'Fleet',
     stacks: 'Stacks',
     operations: 'Operations',
+    alarms: 'Alarms',
     users: 'Users',
     outbox: 'Outbox',
     more: 'More',
@@ -41,6 +43,8 @@ export const en = {
   stack,
   usage,
   logs,
+  alarms,
+  schedules,
   operation: {
     kind: {
       provision: 'Create',

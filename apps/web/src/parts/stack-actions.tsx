@@ -10,6 +10,7 @@ import type { StackAction } from '../api/endpoints.js';
 import { keys, putOperation, putStack } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
+import { PlanChoice } from './plan-choice.js';
 import { OpenDashboard } from './open-dashboard.js';
 
 type Asked = 'stop' | 'restart' | 'destroy' | 'hibernate' | 'suspend' | 'rotate' | 'resize';
@@ -33,7 +34,7 @@ function useEffects(stack: StackView, plan: string): Record<Asked, ReactNode[]> 
     restart: [t('stack.restartEffect')],
     hibernate: [t('stack.hibernateEffect'), t('stack.hibernateEffectVisit'), t('stack.hibernateEffectToken')],
     rotate: [t('stack.rotateEffect'), t('stack.rotateEffectRestart')],
-    resize: [t('stack.resizeEffect', { plan }), t('stack.resizeEffectRuns')],
+    resize: [...(plan === '' ? [] : [t('stack.resizeEffect', { plan })]), t('stack.resizeEffectRuns')],
     suspend: [...(running > 0 ? [t('stack.suspendEffectBots', { count: running })] : []), t('stack.suspendEffect')],
     destroy: [
       ...(bots > 0 ? [t('stack.destroyEffectBots', { count: bots })] : []),
@@ -85,7 +86,8 @@ export function StackActions({ stack }: { stack: StackView }) {
   const me = useMe();
   const navigate = useNavigate();
   const { act, destroy, suspend, resume, rotate, resize } = useStackRequests(stack);
-  const [plan, setPlan] = useState(me?.plan ?? '');
+  const [chosen, setPlan] = useState('');
+  const plan = me?.role === 'operator' ? chosen : (me?.plan ?? '');
   const effects = useEffects(stack, plan);
   const [asked, setAsked] = useState<Asked | null>(null);
   const [note, setNote] = useState('');
@@ -223,16 +225,10 @@ export function StackActions({ stack }: { stack: StackView }) {
         onConfirm={() => resize.mutateAsync(plan)}
         verb={t('stack.resizeVerb')}
         effects={effects.resize}
+        ready={plan !== ''}
         grade="moderate"
       >
-        {operator ? (
-          <TextInput
-            label={t('stack.resizePlan')}
-            value={plan}
-            onChange={(event) => setPlan(event.currentTarget.value)}
-            required
-          />
-        ) : null}
+        {operator ? <PlanChoice value={plan} onChange={setPlan} now={stack.limits} /> : null}
       </ConfirmDialog>
       <ConfirmDialog
         opened={asked === 'suspend'}

@@ -1,5 +1,6 @@
 import {
   IconActivity,
+  IconBell,
   IconChartDots3,
   IconListCheck,
   IconMailbox,
@@ -17,9 +18,18 @@ export interface NavItem {
     | '/console'
     | '/console/stacks'
     | '/console/operations'
+    | '/console/alarms'
     | '/console/users'
     | '/console/outbox';
-  text: 'nav.stack' | 'nav.activity' | 'nav.fleet' | 'nav.stacks' | 'nav.operations' | 'nav.users' | 'nav.outbox';
+  text:
+    | 'nav.stack'
+    | 'nav.activity'
+    | 'nav.fleet'
+    | 'nav.stacks'
+    | 'nav.operations'
+    | 'nav.alarms'
+    | 'nav.users'
+    | 'nav.outbox';
   icon: Icon;
   /** Second key after `g`. */
   key: string;
@@ -35,6 +45,7 @@ const CONSOLE: readonly NavItem[] = [
   { to: '/console', text: 'nav.fleet', icon: IconChartDots3, key: 'f', exact: true },
   { to: '/console/stacks', text: 'nav.stacks', icon: IconServer2, key: 't', exact: false },
   { to: '/console/operations', text: 'nav.operations', icon: IconListCheck, key: 'o', exact: false },
+  { to: '/console/alarms', text: 'nav.alarms', icon: IconBell, key: 'l', exact: false },
   { to: '/console/users', text: 'nav.users', icon: IconUsers, key: 'u', exact: false },
   { to: '/console/outbox', text: 'nav.outbox', icon: IconMailbox, key: 'm', exact: false },
 ];

@@ -1,3 +1,4 @@
+import { AlarmMails1763700000012 } from './1763700000012-alarm-mails.js';
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
@@ -19,4 +20,5 @@ export const MIGRATIONS = [
   Reconcile1763700000015,
   Usage1763700000007,
   StackWarnings1763700000010,
+  AlarmMails1763700000012,
 ];

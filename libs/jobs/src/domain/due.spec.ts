@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { LOOK_BACK_MINUTES, missedTimes } from './due.js';
+import { LOOK_BACK_MINUTES, missedTimes, nextDue } from './due.js';
 
 const at = (text: string): Date => new Date(`2026-03-01T${text}Z`);
 const hourly = (time: Date): boolean => time.getUTCMinutes() === 0;
@@ -40,5 +40,13 @@ describe('missed times', () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe('the next time', () => {
+  it('lies after now, and is not looked for further ahead than a day and an hour', () => {
+    expect(nextDue(hourly, at('02:00:00'))).toEqual(at('03:00:00'));
+    expect(nextDue(hourly, at('02:59:59'))).toEqual(at('03:00:00'));
+    expect(nextDue(() => false, at('02:00:00'))).toBeNull();
   });
 });

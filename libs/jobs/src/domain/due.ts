@@ -25,6 +25,18 @@ export function missedTimes(
   return { due, dropped: all.length - due.length };
 }
 
+/** The next time after `from` at which a schedule is due, or null; looks no further ahead than missed runs back. */
+export function nextDue(matches: (at: Date) => boolean, from: Date): Date | null {
+  const first = Math.floor(from.getTime() / MINUTE) + 1;
+  for (let minute = first; minute < first + LOOK_BACK_MINUTES; minute += 1) {
+    const at = new Date(minute * MINUTE);
+    if (matches(at)) {
+      return at;
+    }
+  }
+  return null;
+}
+
 /** The newest time in (after, until] at which a schedule was due, or null; looks no further back than missed runs are. */
 export function lastDue(matches: (at: Date) => boolean, after: Date, until: Date): Date | null {
   const newest = Math.floor(until.getTime() / MINUTE);

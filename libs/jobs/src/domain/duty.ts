@@ -1,5 +1,5 @@
 import type { AlarmCode, Duties, QueueView, ScheduleView } from '#libs/contracts';
-import { lastDue } from './due.js';
+import { lastDue, missedTimes, nextDue } from './due.js';
 
 export interface ScheduleFacts {
   name: string;
@@ -11,6 +11,7 @@ export interface ScheduleFacts {
   tickedAt: Date | null;
   doneFor: Date | null;
   finishedAt: Date | null;
+  lateLastDay: number;
 }
 
 /** A job's wait after which its queue counts as stalled while nobody works on it, and while somebody does. */
@@ -18,7 +19,8 @@ const STALLED_SECONDS = { idle: 300, busy: 1_800 };
 
 /** What became of the newest run that should have ended by now. */
 export function scheduleView(facts: ScheduleFacts, matches: (at: Date) => boolean, now: Date): ScheduleView {
-  const expected = lastDue(matches, facts.createdAt, new Date(now.getTime() - facts.graceSeconds * 1_000));
+  const until = new Date(now.getTime() - facts.graceSeconds * 1_000);
+  const expected = lastDue(matches, facts.createdAt, until);
   const done = facts.doneFor !== null && (expected === null || facts.doneFor >= expected);
   return {
     name: facts.name,
@@ -29,6 +31,9 @@ export function scheduleView(facts: ScheduleFacts, matches: (at: Date) => boolea
     tickedAt: facts.tickedAt?.toISOString() ?? null,
     doneFor: facts.doneFor?.toISOString() ?? null,
     finishedAt: facts.finishedAt?.toISOString() ?? null,
+    nextAt: nextDue(matches, now)?.toISOString() ?? null,
+    missed: done ? 0 : missedTimes(matches, { last: facts.doneFor ?? facts.createdAt, now: until }, 0).dropped,
+    lateLastDay: facts.lateLastDay,
     graceSeconds: facts.graceSeconds,
   };
 }
@@ -74,14 +79,17 @@ export function dutyFindings({ schedules, queues, failedLastDay }: Duties): Find
   return [...missed, ...stalled, ...failed];
 }
 
+/** As people read it: to the minute, since schedules know no less. */
+const minuteOf = (at: string): string => `${at.slice(0, 16).replace('T', ' ')} UTC`;
+
 function missedFinding({ name, job, expectedAt, tickedAt, doneFor }: ScheduleView): Finding {
   const begun = tickedAt !== null && expectedAt !== null && tickedAt >= expectedAt;
-  const last = doneFor === null ? 'It never ran.' : `Its last run was the one of ${doneFor}.`;
+  const last = doneFor === null ? 'It never ran.' : `Its last run was the one of ${minuteOf(doneFor)}.`;
   return {
     key: `duty/schedule/${name}`,
     code: 'SCHEDULE_MISSED',
     severity: 'critical',
-    message: `The run of ${name} due at ${expectedAt ?? ''} ${begun ? `was begun and did not end well: see the worker’s log for the job ${job}` : 'was not begun: does a worker run? See aviary doctor'}. ${last}`,
+    message: `The run of ${name} due at ${expectedAt === null ? 'its time' : minuteOf(expectedAt)} ${begun ? `was begun and did not end well: see the worker’s log for the job ${job}` : 'was not begun: does a worker run? See aviary doctor'}. ${last}`,
     params: { schedule: name, job, expectedAt, doneFor, begun },
   };
 }

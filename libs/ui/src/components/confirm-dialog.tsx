@@ -18,6 +18,8 @@ export interface ConfirmDialogProps {
   slug?: string;
   /** Colours the button; health, not direction. */
   danger?: boolean;
+  /** Whether what the dialog asks for is there. */
+  ready?: boolean;
   children?: ReactNode;
 }
 
@@ -37,6 +39,7 @@ function ConfirmBody({
   grade,
   slug = '',
   danger = false,
+  ready = true,
   children,
 }: ConfirmDialogProps) {
   const t = useUiText();
@@ -50,7 +53,7 @@ function ConfirmBody({
       alive.current = false;
     };
   }, []);
-  const matches = grade === 'moderate' || typed.trim() === slug;
+  const matches = ready && (grade === 'moderate' || typed.trim() === slug);
 
   async function confirm(): Promise<void> {
     setBusy(true);

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { stackLimitsSchema } from './stacks.js';
+
+/** GET /api/v1/operator/plans: what a stack can be given the limits of, cheapest first. */
+export const planListSchema = z.object({
+  items: z.array(
+    z.object({
+      code: z.string(),
+      name: z.string(),
+      /** How many stacks an account of this plan may have. */
+      stacks: z.int(),
+      /** Limits of each of them. */
+      limits: stackLimitsSchema,
+    }),
+  ),
+  next: z.null(),
+});
+export type PlanList = z.infer<typeof planListSchema>;
+export type PlanSummary = PlanList['items'][number];

@@ -1,0 +1,166 @@
+import type { Page } from 'playwright-core';
+import { ScheduleEntity, ScheduleTickEntity } from '#libs/db';
+import { DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
+import { createLogger } from '#libs/telemetry';
+import { person, stackOf, type TestPerson } from '../support/api.js';
+import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
+
+/** The console's page of alarms and recurring work, and what an operator chooses from, in a real browser. */
+jest.setTimeout(120_000);
+
+const MINUTE = 60_000;
+let portal: PortalBrowser;
+let operator: TestPerson;
+let page: Page;
+
+beforeAll(async () => {
+  portal = await portalBrowser();
+  operator = await person(portal.t, 'operator');
+  page = await portal.open();
+}, 180_000);
+afterAll(async () => {
+  await portal?.close();
+});
+
+const settle = (findings: Finding[]) => settleAlarms(portal.t.db.dataSource, 'proxy', { findings }, new Date());
+const silent: Finding = {
+  key: 'proxy/silent',
+  code: 'PROXY_SILENT',
+  severity: 'critical',
+  message: 'The proxy does not answer and a restart did not help. See the log of its container.',
+  params: {},
+};
+
+describe('alarms and recurring work in the console', () => {
+  it('says that all is well, and before any worker ran what to do', async () => {
+    await portal.signIn(page, operator, '/console');
+    await page.getByRole('link', { name: 'Alarms', exact: true }).last().click();
+    await page.waitForURL('**/console/alarms');
+    await page.getByRole('heading', { name: 'Alarms and recurring work' }).waitFor();
+    await page.getByText('Recurring work is done, queues are worked off', { exact: false }).waitFor();
+    await page.getByText('No worker has run yet').waitFor();
+    await page.getByText('None ended within the last week.').waitFor();
+    await portal.assertSound(page, 'alarms-none');
+  });
+
+  it('FM-11 shows each schedule with its last, next and missed runs, and the alarm of the missed one', async () => {
+    const now = Math.floor(Date.now() / MINUTE) * MINUTE;
+    const schedules = [
+      { name: 'audit-seal', cron: '* * * * *', job: 'audit.seal', graceSeconds: 240, createdAt: new Date(now - 864e5) },
+      {
+        name: 'sessions-clean',
+        cron: '17 * * * *',
+        job: 'sessions.clean',
+        graceSeconds: 900,
+        createdAt: new Date(now),
+      },
+      {
+        name: 'alarms-mail',
+        cron: '* * * * *',
+        job: 'alarms.mail',
+        graceSeconds: 240,
+        createdAt: new Date(now - 864e5),
+      },
+    ];
+    const database = portal.t.db.dataSource;
+    await database.getRepository(ScheduleEntity).insert(schedules);
+    // done to the last minute, and once too late; the other for the last time half an hour ago
+    for (const [schedule, minutes, late] of [
+      ['alarms-mail', 0, 1],
+      ['alarms-mail', 90, 10 * MINUTE],
+      ['audit-seal', 30, 1],
+    ] as const) {
+      const dueAt = new Date(now - minutes * MINUTE);
+      const finishedAt = new Date(dueAt.getTime() + late);
+      await database.getRepository(ScheduleTickEntity).insert({ schedule, dueAt, createdAt: dueAt, finishedAt });
+    }
+    const watch = new DutyWatch({ database, logger: createLogger('test', 'silent'), now: () => new Date() });
+    await watch.turn();
+    await watch.turn();
+    await page.getByText('1 open alarm', { exact: true }).waitFor();
+    await page.getByText('The run of audit-seal due at', { exact: false }).waitFor();
+    const row = (name: string) => page.getByRole('row').filter({ hasText: name });
+    await row('audit-seal').getByText('Missed', { exact: true }).waitFor();
+    const cells = await row('audit-seal').getByRole('cell').allInnerTexts();
+    // some minute may have passed since the rows were written
+    expect(Number(cells[4])).toBeGreaterThanOrEqual(25);
+    expect(Number(cells[4])).toBeLessThanOrEqual(29);
+    const done = await row('alarms-mail').getByRole('cell').allInnerTexts();
+    expect([done[1], done[4], done[5]]).toEqual(['Done', '0', '1']);
+    await row('sessions-clean').getByText('Waits for its first run').waitFor();
+    expect((await row('sessions-clean').getByRole('cell').allInnerTexts())[3]).toMatch(/^\d\d:17$|^\d+ \w+,? \d\d:17$/);
+    await portal.assertSound(page, 'alarms-missed');
+  });
+
+  it('counts alarms on the overview, has one acknowledged by keyboard, and shows when it is over', async () => {
+    await settle([silent]);
+    await page.goto(`${portal.origin}/console`);
+    await page.getByRole('link', { name: /^Alarms 2/ }).waitFor();
+    await page.getByRole('listitem').filter({ hasText: 'The proxy does not answer proxy/silent' }).waitFor();
+    await portal.assertSound(page, 'alarms-overview');
+    await page.goto(`${portal.origin}/console/alarms`);
+    const acknowledge = page.getByRole('button', { name: 'Acknowledge proxy/silent' });
+    await acknowledge.focus();
+    await page.keyboard.press('Enter');
+    await page.getByText(`Acknowledged by ${operator.username} at`, { exact: false }).waitFor();
+    expect(await acknowledge.count()).toBe(0);
+    for (const { name: _name, ...look } of LOOKS) {
+      await page.setViewportSize(look.viewport);
+      await page.emulateMedia({ colorScheme: look.colorScheme });
+      await portal.assertSound(page, 'alarms-acknowledged');
+    }
+    await settle([]);
+    const over = page.getByRole('row').filter({ hasText: 'proxy/silent' });
+    await over.getByText('The proxy does not answer').waitFor();
+    await page.goto(`${portal.origin}/console`);
+    await page.getByRole('link', { name: /^Alarms 1/ }).waitFor();
+  });
+
+  it('says that alarms cannot be read, and an acknowledgement that failed', async () => {
+    await settle([silent]);
+    await page.goto(`${portal.origin}/console/alarms`);
+    const acknowledge = page.getByRole('button', { name: 'Acknowledge proxy/silent' });
+    await acknowledge.waitFor();
+    await page.route('**/api/v1/operator/alarms**', (route) => route.fulfill({ status: 500, body: '{}' }));
+    await acknowledge.click();
+    await page.getByText('The alarm was not acknowledged').waitFor();
+    await page.reload();
+    await page.getByText('The alarms could not be loaded').waitFor({ timeout: 30_000 });
+    await portal.assertSound(page, 'alarms-failed');
+    await page.unroute('**/api/v1/operator/alarms**');
+    // by itself, as the page looks again
+    await acknowledge.waitFor();
+  });
+});
+
+describe('an operator who changes the limits of a stack', () => {
+  it('chooses from the plans there are, with the present one named, and the stack is asked for that one', async () => {
+    const { stack } = await stackOf(portal.t, await person(portal.t));
+    await portal.t.db.dataSource.query(`update operations set state = 'done', finished_at = now()`);
+    await page.goto(`${portal.origin}/console/stacks/${stack.slug}`);
+    await page.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Change limits…' }).click();
+    const dialog = page.getByRole('dialog');
+    const choice = dialog.getByLabel('Plan', { exact: true });
+    await choice.waitFor();
+    const press = dialog.getByRole('button', { name: 'Change limits' });
+    expect(await press.isDisabled()).toBe(true);
+    const options = await choice.getByRole('option').allInnerTexts();
+    expect(options.filter((text) => text.includes('as now'))).toHaveLength(1);
+    await choice.selectOption('pro');
+    await dialog.getByText('of the plan pro', { exact: false }).waitFor();
+    await portal.assertSound(page, 'resize');
+    await press.click();
+    await dialog.waitFor({ state: 'hidden' });
+    const rows: { kind: string; limits: object }[] = await portal.t.db.dataSource.query(
+      `select o.kind, t.limits = p.limits as limits from operations o join tenants t on t.id = o.tenant_id, plans p
+        where t.slug = $1 and p.code = 'pro' and o.kind = 'resize'`,
+      [stack.slug],
+    );
+    expect(rows).toEqual([{ kind: 'resize', limits: true }]);
+  });
+});
+
+it('ran under its content security policy without a complaint', () => {
+  expect(portal.complaints).toEqual([]);
+});
