@@ -8,6 +8,8 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { waitFor } from '#libs/async';
+import { ScheduleEntity, ScheduleTickEntity } from '#libs/db';
+import { settleAlarms } from '#libs/jobs';
 import { parsePool, portalSubnet, recordUsage } from '#libs/tenants';
 import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 import { AgentMetrics } from '../../apps/agent/src/watch/agent-metrics.js';
@@ -87,6 +89,14 @@ async function startProcesses(): Promise<Record<string, string>> {
       () => agent.read(),
     ),
   );
+  const ago = (minutes: number): Date => new Date(Math.floor(Date.now() / 60_000 - minutes) * 60_000);
+  const seal = { schedule: 'audit-seal', dueAt: ago(30), createdAt: ago(30), finishedAt: ago(30) };
+  await dataSource
+    .getRepository(ScheduleEntity)
+    .insert({ name: 'audit-seal', cron: '* * * * *', job: 'audit.seal', graceSeconds: 240, createdAt: ago(60) });
+  await dataSource.getRepository(ScheduleTickEntity).insert(seal);
+  const stalled = { code: 'QUEUE_STALLED', severity: 'critical', message: 'Jobs wait.', params: {} } as const;
+  await settleAlarms(dataSource, 'duty', { findings: [{ key: 'duty/queue/x', ...stalled }] }, new Date());
   const gate = new GateMetrics({ ageSeconds: () => 1 });
   const worker = new WorkerMetrics(dataSource);
   const health = await startHealthServer(
@@ -193,6 +203,23 @@ describe('monitoring', () => {
     ]);
     expect((await ask('aviary_stack_memory_bytes'))[0]?.value[1]).toBe('60');
     expect((await ask('aviary_operation_duration_seconds_count{kind="provision"}'))[0]?.value[1]).toBe('1');
+  });
+
+  it('FM-11 tells how long ago recurring work was done, what of it was missed, and which alarms are open', async () => {
+    const [age] = await waitFor(
+      async () => {
+        const found = await ask('aviary_schedule_last_run_age_seconds{schedule="audit-seal"}');
+        return found.length > 0 ? found : undefined;
+      },
+      { what: 'a scrape of the worker', deadlineMs: 20_000 },
+    );
+    expect(Number(age?.value[1])).toBeGreaterThanOrEqual(30 * 60);
+    const missed = Number((await ask('aviary_schedule_missed_runs{schedule="audit-seal"}'))[0]?.value[1]);
+    expect([missed >= 25, missed <= 30]).toEqual([true, true]);
+    const open = await ask('aviary_alarms_open > 0');
+    expect(open.map(({ metric: { severity, acknowledged }, value }) => [severity, acknowledged, value[1]])).toEqual([
+      ['critical', 'false', '1'],
+    ]);
   });
 
   it('names no metric in rules and dashboards that nobody tells, and each expression can be evaluated', async () => {

@@ -1,8 +1,8 @@
 import type { Database } from '#libs/db';
-import { queueDepths } from '#libs/jobs';
+import { queueDepths, readDuties } from '#libs/jobs';
 import { createRegistry, Gauge } from '#libs/telemetry';
 
-/** What the worker tells a scraper: the queue of the whole platform and its mails. */
+/** What the worker tells a scraper: the queue of the whole platform, its mails, recurring work and alarms. */
 export class WorkerMetrics {
   private readonly registry = createRegistry();
   private readonly jobs = this.gauge('aviary_jobs', 'Jobs by queue: waiting to be due, due, and under way.', [
@@ -15,6 +15,17 @@ export class WorkerMetrics {
     ['queue'],
   );
   private readonly mails = this.gauge('aviary_mails', 'Mails of the outbox that are not sent.', ['state']);
+  private readonly lastRun = this.gauge(
+    'aviary_schedule_last_run_age_seconds',
+    'Since the newest run of recurring work that ended well; not told before the first.',
+    ['schedule'],
+  );
+  private readonly missed = this.gauge(
+    'aviary_schedule_missed_runs',
+    'Runs of recurring work that should have ended well by now and did not, since the last that did.',
+    ['schedule'],
+  );
+  private readonly alarms = this.gauge('aviary_alarms_open', 'Alarms that are open.', ['severity', 'acknowledged']);
 
   constructor(private readonly database: Database) {}
 
@@ -23,6 +34,25 @@ export class WorkerMetrics {
     const mails: { state: string; n: number }[] = await this.database.query(
       `select state, count(*)::int as n from outbox_mails where state in ('queued', 'failed') group by state`,
     );
+    const { at, schedules } = await readDuties(this.database, new Date());
+    const alarms: { severity: string; acknowledged: boolean; n: number }[] = await this.database.query(
+      `select severity, acknowledged_at is not null as acknowledged, count(*)::int as n
+         from alarms where ended_at is null group by 1, 2`,
+    );
+    this.lastRun.reset();
+    this.missed.reset();
+    for (const { name: schedule, finishedAt, missed } of schedules) {
+      if (finishedAt !== null) {
+        this.lastRun.set({ schedule }, (Date.parse(at) - Date.parse(finishedAt)) / 1_000);
+      }
+      this.missed.set({ schedule }, missed);
+    }
+    for (const severity of ['warning', 'critical']) {
+      for (const acknowledged of [true, false]) {
+        const found = alarms.find((row) => row.severity === severity && row.acknowledged === acknowledged);
+        this.alarms.set({ severity, acknowledged: String(acknowledged) }, found?.n ?? 0);
+      }
+    }
     this.jobs.reset();
     this.oldest.reset();
     this.mails.reset();
