@@ -525,6 +525,70 @@ describe('the gate', () => {
     });
   });
 
+  describe('a stack that starts', () => {
+    const starts = (cookie: string | null) =>
+      visit('/bots', { headers: { 'x-aviary-page': 'starting', ...(cookie === null ? {} : { cookie }) } });
+    const says = (body: string, status = 200): void => {
+      api.begin = (_request, response) => {
+        response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+      };
+    };
+    // Answers are shared for a moment by all who look, so each test looks in a session of its own.
+    const owner = async (digit: number) => held(await gate.session({ tenant: TENANT, slug: SLUG, sid: sid(digit) }));
+    beforeEach(() => {
+      api.starting.length = 0;
+    });
+
+    it('is waited for as long as its start is under way', async () => {
+      says('{"state":"starting","reason":null}');
+      const replies = await Promise.all(Array.from({ length: 50 }, async () => starts(await owner(401))));
+      for (const { status, body } of replies) {
+        expect(status).toBe(503);
+        expect(body).toContain('<h1>Starting');
+        expect(body).toContain('http-equiv="refresh" content="2"');
+      }
+      expect(api.starting).toEqual([{ tenant: TENANT, slug: SLUG, sid: sid(401) }]);
+    });
+
+    it('is no longer waited for once its start failed: the page says so, why to its owner, and leads to the portal', async () => {
+      says('{"state":"failed","reason":"The image <x> is not on the host."}');
+      const { status, body, headers } = await starts(await owner(402));
+      expect(status).toBe(503);
+      expect(body).toContain('<h1>It did not start');
+      expect(body).toContain('The image &lt;x&gt; is not on the host.');
+      expect(body).toContain(`/app/stacks/${SLUG}"`);
+      expect(body).not.toContain('http-equiv="refresh"');
+      expect(headers['retry-after']).toBe('10');
+    });
+
+    it('tells no reason to anybody else, whatever the portal says, and names no session that it has not verified', async () => {
+      says('{"state":"failed","reason":"The image is not on the host."}');
+      for (const [tenant, cookie] of [
+        [TENANT, null],
+        [OTHER_TENANT, held('a.b.c')],
+      ] as const) {
+        const { body } = await visit('/', {
+          headers: { 'x-aviary-page': 'starting', 'x-aviary-tenant': tenant, ...(cookie === null ? {} : { cookie }) },
+        });
+        expect(body).toContain('<h1>It did not start');
+        expect(body).not.toContain('image');
+        expect(body).not.toContain('http-equiv="refresh"');
+      }
+      expect(api.starting).toEqual([TENANT, OTHER_TENANT].map((tenant) => ({ tenant, slug: SLUG, sid: null })));
+    });
+
+    it('is waited for while the portal is away or says what nobody understands', async () => {
+      for (const [digit, body, status] of [
+        [403, '{"state":"failed"}', 500],
+        [404, '{"state":"lost","reason":null}', 200],
+        [405, `{"state":"failed","reason":"${'x'.repeat(70_000)}"}`, 200],
+      ] as const) {
+        says(body, status);
+        expect((await starts(await owner(digit))).body).toContain('<h1>Starting');
+      }
+    });
+  });
+
   describe('a stack that sleeps', () => {
     const asleep = (cookie: string | null, options: { method?: string; headers?: Record<string, string> } = {}) =>
       visit('/bots?tab=1', {
@@ -546,6 +610,18 @@ describe('the gate', () => {
         expect(reply.headers['retry-after']).toBe('2');
       }
       expect(api.woken).toEqual([{ tenant: TENANT, slug: SLUG, sid: sid(206) }]);
+    });
+
+    it('is said to have failed where a wake did, with a way to the portal and no more asking', async () => {
+      const before = api.wake;
+      api.wake = (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"state":"failed","reason":"No room."}');
+      };
+      const { body } = await asleep(await owner(219));
+      api.wake = before;
+      expect(body).toContain('<h1>It did not start');
+      expect(body).toContain('No room.');
+      expect(body).not.toContain('http-equiv="refresh"');
     });
 
     it('FM-32 is not woken by anybody else: no session, another’s, one that ended, a scanner, a browser that looks ahead', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Semaphore } from '#libs/async';
-import type { Accepted, Activity } from '#libs/contracts';
-import { HeartbeatEntity, newId, OperationEntity, SessionEntity } from '#libs/db';
+import { DomainError, type Accepted, type Activity } from '#libs/contracts';
+import { HeartbeatEntity, newId, OperationEntity, SessionEntity, TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Probes } from '#libs/orchestrator';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -210,5 +210,48 @@ describe('a visit', () => {
     await report(falling.id);
     await world.sleep.hibernate(falling.owner, falling.slug);
     await expect(visit(falling)).rejects.toMatchObject({ code: 'TENANT_BUSY' });
+  });
+
+  it('learns that a start under way failed, and why in its owner’s session alone', async () => {
+    const { owner, slug, id } = await asleep();
+    const sid = await session(owner.accountId);
+    const asked = await world.sleep.wake(owner, slug);
+    const starting = { state: 'starting', reason: null };
+    expect(await world.sleep.standing({ tenant: id, slug, sid })).toEqual(starting);
+    const ready = () =>
+      Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'The runtime does not answer.' }));
+    expect(await run(asked, { probes: { ...healthyProbes, ready } })).toMatchObject({ state: 'failed' });
+    expect(await page(slug)).toBe('starting');
+    const told = await world.sleep.standing({ tenant: id, slug, sid });
+    expect(told).toEqual({ state: 'failed', reason: expect.stringContaining('The runtime does not answer.') });
+    const stranger = await world.account();
+    for (const other of [
+      null,
+      randomUUID(),
+      await session(stranger.accountId),
+      await session(owner.accountId, { revoked: true }),
+    ]) {
+      expect(await world.sleep.standing({ tenant: id, slug, sid: other })).toEqual({ state: 'failed', reason: null });
+    }
+    await expect(world.sleep.standing({ tenant: randomUUID(), slug, sid })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+    // Asked for again it starts again, and leads to the stack in the end.
+    const again = await world.stacks.request(owner, slug, 'start');
+    expect(await world.sleep.standing({ tenant: id, slug, sid })).toEqual(starting);
+    expect(await run(again)).toMatchObject({ state: 'done' });
+    expect(await world.sleep.standing({ tenant: id, slug, sid })).toEqual(starting);
+    expect(await page(slug)).toBe('');
+  });
+
+  it('is not told of waking for ever where a wake failed before it led anywhere', async () => {
+    const { owner, slug, id } = await asleep();
+    const sid = await session(owner.accountId);
+    const { operation } = await world.sleep.wake(owner, slug);
+    const { manager } = world.database.dataSource;
+    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
+    await manager.update(OperationEntity, { id: operation.id }, { state: 'failed', finishedAt: new Date() });
+    await manager.update(TenantEntity, { id }, { observed: 'failed', reason: 'No room.', reasonCode: 'NO_CAPACITY' });
+    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'failed', reason: 'No room.' });
   });
 });

@@ -71,7 +71,11 @@ export class ApiCounterpart {
   wake: Handler = (_request, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end('{"state":"waking"}');
   };
+  begin: Handler = (_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{"state":"starting","reason":null}');
+  };
   readonly woken: unknown[] = [];
+  readonly starting: unknown[] = [];
   readonly redeemed: unknown[] = [];
   polls = 0;
   private server: Server | undefined;
@@ -101,6 +105,9 @@ export class ApiCounterpart {
     } else if (action === 'POST /internal/wake') {
       this.woken.push(JSON.parse(body));
       await this.wake(request, response, body);
+    } else if (action === 'POST /internal/starting') {
+      this.starting.push(JSON.parse(body));
+      await this.begin(request, response, body);
     } else {
       response.writeHead(404).end();
     }

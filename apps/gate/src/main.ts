@@ -8,6 +8,7 @@ import { Revocations } from './revocations.js';
 import { Gate } from './server.js';
 import { Sessions } from './sessions.js';
 import { SignOn } from './sign-on.js';
+import { startingAt } from './starting.js';
 import { wakeAt } from './wake.js';
 
 const config = loadConfig('gate');
@@ -36,6 +37,7 @@ const gate = new Gate({
   revocations,
   signOn,
   wake: wakeAt(config.API_PRIVATE_URL, now),
+  starting: startingAt(config.API_PRIVATE_URL, now),
   tenantDomain,
   tenantOrigin,
   portalOrigin,

@@ -4,12 +4,21 @@ import { METRICS_TYPE, type Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { readCookie } from './http/cookies.js';
-import { isStandIn, standInMessage, standInPage, WAKING, WAKING_LATER } from './http/pages.js';
+import {
+  failedStartPage,
+  isStandIn,
+  standInMessage,
+  standInPage,
+  WAKING,
+  WAKING_LATER,
+  type Page,
+} from './http/pages.js';
 import { dashboardSlug } from './http/targets.js';
 import type { GateMetrics } from './metrics.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
 import type { SignOn } from './sign-on.js';
+import type { Starting } from './starting.js';
 import type { Wake } from './wake.js';
 
 /** Set by the proxy's routes, which replace any copy from outside. */
@@ -23,6 +32,7 @@ export interface GateDeps {
   revocations: Revocations;
   signOn: SignOn;
   wake: Wake;
+  starting: Starting;
   tenantDomain: string;
   tenantOrigin: (slug: string) => string;
   portalOrigin: string;
@@ -148,6 +158,9 @@ export class Gate {
       if (await this.wake(request, response, { tenant, slug })) {
         return;
       }
+    } else if (page === 'starting' && slug !== null && tenant !== undefined && UUID.test(tenant)) {
+      sendPage(response, await this.waiting(request, { tenant, slug }), this.deps.portalOrigin);
+      return;
     }
     const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
     if (stay === 'nothing' && !wantsPage(request)) {
@@ -155,6 +168,23 @@ export class Gate {
       return;
     }
     sendPage(response, standInPage(stay, this.deps.portalOrigin), this.deps.portalOrigin);
+  }
+
+  /** The page of a stack that starts; of one whose start failed, that it did, and why to its owner. */
+  private async waiting(request: IncomingMessage, { tenant, slug }: { tenant: string; slug: string }): Promise<Page> {
+    const { sessions, starting, portalOrigin, logger } = this.deps;
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    const sid = session?.claims.role === 'owner' ? session.claims.sid : null;
+    try {
+      const { state, reason } = await starting({ tenant, slug, sid });
+      if (state === 'failed') {
+        return failedStartPage(slug, sid === null ? null : reason, portalOrigin);
+      }
+    } catch (error) {
+      // The portal is away: a start that is under way goes on without it.
+      logger.warn({ err: error, slug }, 'cannot tell whether a stack still starts');
+    }
+    return standInPage('starting', portalOrigin);
   }
 
   /** Wakes the stack for its owner; false for anybody else, who then reads that it sleeps. */
@@ -169,8 +199,13 @@ export class Gate {
       return false;
     }
     try {
-      const state = await wake({ tenant, slug, sid: session.claims.sid });
-      sendPage(response, state === 'waking' ? WAKING : standInPage('starting', portalOrigin), portalOrigin);
+      const { state, reason } = await wake({ tenant, slug, sid: session.claims.sid });
+      const pages = {
+        waking: WAKING,
+        away: standInPage('starting', portalOrigin),
+        failed: failedStartPage(slug, reason ?? null, portalOrigin),
+      };
+      sendPage(response, pages[state], portalOrigin);
     } catch (error) {
       if (isDomainError(error, 'UNAUTHENTICATED')) {
         const next = encodeURIComponent(request.url ?? '/');

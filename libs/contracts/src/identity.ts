@@ -70,6 +70,26 @@ export const sessionCheckResponseSchema = z.object({ revoked: z.array(uuidSchema
  */
 export const wakeRequestSchema = z.strictObject({ tenant: uuidSchema, slug: slugSchema, sid: uuidSchema });
 export type WakeRequest = z.infer<typeof wakeRequestSchema>;
-/** `waking`: it will be there in seconds; `away`: it does not sleep, and the page that says so is on its way. */
-export const wakeResponseSchema = z.object({ state: z.enum(['waking', 'away']) });
+/**
+ * `waking`: it will be there in seconds; `away`: it does not sleep, and the page that says so is on its way; `failed`:
+ * it was to wake and did not, and nothing is under way.
+ */
+export const wakeResponseSchema = z.object({
+  state: z.enum(['waking', 'away', 'failed']),
+  reason: z.string().nullable().optional(),
+});
 export type WakeResponse = z.infer<typeof wakeResponseSchema>;
+
+/** POST /internal/starting, gate to api: somebody waits for a stack. `sid` only where the gate verified the owner's. */
+export const startingRequestSchema = z.strictObject({
+  tenant: uuidSchema,
+  slug: slugSchema,
+  sid: uuidSchema.nullable(),
+});
+export type StartingRequest = z.infer<typeof startingRequestSchema>;
+/** `failed`: nothing is under way that would bring it back; why, for its owner alone. */
+export const startingResponseSchema = z.object({
+  state: z.enum(['starting', 'failed']),
+  reason: z.string().nullable(),
+});
+export type StartingResponse = z.infer<typeof startingResponseSchema>;

@@ -1,9 +1,12 @@
 import {
   DomainError,
   isDomainError,
+  OPEN_OPERATION_STATES,
   SIGN_IN_STATES,
   type Accepted,
   type Actor,
+  type StartingRequest,
+  type StartingResponse,
   type WakeRequest,
   type WakeResponse,
 } from '#libs/contracts';
@@ -18,6 +21,10 @@ const WHY_NOT: Record<RestProblem, string> = {
   no_report: 'The stack has not reported for a while, so nobody can tell whether a bot runs. Look at it first.',
   not_running: 'The stack does not run, so nobody can tell whether a bot would. Start it first.',
 };
+
+/** Of a stack `t`: something is under way, or it runs and its route is about to lead to it; $6: states of the open. */
+const STARTS = `(t.observed = 'running' or exists (select from operations o
+  where o.tenant_id = t.id and o.state = any($6)))`;
 
 /** Puts stacks to sleep that trade nothing, and wakes them when somebody comes. */
 export class SleepService {
@@ -61,9 +68,12 @@ export class SleepService {
    * no longer, the owner's; TENANT_BUSY while the stack is still falling asleep.
    */
   async wakeForVisit({ tenant: tenantId, slug, sid }: WakeRequest): Promise<WakeResponse> {
-    const { actor, desired, held } = await this.visit(tenantId, slug, sid);
+    const { actor, desired, held, starts, reason } = await this.visit(tenantId, slug, sid);
     if (held || desired !== 'hibernated') {
-      return { state: desired === 'running' ? 'waking' : 'away' };
+      if (desired !== 'running') {
+        return { state: 'away' };
+      }
+      return starts ? { state: 'waking' } : { state: 'failed', reason };
     }
     try {
       return await tx(this.deps.dataSource, async (db): Promise<WakeResponse> => {
@@ -83,28 +93,54 @@ export class SleepService {
     }
   }
 
+  /**
+   * What the gate asks for somebody who waits for a stack. It still starts while an operation of it is open, and for
+   * the moment until its route leads to it; else nothing is under way that would. Why is told in its owner's session
+   * alone. Throws NOT_FOUND for a stack there is not.
+   */
+  async standing({ tenant, slug, sid }: StartingRequest): Promise<StartingResponse> {
+    const [found] = await this.deps.dataSource.query<{ starts: boolean; reason: string | null; own: boolean }[]>(
+      `select ${STARTS} as starts,
+              t.reason,
+              exists (select from sessions s join accounts a on a.id = s.account_id
+                 where s.id = $3 and a.id = t.account_id and a.state = any($5)
+                   and s.revoked_at is null and s.expires_at > $4) as own
+         from tenants t where t.id = $1 and t.slug = $2`,
+      [tenant, slug, sid, this.deps.now(), SIGN_IN_STATES, OPEN_OPERATION_STATES],
+    );
+    if (!found) {
+      throw new DomainError('NOT_FOUND');
+    }
+    return found.starts
+      ? { state: 'starting', reason: null }
+      : { state: 'failed', reason: found.own ? found.reason : null };
+  }
+
   /** Who visits, if it is the owner in a session that lives, and what they find; one statement, since all who wait ask it. */
   private async visit(
     tenantId: string,
     slug: string,
     sid: string,
-  ): Promise<{ actor: Actor; desired: string; held: boolean }> {
+  ): Promise<{ actor: Actor; desired: string; held: boolean; starts: boolean; reason: string | null }> {
     const [found] = await this.deps.dataSource.query<
-      { account: string; username: string; desired: string; held: boolean }[]
+      { account: string; username: string; desired: string; held: boolean; starts: boolean; reason: string | null }[]
     >(
-      `select a.id as account, a.username, t.desired, exists (select from holds where tenant_id = t.id) as held
+      `select a.id as account, a.username, t.desired, exists (select from holds where tenant_id = t.id) as held,
+              ${STARTS} as starts, t.reason
          from sessions s join accounts a on a.id = s.account_id join tenants t on t.account_id = a.id
         where s.id = $1 and s.revoked_at is null and s.expires_at > $2 and a.state = any($3) and t.id = $4 and t.slug = $5`,
-      [sid, this.deps.now(), SIGN_IN_STATES, tenantId, slug],
+      [sid, this.deps.now(), SIGN_IN_STATES, tenantId, slug, OPEN_OPERATION_STATES],
     );
     if (!found) {
       throw new DomainError('UNAUTHENTICATED');
     }
-    const { account: accountId, username, desired, held } = found;
+    const { account: accountId, username, desired, held, starts, reason } = found;
     return {
       actor: { kind: 'subscriber', accountId, username, via: 'portal', ip: null, sessionId: sid },
       desired,
       held,
+      starts,
+      reason,
     };
   }
 }

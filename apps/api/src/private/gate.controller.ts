@@ -4,9 +4,13 @@ import {
   redeemRequestSchema,
   redeemResponseSchema,
   revocationsSchema,
+  startingRequestSchema,
+  startingResponseSchema,
   wakeRequestSchema,
   wakeResponseSchema,
   type Revocations,
+  type StartingRequest,
+  type StartingResponse,
   type WakeRequest,
   type WakeResponse,
 } from '#libs/contracts';
@@ -39,6 +43,14 @@ export class GateController {
   @Answers(HttpStatus.OK, wakeResponseSchema, 'Whether the stack is waking.')
   wake(@Body({ schema: wakeRequestSchema }) body: WakeRequest): Promise<WakeResponse> {
     return this.sleep.wakeForVisit(body);
+  }
+
+  @Post('starting')
+  @Internal()
+  @Unlimited()
+  @Answers(HttpStatus.OK, startingResponseSchema, 'Whether the stack still starts; why not, to its owner.')
+  starting(@Body({ schema: startingRequestSchema }) body: StartingRequest): Promise<StartingResponse> {
+    return this.sleep.standing(body);
   }
 
   @Get('revocations')

@@ -90,6 +90,17 @@ export const WAKING_LATER: Page = {
   refreshSeconds: 10,
 };
 
+/** After a start that failed; the reason is for its owner. */
+export function failedStartPage(slug: string, reason: string | null, portalOrigin: string): Page {
+  const rest = 'Its data is kept. The portal says what can be done.';
+  return {
+    status: 503,
+    title: 'It did not start',
+    text: `This stack was to start, and did not. ${reason === null ? rest : `${reason} ${rest}`}`,
+    link: { href: `${portalOrigin}/app/stacks/${slug}`, label: 'Open the portal' },
+  };
+}
+
 export function isStandIn(word: string | undefined): word is string {
   return word !== undefined && Object.hasOwn(STAND_INS, word);
 }
