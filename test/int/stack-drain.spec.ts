@@ -86,7 +86,11 @@ describe('FM-25 a stack whose bots have open orders', () => {
     const accepted = await requests[name]?.(stack);
     expect(accepted).toBeDefined();
     const { state, order, drains } = await carriedOut(stack, accepted as Accepted, threeBots);
-    expect([state, order, drains]).toEqual(['done', ['drain', 'stop'], [['done', 'open orders are taken back, of bots: 3']]]);
+    expect([state, order, drains]).toEqual([
+      'done',
+      ['drain', 'stop'],
+      [['done', 'open orders are taken back, of bots: 3']],
+    ]);
   });
 
   it('FM-25 has its open orders taken back before a repair restarts it', async () => {
@@ -109,7 +113,11 @@ describe('FM-25 a stack whose bots have open orders', () => {
       { operation: { id: accepted?.id ?? '' } } as Pick<Accepted, 'operation'>,
       { ...threeBots, ready },
     );
-    expect([state, order, drains]).toEqual(['done', ['drain', 'stop'], [['done', 'open orders are taken back, of bots: 3']]]);
+    expect([state, order, drains]).toEqual([
+      'done',
+      ['drain', 'stop'],
+      [['done', 'open orders are taken back, of bots: 3']],
+    ]);
   });
 
   it('FM-25 restarts all the same when its runtime does not answer, and says so', async () => {

@@ -6,7 +6,7 @@ import type { Actor } from '#libs/contracts';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { AccountEntity, EngineEntity, newId, PlanEntity } from '#libs/db';
 import { RouteFolder, type EdgeSettings } from '#libs/edge';
-import { FakeEngine, type Engine } from '#libs/engine';
+import { FakeEngine, type Engine, type EngineWatch } from '#libs/engine';
 import { createQueue, type Queue } from '#libs/jobs';
 import {
   EdgeKeeper,
@@ -27,6 +27,7 @@ import {
   type TenantDeps,
 } from '#libs/tenants';
 import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
+import { EndKeeper } from '../../apps/agent/src/end-keeper.js';
 import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
 import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
@@ -61,7 +62,14 @@ export interface StackWorld {
     owner?: string;
   }): OperationRunner;
   /** A reconciler as an agent has it, which looks when it is told to. */
-  reconciler(options?: { probes?: Probes; times?: Partial<ReconcileTimes>; graceHours?: number }): Reconciler;
+  reconciler(options?: {
+    probes?: Probes;
+    times?: Partial<ReconcileTimes>;
+    graceHours?: number;
+    watch?: EngineWatch;
+  }): Reconciler;
+  /** What keeps why services ended, as an agent has it. */
+  endKeeper(): EndKeeper;
   /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
   diskGuard(options?: { probes?: Pick<Probes, 'hold'> }): DiskGuard;
   /** An active account with a plan of that code, and its actor. */
@@ -185,7 +193,7 @@ export async function stackWorld(): Promise<StackWorld> {
         },
         logger,
       ),
-    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168 } = {}) => {
+    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168, watch } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
       const portalUrl = `https://${PLACES.portalDomain}`;
       const common = { dataSource, queue, portalUrl, engine, probes, settings, logger, now };
@@ -195,8 +203,22 @@ export async function stackWorld(): Promise<StackWorld> {
         secrets,
         edges,
         checker: new StackChecker(common),
+        ends: new EndKeeper({ ...common, watch }),
         orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
         times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
+      });
+    },
+    endKeeper: () => {
+      const portalUrl = `https://${PLACES.portalDomain}`;
+      return new EndKeeper({
+        dataSource,
+        queue,
+        portalUrl,
+        engine,
+        watch: undefined,
+        settings: { platformId },
+        logger,
+        now,
       });
     },
     diskGuard: ({ probes = healthyProbes } = {}) => {

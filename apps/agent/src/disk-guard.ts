@@ -85,7 +85,7 @@ export class DiskGuard {
       return;
     }
     const said = diskWarning(level, disk);
-    const row = await raiseWarning(this.deps, { tenantId, kind: 'disk' }, said, now());
+    const row = await raiseWarning(this.deps, { tenantId, kind: 'disk', tell: level !== 'ok' }, said, now());
     if (row === null) {
       return;
     }

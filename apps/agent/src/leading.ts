@@ -32,7 +32,9 @@ import { engineCapacity } from './capacity.js';
 import { CertificateKeeper } from './certificate-keeper.js';
 import { CertificateWatch } from './certificate-watch.js';
 import { DiskGuard } from './disk-guard.js';
+import { EndKeeper } from './end-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
+import { MemoryGuard } from './memory-guard.js';
 import { type AgentFigures } from './metrics.js';
 import { OperationLane } from './operation-lane.js';
 import { OperationSweeper } from './operation-sweeper.js';
@@ -199,7 +201,10 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const timers = new Timers(stopping.signal, logger);
   const common = { dataSource, queue, portalUrl, probes, settings: facts, logger, now };
   const diskGuard = new DiskGuard({ ...common, secrets });
-  const watching = startWatching({ ...parts, config, dataSource, diskGuard, stop: stopping.signal });
+  const memoryGuard = new MemoryGuard(common);
+  const ends = new EndKeeper({ ...common, engine, watch: parts.watch });
+  const guards = { diskGuard, memoryGuard, ends };
+  const watching = startWatching({ ...parts, ...guards, config, dataSource, stop: stopping.signal });
   const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ ...common, engine });
   const orphans = new OrphanKeeper({
@@ -218,6 +223,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     edges,
     checker,
     orphans,
+    ends,
     ...(parts.reconcile ? { times: parts.reconcile } : {}),
   });
   const firewall = new FirewallKeeper({

@@ -21,6 +21,7 @@ import {
 import type { Logger } from '#libs/telemetry';
 import { breakStack, crashLoopOf, decideRepair, pastOperations, startRepair, type Death } from '#libs/tenants';
 import { brokenByDeaths, brokenByFailures } from './broken.js';
+import type { EndKeeper } from './end-keeper.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
 import type { StackChecker } from './stack-checker.js';
 
@@ -53,6 +54,7 @@ interface ReconcilerDeps {
   edges: EdgeKeeper;
   checker: StackChecker;
   orphans: OrphanKeeper;
+  ends: EndKeeper;
   settings: FactSettings & { engineId: string };
   logger: Logger;
   now: () => Date;
@@ -172,7 +174,7 @@ export class Reconciler {
 
   /** Looks at one stack and starts what it needs. */
   async look(tenantId: string, signal: AbortSignal): Promise<void> {
-    const { dataSource, engine, settings, secrets, checker } = this.deps;
+    const { dataSource, engine, settings, secrets, checker, ends } = this.deps;
     const facts = await readFacts(dataSource.manager, settings, tenantId);
     if (!facts) {
       return;
@@ -181,6 +183,7 @@ export class Reconciler {
       this.mark(tenantId, this.times.againMs);
       return;
     }
+    await ends.note(facts, signal);
     const want = wantStack(facts);
     const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     this.remember(tenantId, objects);
@@ -232,6 +235,7 @@ export class Reconciler {
       }
       return;
     }
+    this.deps.ends.hear(tenantId, event);
     if (kind === 'container out of memory' && containerId !== null) {
       this.outOfMemory.add(containerId);
     }

@@ -10,7 +10,7 @@ export const STACK_WARNINGS = {
   DISK_FREED: ['percent', 'used', 'limit'],
   /** Of one service: it reaches its limit in `hours` at this pace. */
   MEMORY_GROWS: ['service', 'megabytes', 'hours'],
-  /** Both within a day, and the stack went on each time. `log`: the last lines before the newest. */
+  /** Until a day after the newest; the stack went on each time. `times` since then, `log`: the last lines before it. */
   SERVICE_OUT_OF_MEMORY: ['service', 'times', 'log'],
   SERVICE_ENDED: ['service', 'exitCode', 'times', 'log'],
 } as const satisfies Record<string, readonly string[]>;

@@ -28,6 +28,7 @@ export * from './usage/usage-store.js';
 export * from './usage/usage.service.js';
 export * from './domain/usage.js';
 export * from './domain/stack-disk.js';
+export * from './domain/service-warnings.js';
 export * from './stack-warnings.js';
 export * from './logs/agent-port.js';
 export * from './logs/stack-logs.js';

@@ -30,12 +30,12 @@ interface WarningDeps {
 }
 
 /**
- * Writes that it is so, and has the owner told when it became worse than what they were told last, or came back after
+ * Writes that it is so, and where `tell` asks for it has the owner told by mail when it became worse than what they were told last, or came back after
  * a day. Gives the row; null where the stack is gone.
  */
 export async function raiseWarning(
   { dataSource, queue, portalUrl }: WarningDeps,
-  { tenantId, kind }: { tenantId: string; kind: WarningKind },
+  { tenantId, kind, tell }: { tenantId: string; kind: WarningKind; tell: boolean },
   warning: Warning,
   now: Date,
 ): Promise<StackWarningEntity | null> {
@@ -50,7 +50,7 @@ export async function raiseWarning(
     const known = before?.toldLevel ?? null;
     const worse = known === null || RANK[warning.level] > RANK[known];
     const again = changed && now.getTime() - (before?.toldAt?.getTime() ?? 0) > TOLD_AGAIN_MS;
-    const tell = (worse || again) && warning.code !== 'DISK_FREED';
+    const mail = tell && (worse || again);
     await db.upsert(
       StackWarningEntity,
       {
@@ -59,11 +59,11 @@ export async function raiseWarning(
         ...warning,
         since: before && !changed ? before.since : now,
         seenAt: now,
-        ...(tell ? { toldLevel: warning.level, toldAt: now } : {}),
+        ...(mail ? { toldLevel: warning.level, toldAt: now } : {}),
       },
       ['tenantId', 'kind'],
     );
-    if (tell) {
+    if (mail) {
       await queue.enqueue(db, 'mail.stack-warning', { stackId: tenantId, kind, portalUrl });
     }
     return db.findOneByOrFail(StackWarningEntity, { tenantId, kind });

@@ -4,10 +4,14 @@ import type { EngineWatch } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import { pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
 import type { DiskGuard } from '../disk-guard.js';
+import type { EndKeeper } from '../end-keeper.js';
+import type { MemoryGuard } from '../memory-guard.js';
 import { Timers } from '../timers.js';
 import { HostFiles } from './host-files.js';
 import { UsageWatcher, type LastUsage } from './usage-watcher.js';
 
+/** Told a day ahead, and a quarter of an hour's samples of all stacks to read. */
+const GROWTH_SECONDS = 15 * 60;
 const PRUNE_SECONDS = 3_600;
 /** The engine walks all its volumes for one answer; at 500 stacks that is some seconds of its disk. */
 const DISK_SECONDS = 15 * 60;
@@ -21,6 +25,8 @@ interface WatchingParts {
   watch: EngineWatch | undefined;
   /** Sees to what was measured of stacks' disks. */
   diskGuard: Pick<DiskGuard, 'turn' | 'near'>;
+  memoryGuard: Pick<MemoryGuard, 'turn'>;
+  ends: Pick<EndKeeper, 'forget'>;
   stop: AbortSignal;
   logger: Logger;
 }
@@ -32,7 +38,7 @@ export interface Watching {
 }
 
 /** Measures until `stop` fires, apart from all else: a figure that cannot be read keeps nobody's stack from being made. */
-export function startWatching({ config, dataSource, watch, diskGuard, stop, logger }: WatchingParts): Watching {
+export function startWatching({ config, dataSource, watch, stop, logger, ...guards }: WatchingParts): Watching {
   const timers = new Timers(stop, logger);
   const now = (): Date => new Date();
   const usage =
@@ -51,10 +57,12 @@ export function startWatching({ config, dataSource, watch, diskGuard, stop, logg
     timers.every('usage', SAMPLE_SECONDS, () => usage.turn(stop));
     timers.every(
       'disk use',
-      () => (diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS),
+      () => (guards.diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS),
       () => usage.measureDisk(stop),
     );
-    timers.every('disk limits', SAMPLE_SECONDS, () => diskGuard.turn(stop));
+    timers.every('disk limits', SAMPLE_SECONDS, () => guards.diskGuard.turn(stop));
+    timers.every('memory growth', GROWTH_SECONDS, () => guards.memoryGuard.turn(stop));
+    timers.every('old warnings', PRUNE_SECONDS, () => guards.ends.forget());
     timers.every('old usage', PRUNE_SECONDS, () => pruneUsage(dataSource, now()));
   }
   return {

@@ -116,9 +116,9 @@ export const stack = {
     MEMORY_GROWS:
       'Memory of {{service}} only grows, by {{megabytes}} MiB an hour, and reaches its limit in about {{hours}} hours; then it is ended and started again. Restart the stack at a time that suits you, run fewer bots, or take a larger plan.',
     SERVICE_OUT_OF_MEMORY:
-      '{{service}} ran out of memory and was started again; times within a day: {{times}}. Run fewer bots or take a larger plan. Its last words: {{log}}',
+      '{{service}} ran out of memory and was started again; times since then: {{times}}. Run fewer bots or take a larger plan. Its last words: {{log}}',
     SERVICE_ENDED:
-      '{{service}} ended with exit code {{exitCode}} and was started again; times within a day: {{times}}. Nothing is to be done unless it goes on. Its last words: {{log}}',
+      '{{service}} ended with exit code {{exitCode}} and was started again; times since then: {{times}}. Nothing is to be done unless it goes on. Its last words: {{log}}',
   },
   wanted: 'Wanted',
   desired: { running: 'running', stopped: 'stopped', hibernated: 'asleep', deleted: 'deleted' },

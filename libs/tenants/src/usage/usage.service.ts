@@ -55,7 +55,7 @@ export class UsageService {
       readPoints(db, 'tenant', tenant.id, range, now),
       readRecent(db, tenant.id, now),
       newestDisk(db, tenant.id),
-      readGrowth(db, tenant.id, now),
+      readMemoryGrowth(db, tenant.id, now),
     ]);
     const newest = recent.at(-1);
     const latest = newest ? { ...point(newest), diskBytes: disk } : null;
@@ -191,7 +191,8 @@ async function newestDisk(db: Tx, id: string): Promise<number | null> {
   return whole(row?.disk_bytes ?? null);
 }
 
-async function readGrowth(db: Tx, id: string, now: Date): Promise<MemoryGrowth[]> {
+/** Services whose memory only grows towards its limit, the one with the least time left first. */
+export async function readMemoryGrowth(db: Tx, id: string, now: Date): Promise<MemoryGrowth[]> {
   const rows: { at: Date; services: ServiceUse[] }[] = await db.query(
     `select at, services from tenant_usage
       where tenant_id = $1 and step_seconds = $2 and services is not null

@@ -1,0 +1,127 @@
+import { StackWarningEntity, type Database } from '#libs/db';
+import { LABEL, type Engine, type EngineEvent, type EngineWatch } from '#libs/engine';
+import type { Queue } from '#libs/jobs';
+import { wantStack, type StackFacts } from '#libs/orchestrator';
+import type { Logger } from '#libs/telemetry';
+import { endWarning, pastOperations, raiseWarning } from '#libs/tenants';
+
+interface KeeperDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
+  engine: Pick<Engine, 'logTail'>;
+  /** Knows when each line was written; where there is none, the last lines there are must do. */
+  watch: EngineWatch | undefined;
+  settings: { platformId: string };
+  logger: Logger;
+  now: () => Date;
+}
+
+interface End {
+  at: Date;
+  service: string;
+  exitCode: number | null;
+  outOfMemory: boolean;
+}
+
+const TAIL_LINES = 8;
+/** Read to find those of before the end: a service that starts again soon writes more than a few. */
+const READ_LINES = 200;
+const LOG_MS = 10_000;
+/** The kernel tells of the memory first, the engine of the end it came to a moment later. */
+const SAME_END_MS = 10_000;
+/** A page tells of what happened within a day. */
+const TOLD_MS = 24 * 3_600_000;
+/** Kept for each stack until somebody looks; a crash loop has its own breaker. */
+const MOST_ENDS = 50;
+
+/** Keeps why a service ended that nobody asked to end, also where the engine started it again at once. */
+export class EndKeeper {
+  private readonly ends = new Map<string, End[]>();
+
+  constructor(private readonly deps: KeeperDeps) {}
+
+  hear(tenantId: string, { kind, name, labels, exitCode }: Extract<EngineEvent, { name: string }>): void {
+    if (kind !== 'container died' && kind !== 'container out of memory') {
+      return;
+    }
+    const service = labels?.[LABEL.service] ?? name;
+    const at = this.deps.now();
+    const known = this.ends.get(tenantId) ?? [];
+    const last = known.at(-1);
+    const same = last?.service === service && last.exitCode === null && at.getTime() - last.at.getTime() < SAME_END_MS;
+    const end: End = {
+      at,
+      service,
+      exitCode: kind === 'container died' ? exitCode : null,
+      outOfMemory: kind === 'container out of memory' || (same && last.outOfMemory),
+    };
+    this.ends.set(tenantId, [...(same ? known.slice(0, -1) : known), end].slice(-MOST_ENDS));
+  }
+
+  /** Writes what was heard since the stack's last operation, of which nothing is told here: it stops things itself. */
+  async note(facts: StackFacts, signal: AbortSignal): Promise<void> {
+    const { dataSource, logger, now } = this.deps;
+    const { tenantId, slug } = facts;
+    const heard = this.ends.get(tenantId);
+    if (heard === undefined) {
+      return;
+    }
+    const [operation] = await pastOperations(dataSource.manager, tenantId);
+    const since = operation?.finishedAt ?? null;
+    const ends = wantStack(facts).run ? heard.filter(({ at }) => since === null || at > since) : [];
+    const last = ends.at(-1);
+    if (last) {
+      const own = ends.filter(({ service }) => service === last.service);
+      const outOfMemory = own.some((end) => end.outOfMemory);
+      const code = outOfMemory ? 'SERVICE_OUT_OF_MEMORY' : 'SERVICE_ENDED';
+      const before = await dataSource.manager.findOneBy(StackWarningEntity, { tenantId, kind: 'ended' });
+      const goesOn = before?.code === code && before.params['service'] === last.service;
+      const times = own.length + (goesOn ? Number(before.params['times']) : 0);
+      const warning = endWarning({ ...last, outOfMemory, times, log: await this.lastWords(facts, last, signal) });
+      // One that was started again needs nobody; too little memory needs a decision.
+      const target = { tenantId, kind: 'ended' as const, tell: outOfMemory };
+      await raiseWarning(this.deps, target, warning, now());
+      logger.warn({ stack: slug, ...warning.params }, 'a service ended by itself');
+    }
+    if (this.ends.get(tenantId) === heard) {
+      this.ends.delete(tenantId);
+    }
+  }
+
+  /** What ended more than a day ago is no news any more; nor is memory that has not grown for as long. */
+  async forget(): Promise<void> {
+    await this.deps.dataSource.query(`delete from stack_warnings where kind in ('ended', 'memory') and seen_at < $1`, [
+      new Date(this.deps.now().getTime() - TOLD_MS),
+    ]);
+  }
+
+  private async lastWords(facts: StackFacts, { service, at }: End, signal: AbortSignal): Promise<string[]> {
+    const { engine, watch, settings } = this.deps;
+    const name = wantStack(facts).containers.find((wanted) => wanted.service === service)?.spec.name;
+    if (name === undefined) {
+      return [];
+    }
+    try {
+      if (watch === undefined) {
+        return await engine.logTail(name, TAIL_LINES, { deadlineMs: LOG_MS, signal });
+      }
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(LOG_MS)]);
+      const lines: string[] = [];
+      for await (const line of watch.log(
+        name,
+        { platform: settings.platformId },
+        { tail: READ_LINES, follow: false },
+        bounded,
+      )) {
+        if (Date.parse(line.at) <= at.getTime()) {
+          lines.push(line.text);
+        }
+      }
+      return lines.slice(-TAIL_LINES);
+    } catch (error) {
+      signal.throwIfAborted();
+      return [`(no log: ${error instanceof Error ? error.message : String(error)})`];
+    }
+  }
+}

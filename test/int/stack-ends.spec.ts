@@ -1,0 +1,200 @@
+import { waitFor } from '#libs/async';
+import type { StackWarning } from '#libs/contracts';
+import { StackWarningEntity } from '#libs/db';
+import type { EngineWatch } from '#libs/engine';
+import { mailStackWarning, OutboxService } from '#libs/support';
+import { recordUsage } from '#libs/tenants';
+import { MemoryGuard } from '../../apps/agent/src/memory-guard.js';
+import { stackWorld, type StackWorld } from '../support/stack-world.js';
+
+jest.setTimeout(60_000);
+
+const MIB = 1024 ** 2;
+const never = new AbortController().signal;
+let world: StackWorld;
+beforeAll(async () => {
+  world = await stackWorld();
+});
+afterAll(() => world.close());
+
+interface Stack {
+  owner: Awaited<ReturnType<StackWorld['account']>>;
+  id: string;
+  slug: string;
+  container(service: string): string;
+  warnings(): Promise<StackWarning[]>;
+}
+
+async function running(): Promise<Stack> {
+  const owner = await world.account();
+  const { stack, operation } = await world.stacks.create(owner, { template: 'standard' });
+  await world.runner().run(operation.id, stack.id, never);
+  const { id, slug } = stack;
+  const container = (service: string): string =>
+    world.engine.names().containers.find((name) => name.includes(slug) && name.endsWith(`-${service}`)) ?? '';
+  return { owner, id, slug, container, warnings: async () => (await world.stacks.get(owner, slug)).warnings };
+}
+
+/** What the worker's handler writes for the jobs that wait. */
+async function mails({ id, owner }: Stack): Promise<string[]> {
+  const { dataSource } = world.database;
+  const outbox = new OutboxService({ database: dataSource, queue: world.queue, now: () => new Date() });
+  const jobs: { data: Parameters<typeof mailStackWarning>[2] }[] = await dataSource.query(
+    `select data from pgboss.job where name = 'mail.stack-warning' and data ->> 'stackId' = $1`,
+    [id],
+  );
+  for (const { data } of jobs) {
+    await mailStackWarning(dataSource, outbox, data);
+  }
+  const rows: { text: string }[] = await dataSource.query('select text from outbox_mails where recipient = $1', [
+    `${owner.username}@example.org`,
+  ]);
+  return rows.map(({ text }) => text);
+}
+
+/** A reconciler that follows the engine's events while `work` is done, and looks until `seen` gives something. */
+async function whileLooking<T>(
+  work: () => unknown,
+  seen: () => Promise<T | undefined>,
+  watch?: Pick<EngineWatch, 'log'>,
+): Promise<T> {
+  const reconciler = world.reconciler(watch ? { watch: watch as EngineWatch } : {});
+  const control = new AbortController();
+  const following = reconciler.follow(control.signal);
+  try {
+    await reconciler.turn(never);
+    await work();
+    return await waitFor(
+      async () => {
+        await reconciler.turn(never);
+        return seen();
+      },
+      { what: 'what the reconciler writes', deadlineMs: 15_000 },
+    );
+  } finally {
+    control.abort();
+    await following;
+  }
+}
+
+const first = async (stack: Stack): Promise<StackWarning | undefined> => (await stack.warnings())[0];
+
+describe('FM-30 why a service of a stack that goes on ended', () => {
+  it('FM-30 is told with its exit code and its last words before it was started again, and counted on', async () => {
+    const stack = await running();
+    const runtime = stack.container('runtime');
+    const line = (words: string, afterMs: number) => ({
+      at: new Date(Date.now() + afterMs).toISOString(),
+      stream: 'out' as const,
+      text: words,
+    });
+    const watch = {
+      log: () =>
+        ReadableStream.from([
+          line('heap is full', -60_000),
+          line('giving up', -30_000),
+          line('starting anew', 60_000),
+        ]).values(),
+    };
+    const once = await whileLooking(
+      () => world.engine.crash(runtime, 3),
+      () => first(stack),
+      watch,
+    );
+    expect(once).toMatchObject({
+      code: 'SERVICE_ENDED',
+      level: 'warn',
+      params: { service: 'runtime', exitCode: 3, times: 1, log: 'heap is full\ngiving up' },
+      message: expect.stringContaining('runtime ended once, last with exit code 3, and was started again.'),
+    });
+    await whileLooking(
+      () => world.engine.crash(runtime, 4),
+      async () => ((await first(stack))?.params['times'] === 2 ? true : undefined),
+      watch,
+    );
+    expect(await first(stack)).toMatchObject({ since: once.since, params: { exitCode: 4, times: 2 } });
+    // Nobody is needed for what was started again.
+    expect(await mails(stack)).toEqual([]);
+  });
+
+  it('FM-30 too little memory is told by one mail, however often it happens', async () => {
+    const stack = await running();
+    const postgres = stack.container('postgres');
+    for (const times of [1, 2, 3]) {
+      await whileLooking(
+        () => world.engine.crash(postgres, 137, { oomKilled: true }),
+        async () => ((await first(stack))?.params['times'] === times ? true : undefined),
+      );
+    }
+    expect(await first(stack)).toMatchObject({ code: 'SERVICE_OUT_OF_MEMORY', params: { service: 'postgres' } });
+    expect(await mails(stack)).toEqual([expect.stringContaining('postgres ran out of memory')]);
+    expect((await world.stacks.get(await world.operator(), stack.slug)).warnings).toHaveLength(1);
+    await world.database.dataSource.query(
+      `update stack_warnings set seen_at = now() - interval '25 hours' where tenant_id = $1`,
+      [stack.id],
+    );
+    await world.endKeeper().forget();
+    expect(await stack.warnings()).toEqual([]);
+  });
+
+  it('FM-30 says nothing of what an operation stops and starts', async () => {
+    const stack = await running();
+    const other = await running();
+    await whileLooking(
+      async () => {
+        const { operation } = await world.stacks.request(stack.owner, stack.slug, 'restart');
+        await world.runner().run(operation.id, stack.id, never);
+        world.engine.crash(other.container('redis'), 1);
+      },
+      () => first(other),
+    );
+    expect(await stack.warnings()).toEqual([]);
+  });
+});
+
+it('FM-30 memory that only grows is told to owner and operators while there is time, by one mail', async () => {
+  const stack = await running();
+  const steady = await running();
+  const { dataSource } = world.database;
+  const use = (tenantId: string, memoryBytes: number) => ({
+    tenantId,
+    cpu: 0,
+    memoryBytes,
+    diskBytes: null,
+    receivedBytes: 0,
+    sentBytes: 0,
+    services: [{ service: 'runtime', cpu: 0, memoryBytes, memoryLimitBytes: 400 * MIB, oomKills: 0, pids: 9 }],
+  });
+  for (let minutes = 150; minutes >= 1; minutes -= 1) {
+    await recordUsage(dataSource, {
+      engineId: 'local',
+      at: new Date(Date.now() - minutes * 60_000),
+      stacks: [use(stack.id, (300 - minutes) * MIB), use(steady.id, 300 * MIB)],
+      engine: {
+        cpu: 0,
+        cores: 2,
+        memoryBytes: 0,
+        memoryTotalBytes: 1,
+        diskBytes: 0,
+        diskTotalBytes: 1,
+        receivedBytes: 0,
+        sentBytes: 0,
+      },
+    });
+  }
+  const guard = new MemoryGuard({
+    dataSource,
+    queue: world.queue,
+    portalUrl: 'https://aviary.localhost',
+    settings: { engineId: 'local' },
+    now: () => new Date(),
+  });
+  await guard.turn(never);
+  await guard.turn(never);
+  expect(await stack.warnings()).toMatchObject([
+    { code: 'MEMORY_GROWS', params: { service: 'runtime', megabytes: 60, hours: 2 } },
+  ]);
+  expect(await steady.warnings()).toEqual([]);
+  expect(await mails(stack)).toEqual([expect.stringContaining('Memory of runtime only grows, by 60 MiB an hour')]);
+  expect(await dataSource.manager.countBy(StackWarningEntity, { tenantId: stack.id })).toBe(1);
+});
