@@ -161,3 +161,16 @@ ensure_image() {
   fi
   REFERENCE=$reference
 }
+
+# Images of tests and benches, in the order they are made.
+# shellcheck disable=SC2034  # for who sources this
+TEST_IMAGES=(base postgres redis test-tools lego traefik portal runtime)
+
+# export_images FILE: AVIARY_IMAGE_… as `images` wrote them there: the sources may have changed since they were made.
+export_images() {
+  local name reference
+  while read -r name reference; do
+    name=${name//-/_}
+    export "AVIARY_IMAGE_${name^^}=$reference"
+  done < <(grep -E '^[a-z-]+ aviary/[a-z-]+:[0-9a-f]+$' "$1")
+}

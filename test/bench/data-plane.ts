@@ -1,48 +1,35 @@
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { waitFor } from '#libs/async';
 import { outage, tradingBot, type DataPlaneWorld, type TradingOwner } from '../support/data-plane.js';
-import { customer, readWorld } from './provision.js';
+import { docker } from '../support/engine.js';
+import { withOwnPlatform } from './own-platform.js';
 import { atMost, quantile, round, type BenchResult } from './report.js';
 
-const execute = promisify(execFile);
 const STACKS = 3;
 const PER_SECOND = 30;
 
 interface Options {
   minutes: number;
-  /** Where the running platform's .env lies. Its portal is away meanwhile. */
-  root: string;
   say: (text: string) => void;
 }
 
-const docker = async (...args: string[]): Promise<string> => (await execute('docker', args)).stdout.trim();
-
 /** The promise that stacks do not need the portal, over a time that no cache and no retry bridges. */
-export async function dataPlane({ minutes, root, say }: Options): Promise<BenchResult> {
-  const { prefix, place } = await readWorld(root);
-  const psql = (container: string, user: string, statement: string): Promise<string> =>
-    docker('exec', container, 'psql', '-U', user, '-d', 'aviary', '-Atc', statement);
-  const world: DataPlaneWorld = {
-    container: (service) => `aviary-${prefix}-${service}`,
-    sql: (statement) => psql(`aviary-${prefix}-postgres`, 'aviary_owner', statement),
-    stackSql: (slug, statement) => psql(`aviary-${prefix}-${slug}-postgres`, 'aviary', statement),
-    docker,
-  };
-  const accounts: string[] = [];
-  const owners: TradingOwner[] = [];
-  try {
+export function dataPlane({ minutes, say }: Options): Promise<BenchResult> {
+  return withOwnPlatform({}, async ({ platform, operator }): Promise<BenchResult> => {
+    const owners: TradingOwner[] = [];
     for (let count = 0; count < STACKS; count += 1) {
-      const owner = await customer({ place }, root, accounts);
+      const owner = platform.client();
+      await owner.signUp(operator, `owner${count}`, 'correct horse battery staple');
       const { stack, operation } = await owner.createStack();
-      const trading: TradingOwner = { owner, slug: stack.slug, bot: '' };
-      owners.push(trading);
       await owner.operationEnd(operation.id);
       await owner.signOn(stack.slug);
-      trading.bot = await tradingBot(world, trading);
+      owners.push({ owner, slug: stack.slug, bot: await tradingBot(platform, { owner, slug: stack.slug }) });
     }
     say(`${STACKS} bots trade; the portal goes away for ${minutes} minutes, under ${PER_SECOND} requests a second`);
+    const world: DataPlaneWorld = {
+      container: (service) => platform.container(service),
+      sql: (statement) => platform.sql(statement),
+      stackSql: (slug, statement) => platform.stackSql(slug, statement),
+      docker,
+    };
     const found = await outage(world, owners, { seconds: minutes * 60, perSecond: PER_SECOND });
     found.load.failed.slice(0, 20).forEach(say);
     const { load, reports } = found;
@@ -68,16 +55,5 @@ export async function dataPlane({ minutes, root, say }: Options): Promise<BenchR
         `${found.trades} trades, ${reports.waited} reports waited`,
       ],
     };
-  } finally {
-    for (const { owner, slug } of owners) {
-      // By the operator's way: the owner's own access token did not outlast the portal's absence.
-      await waitFor(() => execute(join(root, 'scripts/aviary'), ['tenant', 'destroy', slug, `--confirm=${slug}`]), {
-        what: `the end of ${slug}`,
-        deadlineMs: 180_000,
-        maxIntervalMs: 5_000,
-      });
-      owner.close();
-    }
-    say(`${accounts.length} accounts stay on this platform, since accounts cannot be deleted: ${accounts.join(', ')}`);
-  }
+  });
 }

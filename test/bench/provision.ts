@@ -32,7 +32,7 @@ interface World {
   tools: string;
 }
 
-export async function readWorld(root: string): Promise<World> {
+async function readWorld(root: string): Promise<World> {
   const env = new Map(
     (await readFile(join(root, '.env'), 'utf8')).split('\n').flatMap((line) => {
       const [, name, value] = /^(AVIARY_[A-Z_]+)=(.*)$/.exec(line) ?? [];
@@ -84,7 +84,7 @@ export async function readWorld(root: string): Promise<World> {
 }
 
 /** A customer of its own for each run at once: an account's plan allows few stacks. */
-export async function customer(world: Pick<World, 'place'>, root: string, made: string[]): Promise<PortalClient> {
+async function customer(world: World, root: string, made: string[]): Promise<PortalClient> {
   const name = `bench${randomBytes(4).toString('hex')}`;
   const password = randomBytes(18).toString('base64url');
   const child = spawn(

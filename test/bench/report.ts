@@ -16,6 +16,8 @@ export interface BenchResult {
   goals: Goal[];
   /** The same for people. */
   lines: string[];
+  /** What must never be was: the exit code says so, which goals that are not met do not. */
+  failed?: boolean;
 }
 
 export function machineOf(): { cpus: number; model: string; memoryGb: number; kernel: string; node: string } {

@@ -18,7 +18,7 @@ export interface Books {
   booked: string[];
   traded: string[];
 }
-const BOOKS = `select json_build_object(
+export const BOOKS = `select json_build_object(
   'meant', (select coalesce(json_agg(client_order_id), '[]') from orders where state not in ('pending', 'rejected')),
   'taken', (select coalesce(json_agg(client_order_id), '[]') from paper_orders),
   'booked', (select coalesce(json_agg(o.client_order_id || '/' || f.trade_id), '[]') from fills f join orders o on o.id = f.order_id),

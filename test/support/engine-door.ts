@@ -79,6 +79,11 @@ export class EngineDoor {
     await rm(this.path, { force: true });
   }
 
+  /** Every connection ends in the middle of whatever it carries, as when the engine's end hangs up; new ones are let in. */
+  cut(): void {
+    this.sockets.forEach((socket) => socket.destroy());
+  }
+
   /** The first successful change that matches is executed and its answer kept back. Resolves once the engine has answered. */
   holdAnswer(matches: (step: string) => boolean): Promise<HeldCall> {
     return new Promise((resolve) => {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
-const SCRIPT = join(__dirname, '../../scripts/dev/test-engine');
+const SCRIPT = join(import.meta.dirname, '../../scripts/dev/test-engine');
 
 function fromRunner(name: string): string {
   const value = process.env[name];

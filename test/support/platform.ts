@@ -7,7 +7,7 @@ import { docker, engineEndpoint, engineSocket } from './engine.js';
 import { EngineDoor } from './engine-door.js';
 import { PortalClient, type PortalPlace } from './portal-client.js';
 
-const REPOSITORY = resolve(__dirname, '../..');
+const REPOSITORY = resolve(import.meta.dirname, '../..');
 /** Everything `scripts/up` needs; what it makes stays in a copy, so that a platform of this checkout is not touched. */
 const PARTS = [
   'apps',

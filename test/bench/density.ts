@@ -1,0 +1,153 @@
+import { totalmem } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CAPACITY_DEFAULTS } from '#libs/contracts';
+import { HostFiles, type ContainerFigures } from '../../apps/agent/src/watch/host-files.js';
+import { docker } from '../support/engine.js';
+import { engineObjects } from '../support/platform.js';
+import { makeStacks, withOwnPlatform } from './own-platform.js';
+import { atMost, median, round, type BenchResult } from './report.js';
+
+interface Options {
+  /** Memory of the host as the platform is to see it, in GiB. */
+  limitGb: number;
+  say: (text: string) => void;
+}
+
+const IDLE_SECONDS = 60;
+const MEASURED_SECONDS = 60;
+const SERVICES = ['postgres', 'redis', 'runtime'] as const;
+const FREE_MEMORY_MB = 512;
+const GIB_MB = 1_024;
+
+interface Found {
+  mib: number;
+  cpuPercent: number;
+}
+
+/**
+ * Fills a host of so much memory with real stacks that do nothing, until the platform refuses the next one, and measures
+ * what they take. The host is as large as this machine; its share that may be promised is set so that as many stacks
+ * fit as would on one of that size.
+ */
+export function density({ limitGb, say }: Options): Promise<BenchResult> {
+  const hostMb = Math.floor(totalmem() / 1024 ** 2);
+  const promisedMb = limitGb * GIB_MB * CAPACITY_DEFAULTS.overcommit.memory;
+  const stacks = Math.floor(promisedMb / FREE_MEMORY_MB);
+  // A host is never promised less than once: below that, each stack takes more of the promise, with the same count.
+  const overcommit = Math.max(1, promisedMb / hostMb);
+  const memoryMb = promisedMb < hostMb ? Math.floor(hostMb / stacks) : FREE_MEMORY_MB;
+  return withOwnPlatform(
+    { AVIARY_OVERCOMMIT_MEMORY: overcommit.toFixed(4) },
+    async ({ platform, customer }): Promise<BenchResult> => {
+      await platform.sql(
+        `update plans set limits = jsonb_set(limits, '{memoryMb}', '${memoryMb}') where code = 'free'`,
+      );
+      const host = new HostFiles({ cgroupDir: '/sys/fs/cgroup', procDir: '/proc', diskPath: '/' });
+      const before = await host.host();
+      const began = performance.now();
+      const { slugs, refusal } = await makeStacks(customer, stacks * 2, say);
+      const making = (performance.now() - began) / 1_000;
+      const left = await tracesBeyond(slugs.length, platform.facts.platformId);
+      say(`${slugs.length} stacks run; idle for ${IDLE_SECONDS} s, then measured for ${MEASURED_SECONDS} s`);
+      await pause(IDLE_SECONDS * 1_000);
+      const names = slugs.flatMap((slug) => SERVICES.map((service) => platform.service(slug, service)));
+      const [first, hostFirst] = [await figures(host, names), await host.host()];
+      await pause(MEASURED_SECONDS * 1_000);
+      const [second, hostSecond] = [await figures(host, names), await host.host()];
+      const each = SERVICES.map((service): [string, Found] => {
+        const own = [...second].filter(([name]) => name.endsWith(`-${service}`));
+        return [
+          service,
+          {
+            mib: round(median(own.map(([, { memoryBytes }]) => memoryBytes)) / 1024 ** 2, 1),
+            cpuPercent: round(
+              median(
+                own.map(
+                  ([name, { cpuSeconds }]) =>
+                    ((cpuSeconds - (first.get(name)?.cpuSeconds ?? 0)) / MEASURED_SECONDS) * 100,
+                ),
+              ),
+              2,
+            ),
+          },
+        ];
+      });
+      const sum = (of: (found: Found) => number): number =>
+        round(
+          each.reduce((total, [, found]) => total + of(found), 0),
+          2,
+        );
+      const hostMib = round((hostSecond.memoryBytes - before.memoryBytes) / 1024 ** 2 / slugs.length, 1);
+      const hostCpu = round(((hostSecond.cpuSeconds - hostFirst.cpuSeconds) / MEASURED_SECONDS) * 100, 1);
+      const restarts = await docker('inspect', '-f', '{{.RestartCount}}', ...names);
+      const died = restarts.split('\n').filter((times) => times !== '0').length;
+      return {
+        metrics: {
+          limit_gb: limitGb,
+          stacks: slugs.length,
+          making_seconds: round(making),
+          stack_mib: sum(({ mib }) => mib),
+          stack_cpu_percent: sum(({ cpuPercent }) => cpuPercent),
+          host_mib_per_stack: hostMib,
+          host_cpu_percent: hostCpu,
+        },
+        goals: [
+          atMost(
+            'memory of an idle stack',
+            'MiB',
+            120,
+            sum(({ mib }) => mib),
+          ),
+          {
+            metric: 'stacks on the host before the refusal',
+            unit: '',
+            goal: `= ${stacks}`,
+            value: slugs.length,
+            met: slugs.length === stacks,
+          },
+          {
+            metric: 'the next one was refused politely (NO_CAPACITY, with figures)',
+            unit: '',
+            goal: '= 1',
+            value: refusal ? 1 : 0,
+            met: refusal !== null && /"resource":"memory"/.test(refusal.message),
+          },
+          atMost('objects left of what was refused', '', 0, left),
+          atMost('containers that were restarted', '', 0, died),
+        ],
+        lines: [
+          `${slugs.length} stacks made in ${round(making)} s on a host of ${limitGb} GiB (each may take ${memoryMb} MiB, promised ${round(overcommit, 2)} times)`,
+          ...each.map(
+            ([service, { mib, cpuPercent }]) => `idle ${service.padEnd(10)} ${mib} MiB, ${cpuPercent} % of a core`,
+          ),
+          `the host: ${hostMib} MiB for each stack, everything counted; ${hostCpu} % of a core for all of it`,
+          refusal === null ? 'nothing was refused' : `refused: ${refusal.message}`,
+        ],
+      };
+    },
+  );
+}
+
+/** Objects of stacks beyond those that were made; a stack has nine. */
+async function tracesBeyond(stacks: number, platformId: string): Promise<number> {
+  const own = await engineObjects('--filter', `label=aviary.platform=${platformId}`, '--filter', 'label=aviary.tenant');
+  const each = { containers: 3, networks: 1, volumes: 5 };
+  return (Object.keys(each) as (keyof typeof each)[]).reduce(
+    (beyond, kind) => beyond + Math.abs(own[kind].length - stacks * each[kind]),
+    0,
+  );
+}
+
+async function figures(host: HostFiles, names: readonly string[]): Promise<Map<string, ContainerFigures>> {
+  const ids = (await docker('inspect', '-f', '{{.Id}}', ...names)).split('\n');
+  const found = await host.containers(ids.map((id) => ({ id, outward: false })));
+  return new Map(
+    names.map((name, index) => {
+      const own = found.get(ids[index] ?? '');
+      if (!own) {
+        throw new Error(`nothing was measured of ${name}`);
+      }
+      return [name, own];
+    }),
+  );
+}
