@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { ScheduleEntity, ScheduleTickEntity } from '#libs/db';
+import { HoldEntity, ScheduleEntity, ScheduleTickEntity, TenantEntity } from '#libs/db';
 import { DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
 import { person, stackOf, type TestPerson } from '../support/api.js';
@@ -158,6 +158,42 @@ describe('an operator who changes the limits of a stack', () => {
       [stack.slug],
     );
     expect(rows).toEqual([{ kind: 'resize', limits: true }]);
+  });
+});
+
+describe('the owner of a stack that is not as wanted', () => {
+  it('reads its state, since when, why, and what happens next', async () => {
+    const owner = await person(portal.t);
+    const { stack, operation } = await stackOf(portal.t, owner);
+    const database = portal.t.db.dataSource;
+    const ended = new Date(Date.now() - 2_000);
+    await database.query(`update operations set state = 'failed', finished_at = $2 where id = $1`, [
+      operation.id,
+      ended,
+    ]);
+    const broken = async (change: object): Promise<void> => {
+      const base = { observed: 'failed', observedSince: ended, checkedAt: new Date() } as const;
+      await database.getRepository(TenantEntity).update({ id: stack.id }, { ...base, ...change });
+    };
+    await broken({ reason: 'x', reasonCode: 'NOT_RUNNING', reasonParams: { services: 'postgres' } });
+    const own = await portal.open();
+    await portal.signIn(own, owner, '/app');
+    await own.getByText('Needs attention').first().waitFor();
+    await own.getByText(/^since \d\d:\d\d$/).waitFor();
+    await own.getByText('Not running: postgres.').waitFor();
+    await own.getByText(/^It is repaired by itself at \d\d:\d\d:\d\d, attempt 2 of 4\./).waitFor();
+    await portal.assertSound(own, 'stack-repairs');
+    await database
+      .getRepository(HoldEntity)
+      .insert({ tenantId: stack.id, reason: 'breaker', note: 'x', createdAt: new Date() });
+    await broken({ reason: 'x', reasonCode: 'REPAIRS_FAILED', reasonParams: { failures: 4, last: 'No room.' } });
+    await own.getByText('4 attempts to repair the stack failed', { exact: false }).waitFor();
+    await own.getByText('Nothing more is tried by itself.', { exact: false }).waitFor();
+    await portal.assertSound(own, 'stack-broken');
+    await database.getRepository(HoldEntity).delete({ tenantId: stack.id });
+    await broken({ desired: 'stopped', observed: 'stopped', reason: null, reasonCode: null, reasonParams: null });
+    await own.getByText('Nothing, until somebody starts it. Its data is kept.').waitFor();
+    await own.context().close();
   });
 });
 

@@ -58,6 +58,19 @@ export const STACK_REASONS = [
 ] as const;
 export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 
+/**
+ * repair: it is repaired by itself, at that time or at the next look; person: nothing more is tried;
+ * look: it is looked at again by itself; visit, start, resume: it waits for that.
+ */
+export const STACK_NEXT = ['repair', 'person', 'look', 'visit', 'start', 'resume'] as const;
+export const stackNextSchema = z.object({
+  kind: z.enum(STACK_NEXT),
+  at: z.iso.datetime().nullable(),
+  /** Of a repair: the how-manieth it is, and after how many nothing more is tried. */
+  attempt: z.object({ number: z.int(), of: z.int() }).nullable(),
+});
+export type StackNext = z.infer<typeof stackNextSchema>;
+
 export const stackViewSchema = z.object({
   id: uuidSchema,
   slug: slugSchema,
@@ -79,6 +92,8 @@ export const stackViewSchema = z.object({
   /** The same for pages in other languages: a stable code and what its text speaks of. Null where `reason` is. */
   reasonCode: z.enum([...ERROR_CODES, ...STACK_REASONS]).nullable(),
   reasonParams: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
+  /** What happens next; null while it runs, and while an operation is open, whose steps say it. */
+  next: stackNextSchema.nullable(),
   /** What is to be known of it although it goes on. */
   warnings: z.array(stackWarningSchema),
   limits: stackLimitsSchema,

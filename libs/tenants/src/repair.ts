@@ -2,12 +2,10 @@ import { appendAudit } from '#libs/audit';
 import type { Actor } from '#libs/contracts';
 import { HoldEntity, OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import type { PastOperation } from './domain/repair-rules.js';
+import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
 import { startOperation } from './operation.start.js';
 
 const RECONCILER: Actor = { kind: 'system', name: 'reconciler' };
-/** More than any rule of repairs counts. */
-const PAST = 20;
 
 interface RepairDeps {
   dataSource: Database;
@@ -24,7 +22,7 @@ export function pastOperations(db: Pick<Tx, 'find'>, tenantId: string): Promise<
   return db.find(OperationEntity, {
     where: { tenantId, exclusive: true },
     order: { createdAt: 'DESC', id: 'DESC' },
-    take: PAST,
+    take: PAST_OPERATIONS,
     select: { id: true, kind: true, state: true, finishedAt: true },
   });
 }

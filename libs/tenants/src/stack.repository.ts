@@ -4,6 +4,8 @@ import type { HoldReason, OperationView, StackView } from '#libs/contracts';
 import { AccountEntity, HeartbeatEntity, HoldEntity, ReleaseEntity, StackWarningEntity, TenantEntity } from '#libs/db';
 import { warningView } from './stack-warnings.js';
 import { headline } from './domain/headline.js';
+import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
+import { whatNext } from './domain/what-next.js';
 import { stackHost } from './domain/names.js';
 import { openOperations } from './operation.repository.js';
 import type { Places } from './settings.js';
@@ -49,6 +51,20 @@ function groupBy<T>(rows: readonly T[], key: (row: T) => string): Map<string, T[
     groups.set(key(row), [...(groups.get(key(row)) ?? []), row]);
   }
   return groups;
+}
+
+/** Exclusive operations of those of the stacks that are not as wanted, newest first: as many as rules of repair count. */
+async function pastOfBroken(db: EntityManager, ids: readonly string[]): Promise<Map<string, PastOperation[]>> {
+  const rows: (PastOperation & { tenantId: string })[] = await db.query(
+    `select o.tenant_id as "tenantId", o.kind, o.state, o.finished_at as "finishedAt"
+       from tenants t cross join lateral (
+         select * from operations where tenant_id = t.id and exclusive order by created_at desc, id desc limit $2) o
+      where t.id = any($1) and not (t.desired = 'running' and t.observed = 'running')
+        and not (t.desired in ('stopped', 'hibernated') and t.observed in ('stopped', 'none'))
+      order by o.created_at desc, o.id desc`,
+    [ids, PAST_OPERATIONS],
+  );
+  return groupBy(rows, ({ tenantId }) => tenantId);
 }
 
 /** Views of many stacks by a fixed number of queries. */
@@ -97,11 +113,20 @@ export async function stackViews(
   const operations = new Map(
     (await openOperations(db, ids, now)).map((view): [string, OperationView] => [view.stackId, view]),
   );
+  const past = await pastOfBroken(db, ids);
   return tenants.map((tenant) => {
     const operation = operations.get(tenant.id) ?? null;
     const held = holds.get(tenant.id) ?? [];
     const reasons = held.map((row): HoldReason => row.reason);
     const beat = beats.get(tenant.id)?.[0];
+    const status = headline({
+      desired: tenant.desired,
+      holds: reasons,
+      observed: tenant.observed,
+      checkedAt: tenant.checkedAt,
+      operation: operation && { kind: operation.kind, started: operation.state === 'running' },
+      now,
+    });
     return {
       id: tenant.id,
       slug: tenant.slug,
@@ -114,19 +139,20 @@ export async function stackViews(
       desired: tenant.desired,
       holds: reasons,
       holdNote: held.find(({ reason }) => reason === 'operator')?.note ?? null,
-      status: headline({
-        desired: tenant.desired,
-        holds: reasons,
-        observed: tenant.observed,
-        checkedAt: tenant.checkedAt,
-        operation: operation && { kind: operation.kind, started: operation.state === 'running' },
-        now,
-      }),
+      status,
       since: tenant.observedSince.toISOString(),
       checkedAt: iso(tenant.checkedAt),
       reason: tenant.reason,
       reasonCode: tenant.reasonCode,
       reasonParams: tenant.reasonParams,
+      next: whatNext({
+        status,
+        desired: tenant.desired,
+        holds: reasons,
+        reasonCode: tenant.reasonCode,
+        past: past.get(tenant.id) ?? [],
+        now,
+      }),
       warnings: (warnings.get(tenant.id) ?? []).map(warningView),
       limits: tenant.limits,
       createdAt: tenant.createdAt.toISOString(),

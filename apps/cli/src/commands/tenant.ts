@@ -4,6 +4,7 @@ import {
   suspendStackSchema,
   USAGE_RANGES,
   type Accepted,
+  type StackNext,
   type StackView,
   type UsageRange,
 } from '#libs/contracts';
@@ -99,6 +100,17 @@ const list: Action = async (context, _args, flags) => {
   ]);
 };
 
+const NEXT: Record<StackNext['kind'], string> = {
+  repair: 'repaired by itself',
+  person: 'nothing more is tried; start it once the cause is gone',
+  look: 'looked at again by itself',
+  visit: 'woken by a visit of its owner',
+  start: 'nothing until it is started',
+  resume: 'nothing until it is resumed',
+};
+const nextWords = ({ kind, at, attempt }: StackNext): string =>
+  `${NEXT[kind]}${at === null ? '' : ` at ${at}`}${attempt === null ? '' : `, attempt ${attempt.number} of ${attempt.of}`}`;
+
 const show: Action = async (context, [slug = '']) => {
   const platform = await context.platform();
   const stack = await platform.stacks.get(await platform.operator(), slug);
@@ -115,6 +127,7 @@ const show: Action = async (context, [slug = '']) => {
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,
     `bots       ${heartbeat === null ? 'no report yet' : `${heartbeat.runningBots} of ${heartbeat.bots} running, ${heartbeat.openOrders} open orders, equity ${heartbeat.equity} (${heartbeat.at})`}`,
     ...(stack.reason === null ? [] : [`reason     ${stack.reason}`]),
+    ...(stack.next === null ? [] : [`next       ${nextWords(stack.next)}`]),
     ...stack.warnings.map(
       ({ level, message, since, heldSince }) =>
         `${level === 'bad' ? '!!' : '!'}          ${message} Since ${since}.${heldSince === null ? '' : ` Held since ${heldSince}.`}`,

@@ -170,16 +170,20 @@ function Outcome({ operation }: { operation: OperationView }) {
   if (operation.state === 'done') {
     return (
       <section className="av-panel aw-reason-panel" data-tone="ok">
-        <p>{t(`operation.now.${operation.kind}`)}</p>
-        {operation.kind === 'destroy' ? null : <GoOn slug={operation.slug} />}
+        <div>
+          <p>{t(`operation.now.${operation.kind}`)}</p>
+          {operation.kind === 'destroy' ? null : <GoOn slug={operation.slug} />}
+        </div>
       </section>
     );
   }
   if (operation.state === 'cancelled') {
     return (
       <section className="av-panel aw-reason-panel" data-tone="off">
-        <p>{t('operation.cancelledNow')}</p>
-        <Again operation={operation} />
+        <div>
+          <p>{t('operation.cancelledNow')}</p>
+          <Again operation={operation} />
+        </div>
       </section>
     );
   }

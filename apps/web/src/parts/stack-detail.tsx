@@ -1,5 +1,5 @@
 import { Amount, Copyable, CopyButton, EmptyState, Facts, PageTitle, Panel, Since, Time } from '#libs/ui';
-import { STACK_STATUS, type StackView } from '#libs/contracts';
+import { STACK_STATUS, type StackNext, type StackView } from '#libs/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useApi, useMe } from '../api/context.js';
 import { useOperationStream, useStackStream } from '../api/live.js';
@@ -43,19 +43,48 @@ function Reason({ stack }: { stack: StackView }) {
   const t = useT();
   const holds = stack.holds.map((hold) => t(`stack.holds.${hold}`));
   const why = useStackReason()(stack);
-  if (why === null && holds.length === 0) {
+  const known = why !== null || holds.length > 0;
+  if (!known && stack.next === null) {
     return null;
   }
   return (
     <section className="av-panel aw-reason-panel" data-tone={STACK_STATUS[stack.status].tone}>
-      <strong>{t('stack.why')}</strong>
-      <p>{why ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
-      {stack.holdNote === null ? null : <p>{t('stack.note', { note: stack.holdNote })}</p>}
-      {why !== null && holds.length > 0 ? (
-        <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
+      {known ? (
+        <div>
+          <strong>{t('stack.why')}</strong>
+          <p>{why ?? t('stack.hold', { reasons: holds.join(', ') })}</p>
+          {stack.holdNote === null ? null : <p>{t('stack.note', { note: stack.holdNote })}</p>}
+          {why !== null && holds.length > 0 ? (
+            <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
+          ) : null}
+        </div>
       ) : null}
+      {stack.next === null ? null : (
+        <div>
+          <strong>{t('stack.nextTitle')}</strong>
+          <p>
+            <Next next={stack.next} />
+          </p>
+        </div>
+      )}
     </section>
   );
+}
+
+function Next({ next: { kind, at, attempt } }: { next: StackNext }) {
+  const t = useT();
+  if (at !== null) {
+    return (
+      <Sentence
+        text={(time) =>
+          attempt === null ? t('stack.nextRetryAt', { time }) : t('stack.nextRepairAt', { time, ...attempt })
+        }
+      >
+        <Time value={at} style="seconds" />
+      </Sentence>
+    );
+  }
+  return kind === 'repair' && attempt !== null ? t('stack.nextRepair', attempt) : t(`stack.next.${kind}`);
 }
 
 /** What is to be known although it goes on: what, since when, what to do. */

@@ -6,6 +6,8 @@ export interface PastOperation {
   finishedAt: Date | null;
 }
 
+/** More than any of these rules counts. */
+export const PAST_OPERATIONS = 20;
 /** Failed one after another, and nothing suggests that the next one would not. */
 export const FAILURES_TO_BREAK = 4;
 const FIRST_WAIT_MS = 30_000;
@@ -24,6 +26,16 @@ export type RepairDecision =
   /** A person ended it half-way and decides what comes next. */
   | { kind: 'leave' };
 
+/** How many failed one after another since anything succeeded or a person asked for something, theirs included. */
+export function failedRepairs(newestFirst: readonly PastOperation[]): number {
+  const end = newestFirst.findIndex(({ kind }) => kind !== 'repair');
+  const last = newestFirst[end];
+  const repairs = end === -1 ? newestFirst : newestFirst.slice(0, end);
+  const counted = last?.state === 'failed' ? [...repairs, last] : repairs;
+  const succeeded = counted.findIndex(({ state }) => state !== 'failed');
+  return succeeded === -1 ? counted.length : succeeded;
+}
+
 /**
  * Whether a stack that is not as wanted is repaired, by its exclusive operations, newest first: at once, after a wait
  * that doubles with each failure, or not any more. What a person asked for begins the count anew.
@@ -34,11 +46,8 @@ export function decideRepair(newestFirst: readonly PastOperation[], now: Date): 
     return { kind: 'leave' };
   }
   const end = newestFirst.findIndex(({ kind }) => kind !== 'repair');
-  const last = newestFirst[end];
   const repairs = end === -1 ? newestFirst : newestFirst.slice(0, end);
-  const counted = last?.state === 'failed' ? [...repairs, last] : repairs;
-  const succeeded = counted.findIndex(({ state }) => state !== 'failed');
-  const failures = succeeded === -1 ? counted.length : succeeded;
+  const failures = failedRepairs(newestFirst);
   const after = (ms: number): RepairDecision => {
     const until = new Date((newest?.finishedAt ?? now).getTime() + ms);
     return until > now ? { kind: 'wait', until } : { kind: 'now' };

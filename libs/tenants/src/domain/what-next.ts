@@ -1,0 +1,53 @@
+import type { DesiredState, HoldReason, StackNext, StackReasonCode, StackStatus } from '#libs/contracts';
+import { decideRepair, failedRepairs, FAILURES_TO_BREAK, type PastOperation } from './repair-rules.js';
+
+export interface WhatNextInput {
+  status: StackStatus;
+  desired: DesiredState;
+  holds: readonly HoldReason[];
+  reasonCode: StackReasonCode | null;
+  /** Exclusive operations, newest first; only looked at where the stack needs attention. */
+  past: readonly PastOperation[];
+  now: Date;
+}
+
+const step = (kind: StackNext['kind'], rest: Partial<StackNext> = {}): StackNext => ({
+  kind,
+  at: null,
+  attempt: null,
+  ...rest,
+});
+
+const WAITS: Partial<Record<StackStatus, StackNext['kind']>> = {
+  asleep: 'visit',
+  stopped: 'start',
+  suspended: 'resume',
+  unknown: 'look',
+};
+
+/**
+ * What happens next to a stack that is not simply running, by the rules the reconciler goes by; null while it runs or
+ * an operation is at work, whose steps say it.
+ */
+export function whatNext({ status, desired, holds, reasonCode, past, now }: WhatNextInput): StackNext | null {
+  const waits = WAITS[status];
+  if (waits !== undefined) {
+    return step(waits);
+  }
+  if (status !== 'attention') {
+    return null;
+  }
+  // Data that is gone is never made anew, and what the breaker holds waits for a person.
+  if (holds.includes('breaker') || reasonCode === 'DATA_MISSING') {
+    return step('person');
+  }
+  const decision = decideRepair(past, now);
+  if (decision.kind === 'leave' || decision.kind === 'break') {
+    return step('person');
+  }
+  return step('repair', {
+    at: decision.kind === 'wait' ? decision.until.toISOString() : null,
+    // a destroy is tried for ever
+    attempt: desired === 'deleted' ? null : { number: failedRepairs(past) + 1, of: FAILURES_TO_BREAK },
+  });
+}
