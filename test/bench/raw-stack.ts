@@ -61,6 +61,7 @@ export function rawStack(settings: RawSettings, index: number, user: string): Ra
     subnet: FIRST_SUBNET + index,
     edges: { runtime: { edge: 0, slot: FIRST_SLOT + index } },
     hostsOnGateway: ['aviary.localhost'],
+    domains: [],
   };
   const names = stackNames(facts.platformId, slug);
   const password = randomBytes(24).toString('base64url');

@@ -56,13 +56,15 @@ beforeAll(async () => {
 });
 afterAll(() => t.close());
 
-const filled = (path: string): string => path.replace(':slug', mine.stack.slug).replace(':id', mine.operation.id);
+const filled = (path: string): string =>
+  path.replace(':slug', mine.stack.slug).replace(':id', mine.operation.id).replace(':domain', 'bot.example.org');
 
 /** What a route wants to be told before it looks whose thing it is asked about. */
 const BODIES: Record<string, object> = {
   'post /api/v1/stacks/:slug/resize': { plan: 'pro' },
   'post /api/v1/operator/stacks/:slug/suspend': { note: 'why' },
   'post /api/v1/operator/alarms/acknowledge': { key: 'none' },
+  'post /api/v1/stacks/:slug/domains': { domain: 'bot.example.org' },
 };
 
 it('finds the routes at all, and each declares exactly one kind of access', () => {

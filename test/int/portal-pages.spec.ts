@@ -134,6 +134,41 @@ describe('the portal in a browser', () => {
     150_000,
   );
 
+  it('adds a domain of one’s own, shows what to set and why it is not live, and removes it', async () => {
+    const [stack]: { slug: string }[] = await t.db.dataSource.query('select slug from tenants limit 1');
+    const slug = stack?.slug ?? '';
+    const looked = await portal.open({ viewport: { width: 360, height: 740 } });
+    await portal.signIn(
+      looked,
+      { email: 'ana@example.org', password: 'a long enough password' },
+      `/app/stacks/${slug}`,
+    );
+    await looked.getByLabel('Domain', { exact: true }).fill('*.example.org');
+    await looked.getByRole('button', { name: 'Add domain' }).click();
+    await looked.getByText('One name at a time').waitFor();
+    await looked.getByLabel('Domain', { exact: true }).fill('Bot.Example.org');
+    await looked.getByRole('button', { name: 'Add domain' }).click();
+    const domain = looked.getByRole('article', { name: 'bot.example.org' });
+    await domain.getByText('Waiting for DNS').waitFor();
+    await domain.getByText(`${slug}.aviary.localhost`).waitFor();
+    await domain.getByRole('button', { name: 'Copy TXT aviary-domain=' }).waitFor();
+    await portal.assertSound(looked);
+    // What the agent finds.
+    const set = (values: string): Promise<unknown> => t.db.dataSource.query(`update tenant_domains set ${values}`);
+    await set(`problem = 'ADDRESS_OTHER', problem_params = '{"found":"192.0.2.7"}', checked_at = now()`);
+    await domain.getByText('The domain leads elsewhere (192.0.2.7)').waitFor();
+    await set(
+      `problem = null, problem_params = null, verified_at = now(), certificate_until = now() + interval '90 days'`,
+    );
+    await domain.getByText('Live').waitFor();
+    await domain.getByRole('link', { name: 'bot.example.org' }).waitFor();
+    await portal.assertSound(looked);
+    await domain.getByRole('button', { name: 'Remove' }).click();
+    await looked.getByRole('dialog').getByRole('button', { name: 'Remove domain' }).click();
+    await domain.waitFor({ state: 'detached' });
+    await looked.context().close();
+  }, 120_000);
+
   it('shows what a stack and its host use, what is near its limit and what only grows', async () => {
     const [stack]: { id: string; slug: string }[] = await t.db.dataSource.query('select id, slug from tenants limit 1');
     const { id = '', slug = '' } = stack ?? {};

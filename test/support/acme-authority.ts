@@ -157,6 +157,23 @@ fetch('http://127.0.0.1:${this.managementPort}' + path, { method: 'POST', body: 
     await this.manage('/clear-servfail', { host });
   }
 
+  /** One more TXT record at that name. */
+  async addText(host: string, value: string): Promise<void> {
+    await this.manage('/set-txt', { host: `${host}.`, value });
+  }
+
+  async clearTexts(host: string): Promise<void> {
+    await this.manage('/clear-txt', { host: `${host}.` });
+  }
+
+  /** Which authorities may issue for that name and what is below it; none: anybody. */
+  async setAuthorities(host: string, names: readonly string[]): Promise<void> {
+    await this.manage('/clear-caa', { host });
+    if (names.length > 0) {
+      await this.manage('/add-caa', { host, policies: names.map((value) => ({ tag: 'issue', value })) });
+    }
+  }
+
   private async manage(path: string, body: object): Promise<void> {
     const reply = await waitFor(() => ask(this.managementPort, path, { method: 'POST', body: JSON.stringify(body) }), {
       what: 'the DNS server to answer',

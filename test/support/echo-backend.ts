@@ -16,14 +16,15 @@ export class Backend {
 
   constructor(readonly name: string) {}
 
-  async start(): Promise<{ host: string; port: number }> {
+  /** On a free port of 127.0.0.1 unless told. */
+  async start(at = { host: '127.0.0.1', port: 0 }): Promise<{ host: string; port: number }> {
     this.server = createServer((request, response) => {
       this.seen.push({ url: request.url ?? '', headers: request.headers });
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ name: this.name, url: request.url, headers: request.headers }));
-    }).listen(0, '127.0.0.1');
+    }).listen(at.port, at.host);
     await once(this.server, 'listening');
-    return { host: '127.0.0.1', port: (this.server.address() as AddressInfo).port };
+    return { host: at.host, port: (this.server.address() as AddressInfo).port };
   }
 
   stop(): void {

@@ -11,6 +11,7 @@ import { createQueue, type Queue } from '#libs/jobs';
 import {
   EdgeKeeper,
   EdgeRoutes,
+  type FactSettings,
   OperationRunner,
   StackSecrets,
   type Probes,
@@ -18,12 +19,14 @@ import {
 } from '#libs/orchestrator';
 import { createLogger } from '#libs/telemetry';
 import {
+  DomainService,
   HoldService,
   OperationService,
   parsePool,
   ResizeService,
   SleepService,
   StackService,
+  type AddressPool,
   type TenantDeps,
 } from '#libs/tenants';
 import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
@@ -53,6 +56,9 @@ export interface StackWorld {
   holds: HoldService;
   sleep: SleepService;
   resize: ResizeService;
+  routes: EdgeRoutes;
+  domains: DomainService;
+  facts: FactSettings;
   /** A runner as an agent has it; `engine` and `probes` may be others. */
   runner(options?: {
     engine?: Engine;
@@ -92,7 +98,9 @@ const noDatabases: StackDatabases = {
 };
 
 /** The services, queue, database and planner of production around an engine in memory. */
-export async function stackWorld(): Promise<StackWorld> {
+export async function stackWorld(
+  options: { routes?: string; edge?: Partial<EdgeSettings>; pool?: AddressPool } = {},
+): Promise<StackWorld> {
   const database = await testDatabase();
   const logger = createLogger('test', 'silent');
   const queue = createQueue({ url: database.url, applicationName: 'test', logger });
@@ -117,7 +125,7 @@ export async function stackWorld(): Promise<StackWorld> {
     now,
   });
   const folder = new RouteFolder({
-    directory: join(home, 'routes'),
+    directory: options.routes ?? join(home, 'routes'),
     quarantineDirectory: join(home, 'quarantine'),
     logger,
   });
@@ -128,9 +136,10 @@ export async function stackWorld(): Promise<StackWorld> {
     gateUrl: 'http://10.131.255.195:8082',
     apiUrl: 'http://10.131.255.194:8080',
     certificateDir: '/etc/traefik/certs',
+    ...options.edge,
   };
   const deps: TenantDeps = { dataSource, queue, now, places: PLACES };
-  const pool = parsePool('10.128.0.0/14');
+  const pool = options.pool ?? parsePool('10.128.0.0/14');
   const secrets = new StackSecrets(dataSource, {
     masterKey: randomBytes(32),
     gatePublicKey: publicKeyText(newSigningKey()),
@@ -167,11 +176,14 @@ export async function stackWorld(): Promise<StackWorld> {
     queue,
     folder,
     edge,
+    facts: { platformId, pool, ...PLACES },
     stacks: new StackService(deps, { engineId: ENGINE_ID, pool }),
     operations: new OperationService(deps),
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    routes,
+    domains: new DomainService(deps),
     runner: (options = {}) =>
       new OperationRunner(
         options.engine ?? engine,

@@ -117,6 +117,8 @@ interface WatchDeps {
   directory: string;
   /** A host of each certificate. */
   hosts: Readonly<Record<string, string>>;
+  /** Those of owners' domains that are routed, with their ends. */
+  domains?: () => readonly (ServedName & { until: Date })[];
   proxy: { host: string; port: number };
   touch: () => Promise<void>;
   now: () => Date;
@@ -127,9 +129,11 @@ export class CertificateWatch {
 
   async findings(): Promise<Finding[]> {
     const { mode, expiries, directory, hosts, proxy, touch, now } = this.deps;
-    const names = Object.entries(hosts).map(([certificate, host]) => ({ certificate, host }));
+    const domains = this.deps.domains?.() ?? [];
+    const names = [...Object.entries(hosts).map(([certificate, host]) => ({ certificate, host })), ...domains];
+    const ends = Object.fromEntries(domains.map(({ certificate, until }) => [certificate, until]));
     return [
-      ...expiryFindings(await expiries(), mode, now()),
+      ...expiryFindings({ ...(await expiries()), ...ends }, mode, now()),
       ...(await unservedFindings({
         names,
         read: (name) => readFile(join(directory, `${name}.crt`), 'utf8'),

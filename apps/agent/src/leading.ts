@@ -3,9 +3,7 @@ import { httpsOrigin, type Config } from '#libs/config';
 import { DomainError, platformPrefix } from '#libs/contracts';
 import { EngineEntity, ReleaseEntity, type Database } from '#libs/db';
 import {
-  canaryHost,
-  certificateExpiries,
-  ensureCertificates,
+  DOMAIN_CERTIFICATES,
   readPortalAuthority,
   readServed,
   renderCanary,
@@ -29,11 +27,10 @@ import {
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
-import { CertificateKeeper } from './certificate-keeper.js';
-import { CertificateWatch } from './certificate-watch.js';
 import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
 import { FirewallKeeper } from './firewall-keeper.js';
+import { keepCertificates } from './keep-certificates.js';
 import { MemoryGuard } from './memory-guard.js';
 import { type AgentFigures } from './metrics.js';
 import { OperationLane } from './operation-lane.js';
@@ -58,6 +55,8 @@ const FIREWALL_AGAIN_SECONDS = 5;
 const PROXY_SECONDS = 60;
 const CHECK_SECONDS = 30;
 const DUTY_SECONDS = 60;
+/** Somebody who set a record waits before a page; while nothing is due, a turn is two small queries. */
+const DOMAIN_SECONDS = 3;
 /** How soon what is due is seen to be; while nothing is, a turn costs nothing. */
 const RECONCILE_SECONDS = 0.25;
 const SIGN_OF_LIFE_SECONDS = 10;
@@ -241,32 +240,16 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const live = Promise.withResolvers<void>();
   stopping.signal.addEventListener('abort', () => live.reject(stopping.signal.reason));
   live.promise.catch(() => undefined); // Told to whoever waits for it, and nobody does where no authority is asked.
-  const acme = { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER };
-  const certificates = new CertificateKeeper({
-    ready: async () => {
-      await (config.TLS_MODE === 'acme' ? live.promise : Promise.resolve());
-      await lease.proveForUpkeep();
-    },
-    ensure: () =>
-      ensureCertificates({
-        mode: config.TLS_MODE,
-        dataDir: config.DATA_DIR,
-        portalDomain: config.PORTAL_DOMAIN,
-        tenantDomain: config.TENANT_DOMAIN,
-        now: now(),
-        acme,
-      }),
-    touch: () => routes.touch(),
-    logger,
-    now,
-  });
-  const watchCertificates = new CertificateWatch({
-    mode: config.TLS_MODE,
-    expiries: () => certificateExpiries(config.DATA_DIR),
-    directory: folder('certs'),
-    hosts: { portal: config.PORTAL_DOMAIN, tenants: canaryHost(config.TENANT_DOMAIN) },
+  const certificates = keepCertificates({
+    config,
+    dataSource,
+    folder: routes,
+    routes: edgeRoutes,
+    facts,
     proxy,
-    touch: () => routes.touch(),
+    live: live.promise,
+    prove: () => lease.proveForUpkeep(),
+    logger,
     now,
   });
   const truth = new ProxyKeeper({
@@ -299,11 +282,12 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('duties', DUTY_SECONDS, () => duties.turn());
+  timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
   timers.every(
     'certificates',
-    () => certificates.pauseSeconds(),
-    () => certificates.turn(),
+    () => certificates.keeper.pauseSeconds(),
+    () => certificates.keeper.turn(),
   );
   logger.info({ engine: info.version, api: info.apiVersion, releases, fencing: lease.fencing }, 'agent ready');
 
@@ -326,9 +310,12 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     if (!sang) {
       await sing();
     }
-    const certificatesWrong = await watchCertificates.findings();
+    const certificatesWrong = await certificates.watch.findings();
     await tell('certificate', certificatesWrong);
-    const critical = [...wrong, ...certificatesWrong].filter(({ severity }) => severity === 'critical');
+    await tell('domain', certificates.domains.findings());
+    // One customer's domain is an alarm, and no reason to take no more work.
+    const ours = certificatesWrong.filter(({ key }) => !key.startsWith(`certificate/${DOMAIN_CERTIFICATES}/`));
+    const critical = [...wrong, ...ours].filter(({ severity }) => severity === 'critical');
     if (critical.length > 0) {
       throw new DomainError('UNAVAILABLE', { message: critical.map(({ message }) => message).join(' ') });
     }
@@ -392,6 +379,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       await queue.stop();
       await lane.ended();
       await timers.ended();
+      await certificates.domains.ended();
       await watching.ended();
       await following;
     },

@@ -19,6 +19,7 @@ import { MetricsController } from './private/metrics.controller.js';
 import { ReportsController } from './reports/reports.controller.js';
 import type { Services } from './services.js';
 import { SignOnController } from './sign-on/sign-on.controller.js';
+import { StackDomainsController } from './stacks/stack-domains.controller.js';
 import { StackOrdersController } from './stacks/stack-orders.controller.js';
 import { StackLogsController } from './stacks/stack-logs.controller.js';
 import { StacksController } from './stacks/stacks.controller.js';
@@ -35,6 +36,7 @@ export class PublicModule {
         StacksController,
         StackLogsController,
         StackOrdersController,
+        StackDomainsController,
         HoldsController,
         OperationsController,
         SignOnController,

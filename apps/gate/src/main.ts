@@ -15,7 +15,7 @@ const config = loadConfig('gate');
 const logger = createLogger('gate', config.LOG_LEVEL);
 const now = (): number => Date.now();
 const portalOrigin = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-const tenantOrigin = (slug: string): string => httpsOrigin(`${slug}.${config.TENANT_DOMAIN}`, config.HTTPS_PORT);
+const originOf = (host: string): string => httpsOrigin(host, config.HTTPS_PORT);
 const { TENANT_DOMAIN: tenantDomain } = config;
 
 const revocations = new Revocations({
@@ -31,7 +31,7 @@ const sessions = new Sessions({
   now,
 });
 const redeem = redeemAt(config.API_PRIVATE_URL);
-const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, tenantOrigin, tenantDomain, logger, now });
+const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, originOf, logger, now });
 const gate = new Gate({
   sessions,
   revocations,
@@ -39,7 +39,7 @@ const gate = new Gate({
   wake: wakeAt(config.API_PRIVATE_URL, now),
   starting: startingAt(config.API_PRIVATE_URL, now),
   tenantDomain,
-  tenantOrigin,
+  originOf,
   portalOrigin,
   // Where the agent's ACME client leaves its answers.
   webRoot: join(config.GATE_STATE_DIR, 'webroot'),

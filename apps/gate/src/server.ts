@@ -13,7 +13,7 @@ import {
   WAKING_LATER,
   type Page,
 } from './http/pages.js';
-import { dashboardSlug } from './http/targets.js';
+import { placeOf, type Place } from './http/targets.js';
 import type { GateMetrics } from './metrics.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
@@ -24,7 +24,9 @@ import type { Wake } from './wake.js';
 /** Set by the proxy's routes, which replace any copy from outside. */
 const TENANT_HEADER = 'x-aviary-tenant';
 const PAGE_HEADER = 'x-aviary-page';
-const AUTH = '/auth?tenant=';
+const SLUG_HEADER = 'x-aviary-slug';
+const AUTH = '/auth?';
+const QUESTION = /^\/auth\?tenant=([0-9a-f-]{36})(?:&slug=(u[a-z2-7]{6}))?$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface GateDeps {
@@ -34,7 +36,7 @@ export interface GateDeps {
   wake: Wake;
   starting: Starting;
   tenantDomain: string;
-  tenantOrigin: (slug: string) => string;
+  originOf: (host: string) => string;
   portalOrigin: string;
   webRoot: string;
   metrics: GateMetrics;
@@ -88,7 +90,7 @@ export class Gate {
     if (tenant !== undefined || page !== undefined) {
       await this.visit(request, response, { tenant, page: isStandIn(page) ? page : 'nothing' });
     } else if (path.startsWith(AUTH)) {
-      await this.authorise(request, response, path.slice(AUTH.length));
+      await this.authorise(request, response, path);
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
     } else if (path === '/away') {
@@ -112,13 +114,15 @@ export class Gate {
   }
 
   /** Traefik's question before each request of a route `auth: portal`. */
-  private async authorise(request: IncomingMessage, response: ServerResponse, tenant: string): Promise<void> {
-    const slug = dashboardSlug(header(request, 'x-forwarded-host'), this.deps.tenantDomain);
-    if (slug === null || !UUID.test(tenant)) {
+  private async authorise(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    const [, tenant = '', slug] = QUESTION.exec(path) ?? [];
+    const host = header(request, 'x-forwarded-host');
+    const place = placeOf(host, slug, this.deps.tenantDomain);
+    if (place === null || !UUID.test(tenant)) {
       sendError(response, new DomainError('FORBIDDEN'));
       return;
     }
-    const session = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    const session = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
     if (session) {
       response.writeHead(200, {
         [IDENTITY_HEADER]: await this.deps.sessions.identity(session),
@@ -132,7 +136,7 @@ export class Gate {
     if ((method === 'GET' || method === 'HEAD') && wantsPage(request)) {
       const next = encodeURIComponent(header(request, 'x-forwarded-uri') ?? '/');
       // Absolute: the proxy would resolve a relative one against this process's own address.
-      redirect(response, 302, `${this.deps.tenantOrigin(slug)}${GATE_PATH}/start?next=${next}`);
+      redirect(response, 302, `${this.deps.originOf(place.host)}${GATE_PATH}/start?next=${next}`);
       return;
     }
     sendError(response, new DomainError('UNAUTHENTICATED', { message: 'Sign in to this dashboard first.' }));
@@ -144,22 +148,22 @@ export class Gate {
     response: ServerResponse,
     { tenant, page }: { tenant: string | undefined; page: string },
   ): Promise<void> {
-    const slug = dashboardSlug(request.headers.host, this.deps.tenantDomain);
+    const place = placeOf(request.headers.host, header(request, SLUG_HEADER), this.deps.tenantDomain);
     const url = URL.parse(request.url ?? '/', 'http://gate.invalid');
-    if (url?.pathname.startsWith(`${GATE_PATH}/`) && slug !== null && tenant !== undefined && UUID.test(tenant)) {
-      if (await this.deps.signOn.handle({ request, response, url, tenant, slug })) {
+    if (url?.pathname.startsWith(`${GATE_PATH}/`) && place !== null && tenant !== undefined && UUID.test(tenant)) {
+      if (await this.deps.signOn.handle({ request, response, url, tenant, place })) {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
       const message = page === 'asleep' ? ASLEEP : standInMessage(page);
       sendError(response, new DomainError('UNAVAILABLE', { message, details: { state: page } }));
       return;
-    } else if (page === 'asleep' && slug !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {
-      if (await this.wake(request, response, { tenant, slug })) {
+    } else if (page === 'asleep' && place !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {
+      if (await this.wake(request, response, { tenant, place })) {
         return;
       }
-    } else if (page === 'starting' && slug !== null && tenant !== undefined && UUID.test(tenant)) {
-      sendPage(response, await this.waiting(request, { tenant, slug }), this.deps.portalOrigin);
+    } else if (page === 'starting' && place !== null && tenant !== undefined && UUID.test(tenant)) {
+      sendPage(response, await this.waiting(request, { tenant, place }), this.deps.portalOrigin);
       return;
     }
     const stay = url?.pathname.startsWith(GATE_PATH) ? 'nothing' : page;
@@ -171,9 +175,10 @@ export class Gate {
   }
 
   /** The page of a stack that starts; of one whose start failed, that it did, and why to its owner. */
-  private async waiting(request: IncomingMessage, { tenant, slug }: { tenant: string; slug: string }): Promise<Page> {
+  private async waiting(request: IncomingMessage, { tenant, place }: { tenant: string; place: Place }): Promise<Page> {
+    const { slug } = place;
     const { sessions, starting, portalOrigin, logger } = this.deps;
-    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
     const sid = session?.claims.role === 'owner' ? session.claims.sid : null;
     try {
       const { state, reason } = await starting({ tenant, slug, sid });
@@ -191,10 +196,11 @@ export class Gate {
   private async wake(
     request: IncomingMessage,
     response: ServerResponse,
-    { tenant, slug }: { tenant: string; slug: string },
+    { tenant, place }: { tenant: string; place: Place },
   ): Promise<boolean> {
-    const { sessions, wake, portalOrigin, tenantOrigin, logger } = this.deps;
-    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+    const { sessions, wake, portalOrigin, originOf, logger } = this.deps;
+    const { slug, host } = place;
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
     if (session?.claims.role !== 'owner') {
       return false;
     }
@@ -209,7 +215,7 @@ export class Gate {
     } catch (error) {
       if (isDomainError(error, 'UNAUTHENTICATED')) {
         const next = encodeURIComponent(request.url ?? '/');
-        redirect(response, 302, `${tenantOrigin(slug)}${GATE_PATH}/start?next=${next}`);
+        redirect(response, 302, `${originOf(host)}${GATE_PATH}/start?next=${next}`);
         return true;
       }
       logger.warn({ err: error, slug }, 'a stack could not be woken');

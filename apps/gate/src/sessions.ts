@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { IDENTITY_TTL_SECONDS, type SessionClaims, sessionClaimsSchema } from '#libs/contracts';
 import { hashToken, signToken, verifyToken } from '#libs/crypto';
+import type { Place } from './http/targets.js';
 import type { Revocations } from './revocations.js';
 
 /** A runtime may be handed a token this close to its end: long enough for its own clock to lag behind ours. */
@@ -31,13 +32,18 @@ export class Sessions {
 
   constructor(private readonly options: SessionOptions) {}
 
-  /** The session of a token that is valid here and now for this tenant and stack name, or null. */
-  async find(token: string | null, tenant: string, slug: string): Promise<Session | null> {
+  /** The session of a token that is valid here and now, for this tenant and on this very host, or null. */
+  async find(
+    token: string | null,
+    tenant: string,
+    { slug, domain }: Pick<Place, 'slug' | 'domain'>,
+  ): Promise<Session | null> {
     if (token === null) {
       return null;
     }
     const session = this.known.get(token) ?? (await this.verify(token, tenant));
-    if (!session || session.claims.aud !== tenant || session.claims.slug !== slug) {
+    const here = session?.claims.aud === tenant && session.claims.slug === slug;
+    if (!session || !here || (session.claims.host ?? null) !== domain) {
       return null;
     }
     if (
@@ -64,12 +70,12 @@ export class Sessions {
   }
 
   private async sign(session: Session): Promise<string> {
-    const { aud, sub, sid, slug, name, role, exp } = session.claims;
+    const { aud, sub, sid, slug, name, role, host, exp } = session.claims;
     const now = Math.floor(this.options.now() / 1000);
     const ttlSeconds = Math.max(1, Math.min(IDENTITY_TTL_SECONDS, exp - now));
     const token = await signToken(
       this.options.gateKey,
-      { sub, sid, slug, name, role },
+      { sub, sid, slug, name, role, ...(host === undefined ? {} : { host }) },
       { issuer: 'aviary-gate', audience: aud, ttlSeconds, now: new Date(this.options.now()) },
     );
     session.identity = { token, expiresAt: now + ttlSeconds };

@@ -14,7 +14,7 @@ import { hashToken, randomToken } from '#libs/crypto';
 import type { Logger } from '#libs/telemetry';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
 import { clearCookie, readCookie, setCookie } from './http/cookies.js';
-import { locationPath, safeNext } from './http/targets.js';
+import { locationPath, safeNext, type Place } from './http/targets.js';
 import type { Redeem } from './redeem.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
@@ -30,8 +30,7 @@ export interface SignOnDeps {
   revocations: Revocations;
   redeem: Redeem;
   portalOrigin: string;
-  tenantOrigin: (slug: string) => string;
-  tenantDomain: string;
+  originOf: (host: string) => string;
   logger: Logger;
   now: () => number;
 }
@@ -42,7 +41,7 @@ export interface Visit {
   response: ServerResponse;
   url: URL;
   tenant: string;
-  slug: string;
+  place: Place;
 }
 
 /** Everything below `/.aviary` on a dashboard's host. */
@@ -73,21 +72,25 @@ export class SignOn {
     }
   }
 
-  private begin({ response, url, slug }: Visit): void {
+  private begin({ response, url, place }: Visit): void {
     const nonce = randomToken();
     const target = new URL(SIGN_ON_PAGE, this.deps.portalOrigin);
-    target.searchParams.set('stack', slug);
+    target.searchParams.set('stack', place.slug);
     target.searchParams.set('state', hashToken(nonce));
     target.searchParams.set('next', safeNext(url.searchParams.get('next')));
+    if (place.domain !== null) {
+      target.searchParams.set('host', place.domain);
+    }
     redirect(response, 302, target.href, [setCookie(GATE_STATE_COOKIE, nonce, STATE_SECONDS)]);
   }
 
   private async finish(visit: Visit): Promise<void> {
-    const { request, response, url, slug, tenant } = visit;
+    const { request, response, url, place, tenant } = visit;
+    const { slug, host } = place;
     const nonce = readCookie(request.headers.cookie, GATE_STATE_COOKIE);
     const asked = redeemRequestSchema.safeParse({
       code: url.searchParams.get('code'),
-      host: `${slug}.${this.deps.tenantDomain}`,
+      host,
       state: nonce !== null && NONCE.test(nonce) ? hashToken(nonce) : null,
     });
     if (!asked.success) {
@@ -97,12 +100,12 @@ export class SignOn {
     }
     try {
       const { token, next } = await this.deps.redeem(asked.data);
-      const session = await this.deps.sessions.find(token, tenant, slug);
+      const session = await this.deps.sessions.find(token, tenant, place);
       if (!session) {
         throw new DomainError('UNAVAILABLE', { message: 'The portal gave a session that is not valid here.' });
       }
       const seconds = Math.min(SESSION_TTL_SECONDS, session.claims.exp - Math.floor(this.deps.now() / 1000));
-      this.deps.logger.info({ slug, sid: session.claims.sid, sub: session.claims.sub }, 'signed in');
+      this.deps.logger.info({ slug, host, sid: session.claims.sid, sub: session.claims.sub }, 'signed in');
       redirect(response, 303, locationPath(safeNext(next)), [
         setCookie(GATE_COOKIE, token, seconds),
         clearCookie(GATE_STATE_COOKIE),
@@ -127,13 +130,13 @@ export class SignOn {
   }
 
   /** A link used twice, too late or in another browser. Who is signed in already loses nothing by it. */
-  private async refuse({ request, response, tenant, slug }: Visit, why: string): Promise<void> {
-    const current = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, slug);
+  private async refuse({ request, response, tenant, place }: Visit, why: string): Promise<void> {
+    const current = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
     if (current) {
       redirect(response, 303, '/');
       return;
     }
-    this.deps.logger.warn({ slug, why }, 'a sign-on was refused');
+    this.deps.logger.warn({ slug: place.slug, why }, 'a sign-on was refused');
     sendPage(
       response,
       {
@@ -160,14 +163,14 @@ export class SignOn {
     );
   }
 
-  private async signOut({ request, response, tenant, slug }: Visit): Promise<void> {
+  private async signOut({ request, response, tenant, place }: Visit): Promise<void> {
     // Another site may send this form, cookies included where they are not held back; it cannot forge the origin.
-    if (request.headers.origin !== this.deps.tenantOrigin(slug)) {
+    if (request.headers.origin !== this.deps.originOf(place.host)) {
       sendError(response, new DomainError('FORBIDDEN'));
       return;
     }
     const token = readCookie(request.headers.cookie, GATE_COOKIE);
-    const session = await this.deps.sessions.find(token, tenant, slug);
+    const session = await this.deps.sessions.find(token, tenant, place);
     if (session) {
       await this.deps.revocations.signOut(session.tokenHash);
     }

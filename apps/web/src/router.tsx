@@ -91,7 +91,7 @@ const signOn = createRoute({
   getParentRoute: () => root,
   path: '/sign-on',
   staticData: { title: 'stack.open' },
-  validateSearch: z.object({ stack: text, state: text, next: text }),
+  validateSearch: z.object({ stack: text, state: text, next: text, host: text }),
   beforeLoad: ({ context, location }) => signedIn(context.client, location.href),
   component: function SignOn() {
     return <SignOnPage search={signOn.useSearch()} />;

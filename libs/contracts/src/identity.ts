@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { domainNameSchema } from './domains.js';
 import { slugSchema, uuidSchema } from './names.js';
 
 /** Headers that carry who is asking from the gate to a runtime. Copies from outside are stripped on every route. */
@@ -10,7 +11,7 @@ export const GATE_COOKIE = '__Host-aviary-session';
 export const GATE_STATE_COOKIE = '__Host-aviary-state';
 /** Everything below this path on a tenant host is answered by the gate, never by the tenant. */
 export const GATE_PATH = '/.aviary';
-/** The portal page that mints a sign-on code: `/sign-on?stack=<slug>&state=<hash>&next=<path>`. */
+/** The portal page that mints a sign-on code: `/sign-on?stack=<slug>&state=<hash>&next=<path>[&host=<domain>]`. */
 export const SIGN_ON_PAGE = '/sign-on';
 
 export const SESSION_TTL_SECONDS = 12 * 3600;
@@ -26,6 +27,8 @@ export const sessionClaimsSchema = z.object({
   slug: slugSchema,
   name: z.string(),
   role: z.enum(['owner', 'support']),
+  /** The domain of the owner's own it was made for and is worth something at; absent: the stack's own host. */
+  host: domainNameSchema.optional(),
   iat: z.int(),
   exp: z.int(),
 });
@@ -44,6 +47,8 @@ export const signOnRequestSchema = z.strictObject({
     .max(1024)
     .regex(/^\/(?![/\\])[^\p{C}\\]*$/u)
     .default('/'),
+  /** Where the way back leads: a verified domain of that stack; its own host where absent. */
+  host: domainNameSchema.optional(),
 });
 export type SignOnRequest = z.infer<typeof signOnRequestSchema>;
 export const signOnResponseSchema = z.object({ redirect: z.url() });

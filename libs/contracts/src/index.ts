@@ -5,6 +5,7 @@ export * from './watch.js';
 export * from './operations.js';
 export * from './stacks.js';
 export * from './stack-warnings.js';
+export * from './domains.js';
 export * from './identity.js';
 export * from './stack-spec.js';
 export * from './reports.js';

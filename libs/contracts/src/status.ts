@@ -46,6 +46,13 @@ export const BOT_STATUS = {
 } as const satisfies Record<string, StatusWord>;
 export type BotStatus = keyof typeof BOT_STATUS;
 
+export const DOMAIN_STATUS = {
+  waiting: status('domain.waiting', 'work', 'Waiting for DNS', 'Hourglass'),
+  issuing: status('domain.issuing', 'work', 'Getting its certificate', 'Loader2'),
+  live: status('domain.live', 'ok', 'Live', 'CircleCheck'),
+  failing: status('domain.failing', 'bad', 'Not reachable', 'CircleX'),
+} as const satisfies Record<string, StatusWord>;
+
 export const OPERATION_STATUS = {
   queued: status('operation.queued', 'work', 'Queued', 'Hourglass'),
   running: status('operation.running', 'work', 'Running', 'Loader2'),

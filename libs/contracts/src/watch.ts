@@ -10,6 +10,7 @@ export const ALARM_CODES = [
   'CERTIFICATE_EXPIRES',
   'CERTIFICATE_NOT_SERVED',
   'STACK_DISK',
+  'DOMAIN_AWAY',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];
 

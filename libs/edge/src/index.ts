@@ -4,8 +4,10 @@ export {
   renderTenantRoutes,
   tenantFileName,
   tenantHost,
+  DOMAIN_CERTIFICATES,
   GATE_PAGES,
   PAGE_HEADER,
+  SLUG_HEADER,
   TENANT_HEADER,
   type EdgeSettings,
   type GatePage,
@@ -39,4 +41,13 @@ export {
   readPortalAuthority,
   type CertificateReport,
 } from './certificates/ensure.js';
+export {
+  domainCertificate,
+  domainCertificateName,
+  orderDomainCertificate,
+  removeDomainCertificates,
+  type DomainCertificate,
+} from './certificates/domains.js';
+export { judgeRecords, type DomainRecords, type Judgement } from './domain/domain-records.js';
+export { readDomainRecords, type DomainNames } from './domain-resolver.js';
 export type { AcmeOptions, CertificateOptions } from './certificates/options.js';

@@ -10,6 +10,7 @@ export function stackRouteFile(facts: StackFacts, serving: Serving, settings: Ed
       tenantId: facts.tenantId,
       slug: facts.slug,
       serving,
+      domains: facts.domains,
       routes: facts.template.aviary.routes.map(({ host, service, port, auth }) => {
         const slot = facts.edges[service];
         if (!slot) {

@@ -1,6 +1,6 @@
 import { In, type EntityManager } from 'typeorm';
+import { servedDomains, stackHost, type AddressPool, type Template } from '#libs/tenants';
 import { EdgeSlotEntity, HoldEntity, ReleaseEntity, TenantEntity, TenantSubnetEntity } from '#libs/db';
-import { stackHost, type AddressPool, type Template } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 
 export interface FactSettings {
@@ -34,6 +34,10 @@ export async function readManyFacts(
   const subnets = await db.findBy(TenantSubnetEntity, { tenantId: ids });
   const slots = await db.findBy(EdgeSlotEntity, { tenantId: ids });
   const holds = await db.findBy(HoldEntity, { tenantId: ids });
+  const domainsOf = await servedDomains(
+    db,
+    tenants.map(({ id }) => id),
+  );
   const release = new Map(releases.map((row) => [row.id, row]));
   const subnet = new Map(subnets.map((row) => [row.tenantId, row.subnet]));
   const slotsOf = Map.groupBy(slots, (row) => row.tenantId);
@@ -60,6 +64,7 @@ export async function readManyFacts(
       edges: Object.fromEntries((slotsOf.get(id) ?? []).map(({ service, edge, slot }) => [service, { edge, slot }])),
       pool: settings.pool,
       hostsOnGateway: [...new Set([settings.portalDomain, stackHost('dashboard', slug, settings.tenantDomain)])],
+      domains: domainsOf.get(id) ?? [],
       ...(settings.mtu === undefined ? {} : { mtu: settings.mtu }),
       release: made.version,
       provisioningGeneration: tenant.provisioningGeneration,

@@ -15,6 +15,7 @@ import {
 import { hashToken, randomToken, sameSecret, signToken } from '#libs/crypto';
 import { AccountEntity, HoldEntity, SessionEntity, SignOnCodeEntity, TenantEntity, tx, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
+import { isOwnDomain } from './domain.service.js';
 import { isSuspended } from './domain/headline.js';
 import { stackHost } from './domain/names.js';
 import type { TenantDeps } from './settings.js';
@@ -34,7 +35,7 @@ export class SignOnService {
 
   /**
    * Only the owner gets a code; an operator is refused like a stranger. Throws NOT_FOUND for a stack that is not
-   * theirs, FORBIDDEN for an actor without a portal session, WRONG_STATE for a stack that is destroyed or suspended.
+   * theirs or a `host` that is not a domain of it, FORBIDDEN for an actor without a portal session, WRONG_STATE for a stack that is destroyed or suspended.
    */
   async mint(actor: Actor, request: SignOnRequest): Promise<{ redirect: string }> {
     const person = requireActor(actor);
@@ -50,7 +51,10 @@ export class SignOnService {
         throw new DomainError('NOT_FOUND', { message: `There is no stack ${request.stack}, or it is not yours.` });
       }
       await requireOpen(db, tenant);
-      const host = stackHost('dashboard', tenant.slug, tenantDomain);
+      const host = request.host ?? stackHost('dashboard', tenant.slug, tenantDomain);
+      if (request.host !== undefined && !(await isOwnDomain(db, tenant.id, request.host))) {
+        throw new DomainError('NOT_FOUND', { message: `${request.host} is not a domain of ${tenant.slug}.` });
+      }
       await db.insert(SignOnCodeEntity, {
         codeHash: hashToken(code),
         tenantId: tenant.id,
@@ -66,7 +70,7 @@ export class SignOnService {
         actor,
         action: 'stack.sign_on',
         target: { kind: 'stack', id: tenant.id },
-        after: { slug: tenant.slug },
+        after: { slug: tenant.slug, ...(request.host === undefined ? {} : { host }) },
       });
       return { redirect: `${httpsOrigin(host, httpsPort)}${GATE_PATH}/callback?code=${code}` };
     });
@@ -78,7 +82,7 @@ export class SignOnService {
    */
   async redeem({ code, host, state }: Redeem): Promise<{ token: string; next: string }> {
     const now = this.deps.now();
-    const { row, tenant, account } = await tx(this.deps.dataSource, async (db) => {
+    const { row, tenant, account, domain } = await tx(this.deps.dataSource, async (db) => {
       const found = await db.findOneBy(SignOnCodeEntity, { codeHash: hashToken(code) });
       if (!found || found.host !== host.toLowerCase() || !sameSecret(found.state, state)) {
         throw new DomainError('TOKEN_INVALID');
@@ -103,7 +107,12 @@ export class SignOnService {
       }
       const tenant = await db.findOneByOrFail(TenantEntity, { id: found.tenantId });
       await requireOpen(db, tenant);
-      return { row: found, tenant, account };
+      const domain =
+        found.host === stackHost('dashboard', tenant.slug, this.deps.places.tenantDomain) ? null : found.host;
+      if (domain !== null && !(await isOwnDomain(db, tenant.id, domain))) {
+        throw new DomainError('TOKEN_INVALID');
+      }
+      return { row: found, tenant, account, domain };
     });
     const claims: Omit<SessionClaims, 'iss' | 'aud' | 'iat' | 'exp'> = {
       sub: account.id,
@@ -111,6 +120,7 @@ export class SignOnService {
       slug: tenant.slug,
       name: account.username,
       role: 'owner',
+      ...(domain === null ? {} : { host: domain }),
     };
     const token = await signToken(this.key, claims, {
       issuer: 'aviary-portal',

@@ -3,7 +3,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { AUTHORITY_COPY, copyAuthority, ownAcmeFiles } from './certificates.js';
+import { AUTHORITY_COPY, copyAuthority, ownAcmeFiles, ownCertificates } from './certificates.js';
 
 const execute = promisify(execFile);
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
@@ -57,4 +57,21 @@ asRoot('credentials root put down belong to the agent, and to nobody a link lead
   expect((await stat(join(folder, 'accounts', 'authority'))).uid).toBe(10_001);
   const { uid, mode } = await stat(join(dataDir, 'elsewhere'));
   expect({ uid, mode: mode & 0o777 }).toEqual({ uid: 0, mode: 0o644 });
+});
+
+asRoot('certificates of owners’ domains stay within the agent’s and the proxy’s reach', async () => {
+  const folder = join(dataDir, 'certs');
+  await mkdir(join(folder, 'domains'), { recursive: true, mode: 0o755 });
+  await writeFile(join(folder, 'domains', 'bot.example.org.key'), 'KEY\n', { mode: 0o600 });
+  await ownCertificates(folder, 0o640);
+  const { stdout } = await execute('setpriv', [
+    '--reuid',
+    '4242',
+    '--regid',
+    '10001',
+    '--clear-groups',
+    'cat',
+    join(folder, 'domains', 'bot.example.org.key'),
+  ]);
+  expect(stdout).toBe('KEY\n');
 });

@@ -1,4 +1,4 @@
-import { chmod, chown, lchown, readdir, rm } from 'node:fs/promises';
+import { chmod, lchown, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureCertificates } from '#libs/edge';
 import { readText, writeWhole } from './files.js';
@@ -24,16 +24,21 @@ export async function prepareCertificates({ config }: Platform): Promise<void> {
     now: new Date(),
     acme: { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER },
   });
-  for (const folder of ['certs', 'ca']) {
-    for (const name of await readdir(join(config.DATA_DIR, folder))) {
-      const path = join(config.DATA_DIR, folder, name);
-      await chown(path, PORTAL, PORTAL);
-      // Traefik reads the keys of certs/ through the group; the authority's own key is for the agent alone.
-      await chmod(path, name.endsWith('.key') ? (folder === 'certs' ? 0o640 : 0o600) : 0o644);
-    }
-  }
+  await ownCertificates(join(config.DATA_DIR, 'certs'), 0o640);
+  await ownCertificates(join(config.DATA_DIR, 'ca'), 0o600);
   await ownAcmeFiles(join(config.DATA_DIR, 'acme'));
   await copyAuthority(config);
+}
+
+/** Traefik reads the keys of certs/ through the group; the authority's own key is for the agent alone. */
+export async function ownCertificates(folder: string, key: 0o640 | 0o600, owner = PORTAL): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    await lchown(path, owner, owner);
+    if (entry.isFile()) {
+      await chmod(path, entry.name.endsWith('.key') ? key : 0o644);
+    }
+  }
 }
 
 /** What a person put there as root (provider.env, an account from elsewhere) the agent must read, and renew. */

@@ -14,6 +14,7 @@ import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { followOperation, operationError } from '../frame/follow.js';
 import { logTail, pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
+import { domainCommands } from './tenant-domain.js';
 import { logs, LOGS } from './tenant-logs.js';
 import { usageLines } from './usage-lines.js';
 
@@ -265,6 +266,7 @@ export function tenantCommands(program: Command, environment: Environment): void
       .description(about)
       .action(handle(environment, OPERATION, sleep(kind)));
   }
+  domainCommands(tenant, environment);
   tenant
     .command('resize <slug>')
     .description('give a stack the limits of a plan; it restarts only if the number of bots changes')

@@ -8,6 +8,7 @@ import {
   CapacityService,
   AgentPort,
   ChangeFeed,
+  DomainService,
   HoldService,
   OperationService,
   parsePool,
@@ -27,6 +28,7 @@ export interface Platform {
   holds: HoldService;
   sleep: SleepService;
   resize: ResizeService;
+  domains: DomainService;
   operations: OperationService;
   capacity: CapacityService;
   usage: UsageService;
@@ -75,6 +77,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    domains: new DomainService(deps),
     capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),
     usage: new UsageService({ database: dataSource, now }),

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { dashboardSlug, locationPath, safeNext } from './targets.js';
+import { dashboardSlug, locationPath, placeOf, safeNext } from './targets.js';
 
 describe('the path after sign-on', () => {
   it('is on the same host whatever was asked for', () => {
@@ -55,5 +55,29 @@ describe('the stack of a host', () => {
     'uabc234.stacks.test, evil.test',
   ])('%j is none', (host) => {
     expect(dashboardSlug(host, 'stacks.test')).toBeNull();
+  });
+});
+
+describe('the place of a visit', () => {
+  const at = (host: string | undefined, routeSlug?: string) => placeOf(host, routeSlug, 'stacks.test');
+
+  it('is told by the stack’s own host, and on a domain by its route alone', () => {
+    expect(at('uabc234.stacks.test:8443')).toEqual({ slug: 'uabc234', host: 'uabc234.stacks.test', domain: null });
+    expect(at('Bot.Example.org:8443', 'uabc234')).toEqual({
+      slug: 'uabc234',
+      host: 'bot.example.org',
+      domain: 'bot.example.org',
+    });
+    expect(at('bot.example.org')).toBeNull();
+  });
+
+  it.each([
+    ['uother2.stacks.test', 'uabc234'],
+    ['stacks.test', 'uabc234'],
+    ['bot.example.org', 'nobody'],
+    ['bot example.org', 'uabc234'],
+    [undefined, 'uabc234'],
+  ])('is none for %s by a route of %s', (host, slug) => {
+    expect(at(host, slug)).toBeNull();
   });
 });

@@ -13,6 +13,30 @@ export function locationPath(path: string): string {
   return path.replace(/[^\x21-\x7e]/gu, (char) => encodeURIComponent(char));
 }
 
+/** Where somebody stands: whose dashboard, and on which host; `domain` where that is one of the owner's own. */
+export interface Place {
+  slug: string;
+  host: string;
+  domain: string | null;
+}
+
+/**
+ * The stack's own host says whose it is. Any other is a stack's only by a route that says so: the proxy publishes one for
+ * proven domains alone, and puts that in place of whatever a client says.
+ */
+export function placeOf(host: string | undefined, routeSlug: string | undefined, tenantDomain: string): Place | null {
+  const name = hostName(host);
+  if (name === null) {
+    return null;
+  }
+  if (routeSlug === undefined) {
+    const slug = dashboardSlug(host, tenantDomain);
+    return slug === null ? null : { slug, host: name, domain: null };
+  }
+  const ours = name === tenantDomain || name.endsWith(`.${tenantDomain}`);
+  return ours || !SLUG_PATTERN.test(routeSlug) ? null : { slug: routeSlug, host: name, domain: name };
+}
+
 /** The stack a host name belongs to: exactly one label `u……` before the tenants' domain; any port is ignored. */
 export function dashboardSlug(host: string | undefined, tenantDomain: string): string | null {
   const name = hostName(host);

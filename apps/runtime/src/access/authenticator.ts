@@ -11,6 +11,8 @@ export interface Caller {
   role: RuntimeMe['role'];
   mayTrade: boolean;
   session: string | null;
+  /** The owner's own domain that they came by; null at the stack's own host. */
+  domain: string | null;
   token: { id: string; expiresAt: Date } | null;
 }
 
@@ -28,7 +30,7 @@ export class Authenticator {
       throw new DomainError('UNAUTHENTICATED');
     }
     if (caller.kind === 'person') {
-      this.checkOrigin(request);
+      this.checkOrigin(request, caller.domain);
     }
     return caller;
   }
@@ -45,8 +47,8 @@ export class Authenticator {
     if (!claims.success || claims.data.slug !== spec.slug) {
       return null;
     }
-    const { name, role, sid } = claims.data;
-    return { kind: 'person', name, role, mayTrade: role === 'owner', session: sid, token: null };
+    const { name, role, sid, host } = claims.data;
+    return { kind: 'person', name, role, mayTrade: role === 'owner', session: sid, domain: host ?? null, token: null };
   }
 
   private async byToken(request: IncomingMessage, path: string): Promise<Caller | null> {
@@ -62,6 +64,7 @@ export class Authenticator {
           role: 'token',
           mayTrade: token.scope === 'trade',
           session: null,
+          domain: null,
           token: { id: token.id, expiresAt: token.expiresAt },
         }
       : null;
@@ -71,13 +74,18 @@ export class Authenticator {
    * A person's cookie travels with every request of their browser, also one that a neighbour stack's page makes: the
    * hosts are siblings, so SameSite does not tell them apart. What changes something must come from our own page.
    */
-  private checkOrigin(request: IncomingMessage): void {
+  private checkOrigin(request: IncomingMessage, domain: string | null): void {
     if (request.method === 'GET' || request.method === 'HEAD') {
       return;
     }
     const { origin } = request.headers;
     const site = request.headers['sec-fetch-site'];
-    const own = new URL(this.deps.spec.dashboardUrl).origin;
+    const home = new URL(this.deps.spec.dashboardUrl);
+    if (domain !== null) {
+      // The gate's signature says so: it knows of it by a route that exists for proven domains alone.
+      home.hostname = domain;
+    }
+    const own = home.origin;
     if ((origin !== undefined && origin !== own) || (site !== undefined && site !== 'same-origin')) {
       throw new DomainError('FORBIDDEN', {
         message: 'This request did not come from this dashboard’s own page.',

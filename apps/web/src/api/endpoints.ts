@@ -6,6 +6,8 @@ import {
   capacityViewSchema,
   disclaimerSchema,
   dutiesSchema,
+  domainListSchema,
+  domainViewSchema,
   fleetOverviewSchema,
   hostUsageSchema,
   operationListSchema,
@@ -25,6 +27,7 @@ import {
   type OperationState,
   type OutboxMail,
   type Register,
+  type SignOnRequest,
   type StackStatus,
   type UsageRange,
 } from '#libs/contracts';
@@ -84,13 +87,19 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, `/stacks/${slug}/resize`, { ...post, body: { plan }, idempotencyKey }),
     rotateSecrets: (slug: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/rotate-secrets`, { ...post, idempotencyKey }),
+    domains: (slug: string) => client.request(domainListSchema, `/stacks/${slug}/domains`),
+    addDomain: (slug: string, domain: string) =>
+      client.request(domainViewSchema, `/stacks/${slug}/domains`, { ...post, body: { domain } }),
+    verifyDomain: (slug: string, domain: string) =>
+      client.request(domainViewSchema, `/stacks/${slug}/domains/${domain}/verify`, post),
+    removeDomain: (slug: string, domain: string) =>
+      client.request(null, `/stacks/${slug}/domains/${domain}`, { method: 'DELETE' }),
     destroyStack: (slug: string) =>
       client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug } }),
     operations: (query: OperationQuery = {}) => client.request(operationListSchema, withQuery('/operations', query)),
     operation: (id: string) => client.request(operationViewSchema, `/operations/${id}`),
     cancelOperation: (id: string) => client.request(operationViewSchema, `/operations/${id}/cancel`, post),
-    signOn: (body: { stack: string; state: string; next: string }) =>
-      client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
+    signOn: (body: SignOnRequest) => client.request(signOnResponseSchema, '/sign-on', { ...post, body }),
     operator: {
       capacity: () => client.request(capacityViewSchema, '/operator/capacity'),
       orphans: () => client.request(orphanListSchema, '/operator/orphans'),

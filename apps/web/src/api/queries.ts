@@ -14,6 +14,7 @@ export const keys = {
   alarms: ['operator', 'alarms'] as const,
   schedules: ['operator', 'schedules'] as const,
   plans: ['operator', 'plans'] as const,
+  domains: (slug: string) => ['domains', slug] as const,
 };
 
 /** Pages without a stream look again this often: in the console somebody may be waiting for a machine to come back. */
@@ -24,6 +25,9 @@ export const stacksQuery = (api: Endpoints) =>
 
 export const stackQuery = (api: Endpoints, slug: string) =>
   queryOptions({ queryKey: keys.stack(slug), queryFn: () => api.stack(slug) });
+
+export const domainsQuery = (api: Endpoints, slug: string) =>
+  queryOptions({ queryKey: keys.domains(slug), queryFn: () => api.domains(slug), refetchInterval: POLL_MS });
 
 /** Measured once a minute. */
 const USAGE_MS = 60_000;

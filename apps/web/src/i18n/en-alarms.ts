@@ -31,6 +31,7 @@ export const alarms = {
     PROXY_SILENT: 'The proxy does not answer',
     CERTIFICATE_EXPIRES: 'A certificate ends soon',
     CERTIFICATE_NOT_SERVED: 'A new certificate is not served',
+    DOMAIN_AWAY: 'A customer’s domain leads elsewhere',
     STACK_DISK: 'A stack is near the end of its disk',
   },
 };

@@ -1,4 +1,5 @@
 import { signInTexts } from './en-sign-in.js';
+import { domains } from './en-domains.js';
 import { stack } from './en-stack.js';
 import { alarms, schedules } from './en-alarms.js';
 import { logs } from './en-logs.js';
@@ -41,6 +42,7 @@ export const en = {
     loadFailed: 'Your stack could not be loaded',
   },
   stack,
+  domains,
   usage,
   logs,
   alarms,

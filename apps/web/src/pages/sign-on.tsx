@@ -12,6 +12,7 @@ export interface SignOnSearch {
   stack?: string | undefined;
   state?: string | undefined;
   next?: string | undefined;
+  host?: string | undefined;
 }
 
 /** Between a stack's gate and its dashboard: mints the one-time code and goes on. Seen only when it fails or is slow. */
@@ -21,7 +22,7 @@ export function SignOnPage({ search }: { search: SignOnSearch }) {
   const parsed = signOnRequestSchema.safeParse({ ...search, next: search.next ?? '/' });
   const slug = search.stack ?? '';
   const mint = useQuery({
-    queryKey: ['sign-on', search.stack, search.state, search.next],
+    queryKey: ['sign-on', search.stack, search.state, search.next, search.host],
     queryFn: () => api.signOn(signOnRequestSchema.parse({ ...search, next: search.next ?? '/' })),
     enabled: parsed.success,
     staleTime: Infinity,

@@ -6,6 +6,7 @@ import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from './link-button.js';
+import { DomainPanel } from './domain-panel.js';
 import { LogPanel } from './log-panel.js';
 import { Loaded } from './loaded.js';
 import { OpenOperation } from './open-operation.js';
@@ -256,6 +257,9 @@ export function StackDetail({ stack }: { stack: StackView }) {
             ]}
           />
         </Panel>
+      </div>
+      <div className="aw-gap">
+        <DomainPanel slug={stack.slug} />
       </div>
       <div className="aw-gap">
         <UsagePanel slug={stack.slug} />

@@ -2,6 +2,7 @@ import { AccountEntity } from './account.entity.js';
 import { AlarmEntity } from './alarm.entity.js';
 import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
 import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
+import { TenantDomainEntity } from './tenant-domain.entity.js';
 import { EngineEntity, EngineLeaseEntity } from './engine.entity.js';
 import { IdempotentRequestEntity } from './idempotent-request.entity.js';
 import { MailTokenEntity } from './mail-token.entity.js';
@@ -48,6 +49,7 @@ export * from './sign-in-guard.entity.js';
 export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
 export * from './stack-warning.entity.js';
+export * from './tenant-domain.entity.js';
 export * from './tenant.entity.js';
 export * from './usage.entity.js';
 
@@ -84,6 +86,7 @@ export const ENTITIES = [
   SignOnCodeEntity,
   SignUpEntity,
   StackWarningEntity,
+  TenantDomainEntity,
   TenantEntity,
   TenantSecretEntity,
   TenantSubnetEntity,

@@ -1,5 +1,6 @@
 import { AlarmMails1763700000012 } from './1763700000012-alarm-mails.js';
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
+import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
@@ -20,5 +21,6 @@ export const MIGRATIONS = [
   Reconcile1763700000015,
   Usage1763700000007,
   StackWarnings1763700000010,
+  Domains1763700000011,
   AlarmMails1763700000012,
 ];

@@ -5,18 +5,21 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type PemPair, certificateProblems, localCertificateNames } from '#libs/crypto';
 import { DomainError } from '#libs/contracts';
-import { type Order, nextOrderAt, orderSchema, recentOrders } from '../domain/acme-budget.js';
+import { type Order, nextOrderAt, nextSharedOrderAt, orderSchema, recentOrders } from '../domain/acme-budget.js';
 import type { AcmeOptions, CertificateOptions } from './options.js';
-import { type CertificateName, MODE, readPair, readText, servePair, writeWhole } from './files.js';
+import { MODE, readPair, readText, servePair, writeWhole } from './files.js';
 
 const LETS_ENCRYPT = 'https://acme-v02.api.letsencrypt.org/directory';
 /** DNS providers take minutes to publish a record. */
 const LEGO_MS = 10 * 60_000;
 
-interface Wanted {
-  name: CertificateName;
+export interface Wanted {
+  /** In certs/, without its ending. */
+  name: string;
   names: string[];
   challenge: 'http' | 'dns';
+  /** One of many like it, which together stay below what the authority allows an account. */
+  shared?: boolean;
 }
 
 /** The tenants' wildcard needs DNS-01; the portal gets a certificate of its own unless that one covers it. */
@@ -35,11 +38,7 @@ function wanted({ portalDomain, tenantDomain }: CertificateOptions): Wanted[] {
  * there; each certificate is tried, and what went wrong is told at the end.
  */
 export async function ensureAcme(options: CertificateOptions, acme: AcmeOptions): Promise<boolean> {
-  if (!/^[^\s@]+@[^\s@]+$/.test(acme.email) || acme.dnsProvider === '') {
-    throw new DomainError('CONFIG_INVALID', {
-      message: 'AVIARY_TLS_MODE is acme: set AVIARY_ACME_EMAIL and AVIARY_ACME_DNS_PROVIDER.',
-    });
-  }
+  requireSettings(acme);
   const certs = join(options.dataDir, 'certs');
   const list = wanted(options);
   const failures: DomainError[] = [];
@@ -71,8 +70,16 @@ export async function ensureAcme(options: CertificateOptions, acme: AcmeOptions)
   return changed;
 }
 
+export function requireSettings({ email, dnsProvider }: AcmeOptions): void {
+  if (!/^[^\s@]+@[^\s@]+$/.test(email) || dnsProvider === '') {
+    throw new DomainError('CONFIG_INVALID', {
+      message: 'AVIARY_TLS_MODE is acme: set AVIARY_ACME_EMAIL and AVIARY_ACME_DNS_PROVIDER.',
+    });
+  }
+}
+
 /** Not one that stands in for it: the local authority's leaf is valid too, and nobody's browser knows it. */
-async function isGood(pair: PemPair, want: Wanted, { dataDir, now }: CertificateOptions): Promise<boolean> {
+export async function isGood(pair: PemPair, want: Wanted, { dataDir, now }: CertificateOptions): Promise<boolean> {
   const local = await readText(join(dataDir, 'ca', 'ca.crt'));
   const standIn =
     local !== null &&
@@ -80,10 +87,12 @@ async function isGood(pair: PemPair, want: Wanted, { dataDir, now }: Certificate
   return !standIn && certificateProblems(pair, { names: want.names, now }).length === 0;
 }
 
-async function order(want: Wanted, options: CertificateOptions, acme: AcmeOptions): Promise<PemPair> {
+/** Throws RATE_LIMITED with `next` beyond the budget, UNAVAILABLE (`ordered`: it cost an attempt) where it was not issued. */
+export async function order(want: Wanted, options: CertificateOptions, acme: AcmeOptions): Promise<PemPair> {
   const directory = join(options.dataDir, 'acme');
   const orders = recentOrders(await readOrders(directory), options.now);
-  const next = nextOrderAt(orders, want.name, options.now);
+  const next =
+    nextOrderAt(orders, want.name, options.now) ?? (want.shared ? nextSharedOrderAt(orders, options.now) : null);
   if (next) {
     throw new DomainError('RATE_LIMITED', {
       message: `The certificate ${want.name} was ordered too often lately; the next order is possible at ${next.toISOString()}. (Counted in ${join(directory, 'orders.json')}.)`,

@@ -43,7 +43,7 @@ export async function readPair(directory: string, name: string): Promise<PemPair
 }
 
 /** Puts a pair in place; false when it is there already. */
-export async function servePair(directory: string, name: CertificateName, pair: PemPair): Promise<boolean> {
+export async function servePair(directory: string, name: string, pair: PemPair): Promise<boolean> {
   const served = await readPair(directory, name);
   if (served?.certificate === pair.certificate && served.key === pair.key) {
     return false;

@@ -1,4 +1,4 @@
-import { nextOrderAt, type Order, recentOrders } from './acme-budget.js';
+import { nextOrderAt, nextSharedOrderAt, type Order, recentOrders } from './acme-budget.js';
 
 const now = new Date('2026-03-10T12:00:00.000Z');
 const ago = (hours: number, outcome: Order['outcome'] = 'issued', certificate = 'portal'): Order => ({
@@ -28,5 +28,18 @@ describe('FM-8 the budget of orders', () => {
 
   it('forgets what no longer counts', () => {
     expect(recentOrders([ago(1), ago(167), ago(169)], now)).toHaveLength(2);
+  });
+});
+
+describe('FM-8 the budget of all domains together', () => {
+  const orders = (count: number): Order[] =>
+    Array.from({ length: count }, (_unused, index) => ago((index % 100) / 100, 'issued', `domains/d${index}.org`));
+
+  it('leaves the platform’s own certificates their room', () => {
+    expect(nextSharedOrderAt(orders(199), now)).toBeNull();
+    const full = orders(200);
+    const next = nextSharedOrderAt(full, now);
+    expect(next).toEqual(new Date(now.getTime() + (3 - 0.99) * 3_600_000));
+    expect(nextOrderAt(full, 'portal', now)).toBeNull();
   });
 });

@@ -18,7 +18,16 @@ const DAY_MS = 86_400_000;
 export const BUDGET = {
   issued: { most: 4, withinMs: 7 * DAY_MS },
   failed: { most: 4, withinMs: DAY_MS / 2 },
+  /** An account may order 300 times in three hours; what customers' domains leave is for the platform's own. */
+  shared: { most: 200, withinMs: DAY_MS / 8 },
 } as const;
+
+/** From when on a certificate of a customer's domain may be ordered, whichever it is; null when it is now. */
+export function nextSharedOrderAt(orders: readonly Order[], now: Date): Date | null {
+  const { most, withinMs } = BUDGET.shared;
+  const blocking = orders.map((order) => Date.parse(order.at)).toSorted((a, b) => b - a)[most - 1];
+  return blocking !== undefined && blocking + withinMs > now.getTime() ? new Date(blocking + withinMs) : null;
+}
 
 /** From when on another order is within the budget; null when it is now. */
 export function nextOrderAt(orders: readonly Order[], certificate: string, now: Date): Date | null {

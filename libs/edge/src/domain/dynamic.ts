@@ -34,7 +34,9 @@ const middlewareSchema = z.union([
   }),
   z.strictObject({
     forwardAuth: z.strictObject({
-      address: z.string().regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}\/auth\?tenant=[0-9a-f-]{36}$/),
+      address: z
+        .string()
+        .regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}\/auth\?tenant=[0-9a-f-]{36}(&slug=u[a-z2-7]{6})?$/),
       authRequestHeaders: z.array(z.string()).min(1),
       authResponseHeaders: z.array(z.string()).min(1),
       maxResponseBodySize: z.int(),
@@ -64,8 +66,8 @@ export const dynamicFileSchema = z.strictObject({
   tls: z
     .strictObject({
       certificates: z.array(certificateSchema),
-      stores: z.strictObject({ default: z.strictObject({ defaultCertificate: certificateSchema }) }),
-      options: z.strictObject({ default: z.strictObject({ minVersion: z.literal('VersionTLS12') }) }),
+      stores: z.strictObject({ default: z.strictObject({ defaultCertificate: certificateSchema }) }).optional(),
+      options: z.strictObject({ default: z.strictObject({ minVersion: z.literal('VersionTLS12') }) }).optional(),
     })
     .optional(),
 });

@@ -43,15 +43,26 @@ export function validateRouteFile({ name, content }: RouteFile): DynamicFile {
 
 function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
   const names = [http.routers, http.services ?? {}, http.middlewares ?? {}].flatMap((part) => Object.keys(part));
-  if (names.some((name) => !name.startsWith(`${slug}-`)) || http.serversTransports || tls) {
+  if (names.some((name) => !name.startsWith(`${slug}-`)) || http.serversTransports || tls?.stores || tls?.options) {
     throw routeInvalid(`${slug} names a thing that is not its own`);
   }
+  const domains = (tls?.certificates ?? []).map((pair) => domainOf(slug, pair));
   for (const { rule, middlewares = [], service } of Object.values(http.routers)) {
     const foreign = [...middlewares, service].some((reference) => !reference.startsWith(`${slug}-`));
     const hosts = [...rule.matchAll(/Host\(`([^`]*)`\)/g)].map((found) => found[1] ?? '');
-    const own = hosts.length === 1 && new RegExp(`^(api-)?${slug}[.]`).test(hosts[0] ?? '');
+    const [host = ''] = hosts;
+    const own = hosts.length === 1 && (new RegExp(`^(api-)?${slug}[.]`).test(host) || domains.includes(host));
     if (foreign || !own || !rule.startsWith('Host(`') || rule.includes('||') || rule.includes('HostRegexp')) {
       throw routeInvalid(`${slug} claims a host or service that is not its own`);
     }
   }
+}
+
+/** A host of the owner's own is one that the same file brings the certificate for; no other stack's host can be. */
+function domainOf(slug: string, { certFile, keyFile }: { certFile: string; keyFile: string }): string {
+  const domain = /\/domains\/([a-z0-9.-]+)\.crt$/.exec(certFile)?.[1] ?? '';
+  if (domain === '' || keyFile !== certFile.replace(/crt$/, 'key') || /^(api-)?u[a-z2-7]{6}[.]/.test(domain)) {
+    throw routeInvalid(`${slug} brings a certificate that is not of a domain of its own`);
+  }
+  return domain;
 }

@@ -93,6 +93,10 @@ describe('what all routes share', () => {
       'X-Aviary_Page',
       'X_Aviary-Page',
       'X_Aviary_Page',
+      'X-Aviary-Slug',
+      'X-Aviary_Slug',
+      'X_Aviary-Slug',
+      'X_Aviary_Slug',
     ]);
   });
 

@@ -5,12 +5,15 @@ import {
   type EdgeSettings,
   NO_DOT_PARAMETERS,
   PAGE_HEADER,
+  SLUG_HEADER,
   TENANT_HEADER,
   TRANSPORT,
+  certificate,
+  certificateFolder,
   headerCase,
   toServer,
 } from './tenant-routes.js';
-import { hostValue, plainValue, routeInvalid, serverUrl } from './values.js';
+import { hostValue, routeInvalid, serverUrl } from './values.js';
 
 export const CHALLENGE_PATH = '/.well-known/acme-challenge/';
 export const GENERATION_HEADER = 'x-aviary-routes';
@@ -34,25 +37,17 @@ export function canaryHost(tenantDomain: string): string {
  * `-` together (CGI, WSGI) would read as the same.
  */
 export function strippedHeaders(): string[] {
-  return [IDENTITY_HEADER, USER_HEADER, TENANT_HEADER, PAGE_HEADER].flatMap((header) => {
+  return [IDENTITY_HEADER, USER_HEADER, TENANT_HEADER, PAGE_HEADER, SLUG_HEADER].flatMap((header) => {
     const [first = '', second = '', third = ''] = headerCase(header).split('-');
     return ['-', '_'].flatMap((a) => ['-', '_'].map((b) => `${first}${a}${second}${b}${third}`));
   });
 }
 
-const certificate = (directory: string, name: string): { certFile: string; keyFile: string } => ({
-  certFile: `${directory}/${name}.crt`,
-  keyFile: `${directory}/${name}.key`,
-});
-
 /** What all routes share: stripping, the portal, ACME challenges, certificates, and an answer for unknown hosts. */
 export function renderShared(settings: EdgeSettings): RouteFile {
   const portal = hostValue('PORTAL_DOMAIN', settings.portalDomain);
   const tenants = hostValue('TENANT_DOMAIN', settings.tenantDomain);
-  const directory = plainValue('the certificate folder', settings.certificateDir).replace(/\/+$/, '');
-  if (!directory.startsWith('/')) {
-    throw routeInvalid('the certificate folder must be an absolute path');
-  }
+  const directory = certificateFolder(settings);
   const secure: Pick<Router, 'entryPoints' | 'tls'> = { entryPoints: ['websecure'], tls: {} };
   const challenge = { rule: `PathPrefix(\`${CHALLENGE_PATH}\`)`, priority: PRIORITY.challenge, service: 'gate' };
   const file: DynamicFile = {

@@ -1,6 +1,15 @@
 import { GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
 import type { DynamicFile, Middleware, RouteFile, Router, Service } from './dynamic.js';
-import { addressUrl, hostValue, pathValue, routeInvalid, serverUrl, slugValue, uuidValue } from './values.js';
+import {
+  addressUrl,
+  hostValue,
+  pathValue,
+  plainValue,
+  routeInvalid,
+  serverUrl,
+  slugValue,
+  uuidValue,
+} from './values.js';
 import { renderFile } from './render.js';
 
 /** Where the proxy finds the portal's own processes and what the portal is called. */
@@ -35,11 +44,17 @@ export interface TenantRoutes {
   routes: readonly TenantRoute[];
   /** `tenant`: to its services. Otherwise the gate answers on all its hosts and says why. */
   serving: 'tenant' | GatePage;
+  /** Verified names of the owner's own that lead to the dashboard too, each with its certificate in `domains/`. */
+  domains?: readonly string[];
 }
 
 /** Set by the proxy for the gate, replacing any copy from outside: whose route a request came by, and what to say. */
 export const TENANT_HEADER = 'x-aviary-tenant';
 export const PAGE_HEADER = 'x-aviary-page';
+/** On a host of the owner's own, which does not say it: whose dashboard this is. */
+export const SLUG_HEADER = 'x-aviary-slug';
+/** Below the certificate folder: `<domain>.crt` and `.key`. */
+export const DOMAIN_CERTIFICATES = 'domains';
 export const TRANSPORT = 'fast';
 
 /** A `.;` or `..;` segment is a dot segment to servers that cut path parameters (RFC 3986 §3.3) and not to the proxy. */
@@ -115,9 +130,76 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
       tls: {},
     };
   }
-  const file: DynamicFile = { http: { routers, services, middlewares } };
+  const domains = ownDomains(tenant.domains ?? [], settings);
+  if (domains.length > 0) {
+    addDomains({ routers, middlewares }, domains, { slug, tenantId, gate, page: asleep ? tenant.serving : '' });
+  }
+  const directory = certificateFolder(settings);
+  const file: DynamicFile = {
+    http: { routers, services, middlewares },
+    ...(domains.length > 0
+      ? { tls: { certificates: domains.map((host) => certificate(directory, `${DOMAIN_CERTIFICATES}/${host}`)) } }
+      : {}),
+  };
   return renderFile(tenantFileName(slug), file);
 }
+
+/** In one order whatever order they come in, and never a name of the platform's own. */
+function ownDomains(domains: readonly string[], { portalDomain, tenantDomain }: EdgeSettings): string[] {
+  return domains.toSorted().map((domain) => {
+    const host = hostValue('a domain', domain);
+    if ([portalDomain, tenantDomain].some((ours) => host === ours || host.endsWith(`.${ours}`))) {
+      throw routeInvalid('a domain is one of the platform’s own');
+    }
+    return host;
+  });
+}
+
+/**
+ * Each router of the dashboard's own host once more for every domain: the same sign-on, the same service. Whose
+ * dashboard it is, the gate cannot read from such a host, so these routes carry it.
+ */
+function addDomains(
+  { routers, middlewares }: { routers: Record<string, Router>; middlewares: Record<string, Middleware> },
+  domains: readonly string[],
+  { slug, tenantId, gate, page }: { slug: string; tenantId: string; gate: string; page: string },
+): void {
+  const auth = `${slug}-auth`;
+  const mark = `${slug}-mark`;
+  const dashboard = Object.entries(routers).filter(([name]) => !name.startsWith(`${slug}-api`));
+  middlewares[`${slug}-domain-mark`] = {
+    headers: {
+      customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': page, [headerCase(SLUG_HEADER)]: slug },
+    },
+  };
+  if (middlewares[auth]) {
+    middlewares[`${slug}-domain-auth`] = forwardAuth(gate, `${tenantId}&slug=${slug}`);
+  }
+  const names: Record<string, string> = { [auth]: `${slug}-domain-auth`, [mark]: `${slug}-domain-mark` };
+  domains.forEach((domain, index) => {
+    for (const [name, router] of dashboard) {
+      routers[name.replace(`${slug}-`, `${slug}-domain${index}-`)] = {
+        ...router,
+        rule: router.rule.replace(/^Host\(`[^`]*`\)/, `Host(\`${domain}\`)`),
+        middlewares: (router.middlewares ?? []).map((middleware) => names[middleware] ?? middleware),
+      };
+    }
+  });
+}
+
+/** As the proxy sees it. */
+export function certificateFolder({ certificateDir }: Pick<EdgeSettings, 'certificateDir'>): string {
+  const directory = plainValue('the certificate folder', certificateDir).replace(/\/+$/, '');
+  if (!directory.startsWith('/')) {
+    throw routeInvalid('the certificate folder must be an absolute path');
+  }
+  return directory;
+}
+
+export const certificate = (directory: string, name: string): { certFile: string; keyFile: string } => ({
+  certFile: `${directory}/${name}.crt`,
+  keyFile: `${directory}/${name}.key`,
+});
 
 function rule(host: string, route: TenantRoute): string {
   const parts = [`Host(\`${host}\`)`];
@@ -132,10 +214,10 @@ export function toServer(url: string): Service {
   return { loadBalancer: { servers: [{ url }], serversTransport: `${TRANSPORT}@file` } };
 }
 
-function forwardAuth(gate: string, tenantId: string): Middleware {
+function forwardAuth(gate: string, tenant: string): Middleware {
   return {
     forwardAuth: {
-      address: `${gate}/auth?tenant=${tenantId}`,
+      address: `${gate}/auth?tenant=${tenant}`,
       // All the gate needs to tell a signed-in person and a page from a script; nothing else of a request reaches it.
       authRequestHeaders: ['Cookie', 'Accept'],
       authResponseHeaders: [headerCase(IDENTITY_HEADER), headerCase(USER_HEADER)],

@@ -32,6 +32,7 @@ const facts: StackFacts = {
   edges: { runtime: { edge: 0, slot: 3 } },
   pool: parsePool('10.128.0.0/14'),
   hostsOnGateway: ['aviary.localhost'],
+  domains: [],
 };
 
 interface World {

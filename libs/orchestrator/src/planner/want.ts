@@ -33,6 +33,8 @@ export interface StackFacts {
   pool: AddressPool;
   /** Names that must lead to this host from inside the stack (the portal's and the stack's own). */
   hostsOnGateway: readonly string[];
+  /** Proven domains of the owner's own with a certificate: they lead to the dashboard too. */
+  domains: readonly string[];
   mtu?: number;
   release: string;
   /** The only generation whose runtime may create its schema in an empty database; 0: none any more. */

@@ -1,7 +1,12 @@
-import { BOT_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
+import { BOT_STATUS, DOMAIN_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
 import { STATUS_ICONS } from './icons.js';
 
 it('has the icon of every status', () => {
-  const all = [...Object.values(STACK_STATUS), ...Object.values(BOT_STATUS), ...Object.values(OPERATION_STATUS)];
+  const all = [
+    ...Object.values(STACK_STATUS),
+    ...Object.values(BOT_STATUS),
+    ...Object.values(OPERATION_STATUS),
+    ...Object.values(DOMAIN_STATUS),
+  ];
   expect(all.filter((status) => STATUS_ICONS[status.icon] === undefined)).toEqual([]);
 });

@@ -1,4 +1,11 @@
-import { BOT_STATUS, ERROR_TEXT, OPERATION_STATUS, STACK_STATUS, type StatusWord } from '#libs/contracts';
+import {
+  BOT_STATUS,
+  DOMAIN_STATUS,
+  ERROR_TEXT,
+  OPERATION_STATUS,
+  STACK_STATUS,
+  type StatusWord,
+} from '#libs/contracts';
 
 /** English words of statuses stand once, in the vocabulary; other languages translate its keys. */
 function words(group: Record<string, StatusWord>): Record<string, string> {
@@ -8,7 +15,12 @@ function words(group: Record<string, StatusWord>): Record<string, string> {
 }
 
 export const en = {
-  status: { stack: words(STACK_STATUS), bot: words(BOT_STATUS), operation: words(OPERATION_STATUS) },
+  status: {
+    stack: words(STACK_STATUS),
+    bot: words(BOT_STATUS),
+    operation: words(OPERATION_STATUS),
+    domain: words(DOMAIN_STATUS),
+  },
   /** By error code; the English ones stand once, beside the codes. */
   errors: { ...ERROR_TEXT },
   noNewsSince: 'No news since {{time}}',

@@ -1,4 +1,4 @@
-import { BOT_STATUS, ERROR_CODES, ERROR_TEXT, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
+import { BOT_STATUS, DOMAIN_STATUS, ERROR_CODES, ERROR_TEXT, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
 import { createI18n, errorText } from './i18n.js';
 
 const ui = (key: string) => strict().t(key, { ns: 'ui' });
@@ -28,7 +28,12 @@ describe('createI18n', () => {
 
   it('has the word of every status', () => {
     const { t } = strict();
-    const all = [...Object.values(STACK_STATUS), ...Object.values(BOT_STATUS), ...Object.values(OPERATION_STATUS)];
+    const all = [
+      ...Object.values(STACK_STATUS),
+      ...Object.values(BOT_STATUS),
+      ...Object.values(OPERATION_STATUS),
+      ...Object.values(DOMAIN_STATUS),
+    ];
     for (const status of all) {
       expect(t(`status.${status.key}`, { ns: 'ui' })).toBe(status.word);
     }

@@ -1,0 +1,281 @@
+import { Semaphore } from '#libs/async';
+import { DOMAIN_AWAY_DAYS, isDomainError, type DomainProblem } from '#libs/contracts';
+import { tx, type Database } from '#libs/db';
+import {
+  domainCertificate,
+  domainCertificateName,
+  judgeRecords,
+  orderDomainCertificate,
+  removeDomainCertificates,
+  type CertificateOptions,
+  type DomainNames,
+  type DomainRecords,
+  type RouteFolder,
+} from '#libs/edge';
+import type { Finding } from '#libs/jobs';
+import type { Logger } from '#libs/telemetry';
+import {
+  auditIssued,
+  challengeName,
+  domainMessage,
+  dueClaims,
+  forgetClaim,
+  nextLookMs,
+  proveClaim,
+  provenClaims,
+  saveClaim,
+  stackHost,
+  type DomainClaim,
+} from '#libs/tenants';
+import type { StackRoutes } from './stack-routes.js';
+
+/** Name servers of strangers: some never answer, and nobody is to wait for them longer than his own takes. */
+const LOOKS_AT_ONCE = 8;
+/** To the next look at a claim that another stack is being parted from. */
+const SOON_MS = 5_000;
+/** After a look that failed for a reason of our own. */
+const AGAIN_MS = 60_000;
+const DAY_MS = 86_400_000;
+const REASON_LENGTH = 300;
+
+export interface DomainKeeperDeps {
+  dataSource: Database;
+  engineId: string;
+  tenantDomain: string;
+  folder: Pick<RouteFolder, 'files' | 'touch'>;
+  routes: StackRoutes;
+  /** Asks DNS. */
+  read: (names: DomainNames) => Promise<DomainRecords>;
+  certificates: () => CertificateOptions;
+  /** The name by which CAA records allow the authority in use; null where that is not known. */
+  authority: string | null;
+  /** One order at a time, also with the platform's own: they share one account and one count on disk. */
+  ordering: Semaphore;
+  /** Resolves once a question of the authority would be answered here. */
+  ready: () => Promise<void>;
+  /** Throws when this agent may change nothing any more. */
+  prove: () => Promise<void>;
+  logger: Pick<Logger, 'info' | 'warn' | 'error'>;
+  now: () => Date;
+}
+
+/**
+ * Brings owners' domains to life and keeps them so: proves them by DNS, orders their certificates once they lead here,
+ * has them routed, and takes all of it away again. Nothing is ordered for a name that does not lead here.
+ */
+export class DomainKeeper {
+  private readonly slots = new Semaphore(LOOKS_AT_ONCE);
+  private readonly looks = new Map<string, { domain: string; end: Promise<void> }>();
+  /** Stacks whose route file may not say what their rows say. Not kept on disk: an agent that starts renders all. */
+  private readonly changed = new Set<string>();
+  private proven: DomainClaim[] = [];
+  private readonly failures: unknown[] = [];
+
+  constructor(private readonly deps: DomainKeeperDeps) {}
+
+  /** Starts the looks that are due and puts in place what came of others. Does not wait for an order under way. */
+  async turn(): Promise<void> {
+    const { dataSource, engineId, prove, now } = this.deps;
+    await prove();
+    for (const claim of await dueClaims(dataSource.manager, engineId, now())) {
+      if (claim.removedAt !== null) {
+        this.changed.add(claim.tenantId);
+      } else if (!this.looks.has(claim.id)) {
+        const end = this.slots
+          .run(() => this.look(claim))
+          .catch((error: unknown) => this.fail(claim, error))
+          .finally(() => this.looks.delete(claim.id));
+        this.looks.set(claim.id, { domain: claim.domain, end });
+      }
+    }
+    await this.publish();
+    await this.clean();
+    const failures = this.failures.splice(0);
+    if (failures.length > 0) {
+      throw new AggregateError(failures, `${failures.length} domains could not be looked at`, { cause: failures[0] });
+    }
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.looks.values()].map(({ end }) => end));
+  }
+
+  /** End and host of each certificate that the proxy is to show, by its name; of those that still lead here. */
+  served(): { certificate: string; host: string; until: Date }[] {
+    const texts = this.deps.folder.files().map(({ content }) => content);
+    return this.proven.flatMap(({ domain, certificateUntil, awaySince, tenantId }) => {
+      const certificate = domainCertificateName(domain);
+      const routed = texts.some((text) => text.includes(`/${certificate}.crt"`));
+      return certificateUntil && routed && awaySince === null && !this.changed.has(tenantId)
+        ? [{ certificate, host: domain, until: certificateUntil }]
+        : [];
+    });
+  }
+
+  /** Domains that have led elsewhere for days: their owners may not know, and nobody is served there. */
+  findings(): Finding[] {
+    const limit = this.deps.now().getTime() - DOMAIN_AWAY_DAYS * DAY_MS;
+    return this.proven.flatMap(({ domain, slug, awaySince, problem, problemParams }) =>
+      awaySince !== null && awaySince.getTime() <= limit
+        ? [
+            {
+              key: `domain/${slug}/${domain}`,
+              code: 'DOMAIN_AWAY' as const,
+              severity: 'warning' as const,
+              message:
+                `${domain} of ${slug} has not led here since ${awaySince.toISOString().slice(0, 10)}, so its certificate is not renewed. ${domainMessage(problem, problemParams) ?? ''}`.trim(),
+              params: { domain, slug, since: awaySince.toISOString() },
+            },
+          ]
+        : [],
+    );
+  }
+
+  private async look(claim: DomainClaim): Promise<void> {
+    const { tenantDomain, read, authority, certificates, logger, now } = this.deps;
+    const { domain, slug } = claim;
+    const records = await read({
+      domain,
+      ownership: challengeName(domain),
+      ours: stackHost('dashboard', slug, tenantDomain),
+    });
+    const owned = claim.verifiedAt !== null;
+    const judged = judgeRecords(records, { challenge: claim.challenge, authority, owned });
+    claim.checkedAt = now();
+    claim.addresses = 'found' in records.ours ? [...records.ours.found] : claim.addresses;
+    say(claim, judged.problem?.code ?? null, judged.problem?.params);
+    if (!owned) {
+      if (judged.owned !== true || judged.leadsHere !== true) {
+        return this.save(claim);
+      }
+      const texts = 'found' in records.texts ? records.texts.found : [];
+      const end = await this.prove(claim, texts);
+      if (end !== 'proven') {
+        say(claim, end === 'taken' ? 'TAKEN' : null);
+        return this.save(claim, end === 'later' ? SOON_MS : undefined);
+      }
+      claim.verifiedAt = now();
+      logger.info({ slug, domain }, 'a domain is proven');
+    }
+    if (judged.leadsHere !== null) {
+      claim.awaySince = judged.leadsHere ? null : (claim.awaySince ?? now());
+    }
+    const before = claim.certificateUntil?.getTime();
+    const served = await domainCertificate(certificates(), domain);
+    claim.certificateUntil = served?.until ?? null;
+    if ((served === null || served.due) && claim.problem === null) {
+      // First, so that a page says what is going on: an authority takes its time.
+      await this.save(claim, SOON_MS);
+      await this.order(claim);
+    }
+    await this.save(claim);
+    if (claim.certificateUntil?.getTime() !== before) {
+      this.changed.add(claim.tenantId);
+    }
+  }
+
+  private async prove(claim: DomainClaim, texts: readonly string[]): Promise<'proven' | 'taken' | 'later'> {
+    const end = await proveClaim(this.deps.dataSource, claim, texts, this.deps.now());
+    if (end.outcome !== 'later') {
+      return end.outcome;
+    }
+    // Two route files with one host: the proxy would choose. The one before has to be gone first.
+    this.changed.add(end.from);
+    return 'later';
+  }
+
+  /** Asks the authority; what it says instead of a certificate becomes the claim's problem. */
+  private async order(claim: DomainClaim): Promise<void> {
+    const { certificates, ordering, ready, prove, dataSource, logger } = this.deps;
+    const { domain, slug } = claim;
+    try {
+      if (certificates().mode !== 'acme') {
+        say(claim, 'NO_AUTHORITY');
+        return;
+      }
+      const { until } = await ordering.run(async () => {
+        await ready();
+        await prove();
+        return orderDomainCertificate(certificates(), domain);
+      });
+      claim.certificateUntil = until;
+      claim.failedOrders = 0;
+      await tx(dataSource, (db) => auditIssued(db, claim));
+      // A renewed one stands in a file of the same name, at which the proxy does not look by itself.
+      await this.deps.folder.touch();
+      logger.info({ slug, domain, until }, 'a domain has its certificate');
+    } catch (error) {
+      if (!isDomainError(error) || error.code === 'FENCED') {
+        throw error;
+      }
+      const { code, details, message } = error;
+      logger.warn({ slug, domain, code, reason: message }, 'a domain is without a new certificate');
+      if (code === 'RATE_LIMITED') {
+        say(claim, 'ORDER_LATER', { next: typeof details['next'] === 'string' ? details['next'] : '' });
+      } else if (details['ordered'] === true) {
+        claim.failedOrders += 1;
+        say(claim, 'ORDER_FAILED', { reason: message.slice(-REASON_LENGTH) });
+      } else {
+        say(claim, code === 'CONFIG_INVALID' ? 'NO_AUTHORITY' : 'DNS_FAILED', { reason: message });
+      }
+    }
+  }
+
+  private async save(claim: DomainClaim, inMs?: number): Promise<void> {
+    const { dataSource, now } = this.deps;
+    const at = now();
+    const next = claim.problem === 'ORDER_LATER' ? Date.parse(claim.problemParams?.['next'] ?? '') : Number.NaN;
+    claim.nextCheckAt = Number.isNaN(next) ? new Date(at.getTime() + (inMs ?? nextLookMs(claim, at))) : new Date(next);
+    if (!(await saveClaim(dataSource.manager, claim))) {
+      // Removed or lost while we looked: what was made of it is cleaned away like anything nobody wants.
+      this.changed.add(claim.tenantId);
+    }
+  }
+
+  private async fail(claim: DomainClaim, error: unknown): Promise<void> {
+    this.failures.push(error);
+    this.deps.logger.error({ err: error, slug: claim.slug, domain: claim.domain }, 'a domain could not be looked at');
+    claim.nextCheckAt = new Date(this.deps.now().getTime() + AGAIN_MS);
+    try {
+      await saveClaim(this.deps.dataSource.manager, claim);
+    } catch (cause) {
+      this.failures.push(cause);
+    }
+  }
+
+  /** Where a stack is being worked on, its operation writes the route last; ours waits for the next turn. */
+  private async publish(): Promise<void> {
+    for (const tenantId of this.changed) {
+      if (await this.deps.routes.publish(tenantId)) {
+        this.changed.delete(tenantId);
+      }
+    }
+  }
+
+  private async clean(): Promise<void> {
+    const { dataSource, engineId, certificates, logger } = this.deps;
+    const claims = await provenClaims(dataSource.manager, engineId);
+    this.proven = claims.filter(({ removedAt }) => removedAt === null);
+    for (const claim of await removedClaims(dataSource, engineId, this.deps.now())) {
+      if (!this.changed.has(claim.tenantId) && !this.looks.has(claim.id)) {
+        await forgetClaim(dataSource.manager, claim);
+      }
+    }
+    if (this.changed.size === 0) {
+      const keep = new Set([...this.proven, ...this.looks.values()].map(({ domain }) => domain));
+      const removed = await removeDomainCertificates(certificates().dataDir, keep);
+      removed.forEach((domain) => logger.info({ domain }, 'the certificate of a domain was removed'));
+    }
+  }
+}
+
+/** Those whose owner wants them no more: due from the moment of their removal. */
+async function removedClaims(dataSource: Database, engineId: string, now: Date): Promise<DomainClaim[]> {
+  return (await dueClaims(dataSource.manager, engineId, now)).filter(({ removedAt }) => removedAt !== null);
+}
+
+function say(claim: DomainClaim, problem: DomainProblem | null, params: Record<string, string> = {}): void {
+  claim.problem = problem;
+  claim.problemParams = problem === null ? null : params;
+}

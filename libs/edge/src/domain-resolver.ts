@@ -1,0 +1,78 @@
+import type { CaaRecord } from 'node:dns';
+import { Resolver } from 'node:dns/promises';
+import type { Answer, DomainRecords } from './domain/domain-records.js';
+
+/** Of one question; it is asked twice, and waited for longer the second time. */
+const TIMEOUT_MS = 2_000;
+const TRIES = 2;
+/** What says that there is no such record, as against a name server that does not answer or is broken. */
+const ABSENT = new Set(['ENOTFOUND', 'ENODATA']);
+
+export interface DomainNames {
+  domain: string;
+  /** Where its TXT record is looked for. */
+  ownership: string;
+  /** A name of ours that leads to this platform. */
+  ours: string;
+}
+
+/**
+ * Asks DNS by c-ares in this process, with an end to each question: the system's resolver cannot be interrupted and
+ * would, while somebody's name server is silent, keep the agent from finding its own database again.
+ */
+export async function readDomainRecords(
+  { domain, ownership, ours }: DomainNames,
+  dnsServers?: readonly string[],
+): Promise<DomainRecords> {
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
+  if (dnsServers) {
+    resolver.setServers([...dnsServers]);
+  }
+  const addresses = async (name: string): Promise<Answer<string[]>> =>
+    both(await answer(resolver.resolve4(name)), await answer(resolver.resolve6(name)));
+  const [texts, own, platform, authorities] = await Promise.all([
+    answer(resolver.resolveTxt(ownership)),
+    addresses(domain),
+    addresses(ours),
+    nearestAuthorities(resolver, domain),
+  ]);
+  return {
+    texts: 'failed' in texts ? texts : { found: texts.found.map((parts) => parts.join('').trim()) },
+    addresses: own,
+    ours: platform,
+    authorities,
+  };
+}
+
+async function answer<T>(asked: Promise<T[]>): Promise<Answer<T[]>> {
+  try {
+    return { found: await asked };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code !== undefined && ABSENT.has(code) ? { found: [] } : { failed: code ?? String(error) };
+  }
+}
+
+/** Both families or nothing: an address of ours beside one that was not seen would be half the truth. */
+function both(first: Answer<string[]>, second: Answer<string[]>): Answer<string[]> {
+  if ('failed' in first || 'failed' in second) {
+    return 'failed' in first ? first : second;
+  }
+  return { found: [...first.found, ...second.found] };
+}
+
+/** The set of the name itself or of the nearest parent that has one (RFC 8659 §3). */
+async function nearestAuthorities(resolver: Resolver, domain: string): Promise<Answer<string[] | null>> {
+  const labels = domain.split('.');
+  for (let from = 0; from < labels.length; from += 1) {
+    const records = await answer<CaaRecord>(resolver.resolveCaa(labels.slice(from).join('.')));
+    if ('failed' in records) {
+      return records;
+    }
+    if (records.found.length > 0) {
+      const named = records.found.flatMap(({ issue }) => (issue === undefined ? [] : [issue]));
+      return { found: named.length === 0 ? null : named.map((value) => (value.split(';')[0] ?? '').trim()) };
+    }
+  }
+  return { found: null };
+}
