@@ -193,7 +193,12 @@ describe('the log of a stack’s service', () => {
           stdio: ['ignore', 'pipe', 'pipe'],
         },
       );
-      return { child, stdout: text(child.stdout), code: once(child, 'exit').then(([code]) => code as number | null) };
+      return {
+        child,
+        stdout: text(child.stdout),
+        stderr: text(child.stderr),
+        code: once(child, 'exit').then(([code]) => code as number | null),
+      };
     };
     const plain = await run(slug);
     expect(await plain.stdout).toBe('2026-01-01T00:00:00.000Z hello\n2026-01-01T00:00:00.000Z ! an error\n');
@@ -216,5 +221,12 @@ describe('the log of a stack’s service', () => {
     ).toEqual(['an error', 'live']);
     expect(await live.code).toBe(130);
     expect(await (await run(slug, '--tail', '0')).code).toBe(2);
+    const ended = await run(slug, '--follow', '--tail', '1');
+    await waitFor(() => log.readers === 1 || undefined, { what: 'the follower', deadlineMs: 20_000 });
+    const asked = log.asked.length;
+    log.end({ stays: true });
+    await waitFor(() => log.asked.length >= asked + 3 || undefined, { what: 'more questions', deadlineMs: 15_000 });
+    ended.child.kill('SIGINT');
+    expect((await ended.stderr).match(/the service has stopped/g)).toHaveLength(1);
   });
 });

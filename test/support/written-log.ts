@@ -8,6 +8,7 @@ export class WrittenLog {
   readers = 0;
   asked: LogWish[] = [];
   private over = false;
+  private stays = false;
   private wake = Promise.withResolvers<void>();
 
   write(words: string, stream: 'out' | 'err' = 'out'): void {
@@ -16,15 +17,16 @@ export class WrittenLog {
     this.stir();
   }
 
-  /** The process ends; whoever asks again finds the next one. */
-  end(): void {
+  /** The process ends; whoever asks again finds the next one, or while it stays ended the same. */
+  end({ stays = false } = {}): void {
     this.over = true;
+    this.stays = stays;
     this.stir();
   }
 
   async *read(wish: LogWish, signal: AbortSignal): AsyncGenerator<LogLine> {
     this.asked.push(wish);
-    this.over = false;
+    this.over = this.stays;
     this.readers += 1;
     try {
       let next = Math.max(0, this.lines.length - wish.tail);

@@ -42,6 +42,7 @@ async function printed(
   { output }: CommandContext,
   batches: AsyncIterable<{ lines: StackLogLine[]; dropped: number; ended: boolean }>,
 ): Promise<void> {
+  let over = false;
   for await (const { lines, dropped, ended } of batches) {
     if (dropped > 0) {
       output.result(LOGS, { dropped }, `… ${dropped} lines missing: they came faster than they were read …`);
@@ -49,7 +50,10 @@ async function printed(
     for (const line of lines) {
       output.result(LOGS, line, human(line));
     }
-    if (ended) {
+    over &&= lines.length === 0;
+    if (ended && !over) {
+      // said once: whoever follows asks each second whether it is there again
+      over = true;
       output.say('the service has stopped; waiting for its next start');
     }
   }
