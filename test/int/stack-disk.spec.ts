@@ -137,6 +137,16 @@ describe('FM-27 a stack’s own disk', () => {
     expect(asked(stack)).toEqual([]);
   });
 
+  it('FM-27 a disk that fills is measured more often from the measurement on that shows it', async () => {
+    const stack = await running();
+    const { guard: keeper } = guard();
+    const bytes = (percent: number) => new Map([[stack.id, (percent / 100) * stack.limitGb * GIB]]);
+    await keeper.heed(bytes(79));
+    expect(keeper.near).toBe(false);
+    await keeper.heed(bytes(81));
+    expect(keeper.near).toBe(true);
+  });
+
   it('FM-27 is told at a terminal, in words and in JSON', async () => {
     const stack = await running();
     const { guard: keeper } = guard();

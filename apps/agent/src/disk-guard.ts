@@ -13,6 +13,7 @@ import {
   diskWarning,
   isDiskNear,
   raiseWarning,
+  readDiskLimits,
   readStackDisks,
   stackDiskLevel,
   type DiskLevel,
@@ -46,6 +47,13 @@ export class DiskGuard {
   /** Whether a stack is so near its limit that its disk is to be measured more often. */
   get near(): boolean {
     return this.isNear;
+  }
+
+  /** Bytes by stack, as measured a moment ago: how soon they are measured again must not wait for their being written. */
+  async heed(measured: ReadonlyMap<string, number>): Promise<void> {
+    const { dataSource, settings } = this.deps;
+    const limits = await readDiskLimits(dataSource, settings.engineId);
+    this.isNear = [...limits].some(([id, limitGb]) => isDiskNear({ usedBytes: measured.get(id) ?? 0, limitGb }));
   }
 
   /** One stack's trouble keeps no other from it; all of them are named in the error at the end. */

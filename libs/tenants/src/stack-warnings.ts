@@ -99,3 +99,12 @@ export async function readStackDisks(database: Database, engineId: string): Prom
     warning: warnings.get(id) ?? null,
   }));
 }
+
+/** GiB each stack of an engine may have on disk, by its id. */
+export async function readDiskLimits(database: Database, engineId: string): Promise<Map<string, number>> {
+  const rows: { id: string; limit: number }[] = await database.query(
+    `select id, (limits ->> 'diskGb')::int as "limit" from tenants where engine_id = $1 and desired <> 'deleted'`,
+    [engineId],
+  );
+  return new Map(rows.map(({ id, limit }) => [id, limit]));
+}

@@ -75,8 +75,8 @@ export class UsageWatcher {
     return this.last;
   }
 
-  /** What the next pass writes as the stacks' disk: their volumes and what containers wrote beside them. */
-  async measureDisk(signal?: AbortSignal): Promise<void> {
+  /** What the next pass writes as the stacks' disk: bytes of their volumes and of what containers wrote beside them. */
+  async measureDisk(signal?: AbortSignal): Promise<ReadonlyMap<string, number>> {
     const { engine, platformId } = this.deps;
     const disk = new Map<string, number>();
     for (const { labels, bytes } of await engine.diskUse({ platform: platformId }, bounds(DISK_MS, signal))) {
@@ -86,6 +86,7 @@ export class UsageWatcher {
       }
     }
     this.disk = disk;
+    return disk;
   }
 }
 

@@ -24,7 +24,7 @@ interface WatchingParts {
   /** Where there is none (an engine in memory, which has no processes), nothing is measured. */
   watch: EngineWatch | undefined;
   /** Sees to what was measured of stacks' disks. */
-  diskGuard: Pick<DiskGuard, 'turn' | 'near'>;
+  diskGuard: Pick<DiskGuard, 'turn' | 'heed' | 'near'>;
   memoryGuard: Pick<MemoryGuard, 'turn'>;
   ends: Pick<EndKeeper, 'forget'>;
   stop: AbortSignal;
@@ -58,7 +58,7 @@ export function startWatching({ config, dataSource, watch, stop, logger, ...guar
     timers.every(
       'disk use',
       () => (guards.diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS),
-      () => usage.measureDisk(stop),
+      async () => guards.diskGuard.heed(await usage.measureDisk(stop)),
     );
     timers.every('disk limits', SAMPLE_SECONDS, () => guards.diskGuard.turn(stop));
     timers.every('memory growth', GROWTH_SECONDS, () => guards.memoryGuard.turn(stop));
