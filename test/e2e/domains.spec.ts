@@ -30,6 +30,7 @@ const identityOf = (headers: Record<string, string>): unknown =>
 /** Owners' domains with the real database, DNS server, ACME authority and client, proxy and gate. */
 describe('domains of owners’ own', () => {
   const api = new ApiCounterpart();
+  const dashboard = new Backend('dashboard');
   let dataDir: string;
   let traefik: TraefikProcess;
   let gate: GateProcess;
@@ -170,6 +171,7 @@ describe('domains of owners’ own', () => {
     stack = await newStack();
   });
   afterAll(async () => {
+    dashboard.stop();
     await keeper?.ended();
     await authority?.stop();
     await traefik?.stop();
@@ -236,7 +238,6 @@ describe('domains of owners’ own', () => {
     expect(Object.fromEntries(led.searchParams)).toMatchObject({ stack: stack.slug, host: DOMAIN, next: '/bots?x=1' });
 
     const person = { tenant: stack.id, slug: stack.slug };
-    const dashboard = new Backend('dashboard');
     const route = (await world.folder.read(`${stack.slug}.yml`)) ?? '';
     const [, address = ''] = /"http:\/\/(127\.3\.[\d.]+):8080"/.exec(route) ?? [];
     await dashboard.start({ host: address, port: 8080 });
@@ -262,7 +263,40 @@ describe('domains of owners’ own', () => {
     });
     expect(own.status).toBe(302);
     expect(dashboard.seen).toHaveLength(1);
-    dashboard.stop();
+  });
+
+  it('signs in and out there as at the stack’s own host', async () => {
+    const ca = await authority.root();
+    const cookieOf = (reply: Reply): string =>
+      ([reply.headers['set-cookie'] ?? []].flat()[0] ?? '').split(';')[0] ?? '';
+    const started = await visit('/.aviary/start?next=/bots');
+    const token = await gate.session({ tenant: stack.id, slug: stack.slug, claims: { host: DOMAIN } });
+    api.redeem = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ token, next: '/bots' }));
+    };
+    const code = 'c'.repeat(43);
+    const entered = await traefik.get(DOMAIN, `/.aviary/callback?code=${code}`, {
+      ca,
+      headers: { cookie: cookieOf(started) },
+    });
+    expect([entered.status, entered.headers.location, cookieOf(entered)]).toEqual([
+      303,
+      '/bots',
+      `${GATE_COOKIE}=${token}`,
+    ]);
+    expect(api.redeemed).toEqual([expect.objectContaining({ code, host: DOMAIN })]);
+    expect((await visit('/bots', token)).status).toBe(200);
+
+    const signOut = (origin: string): Promise<Reply> =>
+      traefik.get(DOMAIN, '/.aviary/sign-out', {
+        ca,
+        method: 'POST',
+        headers: { cookie: `${GATE_COOKIE}=${token}`, origin },
+      });
+    expect((await signOut(`https://${stack.slug}.${PLACES.tenantDomain}:${traefik.httpsPort}`)).status).toBe(403);
+    expect((await signOut(`https://${DOMAIN}:${traefik.httpsPort}`)).status).toBe(303);
+    expect((await visit('/bots', token)).status).toBe(302);
   });
 
   it('FM-8 is renewed in its last thirty days and not before, and the proxy shows the new one', async () => {

@@ -133,6 +133,22 @@ describe('who may come in', () => {
     expect((await post({ ...identity, origin: 'https://uzzzzzz.aviary.localhost' })).body.code).toBe('FORBIDDEN');
     expect((await post({ ...identity, 'sec-fetch-site': 'same-site' })).status).toBe(403);
     expect((await post({ ...identity, origin: 'https://uabcdef.aviary.localhost' })).status).toBe(201);
+    expect((await post({ ...identity, origin: 'https://bot.example.org' })).status).toBe(403);
+  });
+
+  it('takes them from the owner’s own domain of a session made there, and from no other page', async () => {
+    const identity = await stack.identity({ host: 'bot.example.org' });
+    const post = async (origin: string) =>
+      runtime.request('POST', '/api/v1/tokens', { headers: { ...identity, origin }, body: { name: 'own' } });
+    expect((await post('https://bot.example.org')).status).toBe(201);
+    for (const origin of [
+      'https://uabcdef.aviary.localhost',
+      'https://example.org',
+      'http://bot.example.org',
+      'null',
+    ]) {
+      expect((await post(origin)).status).toBe(403);
+    }
   });
 });
 

@@ -176,13 +176,16 @@ export class TestStack {
   }
 
   /** The header the gate adds for a signed-in person. */
-  async identity(change: { sid?: string; key?: KeyObject; audience?: string; role?: string; ttl?: number } = {}) {
+  async identity(
+    change: { sid?: string; key?: KeyObject; audience?: string; role?: string; ttl?: number; host?: string } = {},
+  ) {
     const claims = {
       sub: randomUUID(),
       sid: change.sid ?? randomUUID(),
       slug: this.spec.slug,
       name: 'ana',
       role: change.role ?? 'owner',
+      ...(change.host === undefined ? {} : { host: change.host }),
     };
     const token = await signToken(change.key ?? this.gateKey, claims, {
       issuer: 'aviary-gate',
