@@ -27,7 +27,13 @@ describe('the metrics of an agent', () => {
       engineId: 'local',
       usage: () => null,
       tasks: () => ({ sweep: false, check: true }),
-      agent: () => ({ active: true, proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } }, routeLagMs: 340 }),
+      agent: () => ({
+        active: true,
+        proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
+        routeLagMs: 340,
+        passedAt: null,
+        room: [],
+      }),
       now: () => new Date(),
     });
     await dataSource.manager.update(
@@ -107,7 +113,13 @@ describe('the metrics of an agent', () => {
       engineId: 'local',
       usage: () => last,
       tasks: () => ({}),
-      agent: () => ({ active: true, proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } }, routeLagMs: 340 }),
+      agent: () => ({
+        active: true,
+        proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
+        routeLagMs: 340,
+        passedAt: null,
+        room: [],
+      }),
       now: () => new Date(),
     });
     const text = await metrics.read();

@@ -78,7 +78,13 @@ async function startProcesses(): Promise<Record<string, string>> {
     engineId: 'local',
     usage: () => ({ at, seconds: 60, stacks, engine }),
     tasks: () => ({ sweep: false }),
-    agent: () => ({ active: true, proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } }, routeLagMs: 340 }),
+    agent: () => ({
+      active: true,
+      proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
+      routeLagMs: 340,
+      passedAt: null,
+      room: [],
+    }),
     now: () => new Date(),
   });
   agent.routeWasLive(300);

@@ -1,11 +1,22 @@
 import { waitFor } from '#libs/async';
-import { DomainError, type Accepted } from '#libs/contracts';
-import { AuditEntryEntity, HoldEntity, OperationEntity, OrphanEntity, OutboxMailEntity, TenantEntity } from '#libs/db';
+import { CAPACITY_DEFAULTS, DomainError, type Accepted } from '#libs/contracts';
+import {
+  AuditEntryEntity,
+  EngineEntity,
+  HoldEntity,
+  OperationEntity,
+  OrphanEntity,
+  OutboxMailEntity,
+  TenantEntity,
+} from '#libs/db';
 import { LABEL } from '#libs/engine';
+import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
 import { mailStackTrouble, OutboxService } from '#libs/support';
 import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService } from '#libs/tenants';
+import { createLogger } from '#libs/telemetry';
 import type { Reconciler } from '../../apps/agent/src/reconciler.js';
+import { Timers } from '../../apps/agent/src/timers.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 let world: StackWorld;
@@ -66,6 +77,12 @@ async function mended(
   }
   await world.runner(options).run(operation.id, id, never);
   return rows(world).findOneByOrFail(OperationEntity, { id: operation.id });
+}
+
+/** What an agent does a few times a second. */
+async function step(reconciler: Reconciler): Promise<void> {
+  await reconciler.passTurn(never);
+  await reconciler.turn(never);
 }
 
 const tenant = ({ id }: Stack): Promise<TenantEntity> => rows(world).findOneByOrFail(TenantEntity, { id });
@@ -184,7 +201,7 @@ describe('events', () => {
     const repair = async (): Promise<OperationEntity> => {
       const found = await waitFor(
         async () => {
-          await reconciler.turn(never);
+          await step(reconciler);
           return (await open(stack.id)) ?? undefined;
         },
         { what: 'a repair', deadlineMs: 10_000 },
@@ -193,7 +210,7 @@ describe('events', () => {
       return found;
     };
     try {
-      await reconciler.turn(never);
+      await step(reconciler);
       world.engine.kill(stack.container('runtime'));
       expect(await repair()).toMatchObject({ kind: 'repair' });
       await world.engine.disconnectNetwork(stack.container('redis'), stack.named(stack.slug), bounds);
@@ -216,7 +233,7 @@ describe('events', () => {
     expect(await reconciler.pass(never)).toBeGreaterThanOrEqual(2);
     expect(world.engine.log.calls.map(({ method }) => method)).toEqual(['observe']);
     world.engine.log.failOn({ method: 'observe', nth: 2, code: 'ENGINE_REFUSED' });
-    await expect(reconciler.turn(never)).rejects.toThrow('could not be looked at');
+    await expect(step(reconciler)).rejects.toThrow('could not be looked at');
     const repairs = (await Promise.all([open(first.id), open(second.id)])).filter(Boolean);
     expect(repairs.map((operation) => operation?.kind)).toContain('repair');
     for (const operation of repairs) {
@@ -247,7 +264,7 @@ describe('FM-25 restarts with back-off, a budget and a breaker', () => {
     const reconciler = world.reconciler();
     const control = new AbortController();
     const following = reconciler.follow(control.signal);
-    await reconciler.turn(never);
+    await step(reconciler);
     const runtime = stack.container('runtime');
     for (let death = 0; death < DEATHS_TO_BREAK; death += 1) {
       expect(await open(stack.id)).toBeNull();
@@ -255,7 +272,7 @@ describe('FM-25 restarts with back-off, a budget and a breaker', () => {
     }
     await waitFor(
       async () => {
-        await reconciler.turn(never);
+        await step(reconciler);
         return (await open(stack.id)) ?? undefined;
       },
       { what: 'the breaker', deadlineMs: 10_000 },
@@ -361,6 +378,102 @@ describe('FM-25 restarts with back-off, a budget and a breaker', () => {
   });
 });
 
+describe('FM-13 what nobody would see', () => {
+  it('an order cancelled before it began keeps no repair away', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    const restart = await world.stacks.request(stack.owner, stack.slug, 'restart');
+    await world.operations.cancel(stack.owner, restart.operation.id);
+    world.engine.kill(stack.container('runtime'));
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+  });
+
+  it('a stack that is to rest is stopped again and again, says that it runs, and is an alarm until it stops', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    const alarms = world.engineAlarms(reconciler);
+    const open = async (): Promise<unknown[]> =>
+      (await listAlarms(world.database.dataSource, new Date()))
+        .filter(({ endedAt, code }) => endedAt === null && code === 'STACK_STILL_RUNNING')
+        .map(({ severity, params }) => [severity, params['stack']]);
+    const operator = await world.operator();
+    await run(await world.holds.suspend(operator, stack.slug, 'who knows'));
+    for (let failure = 0; failure <= FAILURES_TO_BREAK; failure += 1) {
+      await world.engine.startContainer(stack.container('runtime'), bounds);
+      world.engine.log.reset();
+      world.engine.log.failOn({ method: 'stopContainer', nth: 1, code: 'ENGINE_REFUSED' });
+      const repair = await mended(reconciler, stack);
+      expect({ failure, kind: repair?.kind, state: repair?.state }).toEqual({
+        failure,
+        kind: 'repair',
+        state: 'failed',
+      });
+      world.engine.log.reset();
+      await rows(world).update(
+        OperationEntity,
+        { tenantId: stack.id, state: 'failed' },
+        { finishedAt: new Date(Date.now() - 3_600_000) },
+      );
+    }
+    await world.checker.look(stack.id, never);
+    await alarms.turn();
+    expect(await open()).toEqual([['critical', stack.slug]]);
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('attention');
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    await world.checker.look(stack.id, never);
+    await alarms.turn();
+    expect(await open()).toEqual([]);
+    expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('suspended');
+  });
+
+  it('a look at the whole engine that fails stays failed until one succeeds, whatever else goes well', async () => {
+    const reconciler = world.reconciler({ times: { settleMs: 0, againMs: 200 } });
+    const before = reconciler.passedAt;
+    const stop = new AbortController();
+    const timers = new Timers(stop.signal, createLogger('test', 'silent'));
+    world.engine.log.failOn({ method: 'observe', nth: 1, code: 'ENGINE_REFUSED' });
+    let turns = 0;
+    timers.every('pass', 0.01, () => {
+      turns += 1;
+      return reconciler.passTurn(stop.signal);
+    });
+    await waitFor(() => turns > 5 || undefined, { what: 'turns with nothing to do', deadlineMs: 5_000 });
+    expect(timers.states()).toEqual({ pass: true });
+    expect(reconciler.passedAt).toBe(before);
+    await waitFor(() => (timers.states()['pass'] === false ? true : undefined), { what: 'a pass', deadlineMs: 5_000 });
+    expect(reconciler.passedAt.getTime()).toBeGreaterThan(before.getTime());
+    stop.abort();
+    await timers.ended();
+  });
+});
+
+it('FM-1 a resource of a host that runs out is an alarm at 80 % and a critical one at 95 %, and over when there is room', async () => {
+  const stack = await running();
+  const alarms = world.engineAlarms(world.reconciler());
+  const { manager } = world.database.dataSource;
+  const [engine] = await manager.find(EngineEntity);
+  const seen = async (share: number | null): Promise<unknown> => {
+    const { limits } = await tenant(stack);
+    const cpus = share === null ? 10_000 : await promisedCpus(share, limits.cpus);
+    await manager.update(EngineEntity, { id: engine?.id ?? '' }, { capacity: { ...engine?.capacity, cpus } as never });
+    await alarms.turn();
+    return (await listAlarms(world.database.dataSource, new Date()))
+      .filter(({ endedAt, key }) => endedAt === null && key.endsWith('/capacity/cpu'))
+      .map(({ code, severity }) => [code, severity]);
+  };
+  /** Cores of a host of which what is promised now is that part. */
+  async function promisedCpus(share: number, least: number): Promise<number> {
+    const { used } = alarms.room.find(({ resource }) => resource === 'cpu') ?? { used: least };
+    const overcommit = engine?.capacity.overcommit?.cpu ?? CAPACITY_DEFAULTS.overcommit.cpu;
+    return used / share / overcommit;
+  }
+  expect(await seen(null)).toEqual([]);
+  expect(await seen(0.79)).toEqual([]);
+  expect(await seen(0.81)).toEqual([['CAPACITY_LOW', 'warning']]);
+  expect(await seen(0.96)).toEqual([['CAPACITY_LOW', 'critical']]);
+  expect(await seen(null)).toEqual([]);
+});
+
 it('a repair gives way to whatever a person asks for, and nobody is told that the stack is busy', async () => {
   const stack = await running();
   const reconciler = world.reconciler();
@@ -413,8 +526,17 @@ it('FM-14 what belongs to no stack is listed first, removed after its grace, and
   const all = ['foreign', 'left-over', 'old-epoch', 'portal-own'];
   expect(world.engine.names().volumes).toEqual(expect.arrayContaining(all));
   await rows(world).query(`update orphans set first_seen_at = now() - interval '169 hours'`);
+  // One that cannot go keeps neither the others nor the pass from their end.
+  world.engine.log.failOn({ method: 'removeVolume', nth: 1, code: 'ENGINE_REFUSED' });
+  await world.engine.createVolume({ name: 'left-too', labels: labels(gone) }, bounds);
+  expect(await reconciler.pass(never)).toBeGreaterThanOrEqual(1);
+  expect(world.engine.names().volumes).toEqual(expect.arrayContaining(['left-over', 'left-too']));
   await reconciler.pass(never);
-  expect(await listed()).toEqual([['volume', 'old-epoch', 'not_wanted']]);
+  expect(await listed()).toEqual([
+    ['volume', 'left-too', 'no_stack'],
+    ['volume', 'old-epoch', 'not_wanted'],
+  ]);
+  await world.engine.removeVolume('left-too', { platform }, bounds);
   expect(world.engine.names().volumes).not.toContain('left-over');
   expect(world.engine.names().volumes).toEqual(expect.arrayContaining(['foreign', 'old-epoch', 'portal-own']));
   expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);

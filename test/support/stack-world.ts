@@ -30,6 +30,7 @@ import {
   type TenantDeps,
 } from '#libs/tenants';
 import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
+import { EngineAlarms } from '../../apps/agent/src/engine-alarms.js';
 import { EndKeeper } from '../../apps/agent/src/end-keeper.js';
 import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
 import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
@@ -74,6 +75,10 @@ export interface StackWorld {
     graceHours?: number;
     watch?: EngineWatch;
   }): Reconciler;
+  /** Looks at single stacks, all of which answer. */
+  checker: StackChecker;
+  /** An agent's alarms about its engine as a whole, told when they are told to be. */
+  engineAlarms(reconciler: Pick<Reconciler, 'fleetUnwell'>): EngineAlarms;
   /** What keeps why services ended, as an agent has it. */
   endKeeper(): EndKeeper;
   /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
@@ -220,6 +225,17 @@ export async function stackWorld(
         times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
       });
     },
+    checker: new StackChecker({
+      dataSource,
+      queue,
+      portalUrl: `https://${PLACES.portalDomain}`,
+      engine,
+      probes: healthyProbes,
+      settings: { platformId, pool, ...PLACES, engineId: ENGINE_ID },
+      logger,
+      now,
+    }),
+    engineAlarms: (reconciler) => new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, logger, now }),
     endKeeper: () => {
       const portalUrl = `https://${PLACES.portalDomain}`;
       return new EndKeeper({

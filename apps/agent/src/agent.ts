@@ -73,6 +73,8 @@ export async function startAgent({
       active: leading !== undefined,
       proxy: leading?.figures.proxy ?? NOT_LOOKED_AT,
       routeLagMs: leading?.figures.routeLagMs ?? null,
+      passedAt: leading?.figures.passedAt ?? null,
+      room: leading?.figures.room ?? [],
     }),
     now: () => new Date(),
   });

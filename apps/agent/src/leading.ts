@@ -29,6 +29,7 @@ import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
+import { EngineAlarms } from './engine-alarms.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { keepCertificates } from './keep-certificates.js';
 import { MemoryGuard } from './memory-guard.js';
@@ -86,7 +87,7 @@ export interface LeadParts {
 export interface Leading {
   /** Names what is not as it should be, `ok` where all is. */
   checks(): Promise<Record<string, string>>;
-  figures: Pick<AgentFigures, 'proxy' | 'routeLagMs'>;
+  figures: Omit<AgentFigures, 'active'>;
   /** Null before the first measurement. */
   usage(): LastUsage | null;
   /** Every periodic task by name, and whether its last turn failed. */
@@ -259,7 +260,17 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     logger,
   });
   const duties = new DutyWatch({ database: dataSource, logger, now });
-  const figures: Leading['figures'] = { proxy: truth.figures, routeLagMs: null };
+  const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, logger, now });
+  const figures: Leading['figures'] = {
+    proxy: truth.figures,
+    routeLagMs: null,
+    get passedAt() {
+      return reconciler.passedAt;
+    },
+    get room() {
+      return alarms.room;
+    },
+  };
   timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn());
   timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
   let looked = false;
@@ -279,7 +290,9 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   );
   const following = reconciler.follow(stopping.signal);
   following.catch((error: unknown) => logger.error({ err: error }, 'events are followed no more'));
+  timers.every('engine pass', RECONCILE_SECONDS, () => reconciler.passTurn(stopping.signal));
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
+  timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('duties', DUTY_SECONDS, () => duties.turn());
   timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());

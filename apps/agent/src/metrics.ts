@@ -1,3 +1,4 @@
+import type { CapacityItem } from '#libs/contracts';
 import type { ProxyFigures } from './proxy-keeper.js';
 
 export interface AgentFigures {
@@ -6,4 +7,8 @@ export interface AgentFigures {
   proxy: ProxyFigures;
   /** From the writing of a route until the proxy served it; null before the first time. */
   routeLagMs: number | null;
+  /** When the whole engine was last compared with what is wanted; null where this agent does not work. */
+  passedAt: Date | null;
+  /** What is taken of each of the engine's resources, as a part of what there is. */
+  room: readonly CapacityItem[];
 }

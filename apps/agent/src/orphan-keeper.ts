@@ -50,7 +50,13 @@ export class OrphanKeeper {
     for (const kind of ['container', 'network', 'volume'] as const) {
       for (const orphan of over.filter((one) => one.kind === kind)) {
         const { name, tenantId } = orphan;
-        await removals[kind](name, { platform: platformId, tenant: tenantId }, { deadlineMs: REMOVE_MS });
+        try {
+          await removals[kind](name, { platform: platformId, tenant: tenantId }, { deadlineMs: REMOVE_MS });
+        } catch (error) {
+          // It stays listed and is tried at the next pass; the others, and the pass, do not wait for it.
+          logger.error({ err: error, kind, name, tenant: tenantId }, 'an orphan could not be removed');
+          continue;
+        }
         await forgetOrphan(dataSource, orphan);
         logger.warn({ kind, name, tenant: tenantId }, 'an orphan was removed, its grace was over');
       }

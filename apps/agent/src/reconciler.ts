@@ -1,7 +1,7 @@
 import { Semaphore } from '#libs/async';
-import { isDomainError, platformPrefix } from '#libs/contracts';
+import { isDomainError } from '#libs/contracts';
 import { OperationEntity, TenantEntity, type Database } from '#libs/db';
-import { LABEL, type Engine, type EngineEvent, type EngineObjects, type NetworkState } from '#libs/engine';
+import { LABEL, type Engine, type EngineEvent, type EngineObjects } from '#libs/engine';
 import type { Queue } from '#libs/jobs';
 import {
   plan,
@@ -24,6 +24,8 @@ import { brokenByDeaths, brokenByFailures } from './broken.js';
 import type { EndKeeper } from './end-keeper.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
 import type { StackChecker } from './stack-checker.js';
+import { groupByTenant, StackNames } from './stack-names.js';
+import { NOTHING_DUE } from './timers.js';
 
 export interface ReconcileTimes {
   /** From the first event of a stack to the look at it: what happens together is looked at once. */
@@ -85,15 +87,17 @@ export class Reconciler {
   private readonly due = new Map<string, number>();
   /** Soon, whether or not events are ever told. */
   private passAt: number;
-  private readonly tenantOfContainer = new Map<string, string>();
-  private readonly tenantOfSlug = new Map<string, string>();
+  private readonly names: StackNames;
   private readonly outOfMemory = new Set<string>();
   private readonly deaths = new Map<string, Death[]>();
   private readonly unwell = new Map<string, { looks: number; at: number }>();
   private readonly filesSeenAt = new Map<string, number>();
   private running = 0;
+  private passed: Date;
 
   constructor(private readonly deps: ReconcilerDeps) {
+    this.passed = deps.now();
+    this.names = new StackNames(deps.settings.platformId);
     this.times = deps.times ?? RECONCILE_TIMES;
     this.passAt = performance.now() + this.times.settleMs;
   }
@@ -105,19 +109,37 @@ export class Reconciler {
     }
   }
 
-  /** Does what is due; called several times a second, and cheap while nothing is. One stack's trouble keeps no other waiting. */
-  async turn(signal: AbortSignal): Promise<void> {
-    if (this.passAt <= performance.now()) {
-      this.passAt = performance.now() + this.times.passMs * (0.8 + 0.4 * Math.random());
-      try {
-        await this.pass(signal);
-      } catch (error) {
-        this.passAt = performance.now() + this.times.againMs;
-        throw error;
-      }
+  /** When the whole engine was last compared with what is wanted; at first, when this reconciler began. */
+  get passedAt(): Date {
+    return this.passed;
+  }
+
+  /** Why no stack is restarted although it does not answer: most are unwell at once. Null while that is not so. */
+  get fleetUnwell(): { unwell: number; of: number } | null {
+    return this.isFleetUnwell() ? { unwell: this.unwell.size, of: this.running } : null;
+  }
+
+  /** Looks at the whole engine when that is due; called several times a second, beside the looks at single stacks. */
+  async passTurn(signal: AbortSignal): Promise<typeof NOTHING_DUE | void> {
+    if (this.passAt > performance.now()) {
+      return NOTHING_DUE;
     }
+    this.passAt = performance.now() + this.times.passMs * (0.8 + 0.4 * Math.random());
+    try {
+      await this.pass(signal);
+    } catch (error) {
+      this.passAt = performance.now() + this.times.againMs;
+      throw error;
+    }
+  }
+
+  /** Looks at the stacks that are due; called several times a second. One stack's trouble keeps no other waiting. */
+  async turn(signal: AbortSignal): Promise<typeof NOTHING_DUE | void> {
     const at = performance.now();
     const ids = [...this.due].filter(([, when]) => when <= at).map(([id]) => id);
+    if (ids.length === 0) {
+      return NOTHING_DUE;
+    }
     ids.forEach((id) => this.due.delete(id));
     const looks = await Promise.allSettled(ids.map((id) => this.slots.run(() => this.look(id, signal))));
     const failures = looks.flatMap((look, index) => {
@@ -140,7 +162,7 @@ export class Reconciler {
     const began = performance.now();
     const owner = { platform: settings.platformId };
     const objects = await engine.observe(owner, { deadlineMs: OBSERVE_ALL_MS, signal });
-    edges.seen(objects.networks.flatMap((network) => this.edgeOf(network)));
+    edges.seen(objects.networks.flatMap((network) => this.names.edgeOf(network)));
     // Read after the look: what is gone from the rows by now was destroyed, and what is new was not there to be seen.
     const tenants = await dataSource.manager.find(TenantEntity, {
       where: { engineId: settings.engineId },
@@ -150,13 +172,13 @@ export class Reconciler {
     const facts = await readManyFacts(dataSource.manager, settings, ids);
     const byTenant = groupByTenant(objects);
     this.forgetAllBut(new Set(ids));
-    tenants.forEach(({ id, slug }) => this.tenantOfSlug.set(slug, id));
+    tenants.forEach(({ id, slug }) => this.names.learn(id, slug));
     this.running = facts.filter((stack) => wantStack(stack).run).length;
     const at = performance.now();
     for (const stack of facts) {
       signal.throwIfAborted();
       const own = byTenant.get(stack.tenantId) ?? { containers: [], networks: [], volumes: [] };
-      this.remember(stack.tenantId, own);
+      this.names.remember(stack.tenantId, own);
       const seen = this.filesSeenAt.get(stack.tenantId);
       if (seen === undefined) {
         // Spread over the whole time, so that not all of a host's stacks are read at once.
@@ -168,13 +190,14 @@ export class Reconciler {
       }
     }
     await orphans.note(objects, facts, now());
+    this.passed = now();
     logger.debug({ stacks: facts.length, ms: Math.round(performance.now() - began) }, 'looked at the whole engine');
     return facts.length;
   }
 
   /** Looks at one stack and starts what it needs. */
   async look(tenantId: string, signal: AbortSignal): Promise<void> {
-    const { dataSource, engine, settings, secrets, checker, ends } = this.deps;
+    const { dataSource, settings, ends } = this.deps;
     const facts = await readFacts(dataSource.manager, settings, tenantId);
     if (!facts) {
       return;
@@ -183,10 +206,16 @@ export class Reconciler {
       this.mark(tenantId, this.times.againMs);
       return;
     }
-    await ends.note(facts, signal);
+    // Beside it, since the words of what ended are read from a log, and nobody's repair waits for those.
+    await Promise.all([ends.note(facts, signal), this.compare(facts, signal)]);
+  }
+
+  private async compare(facts: StackFacts, signal: AbortSignal): Promise<void> {
+    const { engine, secrets, checker } = this.deps;
+    const { tenantId } = facts;
     const want = wantStack(facts);
     const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
-    this.remember(tenantId, objects);
+    this.names.remember(tenantId, objects);
     const files = this.areFilesDue(tenantId)
       ? await wrongFiles({ engine, secrets, facts, want, objects, signal })
       : new Set<string>();
@@ -228,9 +257,9 @@ export class Reconciler {
       return;
     }
     const { kind, name, containerId, labels, exitCode } = event;
-    const tenantId = this.tenantOf(event);
+    const tenantId = this.names.tenantOf(event);
     if (tenantId === undefined) {
-      if (labels === null && this.edgeIndex(name) !== null && kind === 'network removed') {
+      if (labels === null && this.names.edgeIndex(name) !== null && kind === 'network removed') {
         this.passAt = Math.min(this.passAt, performance.now() + this.times.settleMs);
       }
       return;
@@ -254,44 +283,16 @@ export class Reconciler {
     this.mark(tenantId, this.times.settleMs);
   }
 
-  private tenantOf({ name, containerId, labels }: Extract<EngineEvent, { name: string }>): string | undefined {
-    if (labels !== null) {
-      return labels[LABEL.tenant];
-    }
-    const slug = name.startsWith(this.namePrefix) ? name.slice(this.namePrefix.length).split('-')[0] : undefined;
-    const byName = slug === undefined ? undefined : this.tenantOfSlug.get(slug);
-    return byName ?? (containerId === null ? undefined : this.tenantOfContainer.get(containerId));
-  }
-
-  private get namePrefix(): string {
-    return `aviary-${platformPrefix(this.deps.settings.platformId)}-`;
-  }
-
-  private edgeIndex(name: string): number | null {
-    const index = name.startsWith(`${this.namePrefix}edge-`) ? name.slice(`${this.namePrefix}edge-`.length) : '';
-    return /^\d+$/.test(index) ? Number(index) : null;
-  }
-
-  private edgeOf({ name, id, labels }: NetworkState): { edge: number; name: string; id: string }[] {
-    const edge = labels[LABEL.role] === 'edge' ? this.edgeIndex(name) : null;
-    return edge === null ? [] : [{ edge, name, id }];
-  }
-
   private mark(tenantId: string, inMs: number): void {
     const when = performance.now() + inMs;
     this.due.set(tenantId, Math.min(when, this.due.get(tenantId) ?? when));
-  }
-
-  private remember(tenantId: string, { containers }: EngineObjects): void {
-    containers.forEach(({ id }) => this.tenantOfContainer.set(id, tenantId));
   }
 
   private forgetAllBut(tenants: ReadonlySet<string>): void {
     for (const known of [this.due, this.deaths, this.unwell, this.filesSeenAt]) {
       [...known.keys()].filter((id) => !tenants.has(id)).forEach((id) => known.delete(id));
     }
-    this.tenantOfContainer.clear();
-    this.tenantOfSlug.clear();
+    this.names.forget();
   }
 
   private areFilesDue(tenantId: string): boolean {
@@ -347,7 +348,7 @@ export class Reconciler {
   private async mend(facts: StackFacts, why: string): Promise<void> {
     const { dataSource, logger, now } = this.deps;
     const { tenantId, slug } = facts;
-    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now());
+    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now(), wantStack(facts).run);
     switch (decision.kind) {
       case 'leave':
         return;
@@ -355,12 +356,7 @@ export class Reconciler {
         this.mark(tenantId, decision.until.getTime() - now().getTime());
         return;
       case 'break':
-        if (facts.desired === 'running' && facts.holds.length === 0) {
-          const broken = brokenByFailures(decision.failures, await this.lastError(tenantId));
-          if (await breakStack(this.deps, tenantId, broken, now())) {
-            logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
-          }
-        }
+        await this.giveUp(facts, decision.failures);
         return;
       case 'now': {
         const operation = await startRepair(this.deps, tenantId, now());
@@ -369,6 +365,17 @@ export class Reconciler {
         }
       }
     }
+  }
+
+  private async giveUp({ tenantId, slug }: StackFacts, failures: number): Promise<void> {
+    const broken = brokenByFailures(failures, await this.lastError(tenantId));
+    if (await breakStack(this.deps, tenantId, broken, this.deps.now())) {
+      this.deps.logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
+    }
+  }
+
+  private isFleetUnwell(): boolean {
+    return this.running >= FLEET && this.unwell.size * 2 > this.running;
   }
 
   private async lastError(tenantId: string): Promise<OperationEntity['error']> {
@@ -423,28 +430,11 @@ export class Reconciler {
         throw error;
       }
     }
-    if (this.running >= FLEET && this.unwell.size * 2 > this.running) {
+    if (this.isFleetUnwell()) {
       logger.error({ unwell: this.unwell.size, of: this.running }, 'most stacks are unwell at once; none is restarted');
       return;
     }
     this.unwell.delete(tenantId);
     await this.mend(facts, `${slug} does not answer`);
   }
-}
-
-function groupByTenant(objects: EngineObjects): Map<string, EngineObjects> {
-  const groups = new Map<string, EngineObjects>();
-  const of = (labels: Readonly<Record<string, string>>): EngineObjects | undefined => {
-    const tenant = labels[LABEL.tenant];
-    if (tenant === undefined) {
-      return undefined;
-    }
-    const group = groups.get(tenant) ?? { containers: [], networks: [], volumes: [] };
-    groups.set(tenant, group);
-    return group;
-  };
-  objects.containers.forEach((one) => of(one.labels)?.containers.push(one));
-  objects.networks.forEach((one) => of(one.labels)?.networks.push(one));
-  objects.volumes.forEach((one) => of(one.labels)?.volumes.push(one));
-  return groups;
 }

@@ -115,17 +115,22 @@ export class StackChecker {
     const want = wantStack(facts);
     const { containers, volumes } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     const running = new Set(containers.filter(({ status }) => status === 'running').map(({ name }) => name));
-    const lost = want.run ? lossOf(want, volumes) : null;
+    const missing = want.containers.filter(({ spec }) => !running.has(spec.name)).map(({ service }) => service);
+    const observed = running.size === 0 ? 'stopped' : missing.length > 0 ? 'partial' : 'running';
+    if (!want.run) {
+      // One service is enough to trade.
+      return { observed, reason: running.size > 0 ? STILL_RUNNING : null };
+    }
+    const lost = lossOf(want, volumes);
     if (lost) {
       return { observed: 'failed', reason: reasonOf(lost) };
     }
-    const missing = want.containers.filter(({ spec }) => !running.has(spec.name)).map(({ service }) => service);
     if (missing.length > 0) {
-      return { observed: running.size === 0 ? 'stopped' : 'partial', reason: want.run ? notRunning(missing) : null };
+      return { observed, reason: notRunning(missing) };
     }
     try {
       await probes.served(facts, { deadlineMs: PROBE_MS, signal });
-      return { observed: 'running', reason: want.run ? null : STILL_RUNNING };
+      return { observed, reason: null };
     } catch (error) {
       if (!isDomainError(error)) {
         throw error;

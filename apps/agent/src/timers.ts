@@ -1,10 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '#libs/telemetry';
 
+/** What a turn gives that found nothing to do: it says nothing about whether the task works. */
+export const NOTHING_DUE = Symbol('nothing was due');
+
 /**
  * Runs `turn` now and again after each pause, never twice at once, until `stop` fires. A turn that fails is logged
  * and tried again at the next one; `failing` then names it for the health check. A pause that depends on how the turn
- * went is a function, asked after it.
+ * went is a function, asked after it. A failure stands until a turn that did something went well.
  */
 export class Timers {
   private readonly failures = new Map<string, string>();
@@ -37,8 +40,9 @@ export class Timers {
   private async loop(name: string, seconds: number | (() => number), turn: () => Promise<unknown>): Promise<void> {
     while (!this.stop.aborted) {
       try {
-        await turn();
-        this.failures.delete(name);
+        if ((await turn()) !== NOTHING_DUE) {
+          this.failures.delete(name);
+        }
       } catch (error) {
         if (!this.stop.aborted) {
           this.failures.set(name, error instanceof Error ? error.message : String(error));

@@ -11,6 +11,9 @@ export const ALARM_CODES = [
   'CERTIFICATE_NOT_SERVED',
   'STACK_DISK',
   'DOMAIN_AWAY',
+  'STACK_STILL_RUNNING',
+  'STACKS_UNWELL',
+  'CAPACITY_LOW',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];
 

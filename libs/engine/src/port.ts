@@ -175,6 +175,7 @@ export const EVENT_KINDS = [
   'container out of memory',
   'container changed',
   'container removed',
+  'network connected',
   'network disconnected',
   'network removed',
   'volume removed',
@@ -185,7 +186,7 @@ export interface ObjectEvent {
   kind: EventKind;
   /** Of the container, network or volume. */
   name: string;
-  /** The container that died, or that a network lost; null where none is concerned. */
+  /** The container that died, or that a network got or lost; null where none is concerned. */
   containerId: string | null;
   /** Null for networks and volumes: an engine tells no labels of those, so whose they are is known by name only. */
   labels: Labels | null;

@@ -71,6 +71,11 @@ export async function requireRoomToRun(tx: EntityManager, tenant: TenantEntity):
   await requireRoom(tx, tenant.engineId, runningOf(tenant.limits, containers));
 }
 
+/** Every resource of one engine, as its agent and the rows have it now. */
+export async function engineRoom(db: EntityManager, engineId: string, pool: AddressPool): Promise<CapacityItem[]> {
+  return itemsOf(db, await db.findOneByOrFail(EngineEntity, { id: engineId }), pool);
+}
+
 /** What operators see of the room on their hosts. */
 export class CapacityService {
   constructor(

@@ -1,3 +1,4 @@
+import { IsNull, Not } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import type { Actor } from '#libs/contracts';
 import { HoldEntity, OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
@@ -17,10 +18,13 @@ interface TellingDeps extends RepairDeps {
   portalUrl: string;
 }
 
-/** The stack's exclusive operations, newest first. */
+/** The stack's exclusive operations that did something to it, newest first; one cancelled in the queue did nothing. */
 export function pastOperations(db: Pick<Tx, 'find'>, tenantId: string): Promise<PastOperation[]> {
   return db.find(OperationEntity, {
-    where: { tenantId, exclusive: true },
+    where: [
+      { tenantId, exclusive: true, state: Not('cancelled') },
+      { tenantId, exclusive: true, state: 'cancelled', startedAt: Not(IsNull()) },
+    ],
     order: { createdAt: 'DESC', id: 'DESC' },
     take: PAST_OPERATIONS,
     select: { id: true, kind: true, state: true, finishedAt: true },
@@ -73,7 +77,12 @@ export async function breakStack(deps: TellingDeps, tenantId: string, broken: Br
       actor: RECONCILER,
       action: 'stack.broken',
       target: { kind: 'stack', id: tenantId },
-      after: { slug: tenant.slug, code, ...params },
+      // Not its last words: what stands here can never be removed, and a tenant's log may say anything.
+      after: {
+        slug: tenant.slug,
+        code,
+        ...Object.fromEntries(Object.entries(params).filter(([key]) => key !== 'log')),
+      },
     });
     return true;
   });

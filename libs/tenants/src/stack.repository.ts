@@ -58,7 +58,9 @@ async function pastOfBroken(db: EntityManager, ids: readonly string[]): Promise<
   const rows: (PastOperation & { tenantId: string })[] = await db.query(
     `select o.tenant_id as "tenantId", o.kind, o.state, o.finished_at as "finishedAt"
        from tenants t cross join lateral (
-         select * from operations where tenant_id = t.id and exclusive order by created_at desc, id desc limit $2) o
+         select * from operations
+          where tenant_id = t.id and exclusive and (state <> 'cancelled' or started_at is not null)
+          order by created_at desc, id desc limit $2) o
       where t.id = any($1) and not (t.desired = 'running' and t.observed = 'running')
         and not (t.desired in ('stopped', 'hibernated') and t.observed in ('stopped', 'none'))
       order by o.created_at desc, o.id desc`,

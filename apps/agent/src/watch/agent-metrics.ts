@@ -57,7 +57,12 @@ export class AgentMetrics {
   ]);
   private readonly reconcileLag = this.gauge(
     'aviary_reconcile_lag_seconds',
-    'Since the stack that was looked at longest ago was looked at; 0 without stacks.',
+    'Since the whole engine was last compared with what is wanted, or since the stack looked at longest ago was looked at, whichever is longer.',
+  );
+  private readonly capacity = this.gauge(
+    'aviary_capacity_ratio',
+    'What is promised or taken of a resource of the host, as a part of what there is for stacks.',
+    ['resource'],
   );
   private readonly routeLive = this.histogram(
     'aviary_route_live_seconds',
@@ -143,7 +148,8 @@ export class AgentMetrics {
   }
 
   private readAgent(): void {
-    const { active, proxy, routeLagMs } = this.deps.agent();
+    const { active, proxy, routeLagMs, room } = this.deps.agent();
+    room.forEach(({ resource, share }) => share !== null && this.capacity.set({ resource }, share));
     this.active.set(active ? 1 : 0);
     this.mismatches.set(proxy.mismatches);
     this.repairs.reset();
@@ -220,7 +226,9 @@ export class AgentMetrics {
     for (const { desired, observed, n } of rows) {
       this.stacks.set({ desired, observed }, n);
     }
-    this.reconcileLag.set(Math.max(0, ...rows.map(({ lag }) => lag ?? 0)));
+    const { passedAt } = this.deps.agent();
+    const sincePass = passedAt === null ? 0 : (now().getTime() - passedAt.getTime()) / 1_000;
+    this.reconcileLag.set(Math.max(0, sincePass, ...rows.map(({ lag }) => lag ?? 0)));
   }
 
   private async readUsage(): Promise<void> {

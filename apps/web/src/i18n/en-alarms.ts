@@ -33,6 +33,9 @@ export const alarms = {
     CERTIFICATE_NOT_SERVED: 'A new certificate is not served',
     DOMAIN_AWAY: 'A customer’s domain leads elsewhere',
     STACK_DISK: 'A stack is near the end of its disk',
+    STACK_STILL_RUNNING: 'A stack that is to rest runs',
+    STACKS_UNWELL: 'Most stacks of a host do not answer',
+    CAPACITY_LOW: 'A host is nearly full',
   },
 };
 

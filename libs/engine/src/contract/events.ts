@@ -65,7 +65,7 @@ export function eventsContract(world: ContractWorld): void {
     expect(listener.of(theirs.name)).toEqual([]);
   });
 
-  it('tells of a container that loses a network, and of networks and volumes that go', async () => {
+  it('tells of a container that gets or loses a network, and of networks and volumes that go', async () => {
     await follow();
     const net = world.network('net');
     const volume = { name: world.named('data'), labels: world.labels() };
@@ -76,16 +76,16 @@ export function eventsContract(world: ContractWorld): void {
     );
     const { id } = await world.state(spec);
     await world.engine.disconnectNetwork(spec.name, net.name, bounds);
+    const again = { network: net.name, address: addressIn(net, 6), aliases: [] };
+    await world.engine.connectNetwork(spec.name, again, bounds);
+    await listener.until('the network’s return', () => listener.of(net.name).at(-1) === 'network connected');
+    await world.engine.disconnectNetwork(spec.name, net.name, bounds);
     await world.engine.removeNetwork(net.name, world.mine, bounds);
     await world.engine.removeVolume(volume.name, world.mine, bounds);
     await listener.until('the volume’s removal', () => listener.of(volume.name).length > 0);
-    expect(listener.heard).toContainEqual({
-      kind: 'network disconnected',
-      name: net.name,
-      containerId: id,
-      labels: null,
-      exitCode: null,
-    });
+    for (const kind of ['network connected', 'network disconnected']) {
+      expect(listener.heard).toContainEqual({ kind, name: net.name, containerId: id, labels: null, exitCode: null });
+    }
     expect(listener.of(net.name)).toContain('network removed');
     expect(listener.of(volume.name)).toEqual(['volume removed']);
   });

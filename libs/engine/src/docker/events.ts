@@ -27,6 +27,7 @@ const KINDS: Readonly<Record<string, EventKind>> = {
   'container update': 'container changed',
   'container rename': 'container changed',
   'container destroy': 'container removed',
+  'network connect': 'network connected',
   'network disconnect': 'network disconnected',
   'network destroy': 'network removed',
   'volume destroy': 'volume removed',

@@ -249,9 +249,11 @@ export class FakeEngine extends FakeHost implements Engine {
   }
 
   async connectNetwork(container: string, attachment: Attachment, bounds: Bounds): Promise<void> {
-    await this.call('connectNetwork', [container, attachment], bounds, () =>
-      this.attach(this.world.container(container), attachment),
-    );
+    await this.call('connectNetwork', [container, attachment], bounds, () => {
+      const found = this.world.container(container);
+      this.attach(found, attachment);
+      this.tellOfNetwork('network connected', attachment.network, found.id);
+    });
   }
 
   async disconnectNetwork(container: string, network: string, bounds: Bounds): Promise<void> {
@@ -259,13 +261,7 @@ export class FakeEngine extends FakeHost implements Engine {
       const found = this.world.containers.get(container);
       if (found) {
         found.attachments = found.attachments.filter((attachment) => attachment.network !== network);
-        this.told.tell({
-          kind: 'network disconnected',
-          name: network,
-          containerId: found.id,
-          labels: null,
-          exitCode: null,
-        });
+        this.tellOfNetwork('network disconnected', network, found.id);
       }
     });
   }

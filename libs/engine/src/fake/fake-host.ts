@@ -200,6 +200,10 @@ export class FakeHost {
     });
   }
 
+  protected tellOfNetwork(kind: EventKind, name: string, containerId: string): void {
+    this.told.tell({ kind, name, containerId, labels: null, exitCode: null });
+  }
+
   protected process(container: FakeContainer): FakeProcess {
     return this.behaviour(this.context(container));
   }

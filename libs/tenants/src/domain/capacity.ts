@@ -173,6 +173,21 @@ export function capacityItems(capacity: EngineCapacity, promised: Promised, pool
   });
 }
 
+/** What an operator is told of a resource that runs out; null while there is enough of it, or nothing is known. */
+export function capacityWarning({ resource, unit, used, limit, share, level, todo }: CapacityItem): string | null {
+  if ((level !== 'warn' && level !== 'bad') || share === null) {
+    return null;
+  }
+  const most = level === 'bad' ? 'Soon no stack can be placed here.' : '';
+  return [
+    `Of ${limit} ${unit} of ${WORDS[resource].what} ${used} are taken (${Math.floor(share * 100)} %).`,
+    most,
+    todo,
+  ]
+    .filter(Boolean)
+    .join(' ');
+}
+
 /** The worst of them; unknown only where nothing is known. */
 export function worstLevel(items: readonly Pick<CapacityItem, 'level'>[]): CapacityLevel {
   return (['bad', 'warn', 'ok'] as const).find((level) => items.some((item) => item.level === level)) ?? 'unknown';

@@ -35,14 +35,18 @@ export function isSuspended(holds: readonly HoldReason[]): boolean {
   return holds.some((hold) => hold !== 'breaker');
 }
 
-/** Precedence: deleting > suspended > operation > needs attention > no news > asleep or stopped > running. */
+/**
+ * Precedence: deleting > suspended > operation > needs attention > no news > asleep or stopped > running. One that is
+ * suspended and seen to run, with nothing at work on it, needs attention: it may be trading.
+ */
 export function headline(input: HeadlineInput): StackStatus {
   const { desired, holds, observed, operation, checkedAt, now } = input;
   if (desired === 'deleted') {
     // A destroy that succeeds takes the row with it: without one at work, this one failed.
     return operation ? 'deleting' : 'attention';
   }
-  if (isSuspended(holds)) {
+  const runs = observed === 'running' || observed === 'partial';
+  if (isSuspended(holds) && (operation || !runs)) {
     return 'suspended';
   }
   if (operation) {
@@ -54,7 +58,7 @@ export function headline(input: HeadlineInput): StackStatus {
   if (checkedAt === null || now.getTime() - checkedAt.getTime() > STALE_AFTER_MS) {
     return 'unknown';
   }
-  if (desired !== 'running' && observed === 'running') {
+  if ((desired !== 'running' || holds.length > 0) && runs) {
     return 'attention';
   }
   if (desired === 'hibernated') {

@@ -15,15 +15,15 @@ const LONGEST_WAIT_MS = 10 * 60_000;
 /** Repairs that worked and were undone again: somebody or something is at it. */
 const DONE_WITHOUT_WAIT = 5;
 const DONE_WINDOW_MS = 10 * 60_000;
-/** A destroy is never given up, since what is left of a stack costs and may be reached. */
-const DESTROY_WAIT_MS = 5 * 60_000;
+/** What is to be gone or to rest is never given up: what is left or runs on costs, may be reached, and may trade. */
+const NEVER_GIVEN_UP_MS = 5 * 60_000;
 
 export type RepairDecision =
   | { kind: 'now' }
   | { kind: 'wait'; until: Date }
   /** Nothing more is tried; a person is to be told. */
   | { kind: 'break'; failures: number }
-  /** A person ended it half-way and decides what comes next. */
+  /** A person ended it half-way and decides what comes next. What ended before it began is none of them. */
   | { kind: 'leave' };
 
 /** How many failed one after another since anything succeeded or a person asked for something, theirs included. */
@@ -38,9 +38,10 @@ export function failedRepairs(newestFirst: readonly PastOperation[]): number {
 
 /**
  * Whether a stack that is not as wanted is repaired, by its exclusive operations, newest first: at once, after a wait
- * that doubles with each failure, or not any more. What a person asked for begins the count anew.
+ * that doubles with each failure, or not any more. What a person asked for begins the count anew. `runs`: whether the
+ * stack is to run.
  */
-export function decideRepair(newestFirst: readonly PastOperation[], now: Date): RepairDecision {
+export function decideRepair(newestFirst: readonly PastOperation[], now: Date, runs: boolean): RepairDecision {
   const [newest] = newestFirst;
   if (newest?.state === 'cancelled') {
     return { kind: 'leave' };
@@ -53,10 +54,10 @@ export function decideRepair(newestFirst: readonly PastOperation[], now: Date): 
     return until > now ? { kind: 'wait', until } : { kind: 'now' };
   };
   if (newest?.kind === 'destroy') {
-    return after(DESTROY_WAIT_MS);
+    return after(NEVER_GIVEN_UP_MS);
   }
   if (failures >= FAILURES_TO_BREAK) {
-    return { kind: 'break', failures };
+    return runs ? { kind: 'break', failures } : after(NEVER_GIVEN_UP_MS);
   }
   if (failures > 0) {
     return after(Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failures - 1)));

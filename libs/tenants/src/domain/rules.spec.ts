@@ -31,6 +31,8 @@ describe('headline', () => {
     ],
     ['a destroy that failed', { desired: 'deleted', observed: 'failed' }, 'attention'],
     ['running though stopped', { desired: 'stopped' }, 'attention'],
+    ['suspended', { holds: ['billing'], observed: 'stopped' }, 'suspended'],
+    ['suspended and seen to run', { holds: ['billing'] }, 'attention'],
     ['a hold wins over an operation', { holds: ['billing'], operation: { kind: 'start', started: true } }, 'suspended'],
     ['an operation in the queue', { operation: { kind: 'start', started: false } }, 'queued'],
     ['an operation under way', { operation: { kind: 'provision', started: true } }, 'creating'],

@@ -41,13 +41,14 @@ export function whatNext({ status, desired, holds, reasonCode, past, now }: What
   if (holds.includes('breaker') || reasonCode === 'DATA_MISSING') {
     return step('person');
   }
-  const decision = decideRepair(past, now);
+  const runs = desired === 'running' && holds.length === 0;
+  const decision = decideRepair(past, now, runs);
   if (decision.kind === 'leave' || decision.kind === 'break') {
     return step('person');
   }
   return step('repair', {
     at: decision.kind === 'wait' ? decision.until.toISOString() : null,
-    // a destroy is tried for ever
-    attempt: desired === 'deleted' ? null : { number: failedRepairs(past) + 1, of: FAILURES_TO_BREAK },
+    // to destroy and to stop is tried for ever
+    attempt: !runs ? null : { number: failedRepairs(past) + 1, of: FAILURES_TO_BREAK },
   });
 }
