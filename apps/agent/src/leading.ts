@@ -56,7 +56,7 @@ const FIREWALL_AGAIN_SECONDS = 5;
 const PROXY_SECONDS = 60;
 const CHECK_SECONDS = 30;
 const DUTY_SECONDS = 60;
-/** Somebody who set a record waits before a page; while nothing is due, a turn is two small queries. */
+/** Somebody who set a record waits before a page; while nothing is due, a turn is a few small queries. */
 const DOMAIN_SECONDS = 3;
 /** How soon what is due is seen to be; while nothing is, a turn costs nothing. */
 const RECONCILE_SECONDS = 0.25;
