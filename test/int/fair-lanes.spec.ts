@@ -4,9 +4,10 @@ import type { Accepted } from '#libs/contracts';
 import { OperationEntity } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
-import { expireOperations, EXPIRE_AFTER_MS } from '#libs/tenants';
+import { expireOperations, EXPIRE_AFTER_MS, startRepair } from '#libs/tenants';
 import type { Engine } from '#libs/engine';
 import { OperationLane } from '../../apps/agent/src/operation-lane.js';
+import { OperationSweeper } from '../../apps/agent/src/operation-sweeper.js';
 import { SCHEDULES } from '../../apps/worker/src/schedules.js';
 import { workerHandlers } from '../../apps/worker/src/handlers.js';
 import { ENGINE_ID, healthyProbes, IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -98,6 +99,56 @@ it('slow operations of some delay nobody else, however few jobs are taken at onc
     stopping.abort(new Error('the test is over'));
     await queue.stop();
     await lane.ended();
+  }
+});
+
+it('FM-10 a full lane takes each operation once, is given no job again, and keeps no person’s order behind repairs', async () => {
+  const { dataSource } = world.database;
+  const rows = await Promise.all(
+    Array.from({ length: 20 }, async (_unused, at) => {
+      const { id, owner, slug } = await running();
+      return { id, owner, slug, repair: at < 12 };
+    }),
+  );
+  const begun: string[] = [];
+  const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+  const runner = {
+    isLive: () => false,
+    poke: () => undefined,
+    run: async (operationId: string) => {
+      begun.push(operationId);
+      await goOn;
+    },
+  };
+  const stopping = new AbortController();
+  const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
+  const sweeper = new OperationSweeper({ dataSource, queue: world.queue, lane, engineId: ENGINE_ID, logger });
+  const repairs: string[] = [];
+  for (const { id } of rows.filter(({ repair }) => repair)) {
+    repairs.push((await startRepair({ dataSource, queue: world.queue }, id, new Date())) ?? '');
+  }
+  const stops: string[] = [];
+  for (const { owner, slug } of rows.filter(({ repair }) => !repair)) {
+    stops.push((await world.stacks.request(owner, slug, 'stop')).operation.id);
+  }
+  try {
+    for (const id of [...repairs, ...stops, ...repairs]) {
+      await lane.take(id);
+    }
+    await waitFor(() => (begun.length >= 16 ? true : undefined), { what: 'all that may begin', deadlineMs: 5_000 });
+    expect(begun.filter((id) => stops.includes(id))).toEqual(stops);
+    expect(begun.filter((id) => repairs.includes(id))).toEqual(repairs.slice(0, 8));
+    await dataSource.query(`update operations set created_at = now() - interval '1 minute' where id = any($1)`, [
+      [...repairs, ...stops],
+    ]);
+    const { length } = begun;
+    expect(await sweeper.turn()).toBe(0);
+    letGo();
+    await lane.ended();
+    expect([length, begun.toSorted()]).toEqual([16, [...repairs, ...stops].toSorted()]);
+  } finally {
+    letGo();
+    await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where state = 'queued'`);
   }
 });
 

@@ -126,9 +126,22 @@ describe('FM-25 a stack whose bots have open orders', () => {
     const { state, order, drains, phases } = await carriedOut(stack, accepted, { hold: () => Promise.resolve(null) });
     expect([state, order, drains, phases]).toEqual([
       'done',
-      ['drain', 'stop'],
+      ['drain', 'drain', 'drain', 'stop'],
       [['failed', 'the runtime did not answer; stopped all the same']],
       [],
+    ]);
+  });
+
+  it('FM-25 asks again where an answer was lost, and goes on once the orders are back', async () => {
+    const stack = await running();
+    const accepted = await world.stacks.request(stack.owner, stack.slug, 'restart');
+    const answers: (HoldAnswer | null)[] = [{ held: 1, openOrders: 2 }, null, null, { held: 1, openOrders: 0 }];
+    const { order, drains } = await carriedOut(stack, accepted, {
+      hold: () => Promise.resolve(answers.shift() ?? null),
+    });
+    expect([order, drains]).toEqual([
+      ['drain', 'drain', 'drain', 'drain', 'stop'],
+      [['done', 'open orders are taken back, of bots: 1']],
     ]);
   });
 

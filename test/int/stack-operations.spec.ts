@@ -101,6 +101,24 @@ it('shows its phases from the first moment and its actions as they were done', a
   expect(steps.map(({ seq }) => seq)).toEqual(steps.map(({ seq }) => seq).toSorted((a, b) => a - b));
 });
 
+it('a stop takes the place of what brings a stack up, and asked for again it is the same one', async () => {
+  const owner = await world.account();
+  const created = await world.stacks.create(owner, { template: 'standard' });
+  await run(created);
+  const { slug } = created.stack;
+  for (const kind of ['restart', 'start'] as const) {
+    const up = await world.stacks.request(owner, slug, kind);
+    const stop = await world.stacks.request(owner, slug, 'stop');
+    expect(await world.operations.get(owner, up.operation.id)).toMatchObject({
+      state: 'cancelled',
+      error: { details: { why: 'stop' }, message: 'The stack is being stopped instead.' },
+    });
+    expect((await world.stacks.request(owner, slug, 'stop')).operation.id).toBe(stop.operation.id);
+    await run(stop);
+    expect(await world.stacks.get(owner, slug)).toMatchObject({ desired: 'stopped', openOperation: null });
+  }
+});
+
 it('refuses a second operation while one is open, but lets destroy take its place', async () => {
   const owner = await world.account();
   const created = await world.stacks.create(owner, { template: 'standard' });

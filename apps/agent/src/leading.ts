@@ -205,7 +205,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const ends = new EndKeeper({ ...common, engine, watch: parts.watch });
   const guards = { diskGuard, memoryGuard, ends };
   const watching = startWatching({ ...parts, ...guards, config, dataSource, stop: stopping.signal });
-  const sweeper = new OperationSweeper({ dataSource, queue, runner, engineId: config.ENGINE_ID, logger });
+  const sweeper = new OperationSweeper({ dataSource, queue, lane, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ ...common, engine });
   const orphans = new OrphanKeeper({
     dataSource,

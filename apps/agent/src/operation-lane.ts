@@ -9,46 +9,58 @@ import type { Logger } from '#libs/telemetry';
  * wait for those within their deadlines.
  */
 const AT_ONCE = 16;
+/** Beside those, so that a host's worth of repairs, after a reboot, keeps no person's order waiting. */
+const REPAIRS_AT_ONCE = 8;
 
 interface LaneDeps {
   dataSource: Database;
-  runner: Pick<OperationRunner, 'run' | 'isLive'>;
+  runner: Pick<OperationRunner, 'run' | 'isLive' | 'poke'>;
   logger: Logger;
   /** Fires when the agent stops. */
   stopping: AbortSignal;
 }
 
 /**
- * Takes operations over from the queue's jobs: a job is done once its operation is under way, so that no slow one holds
+ * Takes operations over from the queue's jobs: a job is done once its operation waits here, so that no slow one holds
  * a place in the queue's lane. From then on the row and its lease are the truth: what ends early is found by the
  * sweeper, as after a crash.
  */
 export class OperationLane {
   private readonly slots = new Semaphore(AT_ONCE);
+  private readonly repairSlots = new Semaphore(REPAIRS_AT_ONCE);
   private readonly running = new Set<Promise<void>>();
+  /** What waits for a slot or has one. */
+  private readonly taken = new Set<string>();
 
   constructor(private readonly deps: LaneDeps) {}
 
-  /** Resolves when the work on it has begun, or there is none to do here. */
+  /** Resolves when it is known here; it begins when it has a slot. */
   async take(operationId: string): Promise<void> {
     const { dataSource, runner, logger, stopping } = this.deps;
     const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
-    // A second job of work that is under way here must not wait for a slot.
-    if (!row || runner.isLive(operationId)) {
+    // A second job of work that waits or is under way here must not take a slot of its own.
+    if (!row || this.has(operationId)) {
       return;
     }
-    const begun = Promise.withResolvers<void>();
-    const work: Promise<void> = this.slots
-      .run(() => {
-        begun.resolve();
-        return stopping.aborted ? Promise.resolve() : runner.run(operationId, row.tenantId, stopping);
-      })
+    this.taken.add(operationId);
+    // What it takes the place of may hold the slot it waits for.
+    runner.poke(row.tenantId);
+    const slots = row.kind === 'repair' ? this.repairSlots : this.slots;
+    const work: Promise<void> = slots
+      .run(() => (stopping.aborted ? Promise.resolve() : runner.run(operationId, row.tenantId, stopping)))
       .catch((error: unknown) => {
         logger.warn({ err: error, operation: operationId }, 'an operation is left to the next look');
       })
-      .finally(() => this.running.delete(work));
+      .finally(() => {
+        this.running.delete(work);
+        this.taken.delete(operationId);
+      });
     this.running.add(work);
-    await begun.promise;
+  }
+
+  /** Whether the operation waits here or is under way, so that it needs no other job. */
+  has(operationId: string): boolean {
+    return this.taken.has(operationId) || this.deps.runner.isLive(operationId);
   }
 
   /** Resolves when nothing is under way any more. */

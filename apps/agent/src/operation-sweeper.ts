@@ -1,7 +1,7 @@
 import { tx, type Database } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import type { OperationRunner } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
+import type { OperationLane } from './operation-lane.js';
 
 /** Younger ones have a job on its way; a lease that ran out belongs to a worker that died. */
 const UNTOUCHED_SECONDS = 5;
@@ -10,7 +10,7 @@ const MOST_PER_TURN = 50;
 interface SweeperDeps {
   dataSource: Database;
   queue: Pick<Queue, 'enqueue'>;
-  runner: Pick<OperationRunner, 'isLive'>;
+  lane: Pick<OperationLane, 'has'>;
   engineId: string;
   logger: Logger;
 }
@@ -24,7 +24,7 @@ export class OperationSweeper {
 
   /** How many got a job; one that still waits in the lane gets no second. */
   async turn(): Promise<number> {
-    const { dataSource, queue, runner, engineId, logger } = this.deps;
+    const { dataSource, queue, lane, engineId, logger } = this.deps;
     const open = await dataSource.query<{ id: string }[]>(
       `select id from operations
         where engine_id = $1 and state in ('queued', 'running')
@@ -33,7 +33,7 @@ export class OperationSweeper {
       [engineId, UNTOUCHED_SECONDS, MOST_PER_TURN],
     );
     let enqueued = 0;
-    for (const { id } of open.filter((operation) => !runner.isLive(operation.id))) {
+    for (const { id } of open.filter((operation) => !lane.has(operation.id))) {
       const accepted = await tx(dataSource, (db) =>
         queue.enqueue(db, 'engine.operation', { operationId: id }, { engineId, singletonKey: id }),
       );

@@ -55,6 +55,8 @@ const capacity = {
 
 /** How long what belongs to no stack any more is kept on the engine; 0 keeps it until a person removes it. */
 const orphanGraceHours = atLeast(0).default(168);
+/** Containers an engine creates or starts at a time (moby#42096: many at once collapse it). */
+const provisionParallel = z.coerce.number().int().min(1).max(32).default(6);
 /** How long an operation belongs to an agent that says nothing: after it another takes it over. */
 const leaseSeconds = z.coerce.number().positive().default(15);
 
@@ -147,7 +149,7 @@ export const shapes = {
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
-    PROVISION_PARALLEL: z.coerce.number().int().min(1).max(32).default(6),
+    PROVISION_PARALLEL: provisionParallel,
   },
   cli: {
     ...commonShape,
@@ -180,6 +182,7 @@ export const shapes = {
     LEAST_DISK_GB: atLeast(0).default(8),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
+    PROVISION_PARALLEL: provisionParallel,
     ...capacity,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,

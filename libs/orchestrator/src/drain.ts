@@ -14,6 +14,8 @@ const DRAIN_MS = 20_000;
 /** Longer than a runtime takes to answer how far it came. */
 const ASK_MS = 12_000;
 const AGAIN_MS = 500;
+/** Unanswered one after another: a runtime that is gone has nothing to take back. */
+const SILENT_ASKS = 3;
 /** From here to the stop, with some to spare: what is not stopped after all goes on by itself. */
 const HOLD_SECONDS = 120;
 
@@ -65,14 +67,17 @@ export async function drainBots(
 ): Promise<void> {
   const step = log.begin(phase, { kind: 'drain bots', target: facts.slug });
   let last: HoldAnswer | null = null;
+  let silent = 0;
   try {
     const keys = await deps.secrets.stackKeys(facts);
     await waitFor(
       async () => {
-        last = await askWith(keys, (key) =>
+        const answer = await askWith(keys, (key) =>
           deps.probes.hold(facts, key, { kind: 'restart', seconds: HOLD_SECONDS }, { deadlineMs: ASK_MS, signal }),
         );
-        return last === null || last.openOrders === 0 ? true : undefined;
+        silent = answer === null ? silent + 1 : 0;
+        last = answer ?? last;
+        return silent >= SILENT_ASKS || answer?.openOrders === 0 ? true : undefined;
       },
       { what: 'the bots taking back their orders', deadlineMs: DRAIN_MS, intervalMs: AGAIN_MS, signal },
     );

@@ -63,6 +63,11 @@ export class OperationRunner {
     return this.live.has(operationId);
   }
 
+  /** Has what is under way on the stack ask now whether it still may go on, rather than at its next turn. */
+  poke(tenantId: string): void {
+    this.pokes.get(tenantId)?.();
+  }
+
   /**
    * Resolves when the operation has ended, is another's, or waits for its engine; rejects when it could not be worked
    * on and should be looked at again (database away, or `stop`).
@@ -72,7 +77,7 @@ export class OperationRunner {
     if (already) {
       return already;
     }
-    this.pokes.get(tenantId)?.();
+    this.poke(tenantId);
     const work = this.perTenant
       .run(tenantId, () => this.untilEnded(operationId, stop))
       .finally(() => this.live.delete(operationId));

@@ -22,8 +22,8 @@ interface StartInput {
 
 /** Why what was under way did not come to its end. */
 function insteadOf(kind: OperationKind): { why: string; message: string } {
-  const done = { destroy: 'destroyed', suspend: 'suspended' };
-  return kind === 'destroy' || kind === 'suspend'
+  const done = { destroy: 'destroyed', suspend: 'suspended', stop: 'stopped' };
+  return kind === 'destroy' || kind === 'suspend' || kind === 'stop'
     ? { why: kind, message: `The stack is being ${done[kind]} instead.` }
     : { why: 'preempted', message: `A ${kind} was asked for instead.` };
 }
@@ -44,6 +44,17 @@ async function cancelOpen(tx: EntityManager, tenantId: string, kind: OperationKi
   );
 }
 
+/** The exclusive operation that is open on the stack, locked until the transaction ends. */
+export function openOperation(tx: EntityManager, tenantId: string): Promise<OperationEntity | null> {
+  return tx.findOne(OperationEntity, {
+    where: [
+      { tenantId, exclusive: true, state: 'queued' },
+      { tenantId, exclusive: true, state: 'running' },
+    ],
+    lock: { mode: 'pessimistic_write' },
+  });
+}
+
 /**
  * Inserts the operation with its phases and enqueues the job that looks at it, in the caller's transaction.
  * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open.
@@ -54,13 +65,7 @@ export async function startOperation(
   input: StartInput,
 ): Promise<OperationEntity> {
   const { tenant, kind, actor, now } = input;
-  const open = await tx.findOne(OperationEntity, {
-    where: [
-      { tenantId: tenant.id, exclusive: true, state: 'queued' },
-      { tenantId: tenant.id, exclusive: true, state: 'running' },
-    ],
-    lock: { mode: 'pessimistic_write' },
-  });
+  const open = await openOperation(tx, tenant.id);
   if (open && !preempts(kind, open.kind)) {
     throw new DomainError('TENANT_BUSY', {
       message: `A ${open.kind} of ${tenant.slug} is under way since ${open.createdAt.toISOString()}. Wait for it, or cancel it.`,

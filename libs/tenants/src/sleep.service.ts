@@ -85,6 +85,10 @@ export class SleepService {
         return { state: 'waking' };
       });
     } catch (error) {
+      if (isDomainError(error, 'NO_CAPACITY')) {
+        // Nothing would come of waiting: the host is full, and asking every few seconds makes no room.
+        return { state: 'failed', reason: error.message };
+      }
       // Somebody stops or destroys it at this moment: its page will say so.
       if (isDomainError(error, 'WRONG_STATE')) {
         return { state: 'away' };

@@ -11,8 +11,8 @@ import {
 import { HoldEntity, TenantEntity, type Tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
 import { requireRoomToRun } from './capacity.js';
-import { DESIRED_AFTER, forbiddenByHold, type PhaseName } from './domain/operation-rules.js';
-import { startOperation } from './operation.start.js';
+import { DESIRED_AFTER, forbiddenByHold, isSameAs, type PhaseName } from './domain/operation-rules.js';
+import { openOperation, startOperation } from './operation.start.js';
 import type { TenantDeps } from './settings.js';
 import { findTenants, stackViews } from './stack.repository.js';
 
@@ -60,7 +60,8 @@ export interface Order {
 }
 
 /**
- * Starts the operation, changes what is wanted and writes down who asked, for a stack that is locked. Throws
+ * Starts the operation, changes what is wanted and writes down who asked, for a stack that is locked; a stop or start
+ * that is open already is given to whoever asks for it again. Throws
  * TENANT_BUSY, WRONG_STATE for what a hold forbids, and NO_CAPACITY for what would run and has no room.
  */
 export async function orderOperation(
@@ -74,6 +75,10 @@ export async function orderOperation(
       message: `${tenant.slug} is suspended, so nothing of it may run. Its page says why.`,
       details: { why: 'suspended', holds },
     });
+  }
+  const open = await openOperation(db, tenant.id);
+  if (open && isSameAs(kind, open.kind)) {
+    return accepted(db, deps, tenant, open.id);
   }
   const desired = DESIRED_AFTER[kind] ?? tenant.desired;
   if (desired === 'running' && tenant.desired !== 'running') {

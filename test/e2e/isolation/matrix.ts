@@ -113,15 +113,11 @@ export const NETWORK: readonly Row[] = [
     control: host,
   },
   {
-    target: 'the portal’s worker (it listens on its own loopback alone)',
+    target: 'the portal’s worker, where its metrics are',
     probes: ({ portal }) => tcp([portal.worker], 8083),
     runtime: 'refused',
     database: 'refused',
-    control: {
-      where: 'the worker itself',
-      place: ({ containers }) => ({ container: containers.worker }),
-      probes: ['tcp 127.0.0.1 8083'],
-    },
+    control: host,
   },
   {
     target: 'the portal’s public address',

@@ -162,12 +162,23 @@ export function operationDeadlineMs(kind: OperationKind): number {
   return OPERATION_PHASES[kind].reduce((sum, phase) => sum + phase.deadlineMs, 0);
 }
 
+/** What only brings a stack up, which nobody waits for who wants it down. */
+const STOPPABLE: readonly OperationKind[] = ['start', 'restart', 'wake'];
+
 /**
- * Destroy and suspend are legal from every state and take the place of whatever is open; a repair gives way to whatever
- * a person asks for, which comes to the same end. The others wait their turn.
+ * Destroy and suspend are legal from every state and take the place of whatever is open; a stop that of what brings the
+ * stack up; a repair gives way to whatever a person asks for, which comes to the same end. The others wait their turn.
  */
 export function preempts(kind: OperationKind, open: OperationKind): boolean {
-  return kind !== open && (kind === 'destroy' || kind === 'suspend' || open === 'repair');
+  return (
+    kind !== open &&
+    (kind === 'destroy' || kind === 'suspend' || open === 'repair' || (kind === 'stop' && STOPPABLE.includes(open)))
+  );
+}
+
+/** Asked for again while one is open, it is that one: whoever asks wants the state it leads to. */
+export function isSameAs(kind: OperationKind, open: OperationKind): boolean {
+  return kind === open && (kind === 'stop' || kind === 'start');
 }
 
 /** Their rows were changed when they were asked for, so that not doing them would leave rows and engine apart. */

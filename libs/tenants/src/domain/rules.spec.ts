@@ -77,7 +77,8 @@ describe('operations', () => {
     const forbidden = OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['operator']));
     expect(forbidden).toEqual(['start', 'restart', 'wake']);
     expect(OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['breaker']))).toEqual([]);
-    expect(OPERATION_KINDS.filter((kind) => preempts(kind, 'start'))).toEqual(['destroy', 'suspend']);
+    expect(OPERATION_KINDS.filter((kind) => preempts(kind, 'start'))).toEqual(['stop', 'destroy', 'suspend']);
+    expect(OPERATION_KINDS.filter((kind) => preempts('stop', kind))).toEqual(['start', 'restart', 'wake', 'repair']);
     // It comes to what is wanted, and so does whatever a person asks for.
     expect(OPERATION_KINDS.filter((kind) => !preempts(kind, 'repair'))).toEqual(['repair']);
   });
