@@ -8,7 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { pipeline, type Duplex } from 'node:stream';
 
 /** One answered call. */
 export interface EngineCall {
@@ -125,7 +125,8 @@ export class EngineDoor {
       answer.writeHead(status, reply.headers);
       // A wait answers at once and says its result much later.
       answer.flushHeaders();
-      reply.pipe(answer);
+      // An engine that dies in the middle of a stream ends it for whoever reads it, too.
+      pipeline(reply, answer, () => undefined);
       return;
     }
     const document = await whole(reply);

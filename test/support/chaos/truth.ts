@@ -46,7 +46,7 @@ export async function violations({ platform, customers, portal }: ChaosWorld): P
     openOperations(platform),
     ...rows.map((row) => stackAsWanted(platform, row, customers)),
     orphans(platform, rows, portal),
-    ...customers.map((customer) => ledger(platform, customer)),
+    ...customers.map((customer) => ledger(platform, customer).catch((error: unknown) => unread(customer, error))),
   ]);
   return [...wishes(rows, customers), ...found.flat()];
 }
@@ -160,6 +160,12 @@ async function orphans(
     ...routes,
     ...listed.map((name) => `${name}, on the platform’s list`),
   ].map((detail) => ({ invariant: 'no orphans', detail }));
+}
+
+/** A database that is away keeps nobody from being told of everything else. */
+function unread({ stack }: Customer, error: unknown): Violation[] {
+  const [said] = (error instanceof Error ? error.message : String(error)).trim().split('\n').slice(-1);
+  return [{ invariant: 'ledgers', detail: `${stack?.slug ?? ''}: cannot be read: ${said ?? ''}` }];
 }
 
 /**
