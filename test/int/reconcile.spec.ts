@@ -180,6 +180,29 @@ describe('FM-13 what a customer wants becomes true again by itself', () => {
     expect((await world.stacks.get(stack.owner, stack.slug)).status).toBe('stopped');
   });
 
+  it('FM-13 a container that its engine can never start again is made anew', async () => {
+    const stack = await running();
+    const idOf = async (): Promise<string | undefined> =>
+      (await states(stack)).find(({ name }) => name === stack.container('postgres'))?.id;
+    const stuck = await idOf();
+    const reconciler = world.reconciler();
+    world.engine.kill(stack.container('postgres'));
+    world.engine.log.reset();
+    // The words of an engine that died while it started this one, at every start from then on.
+    world.engine.log.failOn({
+      method: 'startContainer',
+      nth: 1,
+      code: 'ENGINE_REFUSED',
+      details: { reason: `task ${'ab'.repeat(32)}: already exists` },
+    });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'failed' });
+    expect(await idOf()).toBeUndefined();
+    await rows(world).update(OperationEntity, { tenantId: stack.id }, { finishedAt: new Date(Date.now() - 3_600_000) });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    expect([await idOf()]).not.toContain(stuck);
+    expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
+  });
+
   it('begins a destroy that failed once more, after a while', async () => {
     const stack = await running();
     world.engine.log.failOn({ method: 'removeVolume', nth: 1, code: 'ENGINE_REFUSED' });

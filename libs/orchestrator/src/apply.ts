@@ -1,3 +1,4 @@
+import { isDomainError } from '#libs/contracts';
 import { LABEL, type ContainerSpec, type Engine } from '#libs/engine';
 import { edgeNames, edgeSubnet, stackNames } from '#libs/tenants';
 import type { Action, ActionKind } from './planner/plan.js';
@@ -45,6 +46,24 @@ function attachment(spec: ContainerSpec, network: string): ContainerSpec['networ
   return found;
 }
 
+/**
+ * The engine's words for a container in whose start it died: what it began is left behind, without a process, and every
+ * later start is refused with the same (Docker Engine 20.10, seen with `kill -9` of it and its containerd).
+ */
+const NEVER_STARTS = /task \S+: already exists/;
+
+/** Without the container the next look makes it anew, on the same volumes; what was refused is told all the same. */
+async function startOrRemove(name: string, context: ApplyContext): Promise<void> {
+  try {
+    await context.engine.startContainer(name, bounds(context, START_MS));
+  } catch (error) {
+    if (isDomainError(error, 'ENGINE_REFUSED') && NEVER_STARTS.test(String(error.details['reason']))) {
+      await context.engine.removeContainer(name, context.want.owner, bounds(context, CALL_MS));
+    }
+    throw error;
+  }
+}
+
 /** One function per kind of action; the compiler knows when one is missing. Each may run twice. */
 const EXECUTORS: Executors = {
   'create edge': (action, context) =>
@@ -75,7 +94,7 @@ const EXECUTORS: Executors = {
       );
     }
   },
-  'start container': ({ name }, context) => context.engine.startContainer(name, bounds(context, START_MS)),
+  'start container': ({ name }, context) => startOrRemove(name, context),
   'unpause container': ({ name }, context) => context.engine.unpauseContainer(name, bounds(context, START_MS)),
   'stop container': ({ name, graceSeconds }, context) =>
     context.engine.stopContainer(name, graceSeconds, bounds(context, graceSeconds * 1_000 + STOP_MARGIN_MS)),
