@@ -52,7 +52,9 @@ export async function chaosBench({ stacks, minutes, seed = randomInt(2 ** 31), s
           .join(', ')}), ${missed.length} found nothing to break`,
         `customers: ${asked.accepted} requests accepted, ${asked.repeated} repeated, refused: ${told(asked.refused)}`,
         `operations they waited for: ${told(asked.ended)}`,
-        `everything as wanted ${round(found.settled, 1)} s after the end; ${found.trades} trades compared`,
+        violations.length > 0
+          ? `not everything as wanted ${round(found.settled, 1)} s after the end`
+          : `everything as wanted ${round(found.settled, 1)} s after the end; ${found.trades} trades compared`,
         ...violations.map(({ invariant, detail }) => `VIOLATED ${invariant}: ${detail}`),
       ],
       failed: violations.length > 0,
