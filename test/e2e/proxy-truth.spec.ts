@@ -147,6 +147,37 @@ describe('what the proxy serves is what the files say', () => {
     expect([await status('uccc234'), await status('ubbbbbb')]).toEqual([200, NOBODY]);
   });
 
+  it('FM-5 nobody is cut off because routes are written all the time', async () => {
+    await traefik.start();
+    await isTrue();
+    const keep = keeper();
+    let writing = true;
+    let young = 0;
+    const writer = (async () => {
+      for (let turn = 0; writing; turn += 1) {
+        await folder.publish(
+          file(`uw${'abcdefghijklmnopqrstuvwxyz234567'[turn % 32]}aaaa`, `127.0.0.${1 + (Math.floor(turn / 32) % 2)}`),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 40));
+      }
+    })();
+    try {
+      await waitFor(
+        async () => {
+          young += (await wrong()).length > 0 ? 1 : 0;
+          return young >= 5 || undefined;
+        },
+        { what: 'looks that find a route too young to be served', deadlineMs: 30_000, maxIntervalMs: 50 },
+      );
+      expect(await keep.turn()).toEqual([]);
+    } finally {
+      writing = false;
+      await writer;
+    }
+    expect([restarts, keep.figures.repairs]).toEqual([0, { file: 0, restart: 0 }]);
+    await isTrue();
+  });
+
   it('FM-5 a difference that no restart mends is told, and cuts nobody off a second time', async () => {
     await traefik.start();
     await isTrue();

@@ -80,13 +80,24 @@ export class ProxyKeeper {
     return [];
   }
 
-  /** What is wrong at the end of that time, or earlier that nothing is. */
+  /**
+   * What is wrong all that time, or earlier that nothing is. Where routes are written every second, each look finds
+   * one that is too young to be served yet: what counts is what the same file has been missing from look to look.
+   */
   private async settled(deadlineMs: number): Promise<'true' | State> {
     let last: State = 'silent';
+    let before: ReadonlySet<string> | undefined;
     const look = async (): Promise<{ over: 'true' } | { failed: unknown } | undefined> => {
       try {
-        last = await this.compare();
-        return last !== 'silent' && last.length === 0 ? { over: 'true' } : undefined;
+        const { state, keys } = await this.compare();
+        if (state === 'silent') {
+          last = state;
+          return undefined;
+        }
+        const lasting = state.filter((_mismatch, at) => before?.has(keys[at] ?? '') ?? true);
+        before = new Set(keys.filter((key) => before?.has(key) ?? true));
+        last = lasting;
+        return lasting.length === 0 ? { over: 'true' } : undefined;
       } catch (error) {
         // An answer we cannot read is our fault or that of a new version: no reason to cut anybody's connection.
         return { failed: error };
@@ -107,13 +118,22 @@ export class ProxyKeeper {
     }
   }
 
-  private async compare(): Promise<State> {
+  /** The keys tell the same mismatch of the same content from one of a file written since. */
+  private async compare(): Promise<{ state: State; keys: readonly string[] }> {
     try {
       const served = await this.deps.read(AbortSignal.timeout(READ_MS));
-      return compareServed(this.deps.folder.files(), served);
+      const files = this.deps.folder.files();
+      const content = new Map(files.map((file) => [file.name, file.content]));
+      const state = compareServed(files, served);
+      return {
+        state,
+        keys: state.map(({ kind, part, name, file }) =>
+          [kind, part, name, file === null ? '' : (content.get(file) ?? '')].join(' '),
+        ),
+      };
     } catch (error) {
       if (isDomainError(error, 'UNAVAILABLE')) {
-        return 'silent';
+        return { state: 'silent', keys: [] };
       }
       throw error;
     }
