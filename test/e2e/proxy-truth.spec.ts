@@ -181,8 +181,9 @@ describe('what the proxy serves is what the files say', () => {
   it('FM-5 a difference that no restart mends is told, and cuts nobody off a second time', async () => {
     await traefik.start();
     await isTrue();
+    const unserved = file('uddd234');
     const keep = new ProxyKeeper({
-      folder: { ...folderLike(folder), files: () => [...folder.files(), file('uddd234')] },
+      folder: { ...folderLike(folder), files: () => [...folder.files(), unserved] },
       read: (signal) => readServed(traefik.adminPort, signal),
       restart: async () => {
         restarts += 1;
