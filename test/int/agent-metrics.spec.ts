@@ -22,6 +22,7 @@ describe('the metrics of an agent', () => {
   it('count each ended operation and its phases once, whoever reads how often', async () => {
     const { dataSource } = world.database;
     const { stack, operation } = await world.stacks.create(await world.account(), { template: 'standard' });
+    let passedAt: Date | null = null;
     const metrics = new AgentMetrics({
       dataSource,
       engineId: 'local',
@@ -31,8 +32,8 @@ describe('the metrics of an agent', () => {
         active: true,
         proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
         routeLagMs: 340,
-        passedAt: null,
-        room: [],
+        passedAt,
+        room: [{ resource: 'memory', unit: 'MiB', used: 3, limit: 4, share: 0.75, level: 'ok', todo: null }],
       }),
       now: () => new Date(),
     });
@@ -71,6 +72,11 @@ describe('the metrics of an agent', () => {
     expect(series(text, `aviary_operation_phase_duration_seconds_sum${phase}`)).toBeCloseTo(2.5, 2);
     expect(series(text, 'aviary_queue_oldest_seconds')).toBe(0);
     expect(series(text, 'aviary_reconcile_lag_seconds')).toBeGreaterThanOrEqual(600);
+    expect(series(text, 'aviary_reconcile_lag_seconds')).toBeLessThan(900);
+    expect(series(text, 'aviary_capacity_ratio{resource="memory"}')).toBe(0.75);
+    // Every stack is looked at, and the engine as a whole is not: what a pass alone would see is seen by nobody.
+    passedAt = new Date(Date.now() - 1_200_000);
+    expect(series(await metrics.read(), 'aviary_reconcile_lag_seconds')).toBeGreaterThanOrEqual(1_200);
     expect(series(text, 'aviary_stacks{desired="running",observed="none"}')).toBe(1);
     metrics.routeWasLive(340);
     expect(series(await metrics.read(), 'aviary_route_live_seconds_bucket{le="0.4"}')).toBe(1);

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '#libs/config';
-import { assertPlatform, createDataSource, EngineEntity } from '#libs/db';
+import { assertPlatform, createDataSource, EngineEntity, type Database } from '#libs/db';
 import type { Engine, EngineWatch } from '#libs/engine';
 import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { lead, type Leading } from './leading.js';
+import { reviveOwn } from './own-containers.js';
 import { startPrivateServer, type Health } from './private-server.js';
 import type { ReconcileTimes } from './reconciler.js';
 import { keepLease, StandBy } from './stand-by.js';
@@ -48,7 +49,7 @@ export async function startAgent({
 }: AgentParts): Promise<() => Promise<void>> {
   const stopping = new AbortController();
   const owner = `${config.ENGINE_ID}@${hostname()}#${randomUUID()}`;
-  const dataSource = await createDataSource(config.DATABASE_URL, { applicationName: 'aviary-agent' }).initialize();
+  const dataSource = await opened(config, engine, logger);
   await assertPlatform(dataSource, config.PLATFORM_ID);
   const info = await engine.info({ deadlineMs: ENGINE_MS });
   const now = new Date();
@@ -137,4 +138,19 @@ export async function startAgent({
     await held?.release();
     await dataSource.destroy();
   };
+}
+
+/**
+ * The portal's database. While it is away no lease can be asked for, and it may be away because nobody but us can bring
+ * its container up; that changes nothing of any stack. The next life of this process finds it.
+ */
+async function opened(config: Config<'agent'>, engine: Engine, logger: Logger): Promise<Database> {
+  try {
+    return await createDataSource(config.DATABASE_URL, { applicationName: 'aviary-agent' }).initialize();
+  } catch (error) {
+    await reviveOwn(engine, config.PLATFORM_ID, logger).catch((cause: unknown) =>
+      logger.error({ err: cause }, 'the platform’s own containers could not be looked after'),
+    );
+    throw error;
+  }
 }

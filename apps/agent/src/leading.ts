@@ -31,6 +31,7 @@ import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
 import { EngineAlarms } from './engine-alarms.js';
 import { FirewallKeeper } from './firewall-keeper.js';
+import { beat } from './heartbeat.js';
 import { keepCertificates } from './keep-certificates.js';
 import { MemoryGuard } from './memory-guard.js';
 import { type AgentFigures } from './metrics.js';
@@ -40,6 +41,7 @@ import { OrphanKeeper } from './orphan-keeper.js';
 import { publishedRoutes } from './published-routes.js';
 import { Reconciler, type ReconcileTimes } from './reconciler.js';
 import { registerReleases } from './releases.js';
+import { reviveOwn } from './own-containers.js';
 import { restartProxy } from './proxy-container.js';
 import { ProxyKeeper } from './proxy-keeper.js';
 import { RouteCanary } from './route-canary.js';
@@ -293,10 +295,15 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   timers.every('engine pass', RECONCILE_SECONDS, () => reconciler.passTurn(stopping.signal));
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
+  timers.every('own containers', DUTY_SECONDS, () => reviveOwn(upkeep, config.PLATFORM_ID, logger));
   timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
   timers.every('duties', DUTY_SECONDS, () => duties.turn());
   timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
+  const { HEARTBEAT_URL: watchdog } = config;
+  if (watchdog !== '') {
+    timers.every('heartbeat', DUTY_SECONDS, () => beat(watchdog, duties.findings()));
+  }
   timers.every(
     'certificates',
     () => certificates.keeper.pauseSeconds(),

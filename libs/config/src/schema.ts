@@ -57,6 +57,8 @@ const capacity = {
 const orphanGraceHours = atLeast(0).default(168);
 /** Containers an engine creates or starts at a time (moby#42096: many at once collapse it). */
 const provisionParallel = z.coerce.number().int().min(1).max(32).default(6);
+/** Asked every minute while all is well, of a watchdog outside of the host; empty for none. */
+const heartbeatUrl = z.union([z.literal(''), z.url({ protocol: /^https?$/ })]).default('');
 /** How long an operation belongs to an agent that says nothing: after it another takes it over. */
 const leaseSeconds = z.coerce.number().positive().default(15);
 
@@ -150,6 +152,7 @@ export const shapes = {
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
     PROVISION_PARALLEL: provisionParallel,
+    HEARTBEAT_URL: heartbeatUrl,
   },
   cli: {
     ...commonShape,
@@ -183,6 +186,7 @@ export const shapes = {
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     PROVISION_PARALLEL: provisionParallel,
+    HEARTBEAT_URL: heartbeatUrl,
     ...capacity,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,

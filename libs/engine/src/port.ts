@@ -238,6 +238,12 @@ export interface Engine {
   /** Signals, waits `graceSeconds`, then kills. The bounds must leave room for the grace. */
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;
   removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
+  /**
+   * Puts a new container of the same configuration, networks and named volumes in the place of one that does not run,
+   * without starting it. Throws NOT_FOUND where there is none, ENGINE_CONFLICT for what is not the owner's, and
+   * WRONG_STATE for one that runs. For those the engine can never start again (`startsNever`).
+   */
+  remakeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
   updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void>;
   setRestart(name: string, restart: 'unless-stopped' | 'no', bounds: Bounds): Promise<void>;
   connectNetwork(container: string, attachment: Attachment, bounds: Bounds): Promise<void>;

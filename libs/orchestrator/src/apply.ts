@@ -1,5 +1,4 @@
-import { isDomainError } from '#libs/contracts';
-import { LABEL, type ContainerSpec, type Engine } from '#libs/engine';
+import { LABEL, startsNever, type ContainerSpec, type Engine } from '#libs/engine';
 import { edgeNames, edgeSubnet, stackNames } from '#libs/tenants';
 import type { Action, ActionKind } from './planner/plan.js';
 import type { StackFacts, StackWant } from './planner/want.js';
@@ -46,18 +45,12 @@ function attachment(spec: ContainerSpec, network: string): ContainerSpec['networ
   return found;
 }
 
-/**
- * The engine's words for a container in whose start it died: what it began is left behind, without a process, and every
- * later start is refused with the same (Docker Engine 20.10, seen with `kill -9` of it and its containerd).
- */
-const NEVER_STARTS = /task \S+: already exists/;
-
 /** Without the container the next look makes it anew, on the same volumes; what was refused is told all the same. */
 async function startOrRemove(name: string, context: ApplyContext): Promise<void> {
   try {
     await context.engine.startContainer(name, bounds(context, START_MS));
   } catch (error) {
-    if (isDomainError(error, 'ENGINE_REFUSED') && NEVER_STARTS.test(String(error.details['reason']))) {
+    if (startsNever(error)) {
       await context.engine.removeContainer(name, context.want.owner, bounds(context, CALL_MS));
     }
     throw error;

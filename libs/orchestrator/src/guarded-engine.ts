@@ -14,6 +14,7 @@ const CHANGES = [
   'unpauseContainer',
   'stopContainer',
   'removeContainer',
+  'remakeContainer',
   'updateLimits',
   'setRestart',
   'connectNetwork',

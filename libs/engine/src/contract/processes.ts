@@ -1,5 +1,5 @@
 import { waitFor } from '#libs/async';
-import { LABEL } from '../port.js';
+import { LABEL, type ContainerState } from '../port.js';
 import { SECONDS, addressIn, bounds, type ContractWorld } from './contract-world.js';
 import { fails } from './expectations.js';
 
@@ -17,6 +17,42 @@ export function processesContract(world: ContractWorld): void {
     const less = { cpus: 0.25, memoryBytes: 32 * 1024 * 1024, pids: 16 };
     await world.engine.updateLimits(spec.name, less, bounds);
     expect((await world.state(spec)).limits).toEqual(less);
+  });
+
+  it('makes a container that ended anew: its configuration, networks and volumes, no more', async () => {
+    const [one, two] = [world.network('one'), world.network('two')];
+    const volume = { name: world.named('kept'), labels: world.labels() };
+    await Promise.all([one, two].map((network) => world.engine.createNetwork(network, bounds)));
+    await world.engine.createVolume(volume, bounds);
+    const spec = await world.started(
+      world.container('anew', {
+        command: world.programs.print(1, 'said'),
+        mounts: [{ volume: volume.name, target: '/kept', readOnly: false }],
+        networks: [
+          { network: one.name, address: addressIn(one, 5), aliases: ['first'] },
+          { network: two.name, address: addressIn(two, 6), aliases: [] },
+        ],
+      }),
+    );
+    await world.ended(spec);
+    const old = await world.state(spec);
+    await world.engine.remakeContainer(spec.name, world.mine, bounds);
+    const made = await world.state(spec);
+    expect(made.id).not.toBe(old.id);
+    expect(made).toMatchObject({ status: 'created', labels: old.labels, imageId: old.imageId, limits: old.limits });
+    const addresses = (state: ContainerState): unknown =>
+      Object.entries(state.networks).map(([name, { address }]) => [name, address]);
+    expect(addresses(made)).toEqual(addresses(old));
+    expect((await world.engine.observe(world.mine, bounds)).containers.map(({ name }) => name)).not.toContain(
+      `${spec.name}-stuck`,
+    );
+    await world.engine.startContainer(spec.name, bounds);
+    await world.ended(spec);
+    expect(await world.engine.logTail(spec.name, 5, bounds)).toEqual(['said']);
+    await fails(world.engine.remakeContainer(spec.name, { platform: world.stranger }, bounds), 'ENGINE_CONFLICT');
+    await fails(world.engine.remakeContainer(world.named('nobody'), world.mine, bounds), 'NOT_FOUND');
+    const busy = await world.started(world.container('busy'));
+    await fails(world.engine.remakeContainer(busy.name, world.mine, bounds), 'WRONG_STATE');
   });
 
   it('tells exit code and the last lines of the log', async () => {

@@ -17,6 +17,7 @@ import { signalled, type DockerClient } from './client.js';
 import { createOptions, limitOptions } from './container-options.js';
 import { containerState } from './container-state.js';
 import { sendCourier } from './courier.js';
+import { remake } from './remake.js';
 import { demuxLines } from './demux.js';
 import { statusOf } from './errors.js';
 import { absent, unchanged } from './missing.js';
@@ -160,6 +161,23 @@ export class DockerContainers {
       }
       assertOwned('container', name, existing.Config.Labels, owner);
       await removeById(docker, existing.Id, { ...bounds, signal });
+    });
+  }
+
+  async remake(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.client.call(`make container ${name} anew`, bounds, async (docker, signal) => {
+      const existing = await inspect(docker, name, signal);
+      if (!existing) {
+        throw new DomainError('NOT_FOUND', { message: `There is no container ${name}.` });
+      }
+      assertOwned('container', name, existing.Config.Labels, owner);
+      if (existing.State.Running) {
+        throw new DomainError('WRONG_STATE', {
+          message: `${name} runs.`,
+          details: { why: 'running', container: name },
+        });
+      }
+      await this.slots.run(() => remake(docker, existing, { ...bounds, signal }));
     });
   }
 

@@ -136,6 +136,10 @@ export class DockerEngine implements Engine {
     await this.containers.remove(name, owner, bounds);
   }
 
+  async remakeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    await this.containers.remake(name, owner, bounds);
+  }
+
   async updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
     await this.containers.updateLimits(name, limits, bounds);
   }

@@ -39,6 +39,7 @@ export const MUTATIONS: readonly EngineMethod[] = [
   'unpauseContainer',
   'stopContainer',
   'removeContainer',
+  'remakeContainer',
   'updateLimits',
   'setRestart',
   'connectNetwork',

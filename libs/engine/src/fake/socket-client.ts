@@ -80,6 +80,9 @@ export class SocketEngine implements Engine {
   removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     return this.call('removeContainer', [name, owner], bounds);
   }
+  remakeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
+    return this.call('remakeContainer', [name, owner], bounds);
+  }
   updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
     return this.call('updateLimits', [name, limits], bounds);
   }

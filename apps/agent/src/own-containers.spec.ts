@@ -1,0 +1,80 @@
+import { FakeEngine, LABEL, type ContainerSpec } from '#libs/engine';
+import { reviveOwn } from './own-containers.js';
+
+const PLATFORM = '0190a000-0000-7000-8000-000000000001';
+const bounds = { deadlineMs: 1_000 };
+const quiet = { warn: () => undefined };
+const engine = new FakeEngine({ images: ['postgres:test'] });
+
+function spec(name: string, role: string, platform = PLATFORM): ContainerSpec {
+  return {
+    name,
+    labels: { [LABEL.platform]: platform, [LABEL.role]: role },
+    image: 'postgres:test',
+    environment: {},
+    user: '999:999',
+    mounts: [],
+    tmpfs: [],
+    networks: [],
+    extraHosts: {},
+    limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
+    ulimits: {},
+    stopGraceSeconds: 10,
+    restart: 'no',
+  };
+}
+
+async function ended(container: ContainerSpec, exitCode: number): Promise<void> {
+  await engine.createContainer(container, bounds);
+  await engine.startContainer(container.name, bounds);
+  engine.crash(container.name, exitCode);
+}
+
+const states = async (): Promise<unknown> =>
+  (await engine.observe({ platform: PLATFORM }, bounds)).containers
+    .map(({ name, status }) => [name, status])
+    .toSorted();
+
+it('FM-13 brings the platform’s own containers up that its engine left behind, and makes one anew that never starts', async () => {
+  await ended(spec('database', 'portal'), 255);
+  await ended(spec('gate', 'portal'), 255);
+  await ended(spec('stopped-by-hand', 'portal'), 0);
+  await ended(spec('a-stack', 'tenant'), 255);
+  const { id } = (await engine.observe({ platform: PLATFORM }, bounds)).containers.find(
+    ({ name }) => name === 'database',
+  ) ?? { id: '' };
+  engine.log.reset();
+  engine.log.failOn({
+    method: 'startContainer',
+    nth: 1,
+    code: 'ENGINE_REFUSED',
+    details: { reason: `task ${'ab'.repeat(32)}: already exists` },
+  });
+  expect((await reviveOwn(engine, PLATFORM, quiet)).toSorted()).toEqual(['database', 'gate']);
+  expect(await states()).toEqual([
+    ['a-stack', 'exited'],
+    ['database', 'running'],
+    ['gate', 'running'],
+    ['stopped-by-hand', 'exited'],
+  ]);
+  expect(engine.log.calls.filter(({ method }) => method === 'remakeContainer').map(({ args }) => args[0])).toEqual([
+    'database',
+  ]);
+  expect((await engine.observe({ platform: PLATFORM }, bounds)).containers.map((one) => one.id)).not.toContain(id);
+  expect(await reviveOwn(engine, PLATFORM, quiet)).toEqual([]);
+});
+
+it('says so where one does not start for another reason, and leaves it as it is', async () => {
+  await engine.stopContainer('gate', 1, bounds);
+  await engine.startContainer('gate', bounds);
+  engine.crash('gate', 255);
+  engine.log.reset();
+  engine.log.failOn({
+    method: 'startContainer',
+    nth: 1,
+    code: 'ENGINE_REFUSED',
+    details: { reason: 'no such network' },
+  });
+  await expect(reviveOwn(engine, PLATFORM, quiet)).rejects.toMatchObject({ code: 'ENGINE_REFUSED' });
+  expect(engine.log.calls.filter(({ method }) => method === 'remakeContainer')).toEqual([]);
+});
