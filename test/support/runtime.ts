@@ -157,7 +157,7 @@ export class TestStack {
   }
 
   /** Makes the schema, sets the speed of the simulated market, and leaves the stack stopped. */
-  async provision(speed: { tickMs: number; partialChance?: number }): Promise<void> {
+  async provision(speed: { tickMs: number; partialChance?: number; seed?: number }): Promise<void> {
     const runtime = await this.startReady();
     await runtime.stop();
     await this.sql(`update settings set value = value || $1 where key = 'price_source'`, [
