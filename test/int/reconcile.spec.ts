@@ -517,6 +517,44 @@ it('a repair gives way to whatever a person asks for, and nobody is told that th
   expect(stack.named(stack.slug)).toBe('');
 });
 
+it('FM-14 a courier that a crash left of a stack that is gone, which never ran and holds nothing, goes at once', async () => {
+  const stack = await running();
+  const platform = world.database.platformId;
+  const gone = '0190a000-0000-7000-8000-00000000beef';
+  const [made] = await states(stack);
+  const left = (name: string, tenant: string, role: string) =>
+    world.engine.createContainer(
+      {
+        name,
+        labels: { [LABEL.platform]: platform, [LABEL.tenant]: tenant, [LABEL.role]: role },
+        image: made?.imageId ?? '',
+        environment: {},
+        user: '999:999',
+        mounts: [],
+        tmpfs: [],
+        networks: [],
+        extraHosts: {},
+        limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
+        ulimits: {},
+        stopGraceSeconds: 10,
+        restart: 'no',
+      },
+      bounds,
+    );
+  await left('gone-courier', gone, 'courier');
+  await left('gone-runtime', gone, 'service');
+  await left('here-courier', stack.id, 'courier');
+  await world.reconciler().pass(never);
+  const { containers } = world.engine.names();
+  expect(containers).not.toContain('gone-courier');
+  expect(containers).toEqual(expect.arrayContaining(['gone-runtime', 'here-courier']));
+  expect(await rows(world).countBy(OrphanEntity, { name: 'gone-courier' })).toBe(0);
+  for (const name of ['gone-runtime', 'here-courier']) {
+    await world.engine.removeContainer(name, { platform }, bounds);
+  }
+  await world.reconciler().pass(never);
+});
+
 it('FM-14 what belongs to no stack is listed first, removed after its grace, and never when its labels do not prove it ours', async () => {
   const stack = await running();
   const gone = '0190a000-0000-7000-8000-00000000dead';

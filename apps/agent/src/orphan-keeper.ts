@@ -28,11 +28,37 @@ export class OrphanKeeper {
   /** Compares a look at the whole engine with the stacks there are; `facts` must have been read after the look. */
   async note(objects: EngineObjects, facts: readonly StackFacts[], now: Date): Promise<void> {
     const { dataSource, engineId, logger } = this.deps;
-    const fresh = await noteOrphans(dataSource, engineId, unwantedAmong(objects, facts), now);
+    const couriers = await this.removeCouriers(objects, new Set(facts.map(({ tenantId }) => tenantId)));
+    const unwanted = unwantedAmong(objects, facts).filter(({ name }) => !couriers.has(name));
+    const fresh = await noteOrphans(dataSource, engineId, unwanted, now);
     if (fresh.length > 0) {
       logger.warn({ orphans: fresh }, 'objects of ours that no stack wants');
     }
     await this.remove(now);
+  }
+
+  /**
+   * A courier never runs and holds nothing, so one of a stack that is gone, left by a crash, needs no grace; the
+   * anonymous volumes that its image's VOLUME lines made carry no label and would be found by nobody later.
+   */
+  private async removeCouriers({ containers }: EngineObjects, stacks: ReadonlySet<string>): Promise<Set<string>> {
+    const { engine, platformId, logger } = this.deps;
+    const removed = new Set<string>();
+    for (const { name, labels, status } of containers) {
+      const tenant = labels[LABEL.tenant];
+      if (labels[LABEL.role] !== 'courier' || status !== 'created' || tenant === undefined || stacks.has(tenant)) {
+        continue;
+      }
+      try {
+        await engine.removeContainer(name, { platform: platformId, tenant }, { deadlineMs: REMOVE_MS });
+        removed.add(name);
+        logger.warn({ name, tenant }, 'a courier that a crash left was removed');
+      } catch (error) {
+        // It is listed as an orphan then, and tried again at the next pass.
+        logger.error({ err: error, name, tenant }, 'a courier that a crash left could not be removed');
+      }
+    }
+    return removed;
   }
 
   private async remove(now: Date): Promise<void> {
