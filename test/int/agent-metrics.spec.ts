@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { OperationEntity, OperationStepEntity } from '#libs/db';
 import type { LastUsage } from '../../apps/agent/src/watch/usage-watcher.js';
 import { AgentMetrics } from '../../apps/agent/src/watch/agent-metrics.js';
+import { WELL } from '../support/agent-figures.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -29,11 +30,8 @@ describe('the metrics of an agent', () => {
       usage: () => null,
       tasks: () => ({ sweep: false, check: true }),
       agent: () => ({
-        active: true,
-        proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
-        routeLagMs: 340,
+        ...WELL,
         passedAt,
-        room: [{ resource: 'memory', unit: 'MiB', used: 3, limit: 4, share: 0.75, level: 'ok', todo: null }],
       }),
       now: () => new Date(),
     });
@@ -119,13 +117,7 @@ describe('the metrics of an agent', () => {
       engineId: 'local',
       usage: () => last,
       tasks: () => ({}),
-      agent: () => ({
-        active: true,
-        proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
-        routeLagMs: 340,
-        passedAt: null,
-        room: [],
-      }),
+      agent: () => WELL,
       now: () => new Date(),
     });
     const text = await metrics.read();

@@ -16,6 +16,7 @@ import { AgentMetrics } from '../../apps/agent/src/watch/agent-metrics.js';
 import { GateMetrics } from '../../apps/gate/src/metrics.js';
 import { startHealthServer } from '../../apps/worker/src/health.server.js';
 import { WorkerMetrics } from '../../apps/worker/src/worker-metrics.js';
+import { WELL } from '../support/agent-figures.js';
 import { person, stackOf, testApi, type TestApi } from '../support/api.js';
 import { freePort } from '../support/runtime.js';
 
@@ -78,13 +79,7 @@ async function startProcesses(): Promise<Record<string, string>> {
     engineId: 'local',
     usage: () => ({ at, seconds: 60, stacks, engine }),
     tasks: () => ({ sweep: false }),
-    agent: () => ({
-      active: true,
-      proxy: { mismatches: 0, repairs: { file: 0, restart: 0 } },
-      routeLagMs: 340,
-      passedAt: null,
-      room: [],
-    }),
+    agent: () => WELL,
     now: () => new Date(),
   });
   agent.routeWasLive(300);
