@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { httpsOrigin, type Config } from '#libs/config';
-import { DomainError, platformPrefix } from '#libs/contracts';
+import { platformPrefix } from '#libs/contracts';
 import { EngineEntity, ReleaseEntity, type Database } from '#libs/db';
 import {
-  DOMAIN_CERTIFICATES,
   readPortalAuthority,
   readServed,
   renderCanary,
@@ -12,7 +11,7 @@ import {
   type EdgeSettings,
 } from '#libs/edge';
 import type { Engine, EngineInfo, EngineWatch } from '#libs/engine';
-import { createQueue, DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
+import { createQueue, DutyWatch } from '#libs/jobs';
 import {
   EdgeKeeper,
   EdgeRoutes,
@@ -44,6 +43,7 @@ import { registerReleases } from './releases.js';
 import { reviveOwn } from './own-containers.js';
 import { restartProxy } from './proxy-container.js';
 import { ProxyKeeper } from './proxy-keeper.js';
+import { ProxyLook } from './proxy-look.js';
 import { RouteCanary } from './route-canary.js';
 import { StackChecker } from './stack-checker.js';
 import { Timers } from './timers.js';
@@ -261,11 +261,23 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     restart: () => restartProxy(upkeep, config.PLATFORM_ID),
     logger,
   });
+  const proxyLook = new ProxyLook({
+    ...common,
+    canary,
+    truth,
+    certificates,
+    wasLive: (milliseconds) => {
+      parts.routeWasLive(milliseconds);
+      live.resolve();
+    },
+  });
   const duties = new DutyWatch({ database: dataSource, logger, now });
   const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, logger, now });
   const figures: Leading['figures'] = {
     proxy: truth.figures,
-    routeLagMs: null,
+    get routeLagMs() {
+      return proxyLook.routeLagMs;
+    },
     get passedAt() {
       return reconciler.passedAt;
     },
@@ -275,8 +287,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   };
   timers.every('sweep', Math.min(SWEEP_SECONDS, config.LEASE_SECONDS), () => sweeper.turn());
   timers.every('quarantine', QUARANTINE_SECONDS, () => routes.quarantine());
-  let looked = false;
-  timers.every('proxy', PROXY_SECONDS, lookAtProxy);
+  timers.every('proxy', PROXY_SECONDS, () => proxyLook.turn());
   let working = false;
   timers.every(
     'firewall',
@@ -310,53 +321,6 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     () => certificates.keeper.turn(),
   );
   logger.info({ engine: info.version, api: info.apiVersion, releases, fencing: lease.fencing }, 'agent ready');
-
-  async function lookAtProxy(): Promise<void> {
-    const first = !looked;
-    looked = true;
-    let sang = true;
-    try {
-      await sing();
-    } catch (error) {
-      // At the start the proxy may come up beside us, and the first turn waits for it only.
-      if (first) {
-        throw error;
-      }
-      logger.warn({ err: error }, 'the proxy does not take over a new route');
-      sang = false;
-    }
-    const wrong = await truth.turn();
-    await tell('proxy', wrong);
-    if (!sang) {
-      await sing();
-    }
-    const certificatesWrong = await certificates.watch.findings();
-    await tell('certificate', certificatesWrong);
-    await tell('domain', certificates.domains.findings());
-    // One customer's domain is an alarm, and no reason to take no more work.
-    const ours = certificatesWrong.filter(({ key }) => !key.startsWith(`certificate/${DOMAIN_CERTIFICATES}/`));
-    const critical = [...wrong, ...ours].filter(({ severity }) => severity === 'critical');
-    if (critical.length > 0) {
-      throw new DomainError('UNAVAILABLE', { message: critical.map(({ message }) => message).join(' ') });
-    }
-  }
-
-  async function sing(): Promise<void> {
-    // The clock's seconds: each generation is new, also after a restart of the agent.
-    figures.routeLagMs = await canary.sing(Math.floor(now().getTime() / 1_000));
-    parts.routeWasLive(figures.routeLagMs);
-    live.resolve();
-  }
-
-  /** Alarms are rows: with the database away there is the log, and the next turn. */
-  async function tell(scope: string, findings: readonly Finding[]): Promise<void> {
-    try {
-      const { raised } = await settleAlarms(dataSource, scope, { findings }, now());
-      raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
-    } catch (error) {
-      logger.error({ err: error, findings: findings.map(({ message }) => message) }, 'alarms could not be written');
-    }
-  }
 
   function takeWork(): Promise<void> {
     return queue.work(

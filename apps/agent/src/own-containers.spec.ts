@@ -1,4 +1,4 @@
-import { FakeEngine, LABEL, type ContainerSpec } from '#libs/engine';
+import { FakeEngine, LABEL, plainContainer, type ContainerSpec } from '#libs/engine';
 import { reviveOwn } from './own-containers.js';
 
 const PLATFORM = '0190a000-0000-7000-8000-000000000001';
@@ -6,23 +6,8 @@ const bounds = { deadlineMs: 1_000 };
 const quiet = { warn: () => undefined };
 const engine = new FakeEngine({ images: ['postgres:test'] });
 
-function spec(name: string, role: string, platform = PLATFORM): ContainerSpec {
-  return {
-    name,
-    labels: { [LABEL.platform]: platform, [LABEL.role]: role },
-    image: 'postgres:test',
-    environment: {},
-    user: '999:999',
-    mounts: [],
-    tmpfs: [],
-    networks: [],
-    extraHosts: {},
-    limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
-    ulimits: {},
-    stopGraceSeconds: 10,
-    restart: 'no',
-  };
-}
+const spec = (name: string, role: string): ContainerSpec =>
+  plainContainer(name, { [LABEL.platform]: PLATFORM, [LABEL.role]: role }, { image: 'postgres:test' });
 
 async function ended(container: ContainerSpec, exitCode: number): Promise<void> {
   await engine.createContainer(container, bounds);

@@ -26,6 +26,7 @@ import type { OrphanKeeper } from './orphan-keeper.js';
 import type { StackChecker } from './stack-checker.js';
 import { groupByTenant, StackNames } from './stack-names.js';
 import { NOTHING_DUE } from './timers.js';
+import { UnwellStacks } from './unwell-stacks.js';
 
 export interface ReconcileTimes {
   /** From the first event of a stack to the look at it: what happens together is looked at once. */
@@ -67,12 +68,6 @@ const OBSERVE_MS = 20_000;
 const OBSERVE_ALL_MS = 60_000;
 const READY_MS = 3_000;
 const LOOKS_AT_ONCE = 4;
-/** Fewer may be a moment's weakness: a database that recovers, a proxy that reads its routes. */
-const UNWELL_LOOKS = 3;
-/** Part of the time between two looks below which the second is none of its own. */
-const CLOSE = 0.8;
-/** From this many stacks on, half of them unwell at once is the host's trouble, and restarting all of them is none of its cures. */
-const FLEET = 4;
 const TAIL_LINES = 8;
 
 /**
@@ -90,15 +85,15 @@ export class Reconciler {
   private readonly names: StackNames;
   private readonly outOfMemory = new Set<string>();
   private readonly deaths = new Map<string, Death[]>();
-  private readonly unwell = new Map<string, { looks: number; at: number }>();
+  private readonly unwell: UnwellStacks;
   private readonly filesSeenAt = new Map<string, number>();
-  private running = 0;
   private passed: Date;
 
   constructor(private readonly deps: ReconcilerDeps) {
     this.passed = deps.now();
     this.names = new StackNames(deps.settings.platformId);
     this.times = deps.times ?? RECONCILE_TIMES;
+    this.unwell = new UnwellStacks(this.times.againMs);
     this.passAt = performance.now() + this.times.settleMs;
   }
 
@@ -116,7 +111,7 @@ export class Reconciler {
 
   /** Why no stack is restarted although it does not answer: most are unwell at once. Null while that is not so. */
   get fleetUnwell(): { unwell: number; of: number } | null {
-    return this.isFleetUnwell() ? { unwell: this.unwell.size, of: this.running } : null;
+    return this.unwell.fleet;
   }
 
   /** Looks at the whole engine when that is due; called several times a second, beside the looks at single stacks. */
@@ -173,7 +168,7 @@ export class Reconciler {
     const byTenant = groupByTenant(objects);
     this.forgetAllBut(new Set(ids));
     tenants.forEach(({ id, slug }) => this.names.learn(id, slug));
-    this.running = facts.filter((stack) => wantStack(stack).run).length;
+    this.unwell.running = facts.filter((stack) => wantStack(stack).run).length;
     const at = performance.now();
     for (const stack of facts) {
       signal.throwIfAborted();
@@ -374,10 +369,6 @@ export class Reconciler {
     }
   }
 
-  private isFleetUnwell(): boolean {
-    return this.running >= FLEET && this.unwell.size * 2 > this.running;
-  }
-
   private async lastError(tenantId: string): Promise<OperationEntity['error']> {
     const row = await this.deps.dataSource.manager.findOne(OperationEntity, {
       where: { tenantId, exclusive: true, state: 'failed' },
@@ -410,15 +401,8 @@ export class Reconciler {
   private async nurse(facts: StackFacts, signal: AbortSignal): Promise<void> {
     const { probes, logger } = this.deps;
     const { tenantId, slug } = facts;
-    const before = this.unwell.get(tenantId);
     this.mark(tenantId, this.times.againMs);
-    // Looks that events brought about follow each other closely: those tell of one moment.
-    if (before && performance.now() - before.at < this.times.againMs * CLOSE) {
-      return;
-    }
-    const looks = (before?.looks ?? 0) + 1;
-    this.unwell.set(tenantId, { looks, at: performance.now() });
-    if (looks < UNWELL_LOOKS) {
+    if (!this.unwell.note(tenantId)) {
       return;
     }
     try {
@@ -430,8 +414,8 @@ export class Reconciler {
         throw error;
       }
     }
-    if (this.isFleetUnwell()) {
-      logger.error({ unwell: this.unwell.size, of: this.running }, 'most stacks are unwell at once; none is restarted');
+    if (this.unwell.fleet) {
+      logger.error(this.unwell.fleet, 'most stacks are unwell at once; none is restarted');
       return;
     }
     this.unwell.delete(tenantId);
