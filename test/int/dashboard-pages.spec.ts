@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, request, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
@@ -9,6 +9,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import type { Bot, BotList, Market, Overview, TradeList } from '#libs/contracts';
 import { dec, presetParams, sum, text } from '#libs/trading';
 import { firstScript } from '../support/browser.js';
+import { forward } from '../support/forward.js';
 import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
 // a loaded machine draws slowly; a page that never comes fails by its own deadline
@@ -53,22 +54,7 @@ async function startGate(port: number): Promise<Server> {
       answer.writeHead(401, { 'content-type': 'application/json' });
       answer.end(JSON.stringify({ code: 'UNAUTHENTICATED', message: 'Sign in.', errorId: 'e', details: {} }));
     } else {
-      const forwarded = request(
-        {
-          host: target.hostname,
-          port: target.port,
-          method: incoming.method,
-          path: incoming.url,
-          headers: { ...incoming.headers, ...identity },
-        },
-        (from) => {
-          answer.writeHead(from.statusCode ?? 502, from.headers);
-          from.pipe(answer);
-        },
-      );
-      forwarded.on('error', () => answer.destroy());
-      answer.on('close', () => forwarded.destroy());
-      incoming.pipe(forwarded);
+      forward(target, incoming, answer, identity);
     }
   });
   server.listen(port, '127.0.0.1');

@@ -9,7 +9,7 @@ import {
   OutboxMailEntity,
   TenantEntity,
 } from '#libs/db';
-import { LABEL } from '#libs/engine';
+import { LABEL, plainContainer } from '#libs/engine';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
 import { mailStackTrouble, OutboxService } from '#libs/support';
@@ -522,25 +522,10 @@ it('FM-14 a courier that a crash left of a stack that is gone, which never ran a
   const platform = world.database.platformId;
   const gone = '0190a000-0000-7000-8000-00000000beef';
   const [made] = await states(stack);
-  const left = (name: string, tenant: string, role: string) =>
-    world.engine.createContainer(
-      {
-        name,
-        labels: { [LABEL.platform]: platform, [LABEL.tenant]: tenant, [LABEL.role]: role },
-        image: made?.imageId ?? '',
-        environment: {},
-        user: '999:999',
-        mounts: [],
-        tmpfs: [],
-        networks: [],
-        extraHosts: {},
-        limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
-        ulimits: {},
-        stopGraceSeconds: 10,
-        restart: 'no',
-      },
-      bounds,
-    );
+  const left = (name: string, tenant: string, role: string): Promise<void> => {
+    const labels = { [LABEL.platform]: platform, [LABEL.tenant]: tenant, [LABEL.role]: role };
+    return world.engine.createContainer(plainContainer(name, labels, { image: made?.imageId ?? '' }), bounds);
+  };
   await left('gone-courier', gone, 'courier');
   await left('gone-runtime', gone, 'service');
   await left('here-courier', stack.id, 'courier');

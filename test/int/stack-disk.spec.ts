@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import type { Hold, HoldAnswer, StackWarning } from '#libs/contracts';
-import { OutboxMailEntity, TenantEntity } from '#libs/db';
+import type { Hold, HoldAnswer } from '#libs/contracts';
+import { TenantEntity } from '#libs/db';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
-import { mailStackWarning, OutboxService } from '#libs/support';
 import { recordUsage } from '#libs/tenants';
+import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -20,43 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-interface Stack {
-  id: string;
-  slug: string;
-  limitGb: number;
-  view(): Promise<StackWarning[]>;
-  mails(): Promise<string[]>;
-}
-
-async function running(): Promise<Stack> {
-  const owner = await world.account();
-  const { stack, operation } = await world.stacks.create(owner, { template: 'standard' });
-  await world.runner().run(operation.id, stack.id, never);
-  return {
-    id: stack.id,
-    slug: stack.slug,
-    limitGb: stack.limits.diskGb,
-    view: async () => (await world.stacks.get(owner, stack.slug)).warnings,
-    mails: async () => {
-      const { dataSource } = world.database;
-      const outbox = new OutboxService({ database: dataSource, queue: world.queue, now: () => new Date() });
-      // The worker's handler, run for the jobs that wait.
-      const jobs: { data: Parameters<typeof mailStackWarning>[2] }[] = await dataSource.query(
-        `with done as (delete from pgboss.job where name = 'mail.stack-warning' and data ->> 'stackId' = $1 returning data)
-         select data from done`,
-        [stack.id],
-      );
-      for (const { data } of jobs) {
-        await mailStackWarning(dataSource, outbox, data);
-      }
-      const mails = await dataSource.manager.find(OutboxMailEntity, {
-        where: { recipient: `${owner.username}@example.org` },
-        order: { createdAt: 'ASC' },
-      });
-      return mails.map(({ text }) => text);
-    },
-  };
-}
+const running = (): Promise<RunningStack> => runningStack(world);
 
 /** A guard as an agent has it, and what it asked the runtimes for. */
 function guard(answer: () => HoldAnswer | null = () => ({ held: 1, openOrders: 0 })) {
@@ -68,7 +32,7 @@ function guard(answer: () => HoldAnswer | null = () => ({ held: 1, openOrders: 0
     },
   };
   return {
-    asked: ({ slug }: Stack) => asked.filter((one) => one.slug === slug).map(({ hold }) => hold),
+    asked: ({ slug }: RunningStack) => asked.filter((one) => one.slug === slug).map(({ hold }) => hold),
     guard: world.diskGuard({ probes }),
   };
 }
@@ -83,7 +47,7 @@ async function aviary(...args: string[]): Promise<string> {
 }
 
 let at = Date.now() - 3_600_000;
-async function measured({ id, limitGb }: Stack, percent: number): Promise<void> {
+async function measured({ id, limits }: RunningStack, percent: number): Promise<void> {
   at += 60_000;
   await recordUsage(world.database.dataSource, {
     engineId: 'local',
@@ -93,7 +57,7 @@ async function measured({ id, limitGb }: Stack, percent: number): Promise<void> 
         tenantId: id,
         cpu: 0,
         memoryBytes: 0,
-        diskBytes: Math.ceil((percent / 100) * limitGb * GIB),
+        diskBytes: Math.ceil((percent / 100) * limits.diskGb * GIB),
         receivedBytes: 0,
         sentBytes: 0,
         services: [],
@@ -112,7 +76,7 @@ async function measured({ id, limitGb }: Stack, percent: number): Promise<void> 
   });
 }
 
-const alarms = async ({ slug }: Stack): Promise<(string | null)[][]> =>
+const alarms = async ({ slug }: RunningStack): Promise<(string | null)[][]> =>
   (await listAlarms(world.database.dataSource, new Date()))
     .filter(({ key }) => key === `stack-disk/local/${slug}`)
     .map(({ severity, endedAt }) => [severity, endedAt === null ? 'open' : 'over']);
@@ -123,24 +87,24 @@ describe('FM-27 a stack’s own disk', () => {
     const { asked, guard: keeper } = guard();
     await measured(stack, 89);
     await keeper.turn(never);
-    expect([await stack.view(), await stack.mails(), keeper.near]).toEqual([[], [], true]);
+    expect([await stack.warnings(), await stack.warningMails(), keeper.near]).toEqual([[], [], true]);
     for (const percent of [90, 92, 88, 91, 86, 94]) {
       await measured(stack, percent);
       await keeper.turn(never);
-      expect(await stack.view()).toMatchObject([{ code: 'DISK_NEARLY_FULL', level: 'warn', params: { percent } }]);
+      expect(await stack.warnings()).toMatchObject([{ code: 'DISK_NEARLY_FULL', level: 'warn', params: { percent } }]);
     }
     expect(await alarms(stack)).toEqual([['warning', 'open']]);
-    expect(await stack.mails()).toEqual([expect.stringContaining('94 % of the disk of its plan')]);
+    expect(await stack.warningMails()).toEqual([expect.stringContaining('94 % of the disk of its plan')]);
     await measured(stack, 84);
     await keeper.turn(never);
-    expect([await stack.view(), await alarms(stack)]).toEqual([[], [['warning', 'over']]]);
+    expect([await stack.warnings(), await alarms(stack)]).toEqual([[], [['warning', 'over']]]);
     expect(asked(stack)).toEqual([]);
   });
 
   it('FM-27 a disk that fills is measured more often from the measurement on that shows it', async () => {
     const stack = await running();
     const { guard: keeper } = guard();
-    const bytes = (percent: number) => new Map([[stack.id, (percent / 100) * stack.limitGb * GIB]]);
+    const bytes = (percent: number) => new Map([[stack.id, (percent / 100) * stack.limits.diskGb * GIB]]);
     await keeper.heed(bytes(79));
     expect(keeper.near).toBe(false);
     await keeper.heed(bytes(81));
@@ -167,12 +131,12 @@ describe('FM-27 a stack’s own disk', () => {
     const { asked, guard: keeper } = guard();
     await measured(stack, 95);
     await keeper.turn(never);
-    expect(await stack.view()).toMatchObject([
+    expect(await stack.warnings()).toMatchObject([
       { code: 'DISK_FULL', level: 'bad', params: { percent: 95 }, heldSince: expect.any(String) },
     ]);
     expect(await alarms(stack)).toEqual([['critical', 'open']]);
-    expect(await stack.mails()).toEqual([expect.stringContaining('open orders are taken back')]);
-    const [first] = await stack.view();
+    expect(await stack.warningMails()).toEqual([expect.stringContaining('open orders are taken back')]);
+    const [first] = await stack.warnings();
     await measured(stack, 91);
     await keeper.turn(never);
     // Said anew each time: it may have been started since.
@@ -180,7 +144,9 @@ describe('FM-27 a stack’s own disk', () => {
       { kind: 'disk', percent: 95 },
       { kind: 'disk', percent: 91 },
     ]);
-    expect(await stack.view()).toMatchObject([{ code: 'DISK_FULL', since: first?.since, heldSince: first?.heldSince }]);
+    expect(await stack.warnings()).toMatchObject([
+      { code: 'DISK_FULL', since: first?.since, heldSince: first?.heldSince },
+    ]);
     // A larger plan, without a new measurement.
     const { limits } = await world.database.dataSource.manager.findOneByOrFail(TenantEntity, { id: stack.id });
     await world.database.dataSource.manager.update(
@@ -190,7 +156,7 @@ describe('FM-27 a stack’s own disk', () => {
     );
     await keeper.turn(never);
     expect(asked(stack).at(-1)).toEqual({ kind: 'disk', percent: null });
-    expect([await stack.view(), (await stack.mails()).length]).toEqual([[], 1]);
+    expect([await stack.warnings(), (await stack.warningMails()).length]).toEqual([[], 1]);
     await keeper.turn(never);
     expect(asked(stack)).toHaveLength(3);
   });
@@ -201,21 +167,21 @@ describe('FM-27 a stack’s own disk', () => {
     const { asked, guard: keeper } = guard(() => answer);
     await measured(stack, 97);
     await keeper.turn(never);
-    expect(await stack.view()).toMatchObject([{ code: 'DISK_FULL', heldSince: null }]);
+    expect(await stack.warnings()).toMatchObject([{ code: 'DISK_FULL', heldSince: null }]);
     await measured(stack, 50);
     await keeper.turn(never);
-    expect(await stack.view()).toMatchObject([{ code: 'DISK_FREED' }]);
+    expect(await stack.warnings()).toMatchObject([{ code: 'DISK_FREED' }]);
     expect(await alarms(stack)).toEqual([['critical', 'over']]);
     answer = { held: 0, openOrders: 0 };
     await keeper.turn(never);
-    expect(await stack.view()).toEqual([]);
+    expect(await stack.warnings()).toEqual([]);
     expect(asked(stack)).toEqual([
       { kind: 'disk', percent: 97 },
       { kind: 'disk', percent: null },
       { kind: 'disk', percent: null },
     ]);
     // Over before it was written: nobody needs it any more.
-    expect(await stack.mails()).toEqual([]);
+    expect(await stack.warningMails()).toEqual([]);
   });
 
   it('FM-27 one stack’s trouble keeps no other from being held, and a stack that is gone is left alone', async () => {
@@ -226,6 +192,6 @@ describe('FM-27 a stack’s own disk', () => {
     const { asked, guard: keeper } = guard();
     await expect(keeper.turn(never)).rejects.toThrow(first.slug);
     expect([asked(second).length, asked(third).length]).toEqual([1, 0]);
-    expect(await third.view()).toEqual([]);
+    expect(await third.warnings()).toEqual([]);
   });
 });

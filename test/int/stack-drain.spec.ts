@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { DomainError, type Accepted, type HoldAnswer } from '#libs/contracts';
 import { OperationStepEntity, TenantEntity } from '#libs/db';
 import type { Probes } from '#libs/orchestrator';
+import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -13,22 +14,11 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-interface Stack {
-  owner: Awaited<ReturnType<StackWorld['account']>>;
-  id: string;
-  slug: string;
-}
-
-async function running(): Promise<Stack> {
-  const owner = await world.account();
-  const accepted = await world.stacks.create(owner, { template: 'standard' });
-  await world.runner().run(accepted.operation.id, accepted.stack.id, never);
-  return { owner, id: accepted.stack.id, slug: accepted.stack.slug };
-}
+const running = (): Promise<RunningStack> => runningStack(world);
 
 /** The operation from its request to its end, with a stack that answers so; what happened in which order. */
 async function carriedOut(
-  { id, slug }: Stack,
+  { id, slug }: RunningStack,
   accepted: Pick<Accepted, 'operation'>,
   answers: Partial<Probes>,
 ): Promise<{ state: string; order: string[]; drains: (string | null)[][]; phases: string[] }> {
@@ -72,7 +62,7 @@ async function carriedOut(
 const threeBots: Partial<Probes> = { hold: () => Promise.resolve({ held: 3, openOrders: 0 }) };
 
 describe('FM-25 a stack whose bots have open orders', () => {
-  const requests: Record<string, (stack: Stack) => Promise<Pick<Accepted, 'operation'>>> = {
+  const requests: Record<string, (stack: RunningStack) => Promise<Pick<Accepted, 'operation'>>> = {
     restart: ({ owner, slug }) => world.stacks.request(owner, slug, 'restart'),
     stop: ({ owner, slug }) => world.stacks.request(owner, slug, 'stop'),
     'new secrets': ({ owner, slug }) => world.resize.rotateSecrets(owner, slug),
@@ -177,7 +167,7 @@ describe('FM-25 a stack whose bots have open orders', () => {
   });
 });
 
-const publicKeyOf = async ({ id }: Stack): Promise<string | null> =>
+const publicKeyOf = async ({ id }: RunningStack): Promise<string | null> =>
   (await world.database.dataSource.manager.findOneByOrFail(TenantEntity, { id })).publicKey;
 
 const unwell = (): Probes => {

@@ -2,9 +2,9 @@ import { waitFor } from '#libs/async';
 import type { StackWarning } from '#libs/contracts';
 import { StackWarningEntity } from '#libs/db';
 import type { EngineWatch } from '#libs/engine';
-import { mailStackWarning, OutboxService } from '#libs/support';
 import { recordUsage } from '#libs/tenants';
 import { MemoryGuard } from '../../apps/agent/src/memory-guard.js';
+import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -17,40 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-interface Stack {
-  owner: Awaited<ReturnType<StackWorld['account']>>;
-  id: string;
-  slug: string;
-  container(service: string): string;
-  warnings(): Promise<StackWarning[]>;
-}
-
-async function running(): Promise<Stack> {
-  const owner = await world.account();
-  const { stack, operation } = await world.stacks.create(owner, { template: 'standard' });
-  await world.runner().run(operation.id, stack.id, never);
-  const { id, slug } = stack;
-  const container = (service: string): string =>
-    world.engine.names().containers.find((name) => name.includes(slug) && name.endsWith(`-${service}`)) ?? '';
-  return { owner, id, slug, container, warnings: async () => (await world.stacks.get(owner, slug)).warnings };
-}
-
-/** What the worker's handler writes for the jobs that wait. */
-async function mails({ id, owner }: Stack): Promise<string[]> {
-  const { dataSource } = world.database;
-  const outbox = new OutboxService({ database: dataSource, queue: world.queue, now: () => new Date() });
-  const jobs: { data: Parameters<typeof mailStackWarning>[2] }[] = await dataSource.query(
-    `select data from pgboss.job where name = 'mail.stack-warning' and data ->> 'stackId' = $1`,
-    [id],
-  );
-  for (const { data } of jobs) {
-    await mailStackWarning(dataSource, outbox, data);
-  }
-  const rows: { text: string }[] = await dataSource.query('select text from outbox_mails where recipient = $1', [
-    `${owner.username}@example.org`,
-  ]);
-  return rows.map(({ text }) => text);
-}
+const running = (): Promise<RunningStack> => runningStack(world);
 
 /** A reconciler that follows the engine's events while `work` is done, and looks until `seen` gives something. */
 async function whileLooking<T>(
@@ -77,7 +44,7 @@ async function whileLooking<T>(
   }
 }
 
-const first = async (stack: Stack): Promise<StackWarning | undefined> => (await stack.warnings())[0];
+const first = async (stack: RunningStack): Promise<StackWarning | undefined> => (await stack.warnings())[0];
 
 describe('FM-30 why a service of a stack that goes on ended', () => {
   it('FM-30 is told with its exit code and its last words before it was started again, and counted on', async () => {
@@ -114,7 +81,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     );
     expect(await first(stack)).toMatchObject({ since: once.since, params: { exitCode: 4, times: 2 } });
     // Nobody is needed for what was started again.
-    expect(await mails(stack)).toEqual([]);
+    expect(await stack.warningMails()).toEqual([]);
   });
 
   it('FM-30 too little memory is told by one mail, however often it happens', async () => {
@@ -127,7 +94,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
       );
     }
     expect(await first(stack)).toMatchObject({ code: 'SERVICE_OUT_OF_MEMORY', params: { service: 'postgres' } });
-    expect(await mails(stack)).toEqual([expect.stringContaining('postgres ran out of memory')]);
+    expect(await stack.warningMails()).toEqual([expect.stringContaining('postgres ran out of memory')]);
     expect((await world.stacks.get(await world.operator(), stack.slug)).warnings).toHaveLength(1);
     await world.database.dataSource.query(
       `update stack_warnings set seen_at = now() - interval '25 hours' where tenant_id = $1`,
@@ -195,6 +162,8 @@ it('FM-30 memory that only grows is told to owner and operators while there is t
     { code: 'MEMORY_GROWS', params: { service: 'runtime', megabytes: 60, hours: 2 } },
   ]);
   expect(await steady.warnings()).toEqual([]);
-  expect(await mails(stack)).toEqual([expect.stringContaining('Memory of runtime only grows, by 60 MiB an hour')]);
+  expect(await stack.warningMails()).toEqual([
+    expect.stringContaining('Memory of runtime only grows, by 60 MiB an hour'),
+  ]);
   expect(await dataSource.manager.countBy(StackWarningEntity, { tenantId: stack.id })).toBe(1);
 });

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { request } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
 import { testApi, type TestApi, type TestPerson } from './api.js';
+import { forward } from './forward.js';
 import { freePort } from './runtime.js';
 
 const ROOT = join(__dirname, '..', '..');
@@ -129,22 +129,7 @@ async function startFront(t: TestApi, port: number): Promise<Server> {
   const leaf = await issueLeaf(await createAuthority(['aviary.localhost'], now), ['aviary.localhost'], now);
   const target = new URL(t.url);
   const server = createServer({ key: leaf.key, cert: leaf.certificate }, (incoming, answer) => {
-    const forwarded = request(
-      {
-        host: target.hostname,
-        port: target.port,
-        method: incoming.method,
-        path: incoming.url,
-        headers: incoming.headers,
-      },
-      (from) => {
-        answer.writeHead(from.statusCode ?? 502, from.headers);
-        from.pipe(answer);
-      },
-    );
-    forwarded.on('error', () => answer.destroy());
-    answer.on('close', () => forwarded.destroy());
-    incoming.pipe(forwarded);
+    forward(target, incoming, answer);
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

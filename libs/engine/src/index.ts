@@ -20,5 +20,6 @@ export {
   type FakeProcess,
   type ProcessContext,
 } from './fake/processes.js';
+export { plainContainer } from './fake/plain-container.js';
 export { FakeEngineServer } from './fake/socket-server.js';
 export { SocketEngine } from './fake/socket-client.js';

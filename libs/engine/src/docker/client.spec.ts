@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ContainerSpec } from '../port.js';
+import { plainContainer } from '../fake/plain-container.js';
 import { DockerEngine } from './docker-engine.js';
 
 /** A counterpart that misbehaves in ways a healthy engine does not. */
@@ -117,27 +117,12 @@ describe('DockerEngine before an engine in trouble', () => {
       }
     });
     const bounds = { deadlineMs: 20_000 };
-    const spec = (name: string): ContainerSpec => ({
-      name,
-      labels,
-      image: 'sha256:aa',
-      environment: {},
-      user: '999:999',
-      mounts: [],
-      tmpfs: [],
-      networks: [],
-      extraHosts: {},
-      limits: { cpus: 1, memoryBytes: 64 * 1024 ** 2, pids: 64 },
-      ulimits: {},
-      stopGraceSeconds: 10,
-      restart: 'unless-stopped',
-    });
     const files = [{ path: 'password', content: 'x', mode: 0o400, uid: 1, gid: 1 }];
     const helper = { image: 'sha256:aa', command: ['true'], hostNetwork: false, capabilities: [], user: '0:0' };
     await Promise.all(
       Array.from({ length: 40 }, async (_unused, index) => {
         await Promise.all([
-          engine.createContainer(spec(`c${index}`), bounds),
+          engine.createContainer(plainContainer(`c${index}`, labels), bounds),
           engine.fillVolumes(
             { name: `v${index}`, labels, image: 'sha256:aa', volumes: [{ volume: `v${index}`, files }] },
             bounds,
