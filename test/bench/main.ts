@@ -47,7 +47,7 @@ const BENCHES: Record<string, () => Promise<BenchResult>> = {
   proxy: () => proxy({ minutes: Number(values.minutes), say }),
   reconcile: () =>
     values.real === undefined
-      ? reconcile({ n: Number(values.n ?? 500), say })
+      ? reconcile({ n: Number(values.n ?? 500), minutes: Number(values.minutes), say })
       : reconcileReal({ stacks: Number(values.real), say }),
   routes: () => routes({ n: Number(values.n ?? 1_000), say }),
 };

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { randomBytes } from 'node:crypto';
 import Docker from 'dockerode';
@@ -15,7 +16,14 @@ import { rawStack, ready, removeRaw, startRaw, type RawSettings, type RawStack }
 import { atMost, median, quantile, round, type BenchResult } from './report.js';
 
 const execute = promisify(execFile);
+/** Database user by kind of floor: `aviary` starts from the cluster the image carries. */
+const KINDS = [
+  ['a', 'bench'],
+  ['a2', 'aviary'],
+] as const;
 const IDLE_MS = 60_000;
+/** Of stacks at once: one alone says little about what was a matter of moments. */
+const ROUNDS = 3;
 
 interface Options {
   n: number;
@@ -249,6 +257,19 @@ async function idleMemory(world: World, slug: string): Promise<Record<string, nu
   return result;
 }
 
+const figuresOf = (name: string, values: readonly number[]): string =>
+  `${name.padEnd(54)} p50 ${round(median(values))} ms   p95 ${round(quantile(values, 0.95))} ms`;
+
+/** So many stacks by raw calls at once: the milliseconds of each. */
+async function rawAtOnce(world: World, count: number, user: string): Promise<number[]> {
+  const stacks = Array.from({ length: count }, (_unused, index) => rawStack(world.raw, index, user));
+  try {
+    return await Promise.all(stacks.map((stack) => startRaw(world.raw, stack)));
+  } finally {
+    await Promise.all(stacks.map((stack) => removeRaw(world.raw, stack)));
+  }
+}
+
 export async function provision({ n, parallel, root, say }: Options): Promise<BenchResult> {
   const world = await readWorld(root);
   const accounts: string[] = [];
@@ -273,15 +294,12 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
   const times: Record<'a' | 'a2' | 'b' | 'c', number[]> = { a: [], a2: [], b: [], c: [] };
   const steps = new Map<string, number[]>();
   const memory: Record<string, number[]> = {};
-  const all: number[] = [];
+  const crowded: Record<'a' | 'a2' | 'c', number[]> = { a: [], a2: [], c: [] };
   try {
     // The first stack makes the edge bridge; its time says nothing about the others.
     await client.destroy((await viaAviary(client)).slug);
     for (let i = 0; i < n; i += 1) {
-      for (const [kind, user] of [
-        ['a', 'bench'],
-        ['a2', 'aviary'],
-      ] as const) {
+      for (const [kind, user] of KINDS) {
         const stack = rawStack(world.raw, i, user);
         try {
           times[kind].push(await startRaw(world.raw, stack));
@@ -314,19 +332,25 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
       );
     }
     const crowd = await Promise.all(Array.from({ length: parallel }, () => customer(world, root, accounts)));
-    const together = await Promise.all(crowd.map(async (one) => viaAviary(one)));
-    all.push(...together.map(({ total }) => total));
-    say(`idle memory of ${together.length} stacks after ${IDLE_MS / 1_000} s`);
-    await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
-    for (const { slug } of together) {
-      for (const [service, mib] of Object.entries(await idleMemory(world, slug))) {
-        (memory[service] ??= []).push(mib);
+    for (let turn = 1; turn <= ROUNDS; turn += 1) {
+      for (const [kind, user] of KINDS) {
+        crowded[kind].push(...(await rawAtOnce(world, parallel, user)));
       }
+      const together = await Promise.all(crowd.map(async (one) => viaAviary(one)));
+      crowded.c.push(...together.map(({ total }) => total));
+      say(`${parallel} at once, ${turn}/${ROUNDS}`);
+      if (turn === ROUNDS) {
+        say(`idle memory of ${together.length} stacks after ${IDLE_MS / 1_000} s`);
+        await pause(IDLE_MS);
+        for (const { slug } of together) {
+          for (const [service, mib] of Object.entries(await idleMemory(world, slug))) {
+            (memory[service] ??= []).push(mib);
+          }
+        }
+      }
+      await Promise.all(crowd.map(async (one, index) => one.destroy(together[index]?.slug ?? '')));
     }
-    for (const [index, one] of crowd.entries()) {
-      await one.destroy(together[index]?.slug ?? '');
-      one.close();
-    }
+    crowd.forEach((one) => one.close());
   } finally {
     await execute('docker', ['rm', '-f', helper]);
     client.close();
@@ -355,8 +379,12 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
           [`${key}_p95_ms`, round(quantile(values, 0.95))],
         ]),
       ),
-      parallel_p50_ms: round(median(all)),
-      parallel_p95_ms: round(quantile(all, 0.95)),
+      ...Object.fromEntries(
+        Object.entries(crowded).flatMap(([key, values]) => [
+          [`parallel_${key}_p50_ms`, round(median(values))],
+          [`parallel_${key}_p95_ms`, round(quantile(values, 0.95))],
+        ]),
+      ),
       ...Object.fromEntries(Object.entries(services).map(([service, mib]) => [`idle_${service}_mib`, mib])),
       idle_stack_mib: stackMib,
     },
@@ -364,15 +392,14 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
       atMost('(c) / (a)', '×', 1, round(m.c / m.a, 2)),
       atMost('(c) / (a′)', '×', 1.3, round(m.c / m.a2, 2)),
       { metric: '(c) against (b)', unit: '×', goal: '< 1', value: round(m.c / m.b, 2), met: m.c < m.b },
+      atMost(`${parallel} at once: (c) / (a)`, '×', 1.15, round(median(crowded.c) / median(crowded.a), 2)),
+      atMost(`${parallel} at once: (c) / (a′)`, '×', 1.15, round(median(crowded.c) / median(crowded.a2), 2)),
       atMost('idle memory of a stack', 'MiB', 120, stackMib),
       atMost('idle memory of the runtime', 'MiB', 80, services['runtime'] ?? Number.NaN),
     ],
     lines: [
-      ...Object.entries(names).map(
-        ([key, name]) =>
-          `${name.padEnd(44)} p50 ${round(median(times[key as 'a']))} ms   p95 ${round(quantile(times[key as 'a'], 0.95))} ms`,
-      ),
-      `${`${parallel} at once by Aviary`.padEnd(44)} p50 ${round(median(all))} ms   p95 ${round(quantile(all, 0.95))} ms`,
+      ...Object.entries(names).map(([key, name]) => figuresOf(name, times[key as 'a'])),
+      ...Object.entries(crowded).map(([key, values]) => figuresOf(`${parallel} at once: ${names[key as 'a']}`, values)),
       '',
       '(c) step by step, medians:',
       ...[...steps].map(([label, values]) => `  ${label.padEnd(42)} ${round(median(values))} ms`),
