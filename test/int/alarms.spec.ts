@@ -3,6 +3,7 @@ import type { Alarm, AlarmList, ErrorBody, PlanList } from '#libs/contracts';
 import { createQueue, settleAlarms, type Finding, type Queue } from '#libs/jobs';
 import { mailAlarms, OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
+import { ProxyLook } from '../../apps/agent/src/proxy-look.js';
 import { person, testApi, type TestApi, type TestPerson } from '../support/api.js';
 
 /** Alarms as rows, as mails to operators and over the api; the minutes are the test's own. */
@@ -167,6 +168,37 @@ describe('an alarm over the api', () => {
     const none = await acknowledge('duty/schedule/none');
     expect([none.status, (none.body as ErrorBody).code]).toEqual([404, 'NOT_FOUND']);
     expect((await acknowledge('')).status).toBe(400);
+  });
+});
+
+describe('alarms about a proxy', () => {
+  it('are each engine’s own: what one of them found is not over because another’s is well', async () => {
+    const open = async (): Promise<string[]> =>
+      (await t.db.dataSource.query<{ key: string }[]>('select key from alarms where ended_at is null')).map(
+        ({ key }) => key,
+      );
+    const look = (engineId: string, found: Finding[]): Promise<void> =>
+      new ProxyLook({
+        dataSource: t.db.dataSource,
+        engineId,
+        canary: { sing: () => Promise.resolve(300) },
+        truth: { turn: () => Promise.resolve(found) },
+        certificates: { watch: { findings: () => Promise.resolve([]) }, domains: { findings: () => [] } },
+        wasLive: () => undefined,
+        logger: createLogger('test', 'silent'),
+        now: () => at(0),
+      }).turn();
+    const silent = finding({
+      key: 'proxy/silent',
+      code: 'PROXY_MISMATCH',
+      severity: 'critical',
+      message: 'It is away.',
+    });
+    await expect(look('north', [silent])).rejects.toThrow('It is away.');
+    await look('south', []);
+    expect(await open()).toEqual(['proxy/north/silent']);
+    await look('north', []);
+    expect(await open()).toEqual([]);
   });
 });
 

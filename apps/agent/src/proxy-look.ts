@@ -3,15 +3,17 @@ import type { Database } from '#libs/db';
 import { DOMAIN_CERTIFICATES } from '#libs/edge';
 import { settleAlarms, type Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
-import type { keepCertificates } from './keep-certificates.js';
+import type { CertificateWatch } from './certificate-watch.js';
+import type { DomainKeeper } from './domains/domain-keeper.js';
 import type { ProxyKeeper } from './proxy-keeper.js';
 import type { RouteCanary } from './route-canary.js';
 
 interface ProxyLookDeps {
   dataSource: Database;
-  canary: RouteCanary;
-  truth: ProxyKeeper;
-  certificates: Pick<ReturnType<typeof keepCertificates>, 'watch' | 'domains'>;
+  engineId: string;
+  canary: Pick<RouteCanary, 'sing'>;
+  truth: Pick<ProxyKeeper, 'turn'>;
+  certificates: { watch: Pick<CertificateWatch, 'findings'>; domains: Pick<DomainKeeper, 'findings'> };
   /** Told after each new route how many milliseconds the proxy took to serve it. */
   wasLive: (milliseconds: number) => void;
   logger: Logger;
@@ -67,9 +69,12 @@ export class ProxyLook {
 
   /** Alarms are rows: with the database away there is the log, and the next turn. */
   private async tell(scope: string, findings: readonly Finding[]): Promise<void> {
-    const { dataSource, logger, now } = this.deps;
+    const { dataSource, engineId, logger, now } = this.deps;
+    // Every engine has a proxy of its own, and what one of them found is not over because another did not.
+    const own = `${scope}/${engineId}`;
+    const ours = findings.map((finding) => ({ ...finding, key: `${own}${finding.key.slice(scope.length)}` }));
     try {
-      const { raised } = await settleAlarms(dataSource, scope, { findings }, now());
+      const { raised } = await settleAlarms(dataSource, own, { findings: ours }, now());
       raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
     } catch (error) {
       logger.error({ err: error, findings: findings.map(({ message }) => message) }, 'alarms could not be written');
