@@ -591,3 +591,22 @@ it('FM-14 what belongs to no stack is listed first, removed after its grace, and
   await reconciler.pass(never);
   expect(await listed()).toEqual([]);
 });
+
+it('FM-24 stacks are looked at every four to five minutes, not all at once, and without a process in any of them', async () => {
+  const many = await Promise.all(Array.from({ length: 12 }, running));
+  const ids = many.map(({ id }) => id);
+  const looked = async (ageSeconds: number): Promise<number> => {
+    await world.database.dataSource.query(
+      `update tenants set checked_at = now() - case when id = any($1) then make_interval(secs => $2) else interval '0' end`,
+      [ids, ageSeconds],
+    );
+    world.engine.log.reset();
+    await world.checker.turn(never);
+    return world.engine.log.count('observe');
+  };
+  expect(await looked(239)).toBe(0);
+  const half = await looked(270);
+  expect([half > 0, half < many.length]).toEqual([true, true]);
+  expect(await looked(301)).toBe(many.length);
+  expect(new Set(world.engine.log.calls.map(({ method }) => method))).toEqual(new Set(['observe']));
+}, 60_000);
