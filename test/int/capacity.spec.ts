@@ -151,6 +151,20 @@ it('a start that would promise more than the host has is refused; what runs is l
   expect(desired).toEqual({ desired: 'stopped' });
 });
 
+it('what is to stop keeps its room until it did: a stop that is taken back needs no more than there is', async () => {
+  await capacity({ memoryMb: 8_192, overcommit: { memory: 1, cpu: 64, disk: 10, pids: 4 } });
+  const first = await stackOf(t, owner);
+  await finish(first.operation.id);
+  await finish((await stackOf(t, owner)).operation.id);
+  const stop = (await t.http.post(`/api/v1/stacks/${first.stack.slug}/stop`).set(owner.auth)).body as Accepted;
+  const refused = await create().expect(503);
+  expect((refused.body as ErrorBody).details).toMatchObject({ resource: 'memory', used: 8_192, limit: 8_192 });
+  await t.http.post(`/api/v1/operations/${stop.operation.id}/cancel`).set(owner.auth).expect(200);
+  const again = (await t.http.post(`/api/v1/stacks/${first.stack.slug}/stop`).set(owner.auth)).body as Accepted;
+  await finish(again.operation.id);
+  await create().expect(202);
+});
+
 it('a resize that would promise more than the host has is refused and changes no limit; a smaller one is not', async () => {
   const { stack, operation } = await stackOf(t, owner);
   await finish(operation.id);

@@ -250,8 +250,10 @@ describe('tries', () => {
   });
 });
 
-it('a look that began before an operation writes nothing over what the operation found', async () => {
+it('a look that began before an operation writes nothing over what the operation found, and names who is unwell', async () => {
   const { owner, id, slug } = await provisioned();
+  const silent = await provisioned();
+  const well = await provisioned();
   await world.database.dataSource.query(`update tenants set checked_at = now() - interval '1 hour'`);
   const { promise: looked, resolve: inLook } = Promise.withResolvers<void>();
   const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
@@ -268,6 +270,9 @@ it('a look that began before an operation writes nothing over what the operation
           await goOn;
           throw new DomainError('HEALTH_GATE_FAILED', { message: 'seen while it was being stopped' });
         }
+        if (facts.slug === silent.slug) {
+          throw new DomainError('HEALTH_GATE_FAILED', { message: 'its containers run, and it does not answer' });
+        }
       },
     },
     settings: {
@@ -283,7 +288,8 @@ it('a look that began before an operation writes nothing over what the operation
   await looked;
   await run(await world.stacks.request(owner, slug, 'stop'));
   letGo();
-  await turn;
+  const unwell = await turn;
+  expect([silent.id, well.id].map((each) => unwell.includes(each))).toEqual([true, false]);
   expect(await tenant(id)).toMatchObject({ observed: 'stopped', reason: null });
   expect((await world.stacks.get(owner, slug)).status).toBe('stopped');
 });

@@ -119,6 +119,21 @@ it('a stop takes the place of what brings a stack up, and asked for again it is 
   }
 });
 
+it('a start that is being cancelled is not given to who asks for one afterwards', async () => {
+  const owner = await world.account();
+  const created = await world.stacks.create(owner, { template: 'standard' });
+  await run(created);
+  const { slug } = created.stack;
+  await run(await world.stacks.request(owner, slug, 'stop'));
+  const start = await world.stacks.request(owner, slug, 'start');
+  await world.database.dataSource.query(`update operations set state = 'running', started_at = now() where id = $1`, [
+    start.operation.id,
+  ]);
+  expect((await world.stacks.request(owner, slug, 'start')).operation.id).toBe(start.operation.id);
+  await world.operations.cancel(owner, start.operation.id);
+  await expect(world.stacks.request(owner, slug, 'start')).rejects.toMatchObject({ code: 'TENANT_BUSY' });
+});
+
 it('refuses a second operation while one is open, but lets destroy take its place', async () => {
   const owner = await world.account();
   const created = await world.stacks.create(owner, { template: 'standard' });

@@ -111,7 +111,15 @@ export class DiskGuard {
     const { dataSource, now } = this.deps;
     const { tenantId } = row;
     if (row.holdAskedAt === null) {
-      await dataSource.manager.update(StackWarningEntity, { tenantId, kind: 'disk' }, { holdAskedAt: now() });
+      const noted = await dataSource.manager.update(
+        StackWarningEntity,
+        { tenantId, kind: 'disk' },
+        { holdAskedAt: now() },
+      );
+      if (noted.affected === 0) {
+        // Over since it was read: nobody would ever take such a hold back.
+        return;
+      }
     }
     const answered = await this.ask(tenantId, percent, signal);
     if (answered && row.heldAt === null) {

@@ -17,6 +17,7 @@ import {
   EdgeRoutes,
   type EngineLease,
   guardedEngine,
+  guardedProbes,
   HttpProbes,
   OperationRunner,
   PgStackDatabases,
@@ -166,7 +167,10 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   ]);
 
   const proxy = { host: '127.0.0.1', port: config.HTTPS_PORT };
-  const probes = parts.probes ?? new HttpProbes({ tenantDomain: config.TENANT_DOMAIN, proxy, ca: portalCa });
+  const probes = guardedProbes(
+    parts.probes ?? new HttpProbes({ tenantDomain: config.TENANT_DOMAIN, proxy, ca: portalCa }),
+    () => lease.prove(),
+  );
   const secrets = new StackSecrets(dataSource, {
     masterKey: Buffer.from(config.MASTER_KEY, 'base64'),
     gatePublicKey: config.GATE_PUBLIC_KEY,
@@ -263,6 +267,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   });
   const proxyLook = new ProxyLook({
     ...common,
+    engineId: config.ENGINE_ID,
     canary,
     truth,
     certificates,
@@ -307,7 +312,11 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
   timers.every('own containers', DUTY_SECONDS, () => reviveOwn(upkeep, config.PLATFORM_ID, logger));
-  timers.every('check', CHECK_SECONDS, () => checker.turn(stopping.signal));
+  timers.every('check', CHECK_SECONDS, async () => {
+    for (const id of await checker.turn(stopping.signal)) {
+      reconciler.suspect(id);
+    }
+  });
   timers.every('duties', DUTY_SECONDS, () => duties.turn());
   timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);

@@ -104,6 +104,11 @@ export class Reconciler {
     }
   }
 
+  /** Seen to be unwell by somebody who looks from outside, of which the engine tells nothing. */
+  suspect(tenantId: string): void {
+    this.mark(tenantId, 0);
+  }
+
   /** When the whole engine was last compared with what is wanted; at first, when this reconciler began. */
   get passedAt(): Date {
     return this.passed;

@@ -47,10 +47,10 @@ export class StackChecker {
   constructor(private readonly deps: CheckerDeps) {}
 
   /**
-   * Looks at every stack whose news is old and on which nothing works right now. One that cannot be looked at keeps no
-   * other from it; all of them are named in the error at the end.
+   * Looks at every stack whose news is old and on which nothing works right now, and gives the ids of those that are not
+   * as wanted. One that cannot be looked at keeps no other from it; all of them are named in the error at the end.
    */
-  async turn(signal: AbortSignal): Promise<number> {
+  async turn(signal: AbortSignal): Promise<string[]> {
     const due = await this.deps.dataSource.query<{ id: string; slug: string }[]>(
       `select t.id, t.slug from tenants t
         where t.engine_id = $1 and (t.checked_at is null or t.checked_at < now() - make_interval(secs => $2 + abs(hashtext(t.id::text)::bigint) % $4))
@@ -69,7 +69,7 @@ export class StackChecker {
         `Not looked at: ${failures.map(({ slug, error }) => `${slug} (${error instanceof Error ? error.message : String(error)})`).join(', ')}`,
       );
     }
-    return due.length;
+    return looks.flatMap((look, at) => (look.status === 'fulfilled' && look.value?.reason ? [due[at]?.id ?? ''] : []));
   }
 
   /** Looks at one stack and writes what it saw; null where something is at work on it. */

@@ -1,5 +1,6 @@
 import type { Bounds } from '#libs/async';
 import type { Engine } from '#libs/engine';
+import type { Probes } from './ports.js';
 
 /** Calls that change something; only they are guarded. The compiler refuses a name the port does not have. */
 const CHANGES = [
@@ -46,4 +47,17 @@ export function guardedEngine(engine: Engine, allowed: () => Promise<void>): Eng
       };
     },
   });
+}
+
+/** Probes that ask `allowed` before the one among them that changes what a stack does. */
+export function guardedProbes(probes: Probes, allowed: () => Promise<void>): Probes {
+  return {
+    ready: (...look) => probes.ready(...look),
+    served: (...look) => probes.served(...look),
+    activity: (...question) => probes.activity(...question),
+    hold: async (...order) => {
+      await allowed();
+      return probes.hold(...order);
+    },
+  };
 }

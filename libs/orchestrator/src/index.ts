@@ -11,7 +11,7 @@ export { askToHold } from './drain.js';
 export * from './operation-runner.js';
 export * from './lease.js';
 export * from './engine-lease.js';
-export { guardedEngine } from './guarded-engine.js';
+export { guardedEngine, guardedProbes } from './guarded-engine.js';
 export * from './probes.js';
 export * from './edge-routes.js';
 export * from './wrong-files.js';

@@ -77,7 +77,7 @@ export async function orderOperation(
     });
   }
   const open = await openOperation(db, tenant.id);
-  if (open && isSameAs(kind, open.kind)) {
+  if (open && open.cancelRequestedAt === null && isSameAs(kind, open.kind)) {
     return accepted(db, deps, tenant, open.id);
   }
   const desired = DESIRED_AFTER[kind] ?? tenant.desired;

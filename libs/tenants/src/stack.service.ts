@@ -68,7 +68,9 @@ export class StackService {
         all: Object.keys(services).length,
         onEdge: servicesOnEdge(release.definition as Template).length,
       };
-      await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), this.allocation.pool);
+      await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), {
+        pool: this.allocation.pool,
+      });
       const tenant = await this.insertTenant(db, { account, plan, release, name: input.name });
       const operation = await startOperation(db, this.deps.queue, {
         tenant,

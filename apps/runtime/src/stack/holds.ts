@@ -9,6 +9,7 @@ export type Held = { kind: 'restart' } | { kind: 'disk'; percent: number; since:
 export class Holds {
   private disk: { percent: number; since: Date } | null = null;
   private restartUntilMs = 0;
+  private writing: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly database: Pick<Database, 'sql'>,
@@ -23,17 +24,26 @@ export class Holds {
     this.disk = row ? { percent: row.value.percent, since: new Date(row.value.since) } : null;
   }
 
-  /** In force once it is stored; the same said again writes nothing. */
+  /** In force once it is stored; the same said again writes nothing. What is said later holds, however slow the disk. */
   async take(hold: Hold): Promise<void> {
     if (hold.kind === 'restart') {
       this.restartUntilMs = performance.now() + hold.seconds * 1_000;
-    } else if (hold.percent === null) {
+      return;
+    }
+    const taken = this.writing.then(() => this.takeDisk(hold.percent));
+    // Whoever asked for it hears of its failure; who comes next only waits for its end.
+    this.writing = taken.catch(() => undefined);
+    await taken;
+  }
+
+  private async takeDisk(percent: number | null): Promise<void> {
+    if (percent === null) {
       if (this.disk !== null) {
         await this.database.sql('delete from settings where key = $1', [KEY]);
         this.disk = null;
       }
     } else if (this.disk === null) {
-      const disk = { percent: hold.percent, since: this.now() };
+      const disk = { percent, since: this.now() };
       // Before it is stored: a disk too full for one row is held all the more.
       this.disk = disk;
       await this.database.sql(
@@ -41,7 +51,7 @@ export class Holds {
         [KEY, disk],
       );
     } else {
-      this.disk = { ...this.disk, percent: hold.percent };
+      this.disk = { ...this.disk, percent };
     }
   }
 
