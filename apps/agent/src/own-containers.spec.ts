@@ -44,10 +44,12 @@ it('FM-13 brings the platform’s own containers up that its engine left behind,
   expect(await reviveOwn(engine, PLATFORM, quiet)).toEqual([]);
 });
 
-it('says so where one does not start for another reason, and leaves it as it is', async () => {
-  await engine.stopContainer('gate', 1, bounds);
-  await engine.startContainer('gate', bounds);
-  engine.crash('gate', 255);
+it('FM-13 says so where one does not start for another reason, leaves it as it is, and brings the others up', async () => {
+  for (const name of ['database', 'gate']) {
+    await engine.stopContainer(name, 1, bounds);
+    await engine.startContainer(name, bounds);
+    engine.crash(name, 255);
+  }
   engine.log.reset();
   engine.log.failOn({
     method: 'startContainer',
@@ -55,6 +57,10 @@ it('says so where one does not start for another reason, and leaves it as it is'
     code: 'ENGINE_REFUSED',
     details: { reason: 'no such network' },
   });
-  await expect(reviveOwn(engine, PLATFORM, quiet)).rejects.toMatchObject({ code: 'ENGINE_REFUSED' });
+  await expect(reviveOwn(engine, PLATFORM, quiet)).rejects.toMatchObject({
+    message: expect.stringContaining('database'),
+    errors: [{ code: 'ENGINE_REFUSED', details: { reason: 'no such network' } }],
+  });
+  expect(await states()).toEqual(['a-stack exited', 'database exited', 'gate running', 'stopped-by-hand exited']);
   expect(engine.log.calls.filter(({ method }) => method === 'remakeContainer')).toEqual([]);
 });
