@@ -64,3 +64,63 @@ it('FM-13 says so where one does not start for another reason, leaves it as it i
   expect(await states()).toEqual(['a-stack exited', 'database exited', 'gate running', 'stopped-by-hand exited']);
   expect(engine.log.calls.filter(({ method }) => method === 'remakeContainer')).toEqual([]);
 });
+
+describe('FM-13 the making anew of an own container that a crash cut short is finished, wherever it was', () => {
+  const clear = async (): Promise<void> => {
+    for (const { name } of (await engine.observe({ platform: PLATFORM }, bounds)).containers) {
+      await engine.removeContainer(name, { platform: PLATFORM }, bounds);
+    }
+    engine.log.reset();
+  };
+  beforeEach(clear);
+  afterAll(clear);
+  const made = (container: ContainerSpec): ContainerSpec => ({
+    ...container,
+    labels: { ...container.labels, [LABEL.remade]: 'true' },
+  });
+  const lookTwice = async (): Promise<string[]> => {
+    const revived = await reviveOwn(engine, PLATFORM, quiet);
+    expect(await reviveOwn(engine, PLATFORM, quiet)).toEqual([]);
+    return revived;
+  };
+
+  it('FM-13 before the new one was made', async () => {
+    await ended(spec('database-stuck', 'portal'), 255);
+    expect(await lookTwice()).toEqual(['database']);
+    expect(await states()).toEqual(['database running']);
+  });
+
+  it('FM-13 before the new one was whole', async () => {
+    await ended(spec('database-stuck', 'portal'), 255);
+    await engine.createContainer(made(spec('database', 'portal')), bounds);
+    expect(await lookTwice()).toEqual(['database']);
+    expect(await states()).toEqual(['database running']);
+  });
+
+  it('FM-13 before the new one was started, or where its start was refused', async () => {
+    await engine.createContainer(made(spec('database', 'portal')), bounds);
+    // Made by somebody who is about to start it.
+    await engine.createContainer(spec('gate', 'portal'), bounds);
+    expect(await lookTwice()).toEqual(['database']);
+    expect(await states()).toEqual(['database running', 'gate created']);
+  });
+
+  it('FM-13 before the old one was removed, while the new one runs', async () => {
+    await ended(spec('database-stuck', 'portal'), 255);
+    await engine.createContainer(made(spec('database', 'portal')), bounds);
+    await engine.startContainer('database', bounds);
+    expect(await lookTwice()).toEqual([]);
+    expect(await states()).toEqual(['database running']);
+  });
+
+  it('FM-13 and where that is refused the others come up, and neither of the two is started', async () => {
+    await ended(spec('database-stuck', 'portal'), 255);
+    await engine.createContainer(made(spec('database', 'portal')), bounds);
+    await ended(spec('gate', 'portal'), 255);
+    engine.log.failOn({ method: 'remakeContainer', nth: 1, code: 'ENGINE_REFUSED', details: { reason: 'busy' } });
+    await expect(reviveOwn(engine, PLATFORM, quiet)).rejects.toThrow(/could not be brought up: database$/);
+    expect(await states()).toEqual(['database created', 'database-stuck exited', 'gate running']);
+    expect(await lookTwice()).toEqual(['database']);
+    expect(await states()).toEqual(['database running', 'gate running']);
+  });
+});

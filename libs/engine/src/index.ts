@@ -3,6 +3,7 @@ export * from './watch-port.js';
 export { specHash } from './spec-hash.js';
 export { provesOwner } from './ownership.js';
 export { startsNever } from './starts-never.js';
+export { asideOf, placeOf } from './aside.js';
 export { NEWEST_API, OLDEST_API } from './docker/api-version.js';
 export { DockerEngine, type DockerEngineOptions } from './docker/docker-engine.js';
 export { FakeEngine } from './fake/fake-engine.js';

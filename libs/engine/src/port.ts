@@ -23,6 +23,8 @@ export const LABEL = {
    * carried files into volumes and was left by a crash.
    */
   role: 'aviary.role',
+  /** On what was made in the place of another (`remakeContainer`): not started yet, it is to be started. */
+  remade: 'aviary.remade',
 } as const;
 
 /** Whose objects a call is about. Without a tenant: all of the platform's, those of its tenants too. */
@@ -241,7 +243,8 @@ export interface Engine {
   /**
    * Puts a new container of the same configuration, networks and named volumes in the place of one that does not run,
    * without starting it. Throws NOT_FOUND where there is none, ENGINE_CONFLICT for what is not the owner's, and
-   * WRONG_STATE for one that runs. For those the engine can never start again (`startsNever`).
+   * WRONG_STATE for one that runs. For those the engine can never start again (`startsNever`). The old one stands
+   * aside (`asideOf`) until the new one is whole; called again after a crash, it finishes what was begun.
    */
   remakeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
   updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void>;

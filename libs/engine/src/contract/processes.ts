@@ -1,4 +1,5 @@
 import { waitFor } from '#libs/async';
+import { asideOf } from '../aside.js';
 import { LABEL, type ContainerState } from '../port.js';
 import { SECONDS, addressIn, bounds, type ContractWorld } from './contract-world.js';
 import { fails } from './expectations.js';
@@ -39,12 +40,13 @@ export function processesContract(world: ContractWorld): void {
     await world.engine.remakeContainer(spec.name, world.mine, bounds);
     const made = await world.state(spec);
     expect(made.id).not.toBe(old.id);
-    expect(made).toMatchObject({ status: 'created', labels: old.labels, imageId: old.imageId, limits: old.limits });
+    expect(made).toMatchObject({ status: 'created', imageId: old.imageId, limits: old.limits });
+    expect(made.labels).toEqual({ ...old.labels, [LABEL.remade]: 'true' });
     const addresses = (state: ContainerState): unknown =>
       Object.entries(state.networks).map(([name, { address }]) => [name, address]);
     expect(addresses(made)).toEqual(addresses(old));
     expect((await world.engine.observe(world.mine, bounds)).containers.map(({ name }) => name)).not.toContain(
-      `${spec.name}-stuck`,
+      asideOf(spec.name),
     );
     await world.engine.startContainer(spec.name, bounds);
     await world.ended(spec);
@@ -53,6 +55,49 @@ export function processesContract(world: ContractWorld): void {
     await fails(world.engine.remakeContainer(world.named('nobody'), world.mine, bounds), 'NOT_FOUND');
     const busy = await world.started(world.container('busy'));
     await fails(world.engine.remakeContainer(busy.name, world.mine, bounds), 'WRONG_STATE');
+  });
+
+  it('finishes the making of a container anew that was cut short, wherever it was', async () => {
+    const name = world.named('place');
+    const place = world.container('place', { name });
+    const aside = world.container('place', { name: asideOf(name) });
+    const there = async (): Promise<string[]> =>
+      (await world.engine.observe(world.mine, bounds)).containers
+        .map((one) => `${one.name} ${one.status}${LABEL.remade in one.labels ? ' anew' : ''}`)
+        .toSorted();
+    const left = async (): Promise<ContainerState> => {
+      await world.started(aside);
+      await world.engine.stopContainer(aside.name, 1, bounds);
+      return await world.state(aside);
+    };
+    // Before the new one was made.
+    await left();
+    await world.engine.remakeContainer(name, world.mine, bounds);
+    expect(await there()).toEqual([`${name} created anew`]);
+    // Before the new one was whole: the old one is what is made anew.
+    const half = await world.state(place);
+    await left();
+    await world.engine.remakeContainer(name, world.mine, bounds);
+    expect(await there()).toEqual([`${name} created anew`]);
+    expect((await world.state(place)).id).not.toBe(half.id);
+    // Before the old one was removed, and somebody started the new one.
+    await world.engine.startContainer(name, bounds);
+    const made = await world.state(place);
+    await left();
+    await world.engine.remakeContainer(name, world.mine, bounds);
+    expect(await there()).toEqual([`${name} running anew`]);
+    expect((await world.state(place)).id).toBe(made.id);
+    // The old one runs again, as after a reboot of its host, and the new one never did.
+    await world.engine.removeContainer(name, world.mine, bounds);
+    const old = await world.started(aside).then((spec) => world.state(spec));
+    await world.engine.createContainer(place, bounds);
+    await world.engine.remakeContainer(name, world.mine, bounds);
+    expect(await there()).toEqual([`${name} running`]);
+    expect((await world.state(place)).id).toBe(old.id);
+    await fails(world.engine.remakeContainer(name, world.mine, bounds), 'WRONG_STATE');
+    // Not ours to finish.
+    await world.started({ ...aside, labels: { ...aside.labels, [LABEL.platform]: world.stranger } });
+    await fails(world.engine.remakeContainer(name, world.mine, bounds), 'ENGINE_CONFLICT');
   });
 
   it('tells exit code and the last lines of the log', async () => {

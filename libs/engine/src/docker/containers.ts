@@ -17,7 +17,7 @@ import { signalled, type DockerClient } from './client.js';
 import { createOptions, limitOptions } from './container-options.js';
 import { containerState } from './container-state.js';
 import { sendCourier } from './courier.js';
-import { remake } from './remake.js';
+import { inspect, remake } from './remake.js';
 import { demuxLines } from './demux.js';
 import { statusOf } from './errors.js';
 import { absent, unchanged } from './missing.js';
@@ -165,20 +165,9 @@ export class DockerContainers {
   }
 
   async remake(name: string, owner: Owner, bounds: Bounds): Promise<void> {
-    await this.client.call(`make container ${name} anew`, bounds, async (docker, signal) => {
-      const existing = await inspect(docker, name, signal);
-      if (!existing) {
-        throw new DomainError('NOT_FOUND', { message: `There is no container ${name}.` });
-      }
-      assertOwned('container', name, existing.Config.Labels, owner);
-      if (existing.State.Running) {
-        throw new DomainError('WRONG_STATE', {
-          message: `${name} runs.`,
-          details: { why: 'running', container: name },
-        });
-      }
-      await this.slots.run(() => remake(docker, existing, { ...bounds, signal }));
-    });
+    await this.client.call(`make container ${name} anew`, bounds, (docker, signal) =>
+      this.slots.run(() => remake(docker, name, owner, { ...bounds, signal })),
+    );
   }
 
   async updateLimits(name: string, limits: ContainerLimits, bounds: Bounds): Promise<void> {
@@ -217,16 +206,6 @@ export class DockerContainers {
       return demuxLines(framed).slice(-lines);
     });
   }
-}
-
-/** By exact name: the engine would also answer to the beginning of an id. */
-async function inspect(
-  docker: Docker,
-  name: string,
-  signal: AbortSignal,
-): Promise<Docker.ContainerInspectInfo | undefined> {
-  const info = await absent(docker.getContainer(name).inspect(signalled(signal, {})));
-  return info?.Name === `/${name}` ? info : undefined;
 }
 
 /** The engine would make a missing volume, empty and without our labels: a database would start with no data. */

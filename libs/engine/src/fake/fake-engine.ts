@@ -28,6 +28,7 @@ import type {
 } from '../port.js';
 import { FakeHost } from './fake-host.js';
 import { asContainer, newContainer, stateOf } from './fake-container.js';
+import { remake } from './fake-remake.js';
 import { networkState, refused, type FakeVolume } from './world.js';
 
 /** The longest a timer can be. */
@@ -234,29 +235,7 @@ export class FakeEngine extends FakeHost implements Engine {
 
   async remakeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     await this.call('remakeContainer', [name, owner], bounds, () => {
-      const existing = this.world.containers.get(name);
-      if (!existing) {
-        throw new DomainError('NOT_FOUND', { message: `There is no container ${name}.` });
-      }
-      assertOwned('container', name, existing.labels, owner);
-      if (existing.status === 'running') {
-        throw new DomainError('WRONG_STATE', {
-          message: `${name} runs.`,
-          details: { why: 'running', container: name },
-        });
-      }
-      const { spec, imageId, labels, limits, restart, attachments } = existing;
-      const made = newContainer(this.world.newId(), imageId, spec);
-      this.world.containers.set(
-        name,
-        Object.assign(made, {
-          labels,
-          limits,
-          restart,
-          attachments: attachments.map((one) => ({ ...one, networkId: '' })),
-        }),
-      );
-      this.tell('container removed', existing);
+      remake(this.world, name, owner).forEach((removed) => this.tell('container removed', removed));
     });
   }
 
