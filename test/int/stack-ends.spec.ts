@@ -1,7 +1,8 @@
 import { waitFor } from '#libs/async';
 import type { StackWarning } from '#libs/contracts';
 import { StackWarningEntity } from '#libs/db';
-import type { EngineWatch } from '#libs/engine';
+import { LABEL, type EngineWatch, type EventKind } from '#libs/engine';
+import { readFacts } from '#libs/orchestrator';
 import { recordUsage } from '#libs/tenants';
 import { MemoryGuard } from '../../apps/agent/src/memory-guard.js';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
@@ -102,6 +103,45 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     );
     await world.endKeeper().forget();
     expect(await stack.warnings()).toEqual([]);
+  });
+
+  it('FM-30 too little memory is hidden by nothing else that ended, beside it or later that day', async () => {
+    const stack = await running();
+    const keeper = world.endKeeper();
+    const { dataSource } = world.database;
+    const facts = await readFacts(dataSource.manager, world.facts, stack.id);
+    if (!facts) {
+      throw new Error('The stack is not there.');
+    }
+    const hear = (service: string, kind: EventKind, exitCode: number | null = null): void =>
+      keeper.hear(stack.id, {
+        kind,
+        name: stack.container(service),
+        containerId: 'one',
+        labels: { [LABEL.service]: service },
+        exitCode,
+      });
+    hear('postgres', 'container out of memory');
+    hear('runtime', 'container died', 1);
+    hear('postgres', 'container died', 137);
+    await keeper.note(facts, never);
+    const told = await stack.warnings();
+    expect(told).toMatchObject([{ code: 'SERVICE_OUT_OF_MEMORY', params: { service: 'postgres', times: 1 } }]);
+    hear('redis', 'container died', 1);
+    await keeper.note(facts, never);
+    expect(await stack.warnings()).toEqual(told);
+    hear('postgres', 'container out of memory');
+    await keeper.note(facts, never);
+    expect(await stack.warnings()).toMatchObject([
+      { code: 'SERVICE_OUT_OF_MEMORY', params: { service: 'postgres', times: 2 } },
+    ]);
+    expect(await stack.warningMails()).toEqual([expect.stringContaining('postgres ran out of memory')]);
+    await dataSource.query(`update stack_warnings set seen_at = now() - interval '25 hours' where tenant_id = $1`, [
+      stack.id,
+    ]);
+    hear('redis', 'container died', 1);
+    await keeper.note(facts, never);
+    expect(await stack.warnings()).toMatchObject([{ code: 'SERVICE_ENDED', params: { service: 'redis', times: 1 } }]);
   });
 
   it('FM-30 says nothing of what an operation stops and starts', async () => {

@@ -48,15 +48,16 @@ export class EndKeeper {
     const service = labels?.[LABEL.service] ?? name;
     const at = this.deps.now();
     const known = this.ends.get(tenantId) ?? [];
-    const last = known.at(-1);
-    const same = last?.service === service && last.exitCode === null && at.getTime() - last.at.getTime() < SAME_END_MS;
+    const last = known.findLast((end) => end.service === service);
+    const same = last?.exitCode === null && at.getTime() - last.at.getTime() < SAME_END_MS;
     const end: End = {
       at,
       service,
       exitCode: kind === 'container died' ? exitCode : null,
       outOfMemory: kind === 'container out of memory' || (same && last.outOfMemory),
     };
-    this.ends.set(tenantId, [...(same ? known.slice(0, -1) : known), end].slice(-MOST_ENDS));
+    const others = same ? known.filter((one) => one !== last) : known;
+    this.ends.set(tenantId, [...others, end].slice(-MOST_ENDS));
   }
 
   /** Writes what was heard since the stack's last operation, of which nothing is told here: it stops things itself. */
@@ -70,18 +71,20 @@ export class EndKeeper {
     const [operation] = await pastOperations(dataSource.manager, tenantId);
     const since = operation?.finishedAt ?? null;
     const ends = wantStack(facts).run ? heard.filter(({ at }) => since === null || at > since) : [];
-    const last = ends.at(-1);
+    // There is one place for them; too little memory needs a decision, what was started again needs nobody.
+    const last = ends.findLast(({ outOfMemory }) => outOfMemory) ?? ends.at(-1);
     if (last) {
-      const own = ends.filter(({ service }) => service === last.service);
-      const outOfMemory = own.some((end) => end.outOfMemory);
+      const { service, outOfMemory } = last;
       const code = outOfMemory ? 'SERVICE_OUT_OF_MEMORY' : 'SERVICE_ENDED';
+      const own = ends.filter((end) => end.service === service);
       const before = await dataSource.manager.findOneBy(StackWarningEntity, { tenantId, kind: 'ended' });
-      const goesOn = before?.code === code && before.params['service'] === last.service;
+      const goesOn = before?.code === code && before.params['service'] === service;
       const times = own.length + (goesOn ? Number(before.params['times']) : 0);
-      const warning = endWarning({ ...last, outOfMemory, times, log: await this.lastWords(facts, last, signal) });
-      // One that was started again needs nobody; too little memory needs a decision.
-      const target = { tenantId, kind: 'ended' as const, tell: outOfMemory };
-      await raiseWarning(this.deps, target, warning, now());
+      const warning = endWarning({ ...last, times, log: await this.lastWords(facts, last, signal) });
+      const undecided = before?.code === 'SERVICE_OUT_OF_MEMORY' && now().getTime() - before.seenAt.getTime() < TOLD_MS;
+      if (outOfMemory || !undecided) {
+        await raiseWarning(this.deps, { tenantId, kind: 'ended', tell: outOfMemory }, warning, now());
+      }
       logger.warn({ stack: slug, ...warning.params }, 'a service ended by itself');
     }
     if (this.ends.get(tenantId) === heard) {
