@@ -5,7 +5,7 @@ import type { Hold, HoldAnswer } from '#libs/contracts';
 import { TenantEntity } from '#libs/db';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
-import { recordUsage } from '#libs/tenants';
+import { forgetWarnings, recordUsage } from '#libs/tenants';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
@@ -101,6 +101,30 @@ describe('FM-27 a stack’s own disk', () => {
     expect(asked(stack)).toEqual([]);
   });
 
+  it('FM-27 a warning that comes and goes is told by one mail a day, and at once when bots are held', async () => {
+    const stack = await running();
+    const { guard: keeper } = guard();
+    const { dataSource } = world.database;
+    const at = async (percent: number): Promise<[number, number]> => {
+      await measured(stack, percent);
+      await keeper.turn(never);
+      return [(await stack.warnings()).length, (await stack.warningMails()).length];
+    };
+    for (const round of [1, 2, 3]) {
+      expect([round, await at(90)]).toEqual([round, [1, 1]]);
+      expect([round, await at(84)]).toEqual([round, [0, 1]]);
+      await forgetWarnings(dataSource, new Date());
+    }
+    for (const round of [1, 2]) {
+      expect([round, await at(95)]).toEqual([round, [1, 2]]);
+      expect([round, await at(84)]).toEqual([round, [0, 2]]);
+    }
+    await dataSource.query(`update stack_warnings set told_at = now() - interval '25 hours' where tenant_id = $1`, [
+      stack.id,
+    ]);
+    expect(await at(90)).toEqual([1, 3]);
+  });
+
   it('FM-27 a disk that fills is measured more often from the measurement on that shows it', async () => {
     const stack = await running();
     const { guard: keeper } = guard();
@@ -180,8 +204,11 @@ describe('FM-27 a stack’s own disk', () => {
       { kind: 'disk', percent: null },
       { kind: 'disk', percent: null },
     ]);
-    // Over before it was written: nobody needs it any more.
+    // Over before it was written: nobody needs it any more, until it comes back.
     expect(await stack.warningMails()).toEqual([]);
+    await measured(stack, 97);
+    await keeper.turn(never);
+    expect(await stack.warningMails()).toHaveLength(1);
   });
 
   it('FM-27 one stack’s trouble keeps no other from being held, and a stack that is gone is left alone', async () => {

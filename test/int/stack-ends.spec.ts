@@ -3,7 +3,7 @@ import type { StackWarning } from '#libs/contracts';
 import { StackWarningEntity } from '#libs/db';
 import { LABEL, type EngineWatch, type EventKind } from '#libs/engine';
 import { readFacts } from '#libs/orchestrator';
-import { recordUsage } from '#libs/tenants';
+import { forgetWarnings, recordUsage } from '#libs/tenants';
 import { MemoryGuard } from '../../apps/agent/src/memory-guard.js';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -101,7 +101,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
       `update stack_warnings set seen_at = now() - interval '25 hours' where tenant_id = $1`,
       [stack.id],
     );
-    await world.endKeeper().forget();
+    await forgetWarnings(world.database.dataSource, new Date());
     expect(await stack.warnings()).toEqual([]);
   });
 
@@ -205,5 +205,32 @@ it('FM-30 memory that only grows is told to owner and operators while there is t
   expect(await stack.warningMails()).toEqual([
     expect.stringContaining('Memory of runtime only grows, by 60 MiB an hour'),
   ]);
-  expect(await dataSource.manager.countBy(StackWarningEntity, { tenantId: stack.id })).toBe(1);
+  const seen = (age: string): Promise<unknown> =>
+    dataSource.query(`update stack_warnings set seen_at = now() - $2::interval where tenant_id = $1`, [stack.id, age]);
+  // It pauses, for less than an hour and for more, and goes on.
+  await dataSource.query(`update tenants set desired = 'stopped' where id = $1`, [stack.id]);
+  await seen('55 minutes');
+  await guard.turn(never);
+  expect(await stack.warnings()).toHaveLength(1);
+  await seen('65 minutes');
+  await guard.turn(never);
+  expect(await stack.warnings()).toEqual([]);
+  await forgetWarnings(dataSource, new Date());
+  await dataSource.query(`update tenants set desired = 'running' where id = $1`, [stack.id]);
+  await guard.turn(never);
+  expect(await stack.warnings()).toHaveLength(1);
+  expect(await stack.warningMails()).toHaveLength(1);
+  // A day after it was told it is told again.
+  await dataSource.query(
+    `update stack_warnings set told_at = now() - interval '25 hours', over_at = now() where tenant_id = $1`,
+    [stack.id],
+  );
+  await guard.turn(never);
+  expect(await stack.warningMails()).toHaveLength(2);
+  await dataSource.query(
+    `update stack_warnings set told_at = now() - interval '25 hours', over_at = now() where tenant_id = $1`,
+    [stack.id],
+  );
+  await forgetWarnings(dataSource, new Date());
+  expect(await dataSource.manager.countBy(StackWarningEntity, { tenantId: stack.id })).toBe(0);
 });

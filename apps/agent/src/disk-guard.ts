@@ -11,6 +11,7 @@ import {
 import type { Logger } from '#libs/telemetry';
 import {
   diskWarning,
+  settleWarning,
   isDiskNear,
   raiseWarning,
   readDiskLimits,
@@ -88,7 +89,7 @@ export class DiskGuard {
       return;
     }
     if (level === 'ok' && warning?.holdAskedAt === null) {
-      await dataSource.manager.delete(StackWarningEntity, { tenantId, kind: 'disk' });
+      await settleWarning(dataSource, { tenantId, kind: 'disk' }, now());
       logger.info({ stack: slug }, 'a stack has room on its disk again');
       return;
     }
@@ -128,13 +129,13 @@ export class DiskGuard {
   }
 
   private async release(row: StackWarningEntity, level: DiskLevel, signal: AbortSignal | undefined): Promise<void> {
-    const { dataSource } = this.deps;
+    const { dataSource, now } = this.deps;
     const { tenantId } = row;
     if (!(await this.ask(tenantId, null, signal))) {
       return;
     }
     if (level === 'ok') {
-      await dataSource.manager.delete(StackWarningEntity, { tenantId, kind: 'disk' });
+      await settleWarning(dataSource, { tenantId, kind: 'disk' }, now());
     } else {
       const over = { holdAskedAt: null, heldAt: null };
       await dataSource.manager.update(StackWarningEntity, { tenantId, kind: 'disk' }, over);

@@ -3,7 +3,7 @@ import { LABEL, type Engine, type EngineEvent, type EngineWatch } from '#libs/en
 import type { Queue } from '#libs/jobs';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import { endWarning, pastOperations, raiseWarning } from '#libs/tenants';
+import { END_SHOWN_MS, endWarning, pastOperations, raiseWarning } from '#libs/tenants';
 
 interface KeeperDeps {
   dataSource: Database;
@@ -30,8 +30,6 @@ const READ_LINES = 200;
 const LOG_MS = 10_000;
 /** The kernel tells of the memory first, the engine of the end it came to a moment later. */
 const SAME_END_MS = 10_000;
-/** A page tells of what happened within a day. */
-const TOLD_MS = 24 * 3_600_000;
 /** Kept for each stack until somebody looks; a crash loop has its own breaker. */
 const MOST_ENDS = 50;
 
@@ -81,7 +79,8 @@ export class EndKeeper {
       const goesOn = before?.code === code && before.params['service'] === service;
       const times = own.length + (goesOn ? Number(before.params['times']) : 0);
       const warning = endWarning({ ...last, times, log: await this.lastWords(facts, last, signal) });
-      const undecided = before?.code === 'SERVICE_OUT_OF_MEMORY' && now().getTime() - before.seenAt.getTime() < TOLD_MS;
+      const undecided =
+        before?.code === 'SERVICE_OUT_OF_MEMORY' && now().getTime() - before.seenAt.getTime() < END_SHOWN_MS;
       if (outOfMemory || !undecided) {
         await raiseWarning(this.deps, { tenantId, kind: 'ended', tell: outOfMemory }, warning, now());
       }
@@ -90,13 +89,6 @@ export class EndKeeper {
     if (this.ends.get(tenantId) === heard) {
       this.ends.delete(tenantId);
     }
-  }
-
-  /** What ended more than a day ago is no news any more; nor is memory that has not grown for as long. */
-  async forget(): Promise<void> {
-    await this.deps.dataSource.query(`delete from stack_warnings where kind in ('ended', 'memory') and seen_at < $1`, [
-      new Date(this.deps.now().getTime() - TOLD_MS),
-    ]);
   }
 
   private async lastWords(facts: StackFacts, { service, at }: End, signal: AbortSignal): Promise<string[]> {

@@ -209,8 +209,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const diskGuard = new DiskGuard({ ...common, secrets });
   const memoryGuard = new MemoryGuard(common);
   const ends = new EndKeeper({ ...common, engine, watch: parts.watch });
-  const guards = { diskGuard, memoryGuard, ends };
-  const watching = startWatching({ ...parts, ...guards, config, dataSource, stop: stopping.signal });
+  const watching = startWatching({ ...parts, diskGuard, memoryGuard, config, dataSource, stop: stopping.signal });
   const sweeper = new OperationSweeper({ dataSource, queue, lane, engineId: config.ENGINE_ID, logger });
   const checker = new StackChecker({ ...common, engine });
   const orphans = new OrphanKeeper({

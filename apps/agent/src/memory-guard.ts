@@ -1,6 +1,6 @@
 import type { Database } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { growthWarning, raiseWarning, readMemoryGrowth } from '#libs/tenants';
+import { settleOldGrowth, growthWarning, raiseWarning, readMemoryGrowth } from '#libs/tenants';
 
 interface GuardDeps {
   dataSource: Database;
@@ -25,13 +25,8 @@ export class MemoryGuard {
       const [soonest] = await readMemoryGrowth(dataSource.manager, id, now());
       if (soonest) {
         await raiseWarning(this.deps, { tenantId: id, kind: 'memory', tell: true }, growthWarning(soonest), now());
-      } else {
-        // For an hour it may only have paused; after that, whatever ended it, there is nothing left to warn of.
-        await dataSource.query(
-          `delete from stack_warnings where tenant_id = $1 and kind = 'memory' and seen_at < $2::timestamptz - interval '1 hour'`,
-          [id, now()],
-        );
       }
     }
+    await settleOldGrowth(dataSource, settings.engineId, now());
   }
 }

@@ -44,6 +44,11 @@ export async function mailStackWarning(
     if (!stack || !owner || !warning) {
       return;
     }
+    if (warning.overAt !== null) {
+      // Nobody was told of it, so it is news should it come back.
+      await db.update(StackWarningEntity, { tenantId: stackId, kind }, { toldLevel: null, toldAt: null });
+      return;
+    }
     const mail = renderMail({
       subject: `Your stack ${stack.name}: ${SUBJECTS[kind]}`,
       greeting: `Hello ${owner.username},`,

@@ -91,7 +91,7 @@ export async function stackViews(
   const warnings = groupBy(
     await db
       .createQueryBuilder(StackWarningEntity, 'warning')
-      .where('warning.tenantId in (:...ids)', { ids })
+      .where('warning.tenantId in (:...ids) and warning.overAt is null', { ids })
       .orderBy('warning.since')
       .getMany(),
     (row) => row.tenantId,

@@ -2,9 +2,8 @@ import type { Config } from '#libs/config';
 import type { Database } from '#libs/db';
 import type { EngineWatch } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
-import { pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
+import { forgetWarnings, pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
 import type { DiskGuard } from '../disk-guard.js';
-import type { EndKeeper } from '../end-keeper.js';
 import type { MemoryGuard } from '../memory-guard.js';
 import { Timers } from '../timers.js';
 import { HostFiles } from './host-files.js';
@@ -26,7 +25,6 @@ interface WatchingParts {
   /** Sees to what was measured of stacks' disks. */
   diskGuard: Pick<DiskGuard, 'turn' | 'heed' | 'near'>;
   memoryGuard: Pick<MemoryGuard, 'turn'>;
-  ends: Pick<EndKeeper, 'forget'>;
   stop: AbortSignal;
   logger: Logger;
 }
@@ -62,7 +60,7 @@ export function startWatching({ config, dataSource, watch, stop, logger, ...guar
     );
     timers.every('disk limits', SAMPLE_SECONDS, () => guards.diskGuard.turn(stop));
     timers.every('memory growth', GROWTH_SECONDS, () => guards.memoryGuard.turn(stop));
-    timers.every('old warnings', PRUNE_SECONDS, () => guards.ends.forget());
+    timers.every('old warnings', PRUNE_SECONDS, () => forgetWarnings(dataSource, now()));
     timers.every('old usage', PRUNE_SECONDS, () => pruneUsage(dataSource, now()));
   }
   return {

@@ -2,7 +2,7 @@ import { Check, Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 import type { StackWarningCode } from '#libs/contracts';
 import { TenantEntity } from './tenant.entity.js';
 
-/** What a stack that goes on must be told of, one row for each kind. Over = the row is gone. */
+/** What a stack that goes on must be told of, one row for each kind. */
 @Entity('stack_warnings')
 @Check('stack_warnings_kind', `kind in ('disk', 'memory', 'ended')`)
 @Check('stack_warnings_level', `level in ('warn', 'bad')`)
@@ -33,7 +33,11 @@ export class StackWarningEntity {
   @Column('timestamptz')
   seenAt: Date;
 
-  /** The worst level its owner had a mail of, since the row is there. */
+  /** When it was better again; null as long as it is so. The row is kept for what its owner was told. */
+  @Column('timestamptz', { nullable: true })
+  overAt: Date | null;
+
+  /** The worst level its owner had a mail of, and when. */
   @Column('text', { nullable: true })
   toldLevel: 'warn' | 'bad' | null;
 

@@ -7,6 +7,7 @@ import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
 import { StackWarnings1763700000010 } from './1763700000010-stack-warnings.js';
+import { WarningsOver1763700000014 } from './1763700000014-warnings-over.js';
 import { Watch1763700000009 } from './1763700000009-watch.js';
 import { Usage1763700000007 } from './1763700000007-usage.js';
 
@@ -23,4 +24,5 @@ export const MIGRATIONS = [
   StackWarnings1763700000010,
   Domains1763700000011,
   AlarmMails1763700000012,
+  WarningsOver1763700000014,
 ];
