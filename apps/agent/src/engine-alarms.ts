@@ -72,7 +72,7 @@ export class EngineAlarms {
       key: this.key(`runs/${slug}`),
       code: 'STACK_STILL_RUNNING',
       severity: 'critical',
-      message: `${slug} is to rest and still runs, so its bots may trade. Aviary goes on trying to stop it; why it could not is in its operations: aviary operation list --tenant ${slug}`,
+      message: `${slug} is to rest and still runs, so its bots may trade. Aviary goes on trying to stop it; why it could not is in its operations: aviary operation list --slug ${slug}`,
       params: { stack: slug },
     }));
   }
