@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
-import { OperationEntity } from '#libs/db';
+import { newId, OperationEntity } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
 import { expireOperations, EXPIRE_AFTER_MS, startRepair } from '#libs/tenants';
@@ -148,6 +148,46 @@ it('FM-10 a full lane takes each operation once, is given no job again, and keep
     expect([length, begun.toSorted()]).toEqual([16, [...repairs, ...stops].toSorted()]);
   } finally {
     letGo();
+    await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where state = 'queued'`);
+  }
+});
+
+it('FM-10 what lost its job gets one again, however many older ones wait in the lane', async () => {
+  const { dataSource } = world.database;
+  const { id: tenantId } = await running();
+  const made = await dataSource.manager.findOneByOrFail(OperationEntity, { tenantId });
+  const waiting = Array.from({ length: 61 }, (_unused, at) =>
+    Object.assign({}, made, {
+      id: newId(),
+      kind: 'restart' as const,
+      state: 'queued' as const,
+      exclusive: false,
+      createdAt: new Date(Date.now() - 600_000 + at * 1_000),
+      startedAt: null,
+      finishedAt: null,
+      leaseOwner: null,
+      leaseExpiresAt: null,
+      error: null,
+    }),
+  );
+  await dataSource.manager.insert(OperationEntity, waiting);
+  const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+  const runner = { isLive: () => false, poke: () => undefined, run: () => goOn };
+  const lane = new OperationLane({ dataSource, runner, logger, stopping: never });
+  const sweeper = new OperationSweeper({ dataSource, queue: world.queue, lane, engineId: ENGINE_ID, logger });
+  try {
+    for (const { id } of waiting.slice(0, -1)) {
+      await lane.take(id);
+    }
+    expect(await sweeper.turn()).toBe(1);
+    const jobs: unknown[] = await dataSource.query(
+      `select data ->> 'operationId' as id from pgboss.job where name like 'engine.operation%' and data ->> 'operationId' = any($1)`,
+      [waiting.map(({ id }) => id)],
+    );
+    expect(jobs).toEqual([{ id: waiting.at(-1)?.id }]);
+  } finally {
+    letGo();
+    await lane.ended();
     await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where state = 'queued'`);
   }
 });

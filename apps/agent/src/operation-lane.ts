@@ -39,7 +39,7 @@ export class OperationLane {
     const { dataSource, runner, logger, stopping } = this.deps;
     const row = await dataSource.manager.findOneBy(OperationEntity, { id: operationId });
     // A second job of work that waits or is under way here must not take a slot of its own.
-    if (!row || this.has(operationId)) {
+    if (!row || this.taken.has(operationId) || runner.isLive(operationId)) {
       return;
     }
     this.taken.add(operationId);
@@ -58,9 +58,9 @@ export class OperationLane {
     this.running.add(work);
   }
 
-  /** Whether the operation waits here or is under way, so that it needs no other job. */
-  has(operationId: string): boolean {
-    return this.taken.has(operationId) || this.deps.runner.isLive(operationId);
+  /** Ids of what waits here or is under way, so that it needs no other job. */
+  get held(): string[] {
+    return [...this.taken];
   }
 
   /** Resolves when nothing is under way any more. */

@@ -10,7 +10,7 @@ const MOST_PER_TURN = 50;
 interface SweeperDeps {
   dataSource: Database;
   queue: Pick<Queue, 'enqueue'>;
-  lane: Pick<OperationLane, 'has'>;
+  lane: Pick<OperationLane, 'held'>;
   engineId: string;
   logger: Logger;
 }
@@ -29,11 +29,12 @@ export class OperationSweeper {
       `select id from operations
         where engine_id = $1 and state in ('queued', 'running')
           and coalesce(greatest(lease_expires_at, not_before), created_at + make_interval(secs => $2)) < now()
+          and id <> all($4::uuid[])
         order by created_at limit $3`,
-      [engineId, UNTOUCHED_SECONDS, MOST_PER_TURN],
+      [engineId, UNTOUCHED_SECONDS, MOST_PER_TURN, lane.held],
     );
     let enqueued = 0;
-    for (const { id } of open.filter((operation) => !lane.has(operation.id))) {
+    for (const { id } of open) {
       const accepted = await tx(dataSource, (db) =>
         queue.enqueue(db, 'engine.operation', { operationId: id }, { engineId, singletonKey: id }),
       );
