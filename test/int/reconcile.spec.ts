@@ -203,6 +203,23 @@ describe('FM-13 what a customer wants becomes true again by itself', () => {
     expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
   });
 
+  it('FM-13 files that could not be read, or not be mended, are compared again at the next look', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    world.engine.editFile(stack.named('runtime-secrets'), 'spec.json', '{}');
+    world.engine.log.reset();
+    world.engine.log.failOn({ method: 'readFiles', nth: 1, code: 'ENGINE_UNREACHABLE' });
+    await expect(reconciler.look(stack.id, never)).rejects.toMatchObject({ code: 'ENGINE_UNREACHABLE' });
+    world.engine.log.failOn({ method: 'fillVolumes', nth: 1, code: 'ENGINE_REFUSED' });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'failed' });
+    await rows(world).update(OperationEntity, { tenantId: stack.id }, { finishedAt: new Date(Date.now() - 3_600_000) });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    // Seen to be right once more, then not for a while.
+    expect(await mended(reconciler, stack)).toBeNull();
+    world.engine.editFile(stack.named('runtime-secrets'), 'spec.json', '{}');
+    expect(await mended(reconciler, stack)).toBeNull();
+  });
+
   it('begins a destroy that failed once more, after a while', async () => {
     const stack = await running();
     world.engine.log.failOn({ method: 'removeVolume', nth: 1, code: 'ENGINE_REFUSED' });

@@ -211,15 +211,12 @@ export class Reconciler {
   }
 
   private async compare(facts: StackFacts, signal: AbortSignal): Promise<void> {
-    const { engine, secrets, checker } = this.deps;
+    const { engine, checker } = this.deps;
     const { tenantId } = facts;
     const want = wantStack(facts);
     const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     this.names.remember(tenantId, objects);
-    const files = this.areFilesDue(tenantId)
-      ? await wrongFiles({ engine, secrets, facts, want, objects, signal })
-      : new Set<string>();
-    this.filesSeenAt.set(tenantId, this.filesSeenAt.get(tenantId) ?? performance.now());
+    const files = this.areFilesDue(tenantId) ? await this.lookAtFiles(facts, objects, signal) : new Set<string>();
     let actions: Action[];
     try {
       actions = await this.planned(facts, objects, files);
@@ -297,11 +294,25 @@ export class Reconciler {
 
   private areFilesDue(tenantId: string): boolean {
     const seen = this.filesSeenAt.get(tenantId);
-    if (seen !== undefined && performance.now() - seen <= this.times.filesMs) {
-      return false;
-    }
+    return seen === undefined || performance.now() - seen > this.times.filesMs;
+  }
+
+  /** Due again at the next look, unless they were seen to be right. */
+  private async lookAtFiles(facts: StackFacts, objects: EngineObjects, signal: AbortSignal): Promise<Set<string>> {
+    const { engine, secrets } = this.deps;
+    const { tenantId } = facts;
+    // Before they are read: what is started meanwhile makes them due once more.
     this.filesSeenAt.set(tenantId, performance.now());
-    return true;
+    let right = false;
+    try {
+      const wrong = await wrongFiles({ engine, secrets, facts, want: wantStack(facts), objects, signal });
+      right = wrong.size === 0;
+      return wrong;
+    } finally {
+      if (!right) {
+        this.filesSeenAt.set(tenantId, Number.NEGATIVE_INFINITY);
+      }
+    }
   }
 
   private async planned(
