@@ -55,7 +55,9 @@ afterAll(async () => {
 const read = (query: object, who = owner) => t.http.get(`/api/v1/stacks/${slug}/logs`).query(query).set(who.auth);
 
 /** Events of a followed log, as they come. */
-async function follow(query: Record<string, string>): Promise<{ batches: LogBatch[]; leave: () => void }> {
+async function follow(
+  query: Record<string, string>,
+): Promise<{ batches: LogBatch[]; leave: () => void; end: () => string | undefined }> {
   const left = new AbortController();
   const answer = await fetch(`${t.url}/api/v1/stacks/${slug}/logs/events?${new URLSearchParams(query).toString()}`, {
     headers: owner.auth,
@@ -63,6 +65,7 @@ async function follow(query: Record<string, string>): Promise<{ batches: LogBatc
   });
   expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/event-stream; charset=utf-8']);
   const batches: LogBatch[] = [];
+  let end: string | undefined;
   const reading = async (): Promise<void> => {
     let rest = '';
     for await (const chunk of answer.body ?? []) {
@@ -73,17 +76,48 @@ async function follow(query: Record<string, string>): Promise<{ batches: LogBatc
         if (data !== undefined) {
           batches.push(JSON.parse(data) as LogBatch);
         }
+        end = /^event: error\ndata: (.*)$/m.exec(event)?.[1] ?? end;
       }
     }
   };
   reading().catch(() => undefined); // cut by `leave`
-  return { batches, leave: () => left.abort() };
+  return { batches, leave: () => left.abort(), end: () => end };
 }
 const heard = (batches: LogBatch[], words: string): Promise<true> =>
   waitFor(() => batches.some(({ lines }) => lines.some((line) => line.text === words)) || undefined, {
     what: `the line ${words}`,
     deadlineMs: 10_000,
   });
+
+/** `aviary tenant logs` with these words, as an operator runs it. */
+const run = async (...args: string[]) => {
+  const child = spawn(
+    process.execPath,
+    [
+      '--import',
+      join(root, 'scripts/dev/ts-loader.mjs'),
+      join(root, 'apps/cli/src/main.ts'),
+      'tenant',
+      'logs',
+      ...args,
+    ],
+    {
+      env: {
+        AVIARY_ENV: 'test',
+        AVIARY_PLATFORM_ID: t.db.platformId,
+        AVIARY_DATABASE_URL: t.db.url,
+        AVIARY_AGENT_SOCKET: socket,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  return {
+    child,
+    stdout: text(child.stdout),
+    stderr: text(child.stderr),
+    code: once(child, 'exit').then(([code]) => code as number | null),
+  };
+};
 
 describe('the log of a stack’s service', () => {
   it('is read by the last lines and searched whatever the case', async () => {
@@ -172,34 +206,6 @@ describe('the log of a stack’s service', () => {
     await person(t, 'operator');
     log.write('hello');
     log.write('an error', 'err');
-    const run = async (...args: string[]) => {
-      const child = spawn(
-        process.execPath,
-        [
-          '--import',
-          join(root, 'scripts/dev/ts-loader.mjs'),
-          join(root, 'apps/cli/src/main.ts'),
-          'tenant',
-          'logs',
-          ...args,
-        ],
-        {
-          env: {
-            AVIARY_ENV: 'test',
-            AVIARY_PLATFORM_ID: t.db.platformId,
-            AVIARY_DATABASE_URL: t.db.url,
-            AVIARY_AGENT_SOCKET: socket,
-          },
-          stdio: ['ignore', 'pipe', 'pipe'],
-        },
-      );
-      return {
-        child,
-        stdout: text(child.stdout),
-        stderr: text(child.stderr),
-        code: once(child, 'exit').then(([code]) => code as number | null),
-      };
-    };
     const plain = await run(slug);
     expect(await plain.stdout).toBe('2026-01-01T00:00:00.000Z hello\n2026-01-01T00:00:00.000Z ! an error\n');
     expect(await plain.code).toBe(0);
@@ -228,5 +234,27 @@ describe('the log of a stack’s service', () => {
     await waitFor(() => log.asked.length >= asked + 3 || undefined, { what: 'more questions', deadlineMs: 15_000 });
     ended.child.kill('SIGINT');
     expect((await ended.stderr).match(/the service has stopped/g)).toHaveLength(1);
+  });
+
+  it('ends with a sentence once the stack is gone, for page and command line alike', async () => {
+    log.write('the last words');
+    const page = await follow({ tail: '10' });
+    await heard(page.batches, 'the last words');
+    const cli = await run(slug, '--follow', '--tail', '1');
+    await waitFor(() => log.readers === 2 || undefined, { what: 'both followers', deadlineMs: 20_000 });
+    // Stopped, it is waited for.
+    log.end({ stays: true });
+    await waitFor(() => page.batches.some(({ ended }) => ended) || undefined, { what: 'the end', deadlineMs: 5_000 });
+    const asked = log.asked.length;
+    await waitFor(() => log.asked.length >= asked + 4 || undefined, { what: 'more questions', deadlineMs: 15_000 });
+    expect([page.end(), cli.child.exitCode]).toEqual([undefined, null]);
+
+    await t.db.dataSource.query('delete from tenants where slug = $1', [slug]);
+    const sentence = `The stack ${slug} is gone, so its log has ended.`;
+    const said = await waitFor(() => page.end(), { what: 'the end of the stream', deadlineMs: 10_000 });
+    expect(JSON.parse(said)).toMatchObject({ code: 'NOT_FOUND', message: sentence });
+    expect((await t.http.get(`/api/v1/stacks/${slug}/logs/events`).set(owner.auth)).status).toBe(404);
+    expect(await cli.code).toBe(3);
+    expect(await cli.stderr).toContain(sentence);
   });
 });

@@ -45,7 +45,8 @@ export class StackLogs {
 
   /**
    * The last lines, then each as it is written, over restarts of the service, until the signal fires. Each batch says
-   * how many lines are missing before it. Throws as `read` does, but only before the first batch.
+   * how many lines are missing before it. Throws as `read` does, after the first batch only NOT_FOUND: once the stack
+   * is gone, or no longer the actor's, nothing more comes.
    */
   async *follow(
     actor: Actor,
@@ -75,6 +76,19 @@ export class StackLogs {
       }
       tail = LOG_TAIL_MOST;
       await pause(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      if (!signal.aborted && (await this.isGone(actor, slug))) {
+        throw new DomainError('NOT_FOUND', { message: `The stack ${slug} is gone, so its log has ended.` });
+      }
+    }
+  }
+
+  /** Nobody knows while the database is away; it is waited for like the agent. */
+  private async isGone(actor: Actor, slug: string): Promise<boolean> {
+    try {
+      await this.assertSeen(actor, slug);
+      return false;
+    } catch (error) {
+      return isDomainError(error, 'NOT_FOUND');
     }
   }
 
