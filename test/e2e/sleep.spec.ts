@@ -3,7 +3,8 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import pg from 'pg';
 import { waitFor } from '#libs/async';
-import type { Bot, Market, OperationList } from '#libs/contracts';
+import type { Bot, Market, OperationList, TokenCreated } from '#libs/contracts';
+import { randomToken } from '#libs/crypto';
 import { docker, engineEndpoint, spawnBeside } from '../support/engine.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
@@ -37,7 +38,7 @@ describe('a stack that rests', () => {
     return items.filter((operation) => operation.kind === kind).length;
   };
 
-  it('FM-32 goes to sleep when no bot runs, keeps its data, and is not woken by strangers, scanners or tokens', async () => {
+  it('FM-32 goes to sleep when no bot runs, keeps its data, and is not woken by strangers, scanners or made-up tokens', async () => {
     const { owner, slug } = stack;
     await world.platform.stackSql(slug, `create table kept as select 'still here' as text`);
     // Its first report may still be on its way.
@@ -57,7 +58,7 @@ describe('a stack that rests', () => {
       anonymous.ask(owner.dashboardHost(slug), '/', PAGE),
       anonymous.ask(owner.dashboardHost(slug), '/wp-login.php', PAGE),
       anonymous.ask(owner.apiHost(slug), '/', PAGE),
-      anonymous.ask(owner.apiHost(slug), '/api/v1/bots', { headers: { authorization: 'Bearer avt_made-up' } }),
+      anonymous.ask(owner.apiHost(slug), '/api/v1/bots', { headers: { authorization: `Bearer avt_${randomToken()}` } }),
       owner.ask(owner.dashboardHost(slug), '/', { ...PAGE, method: 'HEAD' }),
     ]);
     expect(knocks.map(({ status }) => status)).toEqual([302, 302, 503, 503, 503]);
@@ -88,6 +89,48 @@ describe('a stack that rests', () => {
     expect([...seen].filter((status) => status !== 200 && status !== 503)).toEqual([]);
     expect(await operations('wake')).toBe(1);
     expect(await world.platform.stackSql(slug, 'select text from kept')).toBe('still here');
+    await waitFor(async () => ((await owner.stack(slug)).status === 'running' ? true : undefined), {
+      what: 'the stack being told as running',
+      ...SOON,
+    });
+  }, 180_000);
+
+  it('FM-32 wakes for a program with a valid token, once for many, and no longer once that was revoked', async () => {
+    const { owner, slug } = stack;
+    const mint = async (name: string): Promise<TokenCreated> =>
+      (await owner.ask<TokenCreated>(owner.dashboardHost(slug), '/api/v1/tokens', { method: 'POST', body: { name } }))
+        .body;
+    const [valid, revoked] = [await mint('reads'), await mint('is revoked')];
+    const revoke = `/api/v1/tokens/${revoked.view.id}`;
+    expect((await owner.ask(owner.dashboardHost(slug), revoke, { method: 'DELETE' })).status).toBe(204);
+    const program = world.platform.client();
+    const bots = ({ token }: TokenCreated) =>
+      program.ask(owner.apiHost(slug), '/api/v1/bots', { headers: { authorization: `Bearer ${token}` } });
+    expect([(await bots(valid)).status, (await bots(revoked)).status]).toEqual([200, 401]);
+    expect(await world.platform.cli('tenant', 'hibernate', slug)).toMatchObject({ code: 0 });
+    const before = await operations('wake');
+
+    const refused = await bots(revoked);
+    expect(refused).toMatchObject({ status: 503, body: { code: 'UNAVAILABLE', details: { state: 'asleep' } } });
+    expect(refused.headers['retry-after']).toBeUndefined();
+    expect(await operations('wake')).toBe(before);
+
+    const knocks = await Promise.all(Array.from({ length: 40 }, () => bots(valid)));
+    expect(knocks.map(({ status, headers }) => [status, headers['retry-after']])).toEqual(knocks.map(() => [503, '3']));
+    const seen = new Set<number>();
+    await waitFor(
+      async () => {
+        const { status } = await bots(valid);
+        seen.add(status);
+        return status === 200 ? true : undefined;
+      },
+      { what: 'the API after its wake', ...SOON },
+    );
+    // Told to wait, and then what it asked for: never an error of the proxy, never that its token is wrong.
+    expect([...seen].filter((status) => status !== 200 && status !== 503)).toEqual([]);
+    expect(await operations('wake')).toBe(before + 1);
+    expect((await bots(revoked)).status).toBe(401);
+    expect(await world.platform.sql('select count(*) from sleep_tokens')).toBe('0');
     await waitFor(async () => ((await owner.stack(slug)).status === 'running' ? true : undefined), {
       what: 'the stack being told as running',
       ...SOON,

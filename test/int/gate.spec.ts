@@ -652,24 +652,6 @@ describe('the gate', () => {
       expect(api.woken).toHaveLength(1);
     });
 
-    it('says to a program that it sleeps, and that a token cannot wake it', async () => {
-      const reply = await ask(gate.port, '/api/v1/bots', {
-        headers: {
-          host: `api-${HOST}`,
-          accept: 'application/json, text/html;q=0.9',
-          authorization: 'Bearer avt_x',
-          'x-aviary-tenant': TENANT,
-          'x-aviary-page': 'asleep',
-        },
-      });
-      expect(reply.status).toBe(503);
-      expect(JSON.parse(reply.body)).toMatchObject({
-        code: 'UNAVAILABLE',
-        message: expect.stringContaining('a token cannot') as string,
-        details: { state: 'asleep' },
-      });
-    });
-
     it.each([
       { what: 'it still falls asleep', digit: 201, status: 409, body: '{}', shown: 503, text: '<h1>Waking up' },
       {

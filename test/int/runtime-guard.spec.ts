@@ -8,14 +8,16 @@ import type { IncomingMessage } from 'node:http';
 import { waitFor } from '#libs/async';
 import {
   ACTIVITY_AUDIENCE,
+  activitySchema,
   IDENTITY_HEADER,
+  type Activity,
   type Bot,
   type ErrorBody,
   type Market,
   type TokenCreated,
   type TokenView,
 } from '#libs/contracts';
-import { newSigningKey } from '#libs/crypto';
+import { hashToken, newSigningKey, signToken } from '#libs/crypto';
 import { presetParams } from '#libs/trading';
 import { TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
@@ -42,6 +44,21 @@ const me = '/api/v1/me';
 const status = async (path: string, headers: Record<string, string>, method = 'GET'): Promise<number> =>
   (await runtime.request(method, path, { headers, anonymous: true })).status;
 
+/** As the platform asks, with the copy of the stack's key that it holds. */
+async function askForActivity(options: { key?: KeyObject; issuer?: string; audience?: string; ttlSeconds?: number }) {
+  const token = await signToken(
+    options.key ?? stack.stackKey,
+    {},
+    {
+      issuer: options.issuer ?? stack.spec.tenant,
+      audience: options.audience ?? ACTIVITY_AUDIENCE,
+      ttlSeconds: options.ttlSeconds ?? 30,
+    },
+  );
+  const headers = { authorization: `Stack ${token}` };
+  return runtime.request<unknown>('GET', '/activity', { headers, anonymous: true });
+}
+
 describe('who may come in', () => {
   it('lets the gate’s identity in and answers /ready to everybody', async () => {
     expect(await status(me, await stack.identity())).toBe(200);
@@ -58,19 +75,7 @@ describe('who may come in', () => {
   );
 
   it('says what would stop with it to the platform alone, which holds the other copy of its key', async () => {
-    const { signToken } = await import('#libs/crypto');
-    const ask = async (options: { key?: KeyObject; issuer?: string; audience?: string; ttlSeconds?: number }) => {
-      const token = await signToken(
-        options.key ?? stack.stackKey,
-        {},
-        {
-          issuer: options.issuer ?? stack.spec.tenant,
-          audience: options.audience ?? ACTIVITY_AUDIENCE,
-          ttlSeconds: options.ttlSeconds ?? 30,
-        },
-      );
-      return runtime.request('GET', '/activity', { headers: { authorization: `Stack ${token}` }, anonymous: true });
-    };
+    const ask = askForActivity;
     expect(await ask({})).toMatchObject({ status: 200, body: { runningBots: 0, openOrders: 0 } });
     for (const wrong of [
       { key: newSigningKey() },
@@ -87,7 +92,6 @@ describe('who may come in', () => {
   });
 
   it('refuses identities that are forged, meant for others, of another kind or expired', async () => {
-    const { signToken } = await import('#libs/crypto');
     const valid = (await stack.identity())[IDENTITY_HEADER] ?? '';
     const [header, payload] = valid.split('.');
     const unsigned = `${Buffer.from('{"alg":"none"}').toString('base64url')}.${payload ?? ''}.`;
@@ -172,6 +176,23 @@ describe('tokens', () => {
     expect(await status(me, bearer(read.token))).toBe(401);
     await stack.sql(`update api_tokens set expires_at = now() where id = $1`, [trade.view.id]);
     expect(await status(me, bearer(trade.token))).toBe(401);
+  });
+
+  it('FM-32 are told to the platform as digests, the valid ones alone, so that they wake the stack once it sleeps', async () => {
+    await stack.sql('update api_tokens set revoked_at = now() where revoked_at is null');
+    const told = async (): Promise<Activity['tokens']> => activitySchema.parse((await askForActivity({})).body).tokens;
+    expect(await told()).toEqual([]);
+    const mint = (name: string, scope: 'read' | 'trade') =>
+      runtime.call<TokenCreated>('POST', '/tokens', { name, scope });
+    const [read, trade] = [await mint('reads', 'read'), await mint('trades', 'trade')];
+    const [revoked, expired] = [await mint('is revoked', 'trade'), await mint('is over', 'trade')];
+    expect((await runtime.request('DELETE', `/api/v1/tokens/${revoked.view.id}`)).status).toBe(204);
+    await stack.sql(`update api_tokens set expires_at = now() where id = $1`, [expired.view.id]);
+    const digests = [read, trade].map(({ token, view }) => ({ digest: hashToken(token), expiresAt: view.expiresAt }));
+    const known = await told();
+    expect(known).toHaveLength(2);
+    expect(known).toEqual(expect.arrayContaining(digests));
+    expect(JSON.stringify(runtime.logs)).not.toContain(hashToken(read.token));
   });
 });
 

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Semaphore } from '#libs/async';
 import { DomainError, type Accepted, type Activity } from '#libs/contracts';
-import { HeartbeatEntity, newId, OperationEntity, SessionEntity, TenantEntity } from '#libs/db';
+import { hashToken, randomToken } from '#libs/crypto';
+import { HeartbeatEntity, newId, OperationEntity, SessionEntity, SleepTokenEntity, TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Probes } from '#libs/orchestrator';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -41,10 +42,10 @@ async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
   return { owner, slug: accepted.stack.slug, id: accepted.stack.id };
 }
 
-async function asleep(): Promise<{ owner: Owner; slug: string; id: string }> {
+async function asleep(options: Parameters<typeof run>[1] = {}): Promise<{ owner: Owner; slug: string; id: string }> {
   const stack = await running();
   await report(stack.id);
-  expect(await run(await world.sleep.hibernate(stack.owner, stack.slug))).toMatchObject({ state: 'done' });
+  expect(await run(await world.sleep.hibernate(stack.owner, stack.slug), options)).toMatchObject({ state: 'done' });
   return stack;
 }
 
@@ -117,7 +118,9 @@ it.each([
   const { owner, slug, id } = await running();
   await report(id);
   const stops = world.engine.log.count('stopContainer');
-  const ended = await run(await world.sleep.hibernate(owner, slug), { probes: answering(activity) });
+  const ended = await run(await world.sleep.hibernate(owner, slug), {
+    probes: answering(activity && { ...activity, tokens: [] }),
+  });
   expect(ended).toMatchObject({ state: 'failed', error: { code: 'BOTS_RUNNING', details: { why } } });
   expect(world.engine.log.count('stopContainer')).toBe(stops);
   expect(await states(id)).toEqual(['running', 'running', 'running']);
@@ -161,13 +164,13 @@ describe('a visit', () => {
     // As many at once as the gate lets through.
     const gate = new Semaphore(64);
     const answers = await Promise.all(
-      Array.from({ length: 1_000 }, () => gate.run(() => world.sleep.wakeForVisit({ tenant: id, slug, sid }))),
+      Array.from({ length: 1_000 }, () => gate.run(() => world.sleep.wakeFor({ tenant: id, slug, sid }))),
     );
     expect(new Set(answers.map(({ state }) => state))).toEqual(new Set(['waking']));
     expect(await operationsOf(id, 'wake')).toBe(1);
     const { openOperation } = await world.stacks.get(owner, slug);
     expect(openOperation).toMatchObject({ kind: 'wake', requestedBy: owner.username });
-    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
+    expect(await world.sleep.wakeFor({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
   });
 
   it('FM-32 of anybody but its owner, signed in and not signed out, wakes nothing', async () => {
@@ -180,12 +183,12 @@ describe('a visit', () => {
       await session(owner.accountId, { expired: true }),
     ];
     for (const sid of sids) {
-      await expect(world.sleep.wakeForVisit({ tenant: id, slug, sid })).rejects.toMatchObject({
+      await expect(world.sleep.wakeFor({ tenant: id, slug, sid })).rejects.toMatchObject({
         code: 'UNAUTHENTICATED',
       });
     }
     const sid = await session(owner.accountId);
-    await expect(world.sleep.wakeForVisit({ tenant: randomUUID(), slug, sid })).rejects.toMatchObject({
+    await expect(world.sleep.wakeFor({ tenant: randomUUID(), slug, sid })).rejects.toMatchObject({
       code: 'UNAUTHENTICATED',
     });
     expect(await operationsOf(id, 'wake')).toBe(0);
@@ -195,7 +198,7 @@ describe('a visit', () => {
     const stopped = await running();
     await run(await world.stacks.request(stopped.owner, stopped.slug, 'stop'));
     const visit = async ({ owner, slug, id }: typeof stopped) =>
-      world.sleep.wakeForVisit({ tenant: id, slug, sid: await session(owner.accountId) });
+      world.sleep.wakeFor({ tenant: id, slug, sid: await session(owner.accountId) });
     expect(await visit(stopped)).toEqual({ state: 'away' });
 
     const held = await asleep();
@@ -249,9 +252,134 @@ describe('a visit', () => {
     const sid = await session(owner.accountId);
     const { operation } = await world.sleep.wake(owner, slug);
     const { manager } = world.database.dataSource;
-    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
+    expect(await world.sleep.wakeFor({ tenant: id, slug, sid })).toEqual({ state: 'waking' });
     await manager.update(OperationEntity, { id: operation.id }, { state: 'failed', finishedAt: new Date() });
     await manager.update(TenantEntity, { id }, { observed: 'failed', reason: 'No room.', reasonCode: 'NO_CAPACITY' });
-    expect(await world.sleep.wakeForVisit({ tenant: id, slug, sid })).toEqual({ state: 'failed', reason: 'No room.' });
+    expect(await world.sleep.wakeFor({ tenant: id, slug, sid })).toEqual({ state: 'failed', reason: 'No room.' });
+  });
+});
+
+describe('a token', () => {
+  const DAY = 24 * 60 * MINUTE;
+  const token = (ageMs = 0): { digest: string; expiresAt: string } => ({
+    digest: hashToken(randomToken()),
+    expiresAt: new Date(Date.now() + DAY - ageMs).toISOString(),
+  });
+  const idle = (...tokens: Activity['tokens']): Activity => ({ runningBots: 0, openOrders: 0, tokens });
+  const withTokens = (...tokens: Activity['tokens']) => asleep({ probes: answering(idle(...tokens)) });
+  /** Answers in this order, the last one for good. */
+  const inTurn = (...answers: (Activity | null)[]): Probes => ({
+    ...healthyProbes,
+    activity: () => Promise.resolve((answers.length > 1 ? answers.shift() : answers[0]) ?? null),
+  });
+  const kept = async (id: string): Promise<string[]> =>
+    (await world.database.dataSource.manager.findBy(SleepTokenEntity, { tenantId: id })).map(({ digest }) => digest);
+  const wakesNot = (tenant: string, slug: string, { digest }: { digest: string }) =>
+    expect(world.sleep.wakeFor({ tenant, slug, digest })).rejects.toMatchObject({ code: 'UNAUTHENTICATED' });
+
+  it('FM-32 that was valid as the stack fell asleep wakes it, a thousand at once making one wake', async () => {
+    const [first, second] = [token(), token()];
+    const { owner, slug, id } = await withTokens(first, second);
+    expect(new Set(await kept(id))).toEqual(new Set([first.digest, second.digest]));
+    const gate = new Semaphore(64);
+    const answers = await Promise.all(
+      Array.from({ length: 1_000 }, (_, index) =>
+        gate.run(() => world.sleep.wakeFor({ tenant: id, slug, digest: (index % 2 ? first : second).digest })),
+      ),
+    );
+    expect(new Set(answers.map(({ state }) => state))).toEqual(new Set(['waking']));
+    expect(await operationsOf(id, 'wake')).toBe(1);
+    const { openOperation } = await world.stacks.get(owner, slug);
+    expect(openOperation).toMatchObject({ kind: 'wake', requestedBy: owner.username });
+    // Awake it knows its tokens itself.
+    await world.runner().run(openOperation?.id ?? '', id, never);
+    expect(await page(slug)).toBe('');
+    expect(await kept(id)).toEqual([]);
+    await wakesNot(id, slug, first);
+  });
+
+  it('FM-32 that is revoked, expired, random or another stack’s wakes nothing', async () => {
+    const [valid, expired, foreign] = [token(), token(DAY + 1_000), token()];
+    const { slug, id } = await withTokens(valid, expired);
+    const other = await withTokens(foreign);
+    for (const digest of [expired, foreign, token(), { digest: randomToken() }]) {
+      await wakesNot(id, slug, digest);
+    }
+    await wakesNot(id, other.slug, valid);
+    await wakesNot(other.id, slug, valid);
+    await wakesNot(randomUUID(), slug, valid);
+    expect(await operationsOf(id, 'wake')).toBe(0);
+
+    // Revoked while it was awake: the next sleep knows nothing of it any more.
+    expect(await world.sleep.wakeFor({ tenant: id, slug, digest: valid.digest })).toEqual({ state: 'waking' });
+    const { openOperation } = await world.stacks.get(await world.operator(), slug);
+    await world.runner().run(openOperation?.id ?? '', id, never);
+    await report(id);
+    const fresh = token();
+    const again = await world.sleep.hibernate(await world.operator(), slug);
+    expect(await run(again, { probes: answering(idle(fresh)) })).toMatchObject({ state: 'done' });
+    await wakesNot(id, slug, valid);
+    expect(await kept(id)).toEqual([fresh.digest]);
+    expect(await operationsOf(id, 'wake')).toBe(1);
+  });
+
+  it('FM-32 that was made while the stack was already on its way to sleep wakes it too', async () => {
+    const [before, late] = [token(), token()];
+    const { slug, id } = await asleep({ probes: inTurn(idle(before), idle(before, late)) });
+    expect(await world.sleep.wakeFor({ tenant: id, slug, digest: late.digest })).toEqual({ state: 'waking' });
+    // One that does not answer again has said it before.
+    const silent = await asleep({ probes: inTurn(idle(before), null) });
+    expect(await kept(silent.id)).toEqual([before.digest]);
+  });
+
+  it('FM-32 a bot that was started behind the first answer keeps the stack awake, and the error tells no token', async () => {
+    const { owner, slug, id } = await running();
+    await report(id);
+    const stops = world.engine.log.count('stopContainer');
+    const secret = token();
+    const busy = { runningBots: 1, openOrders: 4, tokens: [secret] };
+    const probes = inTurn(idle(secret), busy);
+    const ended = await run(await world.sleep.hibernate(owner, slug), { probes });
+    expect(ended).toMatchObject({
+      state: 'failed',
+      error: { code: 'BOTS_RUNNING', details: { why: 'bots_running', runningBots: 1, openOrders: 4 } },
+    });
+    expect(JSON.stringify(ended)).not.toContain(secret.digest);
+    expect(world.engine.log.count('stopContainer')).toBe(stops);
+    expect(await page(slug)).toBe('');
+    expect(await world.stacks.get(owner, slug)).toMatchObject({ status: 'running', desired: 'running' });
+    await wakesNot(id, slug, secret);
+  });
+
+  it('FM-32 wakes neither what is held nor what its owner stopped, and goes with the stack', async () => {
+    const one = token();
+    const { owner, slug, id } = await withTokens(one);
+    const ask = () => world.sleep.wakeFor({ tenant: id, slug, digest: one.digest });
+    await run(await world.holds.suspend(await world.operator(), slug, 'held'));
+    expect(await ask()).toEqual({ state: 'away' });
+    await run(await world.holds.resume(await world.operator(), slug));
+    // Asleep again as before, so it may be woken as before.
+    expect(await kept(id)).toEqual([one.digest]);
+    const stop = await world.stacks.request(owner, slug, 'stop');
+    expect(await ask()).toEqual({ state: 'away' });
+    expect(await run(stop)).toMatchObject({ state: 'done' });
+    await wakesNot(id, slug, one);
+    expect(await operationsOf(id, 'wake')).toBe(0);
+    expect(await kept(id)).toEqual([]);
+
+    const gone = await withTokens(token());
+    await run(await world.stacks.request(gone.owner, gone.slug, 'destroy'));
+    expect(await kept(gone.id)).toEqual([]);
+  });
+
+  it('is told that a wake failed, and not why', async () => {
+    const one = token();
+    const { owner, slug, id } = await withTokens(one);
+    const { operation } = await world.sleep.wake(owner, slug);
+    const { manager } = world.database.dataSource;
+    await manager.update(OperationEntity, { id: operation.id }, { state: 'failed', finishedAt: new Date() });
+    await manager.update(TenantEntity, { id }, { observed: 'failed', reason: 'No room.', reasonCode: 'NO_CAPACITY' });
+    const told = await world.sleep.wakeFor({ tenant: id, slug, digest: one.digest });
+    expect(told).toEqual({ state: 'failed', reason: null });
   });
 });

@@ -24,7 +24,7 @@ export function engineProbes(engine: Engine): Probes {
   return {
     ready: allRun,
     served: allRun,
-    activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+    activity: () => Promise.resolve({ runningBots: 0, openOrders: 0, tokens: [] }),
     hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
   };
 }

@@ -93,7 +93,7 @@ export interface StackWorld {
 export const healthyProbes: Probes = {
   ready: () => Promise.resolve(),
   served: () => Promise.resolve(),
-  activity: () => Promise.resolve({ runningBots: 0, openOrders: 0 }),
+  activity: () => Promise.resolve({ runningBots: 0, openOrders: 0, tokens: [] }),
   hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
 };
 

@@ -3,6 +3,7 @@ import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
 import { GateMetrics } from './metrics.js';
+import { Programs } from './programs.js';
 import { redeemAt } from './redeem.js';
 import { Revocations } from './revocations.js';
 import { Gate } from './server.js';
@@ -14,6 +15,8 @@ import { wakeAt } from './wake.js';
 const config = loadConfig('gate');
 const logger = createLogger('gate', config.LOG_LEVEL);
 const now = (): number => Date.now();
+/** For what lasts a moment: a clock that is set makes no answer older or newer. */
+const elapsed = (): number => performance.now();
 const portalOrigin = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
 const originOf = (host: string): string => httpsOrigin(host, config.HTTPS_PORT);
 const { TENANT_DOMAIN: tenantDomain } = config;
@@ -32,12 +35,15 @@ const sessions = new Sessions({
 });
 const redeem = redeemAt(config.API_PRIVATE_URL);
 const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, originOf, logger, now });
+const wake = wakeAt(config.API_PRIVATE_URL, elapsed);
+const starting = startingAt(config.API_PRIVATE_URL, elapsed);
 const gate = new Gate({
   sessions,
   revocations,
   signOn,
-  wake: wakeAt(config.API_PRIVATE_URL, now),
-  starting: startingAt(config.API_PRIVATE_URL, now),
+  wake,
+  starting,
+  programs: new Programs({ wake, starting, tenantDomain, logger }),
   tenantDomain,
   originOf,
   portalOrigin,

@@ -15,6 +15,7 @@ import {
 } from './http/pages.js';
 import { placeOf, type Place } from './http/targets.js';
 import type { GateMetrics } from './metrics.js';
+import type { Programs } from './programs.js';
 import type { Revocations } from './revocations.js';
 import type { Sessions } from './sessions.js';
 import type { SignOn } from './sign-on.js';
@@ -35,6 +36,7 @@ export interface GateDeps {
   signOn: SignOn;
   wake: Wake;
   starting: Starting;
+  programs: Programs;
   tenantDomain: string;
   originOf: (host: string) => string;
   portalOrigin: string;
@@ -47,10 +49,6 @@ function header(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
-
-/** A token of a stack is minted by its runtime and kept, hashed, in its own database: asleep, nobody can check one. */
-const ASLEEP =
-  'This stack is asleep: no bot runs in it. Its owner wakes it by opening its dashboard; a token cannot, since only the stack itself can check it.';
 
 /** A person opening a page; not a browser that fetches one ahead, nor anything that only looks for what is there. */
 const isVisit = (request: IncomingMessage): boolean =>
@@ -155,8 +153,12 @@ export class Gate {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
-      const message = page === 'asleep' ? ASLEEP : standInMessage(page);
-      sendError(response, new DomainError('UNAVAILABLE', { message, details: { state: page } }));
+      const known = tenant !== undefined && UUID.test(tenant);
+      const { slug = null } = place ?? {};
+      const error = known
+        ? await this.deps.programs.answer({ request, url, tenant, slug, page })
+        : new DomainError('UNAVAILABLE', { message: standInMessage(page), details: { state: page } });
+      sendError(response, error);
       return;
     } else if (page === 'asleep' && place !== null && tenant !== undefined && UUID.test(tenant) && isVisit(request)) {
       if (await this.wake(request, response, { tenant, place })) {
@@ -205,7 +207,7 @@ export class Gate {
       return false;
     }
     try {
-      const { state, reason } = await wake({ tenant, slug, sid: session.claims.sid });
+      const { state, reason } = await wake.forVisit({ tenant, slug, sid: session.claims.sid });
       const pages = {
         waking: WAKING,
         away: standInPage('starting', portalOrigin),

@@ -16,7 +16,6 @@ export function startingAt(apiUrl: string, now: () => number): Starting {
       }
       return startingResponseSchema.parse(JSON.parse(text));
     },
-    ({ tenant, slug, sid }) => `${tenant} ${slug} ${sid ?? ''}`,
-    now,
+    { keyOf: ({ tenant, slug, sid }) => `${tenant} ${slug} ${sid ?? ''}`, now },
   );
 }

@@ -1,20 +1,42 @@
-import { DomainError, wakeResponseSchema, type WakeRequest, type WakeResponse } from '#libs/contracts';
-import { askApi, shared } from './shared-ask.js';
+import {
+  DomainError,
+  MAX_API_TOKENS,
+  wakeResponseSchema,
+  type WakeRequest,
+  type WakeResponse,
+  type WakeToken,
+  type WakeVisit,
+} from '#libs/contracts';
+import { allowance, askApi, shared } from './shared-ask.js';
 
 /** A reason is a sentence; the last words of a service may be among them. */
 const MAX_BYTES = 64 * 1024;
-
-export type Wake = (request: WakeRequest) => Promise<WakeResponse>;
+/**
+ * Anybody can make tokens up, and each costs a question. All that a stack can have may come at the same moment; beyond
+ * that a program asks again anyway while it waits. What is made up keeps a valid token waiting, at worst, never an owner.
+ */
+const TOKENS = { atOnce: MAX_API_TOKENS, perSecond: 5 };
 
 /**
- * Asks the api to wake a stack. UNAUTHENTICATED: the session has ended; UNAVAILABLE: no usable answer came.
+ * Asks the api to wake a stack. UNAUTHENTICATED: the session has ended, or it is no valid token of this stack;
+ * UNAVAILABLE: no usable answer came; RATE_LIMITED: too many ask.
  */
+export interface Wake {
+  forVisit: (request: WakeVisit) => Promise<WakeResponse>;
+  forToken: (request: WakeToken) => Promise<WakeResponse>;
+}
+
 export function wakeAt(apiUrl: string, now: () => number): Wake {
-  return shared(
-    (request) => ask(apiUrl, request),
-    ({ tenant, sid }) => `${tenant} ${sid}`,
-    now,
-  );
+  const allows = allowance(TOKENS, now);
+  // Apart, so that a flood of tokens takes no owner's place.
+  return {
+    forVisit: shared((request) => ask(apiUrl, request), { keyOf: ({ tenant, sid }) => `${tenant} ${sid}`, now }),
+    forToken: shared((request) => ask(apiUrl, request), {
+      keyOf: ({ tenant, digest }) => `${tenant} ${digest}`,
+      admits: ({ tenant }) => allows(tenant),
+      now,
+    }),
+  };
 }
 
 async function ask(apiUrl: string, request: WakeRequest): Promise<WakeResponse> {

@@ -214,10 +214,12 @@ export class App {
     await this.outbox.prune(now);
   }
 
-  /** What would stop with this process. */
-  activity(): Activity {
+  /** What would stop with this process, and who may have it started again. */
+  async activity(): Promise<Activity> {
+    const tokens = await this.tokens.digests();
+    // After what takes time: of bots, the answer is about now.
     const { bots, openOrders } = this.account.overview();
-    return { runningBots: bots.running, openOrders };
+    return { runningBots: bots.running, openOrders, tokens };
   }
 
   /** Answers once the bots are as the hold wants them, or how far they came in a few seconds; they go on with it. */

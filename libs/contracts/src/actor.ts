@@ -1,10 +1,10 @@
-/** Who asks. Services authorise by it and audit rows name it; `via` tells page, API or CLI apart in the audit. */
+/** Who asks. Services authorise by it and audit rows name it; `via` tells the portal, the CLI and a program's token of a stack apart in the audit. */
 export type Actor =
   | {
       kind: 'subscriber' | 'operator';
       accountId: string;
       username: string;
-      via: 'portal' | 'cli';
+      via: 'portal' | 'cli' | 'token';
       ip: string | null;
       sessionId: string | null;
     }

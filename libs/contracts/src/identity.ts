@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { domainNameSchema } from './domains.js';
 import { slugSchema, uuidSchema } from './names.js';
+import { tokenDigestSchema } from './runtime-access.js';
 
 /** Headers that carry who is asking from the gate to a runtime. Copies from outside are stripped on every route. */
 export const IDENTITY_HEADER = 'x-aviary-identity';
@@ -69,15 +70,20 @@ export type Revocations = z.infer<typeof revocationsSchema>;
 export const sessionCheckRequestSchema = z.strictObject({ sids: z.array(uuidSchema).max(100) });
 export const sessionCheckResponseSchema = z.object({ revoked: z.array(uuidSchema) });
 
+const ofStack = { tenant: uuidSchema, slug: slugSchema };
+const wakeVisitSchema = z.strictObject({ ...ofStack, sid: uuidSchema });
+const wakeTokenSchema = z.strictObject({ ...ofStack, digest: tokenDigestSchema });
+export type WakeVisit = z.infer<typeof wakeVisitSchema>;
+export type WakeToken = z.infer<typeof wakeTokenSchema>;
 /**
- * POST /internal/wake, gate to api on its private port: the owner of this session stands before a stack that sleeps.
- * Asked as often as somebody looks; one wake comes of it.
+ * POST /internal/wake, gate to api on its private port: before a stack that sleeps stands the owner of this session, or
+ * a program whose token has this digest. Asked as often as somebody looks; one wake comes of it.
  */
-export const wakeRequestSchema = z.strictObject({ tenant: uuidSchema, slug: slugSchema, sid: uuidSchema });
+export const wakeRequestSchema = z.union([wakeVisitSchema, wakeTokenSchema]);
 export type WakeRequest = z.infer<typeof wakeRequestSchema>;
 /**
  * `waking`: it will be there in seconds; `away`: it does not sleep, and the page that says so is on its way; `failed`:
- * it was to wake and did not, and nothing is under way.
+ * it was to wake and did not, and nothing is under way; why, for its owner alone.
  */
 export const wakeResponseSchema = z.object({
   state: z.enum(['waking', 'away', 'failed']),

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { uuidSchema } from './names.js';
 
+/** A program's token; a random one, so that its plain SHA-256 is as good as a secret hash of it. */
+export const API_TOKEN_PATTERN = /^avt_[A-Za-z0-9_-]{43}$/;
+/** At one time, of those that are neither revoked nor expired. */
+export const MAX_API_TOKENS = 20;
+/** What is kept of a token: base64url(sha256) of the whole of it. */
+export const tokenDigestSchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+
 /** POST /tokens; the token itself is in this answer only. */
 export const createTokenSchema = z.strictObject({
   name: z

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { slugSchema, uuidSchema } from './names.js';
+import { MAX_API_TOKENS, tokenDigestSchema } from './runtime-access.js';
 import { stackLimitsSchema } from './stacks.js';
 
 /**
@@ -54,7 +55,15 @@ export const notReadySchema = z.object({ ready: z.literal(false), code: z.string
  * compact JWS (EdDSA, the stack's own key, of which the platform holds a sealed copy) in the Authorization header as
  * `Stack <jws>` with claims { iss: tenant id, aud: ACTIVITY_AUDIENCE, exp ≤ 60 s }.
  */
-export const activitySchema = z.object({ runningBots: z.int().min(0), openOrders: z.int().min(0) });
+export const activitySchema = z.object({
+  runningBots: z.int().min(0),
+  openOrders: z.int().min(0),
+  /** Its valid tokens, by which a program may wake it once it sleeps. A runtime of before they were told gives none. */
+  tokens: z
+    .array(z.object({ digest: tokenDigestSchema, expiresAt: z.iso.datetime() }))
+    .max(MAX_API_TOKENS)
+    .default([]),
+});
 export type Activity = z.infer<typeof activitySchema>;
 export const ACTIVITY_AUDIENCE = 'aviary-activity';
 

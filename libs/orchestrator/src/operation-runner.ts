@@ -245,6 +245,11 @@ export class OperationRunner {
       return;
     }
     await recordObserved(db, { tenantId, observed: wanted?.runs ? 'running' : 'stopped', reason: null, now });
+    // What a stack that sleeps may be woken by: awake it knows that itself, and stopped nothing wakes it.
+    await db.query(
+      `delete from sleep_tokens s using tenants t where t.id = $1 and s.tenant_id = t.id and t.desired <> 'hibernated'`,
+      [tenantId],
+    );
   }
 
   private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 import { waitFor } from '#libs/async';
-import { DomainError, isDomainError } from '#libs/contracts';
+import { DomainError, isDomainError, type Activity } from '#libs/contracts';
 import { LABEL, type Engine } from '#libs/engine';
 import { tx } from '#libs/db';
 import type { DataSource } from 'typeorm';
@@ -13,6 +13,7 @@ import { wantStack, type StackFacts, type StackWant } from './planner/want.js';
 import type { EdgeKeeper } from './edge-keeper.js';
 import { wrongFiles } from './wrong-files.js';
 import type { Probes, Routes, Serving, StackDatabases } from './ports.js';
+import { keepTokens, requireIdle } from './rest.js';
 import type { StackSecrets } from './secrets.js';
 import type { StepLog } from './step-log.js';
 
@@ -64,25 +65,14 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   converge: (context) => converge(context, wantStack(context.facts), serving(context.facts)),
   raise: (context) => converge(context, wantStack(context.facts), away(context.facts)),
   idle: async (context) => {
-    const { deps, facts, engine, signal, deadlineMs } = context;
+    const { facts, engine, signal } = context;
     const want = wantStack(facts);
     const { containers } = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
     if (containers.every(({ status }) => status !== 'running')) {
       return 'nothing runs';
     }
-    const bounds = { deadlineMs: Math.min(ACTIVITY_MS, deadlineMs), signal };
-    const activity = await deps.probes.activity(facts, await deps.secrets.stackKey(facts), bounds);
-    if (activity?.runningBots === 0 && activity.openOrders === 0) {
-      return null;
-    }
-    await stayAwake(context);
-    throw new DomainError('BOTS_RUNNING', {
-      message:
-        activity === null
-          ? 'The stack did not say whether a bot runs, so it was left running.'
-          : `${activity.runningBots} bots run and ${activity.openOrders} orders are open, so it was left running.`,
-      details: { why: activity === null ? 'no_answer' : 'bots_running', ...activity },
-    });
+    await layDown(context, await askForActivity(context));
+    return null;
   },
   renew: async ({ deps, facts }) => {
     const renewed = await tx(deps.dataSource, (db) => deps.secrets.renew(db, facts, deps.now()));
@@ -204,6 +194,35 @@ async function lead(context: PhaseContext, text: string | null): Promise<void> {
   }
 }
 
+async function askForActivity({ deps, facts, signal, deadlineMs }: PhaseContext): Promise<Activity | null> {
+  const bounds = { deadlineMs: Math.min(ACTIVITY_MS, deadlineMs), signal };
+  return deps.probes.activity(facts, await deps.secrets.stackKey(facts), bounds);
+}
+
+/** Leaves a stack running that trades or does not say; of any other, keeps by which tokens it may be woken. */
+async function layDown(context: PhaseContext, activity: Activity | null): Promise<void> {
+  try {
+    requireIdle(activity);
+  } catch (error) {
+    await stayAwake(context);
+    await keepTokens(context.deps.dataSource, context.facts, []);
+    throw error;
+  }
+  await keepTokens(context.deps.dataSource, context.facts, activity.tokens);
+}
+
+/**
+ * Once more before a stack that is to sleep stops. The proxy reads a route a moment after it was written, so until
+ * here somebody may have come in; from the drain on, the runtime begins nothing and makes no token. One that does not
+ * answer now has said enough before, and may be on its way down.
+ */
+async function lookAgain(context: PhaseContext): Promise<void> {
+  const activity = await askForActivity(context);
+  if (activity !== null) {
+    await layDown(context, activity);
+  }
+}
+
 /** What was to sleep is wanted to run again, and its address leads to it; nothing else was changed yet. */
 async function stayAwake(context: PhaseContext): Promise<void> {
   const { deps, facts } = context;
@@ -289,6 +308,9 @@ async function converge(context: PhaseContext, want: StackWant, leadsTo: Serving
     if (!drained && endsRuntime(facts, actions, objects)) {
       await drainBots(deps, context);
       drained = true;
+      if (context.kind === 'hibernate') {
+        await lookAgain(context);
+      }
     }
     await apply(context, want, actions);
   }

@@ -26,6 +26,21 @@ const WHY_NOT: Record<RestProblem, string> = {
 const STARTS = `(t.observed = 'running' or exists (select from operations o
   where o.tenant_id = t.id and o.state = any($6)))`;
 
+/** Who may wake a stack: its owner in a session that lives ($3), or a program with a token it had as it fell asleep. */
+const BY_SESSION = `sessions s join accounts a on a.id = s.account_id join tenants t on t.account_id = a.id
+  where s.id = $3 and s.revoked_at is null`;
+const BY_TOKEN = `sleep_tokens s join tenants t on t.id = s.tenant_id join accounts a on a.id = t.account_id
+  where s.digest = $3`;
+
+interface Visitor {
+  actor: Actor;
+  desired: string;
+  held: boolean;
+  starts: boolean;
+  /** Null for whoever is not told. */
+  reason: string | null;
+}
+
 /** Puts stacks to sleep that trade nothing, and wakes them when somebody comes. */
 export class SleepService {
   constructor(private readonly deps: TenantDeps) {}
@@ -63,12 +78,14 @@ export class SleepService {
   }
 
   /**
-   * What the gate asks for a visitor whose session it has verified. Asked a thousand times, one wake comes of it: the
-   * first makes the operation, the others find the stack waking. Throws UNAUTHENTICATED for a session that is not, or
-   * no longer, the owner's; TENANT_BUSY while the stack is still falling asleep.
+   * What the gate asks for a visitor whose session it has verified, or for a program by its token. Asked a thousand
+   * times, one wake comes of it: the first makes the operation, the others find the stack waking. Throws UNAUTHENTICATED
+   * for a session that is not, or no longer, the owner's, and for what is no valid token of this stack; TENANT_BUSY
+   * while the stack is still falling asleep.
    */
-  async wakeForVisit({ tenant: tenantId, slug, sid }: WakeRequest): Promise<WakeResponse> {
-    const { actor, desired, held, starts, reason } = await this.visit(tenantId, slug, sid);
+  async wakeFor(request: WakeRequest): Promise<WakeResponse> {
+    const { slug } = request;
+    const { actor, desired, held, starts, reason } = await this.visitor(request);
     if (held || desired !== 'hibernated') {
       if (desired !== 'running') {
         return { state: 'away' };
@@ -87,7 +104,7 @@ export class SleepService {
     } catch (error) {
       if (isDomainError(error, 'NO_CAPACITY')) {
         // Nothing would come of waiting: the host is full, and asking every few seconds makes no room.
-        return { state: 'failed', reason: error.message };
+        return { state: 'failed', reason: 'sid' in request ? error.message : null };
       }
       // Somebody stops or destroys it at this moment: its page will say so.
       if (isDomainError(error, 'WRONG_STATE')) {
@@ -120,31 +137,42 @@ export class SleepService {
       : { state: 'failed', reason: found.own ? found.reason : null };
   }
 
-  /** Who visits, if it is the owner in a session that lives, and what they find; one statement, since all who wait ask it. */
-  private async visit(
-    tenantId: string,
-    slug: string,
-    sid: string,
-  ): Promise<{ actor: Actor; desired: string; held: boolean; starts: boolean; reason: string | null }> {
+  /** One statement, since all who wait ask it. */
+  private async visitor(request: WakeRequest): Promise<Visitor> {
+    const person = 'sid' in request;
     const [found] = await this.deps.dataSource.query<
       { account: string; username: string; desired: string; held: boolean; starts: boolean; reason: string | null }[]
     >(
       `select a.id as account, a.username, t.desired, exists (select from holds where tenant_id = t.id) as held,
               ${STARTS} as starts, t.reason
-         from sessions s join accounts a on a.id = s.account_id join tenants t on t.account_id = a.id
-        where s.id = $1 and s.revoked_at is null and s.expires_at > $2 and a.state = any($3) and t.id = $4 and t.slug = $5`,
-      [sid, this.deps.now(), SIGN_IN_STATES, tenantId, slug, OPEN_OPERATION_STATES],
+         from ${person ? BY_SESSION : BY_TOKEN}
+          and s.expires_at > $4 and a.state = any($5) and t.id = $1 and t.slug = $2`,
+      [
+        request.tenant,
+        request.slug,
+        person ? request.sid : request.digest,
+        this.deps.now(),
+        SIGN_IN_STATES,
+        OPEN_OPERATION_STATES,
+      ],
     );
     if (!found) {
       throw new DomainError('UNAUTHENTICATED');
     }
     const { account: accountId, username, desired, held, starts, reason } = found;
     return {
-      actor: { kind: 'subscriber', accountId, username, via: 'portal', ip: null, sessionId: sid },
+      actor: {
+        kind: 'subscriber',
+        accountId,
+        username,
+        via: person ? 'portal' : 'token',
+        ip: null,
+        sessionId: person ? request.sid : null,
+      },
       desired,
       held,
       starts,
-      reason,
+      reason: person ? reason : null,
     };
   }
 }

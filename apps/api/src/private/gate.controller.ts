@@ -42,7 +42,7 @@ export class GateController {
   @Unlimited()
   @Answers(HttpStatus.OK, wakeResponseSchema, 'Whether the stack is waking.')
   wake(@Body({ schema: wakeRequestSchema }) body: WakeRequest): Promise<WakeResponse> {
-    return this.sleep.wakeForVisit(body);
+    return this.sleep.wakeFor(body);
   }
 
   @Post('starting')

@@ -15,8 +15,14 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   UNAVAILABLE: 503,
 };
 
-export function sendJson(response: ServerResponse, status: number, body: unknown): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
   response.writeHead(status, {
+    ...headers,
     'content-type': 'application/json',
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
@@ -29,7 +35,9 @@ export function sendError(response: ServerResponse, error: unknown): string {
   const errorId = randomUUID();
   const known = error instanceof DomainError ? error : new DomainError('INTERNAL');
   const { code, message, details } = known;
-  sendJson(response, STATUS[code] ?? 500, { code, message: message || ERROR_TEXT[code], errorId, details });
+  const again: unknown = details['retryAfterSeconds'];
+  const body = { code, message: message || ERROR_TEXT[code], errorId, details };
+  sendJson(response, STATUS[code] ?? 500, body, typeof again === 'number' ? { 'retry-after': String(again) } : {});
   return errorId;
 }
 

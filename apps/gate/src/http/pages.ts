@@ -90,13 +90,17 @@ export const WAKING_LATER: Page = {
   refreshSeconds: 10,
 };
 
+const DID_NOT_START = 'This stack was to start, and did not.';
+const AFTER_THAT = 'Its data is kept. The portal says what can be done.';
+/** After a start that failed, to whoever is not told why. */
+export const FAILED_START = `${DID_NOT_START} ${AFTER_THAT}`;
+
 /** After a start that failed; the reason is for its owner. */
 export function failedStartPage(slug: string, reason: string | null, portalOrigin: string): Page {
-  const rest = 'Its data is kept. The portal says what can be done.';
   return {
     status: 503,
     title: 'It did not start',
-    text: `This stack was to start, and did not. ${reason === null ? rest : `${reason} ${rest}`}`,
+    text: reason === null ? FAILED_START : `${DID_NOT_START} ${reason} ${AFTER_THAT}`,
     link: { href: `${portalOrigin}/app/stacks/${slug}`, label: 'Open the portal' },
   };
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { dashboardSlug, locationPath, placeOf, safeNext } from './targets.js';
+import { apiSlug, dashboardSlug, locationPath, placeOf, safeNext } from './targets.js';
 
 describe('the path after sign-on', () => {
   it('is on the same host whatever was asked for', () => {
@@ -79,5 +79,25 @@ describe('the place of a visit', () => {
     [undefined, 'uabc234'],
   ])('is none for %s by a route of %s', (host, slug) => {
     expect(at(host, slug)).toBeNull();
+  });
+});
+
+describe('the stack of an API’s host', () => {
+  it('is the one label behind api-, in any case and with any port', () => {
+    expect(apiSlug('api-uabc234.stacks.test', 'stacks.test')).toBe('uabc234');
+    expect(apiSlug('API-uABC234.stacks.test:8443', 'stacks.test')).toBe('uabc234');
+  });
+
+  it.each([
+    undefined,
+    '',
+    'uabc234.stacks.test',
+    'api-.stacks.test',
+    'api-api-uabc234.stacks.test',
+    'api-x.uabc234.stacks.test',
+    'api-uabc234.evil.test',
+    'api-uabc234.stacks.test, evil.test',
+  ])('%j is none', (host) => {
+    expect(apiSlug(host, 'stacks.test')).toBeNull();
   });
 });

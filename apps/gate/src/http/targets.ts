@@ -37,6 +37,12 @@ export function placeOf(host: string | undefined, routeSlug: string | undefined,
   return ours || !SLUG_PATTERN.test(routeSlug) ? null : { slug: routeSlug, host: name, domain: name };
 }
 
+/** The same of a stack's API: one label `api-u……`. Tokens are for there. */
+export function apiSlug(host: string | undefined, tenantDomain: string): string | null {
+  const name = hostName(host);
+  return name?.startsWith('api-') === true ? dashboardSlug(name.slice('api-'.length), tenantDomain) : null;
+}
+
 /** The stack a host name belongs to: exactly one label `u……` before the tenants' domain; any port is ignored. */
 export function dashboardSlug(host: string | undefined, tenantDomain: string): string | null {
   const name = hostName(host);

@@ -1,10 +1,17 @@
 import { v7 as newId } from 'uuid';
-import { DomainError, type CreateToken, type TokenCreated, type TokenView } from '#libs/contracts';
+import {
+  API_TOKEN_PATTERN,
+  DomainError,
+  MAX_API_TOKENS,
+  type Activity,
+  type CreateToken,
+  type TokenCreated,
+  type TokenView,
+} from '#libs/contracts';
 import { hashToken, randomToken } from '#libs/crypto';
 import type { Database } from '../database/database.js';
 
 const PREFIX = 'avt_';
-const MAX_TOKENS = 20;
 
 interface TokenRow {
   id: string;
@@ -46,7 +53,7 @@ export class TokenService {
     const rows = await this.database.sql<TokenRow>(
       `insert into api_tokens (id, name, scope, hash, hint, created_at, expires_at)
        select $1, $2, $3, $4, $5, $6, $7
-       where (select count(*) from api_tokens where revoked_at is null and expires_at > $6) < ${MAX_TOKENS}
+       where (select count(*) from api_tokens where revoked_at is null and expires_at > $6) < ${MAX_API_TOKENS}
        returning ${COLUMNS}`,
       [
         newId(),
@@ -61,8 +68,8 @@ export class TokenService {
     const [row] = rows;
     if (!row) {
       throw new DomainError('QUOTA_EXCEEDED', {
-        message: `A stack has at most ${MAX_TOKENS} valid tokens. Revoke one you no longer use.`,
-        details: { reason: 'tokens', limit: 'tokens', allowed: MAX_TOKENS },
+        message: `A stack has at most ${MAX_API_TOKENS} valid tokens. Revoke one you no longer use.`,
+        details: { reason: 'tokens', limit: 'tokens', allowed: MAX_API_TOKENS },
       });
     }
     return { token, view: view(row) };
@@ -78,9 +85,19 @@ export class TokenService {
     }
   }
 
+  /** What the portal may know of the valid ones, for the time in which nobody here can check any. */
+  async digests(): Promise<Activity['tokens']> {
+    const rows = await this.database.sql<{ digest: string; expiresAt: Date }>(
+      `select hash as digest, expires_at as "expiresAt" from api_tokens
+        where revoked_at is null and expires_at > $1 order by expires_at desc limit ${MAX_API_TOKENS}`,
+      [this.now()],
+    );
+    return rows.map(({ digest, expiresAt }) => ({ digest, expiresAt: expiresAt.toISOString() }));
+  }
+
   /** The valid token, or null. Its last use is noted by the minute, so that reading does not write each time. */
   async find(token: string): Promise<Pick<TokenRow, 'id' | 'name' | 'scope' | 'expiresAt'> | null> {
-    if (!/^avt_[A-Za-z0-9_-]{43}$/.test(token)) {
+    if (!API_TOKEN_PATTERN.test(token)) {
       return null;
     }
     const now = this.now();

@@ -13,7 +13,7 @@ export const stack = {
   hibernateVerb: 'Put stack to sleep',
   hibernateEffect: 'Its containers stop and take no memory; data and address stay.',
   hibernateEffectVisit: 'Opening the dashboard wakes it, in a few seconds.',
-  hibernateEffectToken: 'Programs with a token get “asleep” until then: they cannot wake it.',
+  hibernateEffectToken: 'A program that comes with a valid token wakes it too, and is told to wait.',
   wake: 'Wake up',
   rotate: 'New passwords…',
   rotateVerb: 'Give new passwords',

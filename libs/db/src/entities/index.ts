@@ -24,6 +24,7 @@ import {
   TenantSecretEntity,
   TenantSubnetEntity,
 } from './tenant-parts.entity.js';
+import { SleepTokenEntity } from './sleep-token.entity.js';
 import { StackWarningEntity } from './stack-warning.entity.js';
 import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
@@ -48,6 +49,7 @@ export * from './session.entity.js';
 export * from './sign-in-guard.entity.js';
 export * from './sign-up.entity.js';
 export * from './tenant-parts.entity.js';
+export * from './sleep-token.entity.js';
 export * from './stack-warning.entity.js';
 export * from './tenant-domain.entity.js';
 export * from './tenant.entity.js';
@@ -85,6 +87,7 @@ export const ENTITIES = [
   SignInGuardEntity,
   SignOnCodeEntity,
   SignUpEntity,
+  SleepTokenEntity,
   StackWarningEntity,
   TenantDomainEntity,
   TenantEntity,

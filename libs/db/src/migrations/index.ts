@@ -5,6 +5,7 @@ import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
+import { SleepTokens1763700000013 } from './1763700000013-sleep-tokens.js';
 import { Stacks1763700000002 } from './1763700000002-stacks.js';
 import { StackWarnings1763700000010 } from './1763700000010-stack-warnings.js';
 import { WarningsOver1763700000014 } from './1763700000014-warnings-over.js';
@@ -24,5 +25,6 @@ export const MIGRATIONS = [
   StackWarnings1763700000010,
   Domains1763700000011,
   AlarmMails1763700000012,
+  SleepTokens1763700000013,
   WarningsOver1763700000014,
 ];
