@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { OperationEntity, OperationStepEntity } from '#libs/db';
+import { OperationEntity, OperationStepEntity, OrphanEntity } from '#libs/db';
 import type { LastUsage } from '../../apps/agent/src/watch/usage-watcher.js';
 import { AgentMetrics } from '../../apps/agent/src/watch/agent-metrics.js';
 import { WELL } from '../support/agent-figures.js';
@@ -44,6 +44,7 @@ describe('the metrics of an agent', () => {
     expect(series(waiting, 'aviary_operations{kind="provision",state="queued"}')).toBe(1);
     expect(series(waiting, 'aviary_queue_oldest_seconds')).toBeGreaterThanOrEqual(90);
     expect(series(waiting, 'aviary_queue_oldest_seconds')).toBeLessThan(150);
+    expect(series(waiting, 'aviary_orphans{why="no_stack"}')).toBe(0);
     expect(series(waiting, 'aviary_task_failing{task="check"}')).toBe(1);
     expect(series(waiting, 'aviary_task_failing{task="sweep"}')).toBe(0);
 
@@ -59,6 +60,12 @@ describe('the metrics of an agent', () => {
       { id: operation.id },
       { state: 'done', startedAt: before(3.2), finishedAt: end },
     );
+    const left = { kind: 'volume', tenantId: stack.id, firstSeenAt: end, lastSeenAt: end, removeAt: null } as const;
+    await dataSource.manager.insert(OrphanEntity, [
+      { ...left, engineId: 'local', name: 'one', why: 'no_stack' },
+      { ...left, engineId: 'local', name: 'two', why: 'no_stack' },
+      { ...left, engineId: 'another', name: 'three', why: 'no_stack' },
+    ]);
     await dataSource.query(`update tenants set checked_at = now() - interval '10 minutes' where id = $1`, [stack.id]);
     await Promise.all([metrics.read(), metrics.read(), metrics.read()]);
     const text = await metrics.read();
@@ -69,6 +76,8 @@ describe('the metrics of an agent', () => {
     expect(series(text, `aviary_operation_phase_duration_seconds_count${phase}`)).toBe(1);
     expect(series(text, `aviary_operation_phase_duration_seconds_sum${phase}`)).toBeCloseTo(2.5, 2);
     expect(series(text, 'aviary_queue_oldest_seconds')).toBe(0);
+    expect(series(text, 'aviary_orphans{why="no_stack"}')).toBe(2);
+    expect(series(text, 'aviary_orphans{why="not_wanted"}')).toBe(0);
     expect(series(text, 'aviary_reconcile_lag_seconds')).toBeGreaterThanOrEqual(600);
     expect(series(text, 'aviary_reconcile_lag_seconds')).toBeLessThan(900);
     expect(series(text, 'aviary_capacity_ratio{resource="memory"}')).toBe(0.75);

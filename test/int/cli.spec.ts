@@ -281,12 +281,32 @@ describe('aviary', () => {
   it('lists what no stack wants', async () => {
     const at = new Date('2026-01-01T00:00:00Z');
     const row = { engineId: 'local', kind: 'volume' as const, name: 'left-over', tenantId: newId() };
-    await db.dataSource.manager.insert(OrphanEntity, { ...row, why: 'no_stack', firstSeenAt: at, lastSeenAt: at });
+    const removeAt = new Date('2026-01-08T00:00:00Z');
+    const times = { firstSeenAt: at, lastSeenAt: at };
+    await db.dataSource.manager.insert(OrphanEntity, { ...row, ...times, removeAt, why: 'no_stack' });
+    await db.dataSource.manager.insert(OrphanEntity, { ...row, ...times, name: 'left-too', why: 'not_wanted' });
+    const shown = await aviary(env, ['orphans', 'list', '--plain']);
+    expect(shown.stdout.split('\n').map((line) => line.split('\t')[4])).toEqual([
+      removeAt.toISOString(),
+      'kept',
+      undefined,
+    ]);
     const ran = await aviary(env, ['orphans', 'list', '--json']);
     expect(document(ran)).toMatchObject({
       ok: true,
       exit: 0,
-      data: { items: [{ engine: 'local', kind: 'volume', name: 'left-over', stackId: row.tenantId, why: 'no_stack' }] },
+      data: {
+        items: [
+          {
+            engine: 'local',
+            name: 'left-over',
+            stackId: row.tenantId,
+            why: 'no_stack',
+            removeAt: removeAt.toISOString(),
+          },
+          { name: 'left-too', removeAt: null },
+        ],
+      },
     });
   });
 

@@ -578,9 +578,19 @@ it('FM-14 what belongs to no stack is listed first, removed after its grace, and
     (await rows(world).find(OrphanEntity, { order: { name: 'ASC' } })).map(({ kind, name, why }) => [kind, name, why]);
   const orphans = new OrphanService(world.database.dataSource);
   expect((await orphans.list({ ...stack.owner, kind: 'operator' })).items).toMatchObject([
-    { name: 'left-over', engine: 'local', stackId: gone, why: 'no_stack' },
-    { name: 'old-epoch', stackId: stack.id, why: 'not_wanted' },
+    { name: 'left-over', engine: 'local', stackId: gone, why: 'no_stack', removeAt: expect.any(String) },
+    { name: 'old-epoch', stackId: stack.id, why: 'not_wanted', removeAt: null },
   ]);
+  const dueIn = async (): Promise<(number | null)[]> =>
+    (await orphans.list({ ...stack.owner, kind: 'operator' })).items.map(({ firstSeenAt, removeAt }) =>
+      removeAt === null ? null : (Date.parse(removeAt) - Date.parse(firstSeenAt)) / 3_600_000,
+    );
+  expect(await dueIn()).toEqual([168, null]);
+  // As long as its operator lets none be removed, it says so.
+  await rows(world).query(`update orphans set first_seen_at = now() - interval '169 hours'`);
+  await world.reconciler({ graceHours: 0 }).pass(never);
+  expect(await dueIn()).toEqual([null, null]);
+  expect(world.engine.names().volumes).toContain('left-over');
   await expect(orphans.list(stack.owner)).rejects.toMatchObject({ code: 'FORBIDDEN' });
   expect(await listed()).toEqual([
     ['volume', 'left-over', 'no_stack'],

@@ -27,10 +27,10 @@ export class OrphanKeeper {
 
   /** Compares a look at the whole engine with the stacks there are; `facts` must have been read after the look. */
   async note(objects: EngineObjects, facts: readonly StackFacts[], now: Date): Promise<void> {
-    const { dataSource, engineId, logger } = this.deps;
+    const { dataSource, engineId, graceHours, logger } = this.deps;
     const couriers = await this.removeCouriers(objects, new Set(facts.map(({ tenantId }) => tenantId)));
     const unwanted = unwantedAmong(objects, facts).filter(({ name }) => !couriers.has(name));
-    const fresh = await noteOrphans(dataSource, engineId, unwanted, now);
+    const fresh = await noteOrphans(dataSource, engineId, unwanted, { now, graceHours });
     if (fresh.length > 0) {
       logger.warn({ orphans: fresh }, 'objects of ours that no stack wants');
     }
@@ -62,11 +62,8 @@ export class OrphanKeeper {
   }
 
   private async remove(now: Date): Promise<void> {
-    const { dataSource, engine, engineId, platformId, graceHours, logger } = this.deps;
-    if (graceHours === 0) {
-      return;
-    }
-    const over = await overdueOrphans(dataSource, engineId, graceHours, now);
+    const { dataSource, engine, engineId, platformId, logger } = this.deps;
+    const over = await overdueOrphans(dataSource, engineId, now);
     const removals = {
       container: engine.removeContainer.bind(engine),
       network: engine.removeNetwork.bind(engine),

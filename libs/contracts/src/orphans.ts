@@ -7,10 +7,12 @@ export const orphanSchema = z.object({
   name: z.string(),
   /** The stack its label names; there may be none of that id. */
   stackId: z.uuid(),
-  /** `no_stack`: that stack is gone, so it is removed after the grace; `not_wanted`: that stack has no use for it. */
+  /** `no_stack`: that stack is gone; `not_wanted`: that stack has no use for it. */
   why: z.enum(['no_stack', 'not_wanted']),
   firstSeenAt: z.iso.datetime(),
   lastSeenAt: z.iso.datetime(),
+  /** From then on it is removed; null for what is kept. */
+  removeAt: z.iso.datetime().nullable(),
 });
 export type Orphan = z.infer<typeof orphanSchema>;
 

@@ -13,7 +13,7 @@ export class OrphanService {
     }
     const rows = await this.dataSource.manager.find(OrphanEntity, { order: { firstSeenAt: 'ASC', name: 'ASC' } });
     return {
-      items: rows.map(({ engineId, kind, name, tenantId, why, firstSeenAt, lastSeenAt }) => ({
+      items: rows.map(({ engineId, kind, name, tenantId, why, firstSeenAt, lastSeenAt, removeAt }) => ({
         engine: engineId,
         kind,
         name,
@@ -21,6 +21,7 @@ export class OrphanService {
         why,
         firstSeenAt: firstSeenAt.toISOString(),
         lastSeenAt: lastSeenAt.toISOString(),
+        removeAt: removeAt?.toISOString() ?? null,
       })),
       next: null,
     };

@@ -4,19 +4,19 @@ import { OperationEntity, OrphanEntity, TenantEntity, tx, type Database } from '
 /** An object on an engine whose labels name a stack that does not want it. */
 export type Unwanted = Pick<OrphanEntity, 'kind' | 'name' | 'tenantId'>;
 
-const HOUR_MS = 3_600_000;
 const keyOf = ({ kind, name }: Pick<OrphanEntity, 'kind' | 'name'>): string => `${kind} ${name}`;
 
 /**
  * Makes the list of an engine's orphans what was found: new ones come to it, those found again keep the time they
- * were first seen, the others leave it. Objects of a stack that something is at work on are no orphans yet. Gives
- * those that were not known.
+ * were first seen, the others leave it. What has no stack is to be removed once it was seen so for the grace, in hours;
+ * with a grace of 0 it is kept. Objects of a stack that something is at work on are no orphans yet. Gives those that
+ * were not known.
  */
 export async function noteOrphans(
   dataSource: Database,
   engineId: string,
   found: readonly Unwanted[],
-  now: Date,
+  { now, graceHours }: { now: Date; graceHours: number },
 ): Promise<Pick<OrphanEntity, 'kind' | 'name' | 'tenantId' | 'why'>[]> {
   return tx(dataSource, async (db) => {
     const known = new Set((await db.findBy(OrphanEntity, { engineId })).map(keyOf));
@@ -42,24 +42,24 @@ export async function noteOrphans(
         .createQueryBuilder()
         .insert()
         .into(OrphanEntity)
-        .values({ engineId, ...orphan, firstSeenAt: now, lastSeenAt: now })
+        .values({ engineId, ...orphan, firstSeenAt: now, lastSeenAt: now, removeAt: null })
         .orUpdate(['tenant_id', 'why', 'last_seen_at'], ['engine_id', 'kind', 'name'])
         .execute();
     }
+    await db.query(
+      `update orphans set remove_at =
+         case when why = 'no_stack' and $2::float8 > 0 then first_seen_at + make_interval(secs => $2::float8 * 3600) end
+        where engine_id = $1`,
+      [engineId, graceHours],
+    );
     await db.delete(OrphanEntity, { engineId, lastSeenAt: LessThan(now) });
     return orphans.filter((orphan) => !known.has(keyOf(orphan)));
   });
 }
 
-/** Those without a stack that were first seen longer ago than the grace. */
-export function overdueOrphans(
-  dataSource: Database,
-  engineId: string,
-  graceHours: number,
-  now: Date,
-): Promise<OrphanEntity[]> {
-  const firstSeenAt = LessThan(new Date(now.getTime() - graceHours * HOUR_MS));
-  return dataSource.manager.findBy(OrphanEntity, { engineId, why: 'no_stack', firstSeenAt });
+/** Those whose time to be removed has come. */
+export function overdueOrphans(dataSource: Database, engineId: string, now: Date): Promise<OrphanEntity[]> {
+  return dataSource.manager.findBy(OrphanEntity, { engineId, removeAt: LessThan(now) });
 }
 
 export async function forgetOrphan(dataSource: Database, { engineId, kind, name }: OrphanEntity): Promise<void> {

@@ -55,6 +55,11 @@ export class AgentMetrics {
     'desired',
     'observed',
   ]);
+  private readonly orphans = this.gauge(
+    'aviary_orphans',
+    'Objects on this engine that no stack wants: their stack is gone, or has no use for them.',
+    ['why'],
+  );
   private readonly reconcileLag = this.gauge(
     'aviary_reconcile_lag_seconds',
     'Since the whole engine was last compared with what is wanted, or since the stack looked at longest ago was looked at, whichever is longer.',
@@ -226,6 +231,12 @@ export class AgentMetrics {
     for (const { desired, observed, n } of rows) {
       this.stacks.set({ desired, observed }, n);
     }
+    const orphans: { why: string; n: number }[] = await dataSource.query(
+      `select why, (select count(*) from orphans o where o.engine_id = $1 and o.why = reasons.why)::int as n
+         from unnest(array['no_stack', 'not_wanted']) as reasons (why)`,
+      [engineId],
+    );
+    orphans.forEach(({ why, n }) => this.orphans.set({ why }, n));
     const { passedAt } = this.deps.agent();
     const sincePass = passedAt === null ? 0 : (now().getTime() - passedAt.getTime()) / 1_000;
     this.reconcileLag.set(Math.max(0, sincePass, ...rows.map(({ lag }) => lag ?? 0)));

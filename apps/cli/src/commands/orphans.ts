@@ -4,7 +4,7 @@ import { handle, type Action, type Environment } from '../frame/command.js';
 
 const LIST = 'aviary/orphans-list/1';
 
-const WHY = { no_stack: 'its stack is gone; removed after the grace', not_wanted: 'its stack has no use for it; kept' };
+const WHY = { no_stack: 'its stack is gone', not_wanted: 'its stack has no use for it' };
 
 const list: Action = async (context) => {
   const { OrphanService } = await import('#libs/tenants');
@@ -15,6 +15,7 @@ const list: Action = async (context) => {
     { head: 'name', value: ({ name }) => name },
     { head: 'engine', value: ({ engine }) => engine },
     { head: 'since', value: ({ firstSeenAt }) => firstSeenAt },
+    { head: 'removed from', value: ({ removeAt }) => removeAt ?? 'kept' },
     { head: 'why', value: ({ why }) => WHY[why] },
   ]);
 };

@@ -24,15 +24,19 @@ export function OrphansPanel() {
               <Table.Tr>
                 <Table.Th>{t('orphans.name')}</Table.Th>
                 <Table.Th>{t('orphans.since')}</Table.Th>
+                <Table.Th>{t('orphans.removed')}</Table.Th>
                 <Table.Th>{t('orphans.why')}</Table.Th>
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
-              {items.map(({ engine, kind, name, firstSeenAt, why }) => (
+              {items.map(({ engine, kind, name, firstSeenAt, removeAt, why }) => (
                 <Table.Tr key={`${engine} ${kind} ${name}`} className="aw-row" data-tone="warn">
                   <Table.Td data-label={t('orphans.name')}>{`${t(`orphans.kinds.${kind}`)} ${name}`}</Table.Td>
                   <Table.Td data-label={t('orphans.since')}>
                     <Time value={firstSeenAt} />
+                  </Table.Td>
+                  <Table.Td data-label={t('orphans.removed')}>
+                    {removeAt === null ? t('orphans.kept') : <Time value={removeAt} />}
                   </Table.Td>
                   <Table.Td data-label={t('orphans.why')}>{t(`orphans.reasons.${why}`)}</Table.Td>
                 </Table.Tr>

@@ -164,11 +164,13 @@ export const en = {
     loadFailed: 'The objects that no stack wants could not be read',
     name: 'Object',
     since: 'Since',
+    removed: 'Removed from',
+    kept: 'Kept',
     why: 'Why it is here',
     kinds: { container: 'Container', network: 'Network', volume: 'Volume' },
     reasons: {
-      no_stack: 'Its stack is gone. It is removed when its grace is over.',
-      not_wanted: 'Its stack has no use for it. It is kept.',
+      no_stack: 'Its stack is gone.',
+      not_wanted: 'Its stack has no use for it.',
     },
   },
   capacity: {

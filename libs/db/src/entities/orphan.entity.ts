@@ -27,4 +27,8 @@ export class OrphanEntity {
 
   @Column('timestamptz')
   lastSeenAt: Date;
+
+  /** From then on it is removed; null for what is kept. */
+  @Column('timestamptz', { nullable: true })
+  removeAt: Date | null;
 }

@@ -2,6 +2,7 @@ import { AlarmMails1763700000012 } from './1763700000012-alarm-mails.js';
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
 import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
+import { OrphansDue1763700000018 } from './1763700000018-orphans-due.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
 import { SafeEnds1763700000004 } from './1763700000004-safe-ends.js';
@@ -27,4 +28,5 @@ export const MIGRATIONS = [
   AlarmMails1763700000012,
   SleepTokens1763700000013,
   WarningsOver1763700000014,
+  OrphansDue1763700000018,
 ];
