@@ -172,7 +172,9 @@ describe('a program before a stack that is not there', () => {
     // Of 500: as many as a stack can have, and five a second.
     expect(api.woken.length).toBeGreaterThanOrEqual(20);
     expect(api.woken.length).toBeLessThanOrEqual(20 + Math.ceil(seconds * 5));
-    expect(gate.log.slice(logged)).toBe('');
+    // Its own polling may say something at any time.
+    const lines = gate.log.slice(logged).split('\n');
+    expect(lines.filter((line) => line !== '' && !line.includes('revocations'))).toEqual([]);
 
     says('wake', '{"state":"waking"}');
     const other = '0193a1f0-0000-7000-8000-0000000000ff';
