@@ -199,6 +199,22 @@ describe('the log on a stack’s page', () => {
     expect(await lines().getByText('the service ended here').count()).toBeLessThanOrEqual(2);
   });
 
+  it('ends once the stack is gone, and says so beside what was written', async () => {
+    log.write('the last words');
+    await portal.signIn(page, owner, '/app');
+    await shown('the last words');
+    await press('Follow');
+    await panel.getByText('Live', { exact: true }).waitFor();
+    await portal.t.db.dataSource.query('delete from tenants where slug = $1', [slug]);
+    log.end({ stays: true });
+    await panel.getByText('or it was destroyed', { exact: false }).waitFor();
+    await lines().getByText('the last words').waitFor();
+    const asked = log.asked.length;
+    // It would be asked for each second.
+    await page.waitForTimeout(3_000);
+    expect(log.asked).toHaveLength(asked);
+  });
+
   it('ran under its content security policy without a complaint', () => {
     expect(portal.complaints).toEqual([]);
   });
