@@ -53,7 +53,7 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     destroy: `is destroyed${took}; nothing of it is left`,
     suspend: `is suspended${took}; its data is kept. Next: aviary tenant resume ${stack.slug}`,
     resume: `is no longer held by an operator${took}   Next: aviary tenant show ${stack.slug}`,
-    hibernate: `is asleep${took}; its owner’s visit wakes it`,
+    hibernate: `is asleep${took}; its owner’s visit or a program’s valid token wakes it`,
     wake: `is awake${took}: ${stack.dashboardUrl}`,
     resize: `has its new limits${took}`,
     rotate_secrets: `has new passwords and keys${took}`,
