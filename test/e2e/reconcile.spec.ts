@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
-import { docker, killEngine, startEngine, testImage } from '../support/engine.js';
+import { docker, killEngine, killProcess, pidOf, startEngine, testImage } from '../support/engine.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 const SERVICES = ['postgres', 'redis', 'runtime'] as const;
@@ -16,8 +16,6 @@ let before = '';
 const container = (service: Service): string => world.platform.service(stack.slug, service);
 const network = (): string => `aviary-${world.platform.facts.prefix}-${stack.slug}`;
 const route = (): string => join(world.platform.facts.dataDir, 'routes', `${stack.slug}.yml`);
-const pidOf = (service: Service): Promise<string> => docker('inspect', '-f', '{{.State.Pid}}', container(service));
-const killProcess = (pid: string): Promise<unknown> => promisify(execFile)('kill', ['-9', pid]);
 
 /** What of a stack's containers must come back, as one text. */
 async function shape(): Promise<string> {
@@ -168,9 +166,7 @@ describe('FM-13 a stack on a real engine comes back by itself', () => {
   }, 240_000);
 
   it('the engine restarted, a process of the stack killed meanwhile', async () => {
-    const pid = await pidOf('runtime');
-    await killEngine();
-    await killProcess(pid);
+    await killProcess(container('runtime'), killEngine);
     await startEngine();
     await back();
     // Events are told again.
@@ -209,12 +205,11 @@ describe('FM-13 a stack on a real engine comes back by itself', () => {
 it('FM-25 a process that dies again and again stops the stack, which says why and waits for a person', async () => {
   await back();
   for (let death = 0; death < 5; death += 1) {
-    const pid = await pidOf('runtime');
-    await killProcess(pid);
+    const pid = await killProcess(container('runtime'));
     await waitFor(
       async () => {
-        const now = await pidOf('runtime');
-        return (now !== '0' && now !== pid) || death === 4 ? true : undefined;
+        const now = await pidOf(container('runtime'));
+        return (now !== 0 && now !== pid) || death === 4 ? true : undefined;
       },
       { what: 'the engine starting it again', deadlineMs: 30_000 },
     );

@@ -57,6 +57,25 @@ export async function docker(...args: string[]): Promise<string> {
   return stdout.trim();
 }
 
+/** The host's number of a container's first process; 0 while none runs. */
+export async function pidOf(container: string): Promise<number> {
+  return Number(await docker('inspect', '-f', '{{.State.Pid}}', container));
+}
+
+/**
+ * `kill -9` as the kernel's own killer does it: nobody asked the engine, whose restart policy acts. `first` is done once
+ * the process is known, for an engine that is not to be asked any more. Gives the number it had.
+ */
+export async function killProcess(container: string, first?: () => Promise<void>): Promise<number> {
+  const pid = await pidOf(container);
+  if (pid === 0) {
+    throw new Error(`${container} does not run`);
+  }
+  await first?.();
+  process.kill(pid, 'SIGKILL');
+  return pid;
+}
+
 /**
  * Starts a process beside the engine. Tests run in its network namespace already, so a child's ports, its 127.0.0.1
  * and its routes to containers are the engine's.

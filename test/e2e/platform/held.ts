@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { Bot, ErrorBody, Overview, StackView, StackWarning } from '#libs/contracts';
 import { LABEL } from '#libs/engine';
 import { tradingBot } from '../../support/data-plane.js';
-import { docker } from '../../support/engine.js';
+import { docker, killProcess } from '../../support/engine.js';
 import { SOON, type PlatformWorld, type RunningStack } from './world.js';
 
 /** Two passes of a minute each: one writes what was measured, the next acts on it. */
@@ -55,8 +53,7 @@ export function held(world: () => PlatformWorld): void {
   }, 120_000);
 
   it('FM-30 a service that dies is told with exit code and last words, to owner and command line', async () => {
-    const pid = await docker('inspect', '--format', '{{.State.Pid}}', await container('runtime'));
-    await promisify(execFile)('kill', ['-9', pid]);
+    await killProcess(await container('runtime'));
     const { params, message } = await warning('SERVICE_ENDED');
     expect(params).toMatchObject({
       service: 'runtime',

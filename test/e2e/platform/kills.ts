@@ -1,25 +1,13 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
-import { docker } from '../../support/engine.js';
+import { randomOf } from '#libs/trading';
+import { docker, killProcess, pidOf } from '../../support/engine.js';
 import { SOON, type PlatformWorld } from './world.js';
 
 const SEED = Number(process.env['AVIARY_TEST_SEED'] ?? 1);
 const POINTS = 3;
 const CHANGE = /^(POST|PUT|DELETE) /;
-
-/** Mulberry32: small, and the same on every machine. */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** kill -9 of the agent at named steps: the engine has executed the call, and the agent never hears of it. */
 export function kills(world: () => PlatformWorld): void {
@@ -33,25 +21,25 @@ export function kills(world: () => PlatformWorld): void {
       .map(({ step }) => general(step));
 
   /** One step of each third: early, midway and late. */
-  function points(steps: readonly string[], pick: () => number): string[] {
+  function points(steps: readonly string[], of: string): string[] {
     const distinct = [...new Set(steps)];
     return Array.from({ length: POINTS }, (_, third) => {
       const from = Math.floor((distinct.length * third) / POINTS);
       const to = Math.floor((distinct.length * (third + 1)) / POINTS);
-      return distinct[from + Math.floor(pick() * (to - from))] ?? '';
+      return distinct[from + Math.floor(randomOf(SEED, `${of} ${third}`) * (to - from))] ?? '';
     });
   }
 
   /** As `kill -9` on the host does it: the engine sees its container die and starts it again, by its restart policy. */
   async function killAgent(): Promise<void> {
     const agent = world().platform.container('agent');
-    const facts = (): Promise<string> => docker('inspect', '--format', '{{.State.Pid}} {{.RestartCount}}', agent);
-    const [pid = '', restarts = ''] = (await facts()).split(' ');
-    await promisify(execFile)('kill', ['-9', pid]);
+    const restarts = (): Promise<string> => docker('inspect', '-f', '{{.RestartCount}}', agent);
+    const before = await restarts();
+    const pid = await killProcess(agent);
     await waitFor(
       async () => {
-        const [now = '0', count = ''] = (await facts()).split(' ');
-        return now !== '0' && now !== pid && count !== restarts ? true : undefined;
+        const now = await pidOf(agent);
+        return now !== 0 && now !== pid && (await restarts()) !== before ? true : undefined;
       },
       { what: 'the agent’s next life', ...SOON },
     );
@@ -91,8 +79,7 @@ export function kills(world: () => PlatformWorld): void {
     const destroying = changesOf(calm.slug);
     expect(provisioning.length).toBeGreaterThan(12);
     expect(destroying.length).toBeGreaterThan(8);
-    const next = random(SEED);
-    const [makeAt, destroyAt] = [points(provisioning, next), points(destroying, next)];
+    const [makeAt, destroyAt] = [points(provisioning, 'provisioning'), points(destroying, 'destroying')];
 
     for (let i = 0; i < POINTS; i += 1) {
       platform.door.calls.length = 0;
@@ -129,7 +116,7 @@ export function kills(world: () => PlatformWorld): void {
     const { slug } = stack;
     const { release } = await sprung;
     // Stopped in its tracks, it becomes healthy no sooner than this test wants. A pause of the engine would be mended.
-    const init = await docker('inspect', '--format', '{{.State.Pid}}', platform.service(slug, 'runtime'));
+    const init = await pidOf(platform.service(slug, 'runtime'));
     const pid = await waitFor(
       async () => Number(await readFile(`/proc/${init}/task/${init}/children`, 'utf8')) || undefined,
       { what: 'the process under the container’s init', ...SOON },

@@ -1,21 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { docker, killEngine, startEngine } from '../engine.js';
+import { docker, killEngine, killProcess, startEngine } from '../engine.js';
 import type { TestPlatform } from '../platform.js';
 import { SERVICES, type Fault, type FaultKind } from './schedule.js';
 
 /** Faults of the portal itself; the others need a stack. */
 const OF_PORTAL: readonly FaultKind[] = ['agent', 'worker', 'engine', 'database'];
 export const needsStack = (kind: FaultKind): boolean => !OF_PORTAL.includes(kind);
-
-/** As the kernel's own killer does it: nobody asked the engine, whose restart policy acts. */
-async function killProcess(container: string): Promise<string> {
-  const pid = Number(await docker('inspect', '-f', '{{.State.Pid}}', container));
-  if (pid === 0) {
-    throw new Error(`${container} does not run`);
-  }
-  process.kill(pid, 'SIGKILL');
-  return `kill -9 ${container}`;
-}
 
 /** Does it, and says what was done. Throws where what it is to meet is not there or does not run just then. */
 export async function makeFault(platform: TestPlatform, { kind, service, away }: Fault, slug: string): Promise<string> {
@@ -25,6 +15,10 @@ export async function makeFault(platform: TestPlatform, { kind, service, away }:
     await docker(...args);
     return `docker ${args.join(' ')}`;
   };
+  const killed = async (victim: string): Promise<string> => {
+    await killProcess(victim);
+    return `kill -9 ${victim}`;
+  };
   switch (kind) {
     case 'kill':
       return engine('kill', container);
@@ -33,7 +27,7 @@ export async function makeFault(platform: TestPlatform, { kind, service, away }:
     case 'remove':
       return engine('rm', '-f', '-v', container);
     case 'die':
-      return killProcess(container);
+      return killed(container);
     case 'disconnect':
       return engine('network', 'disconnect', '-f', network, container);
     case 'network':
@@ -43,9 +37,9 @@ export async function makeFault(platform: TestPlatform, { kind, service, away }:
       return engine('network', 'rm', network);
     case 'agent':
     case 'worker':
-      return killProcess(platform.container(kind));
+      return killed(platform.container(kind));
     case 'database':
-      return killProcess(platform.container('postgres'));
+      return killed(platform.container('postgres'));
     case 'engine':
       await killEngine();
       await pause(away * 1_000);
