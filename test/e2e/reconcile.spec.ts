@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
@@ -145,11 +145,19 @@ describe('FM-13 a stack on a real engine comes back by itself', () => {
   }, 300_000);
 
   it('its route file edited, and deleted', async () => {
+    const ours = await readFile(route(), 'utf8');
+    const mended = (damage: string): Promise<true> =>
+      waitFor(async () => ((await readFile(route(), 'utf8').catch(() => '')) === ours ? true : undefined), {
+        what: `the route file as it was before it was ${damage}`,
+        ...SOON,
+      });
     await writeFile(route(), '{}');
-    await waitFor(() => world.answers(stack), { what: 'the route after an edit', ...SOON });
+    await mended('edited');
+    await world.served(stack);
+    // The folder was looked at just now, so there is time to see that the proxy forgets it at once.
     await rm(route());
-    // The proxy forgets it at once.
     await waitFor(async () => ((await world.answers(stack)) ? undefined : true), { what: 'the route’s end', ...SOON });
+    await mended('deleted');
     await back();
   }, 240_000);
 
