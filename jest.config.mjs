@@ -31,7 +31,7 @@ const project = (name, roots, extra = {}) => ({
 });
 export default {
   projects: [
-    project('unit', ['<rootDir>/apps', '<rootDir>/libs'], { testRegex: '\\.spec\\.tsx?$' }),
+    project('unit', ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test/support'], { testRegex: '\\.spec\\.tsx?$' }),
     project('int', ['<rootDir>/test/int'], {
       testRegex: '\\.spec\\.ts$',
       globalSetup: '<rootDir>/test/support/postgres-global.mjs',
