@@ -107,7 +107,7 @@ describe('what the proxy serves is what the files say', () => {
   const certificates = (now = new Date()) =>
     ensureCertificates({ mode: 'local', dataDir: base, portalDomain: 'portal.test', tenantDomain: 'stacks.test', now });
 
-  it('FM-3 agrees over several pages, names each of four hundred stacks that is not there, and costs little', async () => {
+  it('FM-5 agrees over several pages, names each of four hundred stacks that is not there, and costs little', async () => {
     const slugs = Array.from({ length: 400 }, (_, at) => {
       const digit = (n: number): string => 'abcdefghijklmnopqrstuvwxyz234567'[n % 32] ?? '';
       return `uc${digit(at)}${digit(Math.floor(at / 32))}aaa`;
@@ -212,7 +212,7 @@ describe('what the proxy serves is what the files say', () => {
     expect(await status('uaaaaaa')).toBe(200);
   });
 
-  it('FM-6 a route edited, deleted or frozen by a foreign file is served again without a restart, also after one with every route lost', async () => {
+  it('FM-5 a route edited, deleted or frozen by a foreign file is served again without a restart, also after one with every route lost', async () => {
     await traefik.start();
     await isTrue();
     const keep = keeper();

@@ -242,7 +242,7 @@ it('FM-25 a process that dies again and again stops the stack, which says why an
   await back();
 }, 240_000);
 
-it('FM-15 a volume that vanished is not made anew: the stack says so, and nothing is tried in a circle', async () => {
+it('a volume that vanished is not made anew: the stack says so, and nothing is tried in a circle', async () => {
   await world.platform.sql(`delete from operations where tenant_id = '${stack.id}' and state = 'done'`);
   const data = (await world.platform.objects()).volumes.find((name) => name.includes(`${stack.slug}-data`)) ?? '';
   await world.withoutAgent(async () => {

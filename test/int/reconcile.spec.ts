@@ -282,7 +282,7 @@ describe('events', () => {
   });
 });
 
-it('FM-15 a volume that vanished is not made anew: the stack says so, a person is told once, and nothing is tried in a circle', async () => {
+it('a volume that vanished is not made anew: the stack says so, a person is told once, and nothing is tried in a circle', async () => {
   const stack = await running();
   const reconciler = world.reconciler();
   await world.engine.removeContainer(stack.container('postgres'), { platform: world.database.platformId }, bounds);
@@ -557,8 +557,16 @@ it('FM-14 a courier that a crash left of a stack that is gone, which never ran a
   await world.reconciler().pass(never);
 });
 
-it('FM-14 what belongs to no stack is listed first, removed after its grace, and never when its labels do not prove it ours', async () => {
+it('FM-14 FM-15 what belongs to no stack is listed first, removed after its grace, and never when its labels do not prove it ours or a stack is merely stopped', async () => {
   const stack = await running();
+  const resting = await running();
+  await run(await world.stacks.request(resting.owner, resting.slug, 'stop'));
+  const ofResting = (): string[] =>
+    Object.values(world.engine.names())
+      .flat()
+      .filter((name) => name.includes(resting.slug));
+  const kept = ofResting();
+  expect(kept).toHaveLength(9);
   const gone = '0190a000-0000-7000-8000-00000000dead';
   const platform = world.database.platformId;
   const labels = (tenantId: string): Record<string, string> => ({
@@ -613,6 +621,11 @@ it('FM-14 what belongs to no stack is listed first, removed after its grace, and
   expect(world.engine.names().volumes).not.toContain('left-over');
   expect(world.engine.names().volumes).toEqual(expect.arrayContaining(['foreign', 'old-epoch', 'portal-own']));
   expect((await states(stack)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
+  // Nothing of it ran meanwhile, and all of it was in use.
+  expect((await states(resting)).map(({ status }) => status)).toEqual(['exited', 'exited', 'exited']);
+  expect(ofResting()).toEqual(kept);
+  await run(await world.stacks.request(resting.owner, resting.slug, 'start'));
+  expect((await states(resting)).map(({ status }) => status)).toEqual(['running', 'running', 'running']);
   // What is used again, or gone, is no orphan any more.
   await world.engine.removeVolume('old-epoch', { platform }, bounds);
   await reconciler.pass(never);

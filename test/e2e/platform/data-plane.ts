@@ -32,6 +32,10 @@ const parts = (platform: TestPlatform): Omit<DataPlaneWorld, 'docker'> => ({
   stackSql: (slug, statement) => platform.stackSql(slug, statement),
 });
 
+/** Names of what is on a network of the engine, as the engine tells it. */
+const membersOf = async (network: string): Promise<string[]> =>
+  (await docker('network', 'inspect', '-f', '{{range .Containers}}{{.Name}} {{end}}', network)).split(' ');
+
 /** What must go on without the portal: trading, and an owner's dashboard. */
 export function dataPlane(world: () => PlatformWorld): void {
   afterAll(() => world().clear(), 120_000);
@@ -79,10 +83,26 @@ export function dataPlane(world: () => PlatformWorld): void {
     await world().clear();
   }, 600_000);
 
-  it('goes on with api, worker, agent and the portal’s database stopped, through an engine restart and a power cut', async () => {
+  it('FM-3 goes on with api, worker, agent and the portal’s database stopped, through an engine restart and a power cut, its proxy on none of its networks', async () => {
     const { platform } = world();
     const stack = await world().runningStack();
     const { owner, slug } = stack;
+    const [runtime, proxy] = [platform.service(slug, 'runtime'), platform.container('traefik')];
+    const networksOf = async (container: string): Promise<string[]> =>
+      (await docker('inspect', '-f', '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}', container))
+        .trim()
+        .split(' ');
+    /** Nobody is there to attach it to anything, and nothing needs to: it reaches the runtime by address. */
+    const proxyIsOutside = async (): Promise<void> => {
+      expect(await networksOf(proxy)).toEqual(['host']);
+      const networks = await networksOf(runtime);
+      expect(networks).toHaveLength(2);
+      for (const network of networks) {
+        const members = await membersOf(network);
+        expect({ network, members }).toEqual({ network, members: expect.arrayContaining([runtime]) });
+        expect(members).not.toContain(proxy);
+      }
+    };
     const host = owner.dashboardHost(slug);
     const bot = await tradingBot(platform, stack);
     const fills = async (): Promise<number> => {
@@ -118,6 +138,7 @@ export function dataPlane(world: () => PlatformWorld): void {
     await tradesOn('without the engine');
     await startEngine();
     await tradesOn('after the engine’s restart');
+    await proxyIsOutside();
     const afterRestart = await books(slug);
     expectContinued(afterStop, afterRestart);
 
@@ -129,6 +150,7 @@ export function dataPlane(world: () => PlatformWorld): void {
     expect(rules[1]).toContain(`-j AVIARY-FWD-${platform.facts.prefix}`);
     expect((await running()).filter((name) => away.includes(name))).toEqual([]);
     await tradesOn('after the power cut');
+    await proxyIsOutside();
     expectContinued(afterRestart, await books(slug));
 
     await docker('start', ...away);

@@ -63,7 +63,7 @@ export class ForeignObjects {
 export function foreign(world: () => PlatformWorld): void {
   afterEach(() => world().clear(), 120_000);
 
-  it('objects of another platform in the way of a new stack stay as they are, and the reason is told', async () => {
+  it('FM-15 objects of another platform in the way of a new stack stay as they are, and the reason is told', async () => {
     const { platform } = world();
     const owner = await world().signedUp();
     const { stack, operation, theirs } = await world().withoutAgent(async () => {
@@ -89,7 +89,7 @@ export function foreign(world: () => PlatformWorld): void {
     }
   }, 120_000);
 
-  it('objects of another platform beside a stack stay as they are while it stops, starts, is looked after and destroyed', async () => {
+  it('FM-15 objects of another platform beside a stack stay as they are while it stops, starts, is looked after and destroyed', async () => {
     const { platform } = world();
     const { owner, slug, id } = await world().runningStack();
     const theirs = new ForeignObjects(`aviary-${platform.facts.prefix}-${slug}`, {

@@ -136,7 +136,7 @@ describe('DockerEngine before an engine in trouble', () => {
     expect(asked.filter((url) => url.includes('/images/create'))).toEqual([]);
   });
 
-  it('refuses an engine that is too new before it asks anything else of it', async () => {
+  it('FM-6 refuses an engine that is too new before it asks anything else of it', async () => {
     const engine = new DockerEngine({ endpoint: `unix://${path}` });
     await listen((_request, response) =>
       response.end(JSON.stringify({ Version: '99', ApiVersion: '1.120', MinAPIVersion: '1.100' })),

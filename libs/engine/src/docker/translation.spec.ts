@@ -185,7 +185,7 @@ describe('negotiate', () => {
     expect(negotiate({ version: '99', apiVersion: '1.100', minApiVersion: '1.24' })).toBe(NEWEST_API);
   });
 
-  it('refuses with a sentence an engine that is too new or too old', () => {
+  it('FM-6 refuses with a sentence an engine that is too new or too old', () => {
     expect(() => negotiate({ version: '99', apiVersion: '1.120', minApiVersion: '1.100' })).toThrow(
       `Docker Engine 99 answers API 1.100 and newer only; this Aviary speaks up to ${NEWEST_API}.`,
     );
