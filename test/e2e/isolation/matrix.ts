@@ -152,7 +152,7 @@ export const NETWORK: readonly Row[] = [
     },
   },
   {
-    target: 'the agent’s private socket',
+    target: 'the agent’s private socket (not tried while the agent is away: there is none then)',
     probes: () => ['unix /run/aviary-agent/agent.sock'],
     runtime: 'refused',
     database: 'refused',
