@@ -17,7 +17,7 @@ import {
   type Probes,
   type StackDatabases,
 } from '#libs/orchestrator';
-import { createLogger } from '#libs/telemetry';
+import { createLogger, type Logger } from '#libs/telemetry';
 import {
   DomainService,
   HoldService,
@@ -104,10 +104,10 @@ const noDatabases: StackDatabases = {
 
 /** The services, queue, database and planner of production around an engine in memory. */
 export async function stackWorld(
-  options: { routes?: string; edge?: Partial<EdgeSettings>; pool?: AddressPool } = {},
+  options: { routes?: string; edge?: Partial<EdgeSettings>; pool?: AddressPool; logger?: Logger } = {},
 ): Promise<StackWorld> {
   const database = await testDatabase();
-  const logger = createLogger('test', 'silent');
+  const logger = options.logger ?? createLogger('test', 'silent');
   const queue = createQueue({ url: database.url, applicationName: 'test', logger });
   await queue.start();
   const engine = new FakeEngine({ images: Object.values(IMAGES) });

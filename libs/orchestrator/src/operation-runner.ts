@@ -192,18 +192,18 @@ export class OperationRunner {
         await log.endPhase(name, 'done', detail);
       } catch (error) {
         const meant = phaseSignal.aborted && !signal.aborted ? tooLong(name, deadlineMs, error) : error;
-        await this.noteFailure(log, name, meant);
+        await this.noteFailure(log, { operation: operation.id, phase: name }, meant);
         throw meant;
       }
     }
   }
 
   /** The phase's own row; when that cannot be written either, the first error is the one to tell. */
-  private async noteFailure(log: StepLog, phase: string, error: unknown): Promise<void> {
+  private async noteFailure(log: StepLog, at: { operation: string; phase: string }, error: unknown): Promise<void> {
     try {
-      await log.endPhase(phase, 'failed', error instanceof Error ? error.message : String(error));
+      await log.endPhase(at.phase, 'failed', error instanceof Error ? error.message : String(error));
     } catch (second) {
-      this.logger.warn({ err: second, phase }, 'could not note the failure of a phase');
+      this.logger.warn({ ...at, err: second }, 'could not note the failure of a phase');
     }
   }
 
@@ -262,7 +262,7 @@ export class OperationRunner {
       // Not the operation's fault: it stays open and is looked at again, here or by another agent.
       await lease
         .release(!stop.aborted)
-        .catch((second: unknown) => this.logger.warn({ err: second }, 'lease left to expire'));
+        .catch((second: unknown) => this.logger.warn({ operation: operation.id, err: second }, 'lease left to expire'));
       throw error;
     }
     const engineAway = isDomainError(error, 'ENGINE_UNREACHABLE');
