@@ -125,10 +125,14 @@ export class Reconciler {
       return NOTHING_DUE;
     }
     this.passAt = performance.now() + this.times.passMs * (0.8 + 0.4 * Math.random());
+    const before = this.passed;
     try {
       await this.pass(signal);
     } catch (error) {
-      this.passAt = performance.now() + this.times.againMs;
+      // Where single stacks could not be compared, they are marked themselves, and all others were.
+      if (this.passed === before) {
+        this.passAt = performance.now() + this.times.againMs;
+      }
       throw error;
     }
   }
@@ -156,7 +160,10 @@ export class Reconciler {
     }
   }
 
-  /** Looks at the whole engine once, and marks every stack that is not as wanted. Gives how many were compared. */
+  /**
+   * Looks at the whole engine once, and marks every stack that is not as wanted. Gives how many were compared; throws
+   * at its end where some could not be.
+   */
   async pass(signal: AbortSignal): Promise<number> {
     const { dataSource, engine, edges, orphans, settings, logger, now } = this.deps;
     const began = performance.now();
@@ -175,6 +182,7 @@ export class Reconciler {
     tenants.forEach(({ id, slug }) => this.names.learn(id, slug));
     this.unwell.running = facts.filter((stack) => wantStack(stack).run).length;
     const at = performance.now();
+    const failures: unknown[] = [];
     for (const stack of facts) {
       signal.throwIfAborted();
       const own = byTenant.get(stack.tenantId) ?? { containers: [], networks: [], volumes: [] };
@@ -185,13 +193,25 @@ export class Reconciler {
         this.filesSeenAt.set(stack.tenantId, at - Math.random() * this.times.filesMs);
       }
       const filesDue = seen !== undefined && at - seen > this.times.filesMs;
-      if (filesDue || (await this.differs(stack, own))) {
-        this.mark(stack.tenantId, 0);
+      try {
+        if (filesDue || (await this.differs(stack, own))) {
+          this.mark(stack.tenantId, 0);
+        }
+      } catch (error) {
+        // One stack whose rows do not fit together must not keep all others from being looked after.
+        logger.error({ stack: stack.slug, err: error }, 'a stack could not be compared with what is wanted');
+        failures.push(error);
+        this.mark(stack.tenantId, this.times.againMs);
       }
     }
     await orphans.note(objects, facts, now());
     this.passed = now();
     logger.debug({ stacks: facts.length, ms: Math.round(performance.now() - began) }, 'looked at the whole engine');
+    if (failures.length > 0) {
+      throw new AggregateError(failures, `${failures.length} of ${facts.length} stacks could not be compared`, {
+        cause: failures[0],
+      });
+    }
     return facts.length;
   }
 

@@ -1,5 +1,5 @@
 import { Semaphore } from '#libs/async';
-import { DOMAIN_AWAY_DAYS, isDomainError, type DomainProblem } from '#libs/contracts';
+import { isDomainError, type DomainProblem } from '#libs/contracts';
 import { tx, type Database } from '#libs/db';
 import {
   domainCertificate,
@@ -7,6 +7,7 @@ import {
   judgeRecords,
   orderDomainCertificate,
   removeDomainCertificates,
+  tenantFileName,
   type CertificateOptions,
   type DomainNames,
   type DomainRecords,
@@ -17,7 +18,6 @@ import type { Logger } from '#libs/telemetry';
 import {
   auditIssued,
   challengeName,
-  domainMessage,
   dueClaims,
   forgetClaim,
   nextLookMs,
@@ -27,6 +27,7 @@ import {
   stackHost,
   type DomainClaim,
 } from '#libs/tenants';
+import { awayFindings, unroutedFindings } from './domain-findings.js';
 import type { StackRoutes } from './stack-routes.js';
 
 /** Name servers of strangers: some never answer, and nobody is to wait for them longer than his own takes. */
@@ -35,7 +36,6 @@ const LOOKS_AT_ONCE = 8;
 const SOON_MS = 5_000;
 /** After a look that failed for a reason of our own. */
 const AGAIN_MS = 60_000;
-const DAY_MS = 86_400_000;
 const REASON_LENGTH = 300;
 
 export interface DomainKeeperDeps {
@@ -70,6 +70,7 @@ export class DomainKeeper {
   private readonly changed = new Set<string>();
   private proven: DomainClaim[] = [];
   private readonly failures: unknown[] = [];
+  private unrouted: DomainClaim[] = [];
 
   constructor(private readonly deps: DomainKeeperDeps) {}
 
@@ -92,7 +93,9 @@ export class DomainKeeper {
     await this.clean();
     const failures = this.failures.splice(0);
     if (failures.length > 0) {
-      throw new AggregateError(failures, `${failures.length} domains could not be looked at`, { cause: failures[0] });
+      throw new AggregateError(failures, `${failures.length} domains could not be looked at or published`, {
+        cause: failures[0],
+      });
     }
   }
 
@@ -103,33 +106,17 @@ export class DomainKeeper {
 
   /** End and host of each certificate that the proxy is to show, by its name; of those that still lead here. */
   served(): { certificate: string; host: string; until: Date }[] {
-    const texts = this.deps.folder.files().map(({ content }) => content);
-    return this.proven.flatMap(({ domain, certificateUntil, awaySince, tenantId }) => {
-      const certificate = domainCertificateName(domain);
-      const routed = texts.some((text) => text.includes(`/${certificate}.crt"`));
-      return certificateUntil && routed && awaySince === null && !this.changed.has(tenantId)
-        ? [{ certificate, host: domain, until: certificateUntil }]
-        : [];
-    });
-  }
-
-  /** Domains that have led elsewhere for days: their owners may not know, and nobody is served there. */
-  findings(): Finding[] {
-    const limit = this.deps.now().getTime() - DOMAIN_AWAY_DAYS * DAY_MS;
-    return this.proven.flatMap(({ domain, slug, awaySince, problem, problemParams }) =>
-      awaySince !== null && awaySince.getTime() <= limit
-        ? [
-            {
-              key: `domain/${slug}/${domain}`,
-              code: 'DOMAIN_AWAY' as const,
-              severity: 'warning' as const,
-              message:
-                `${domain} of ${slug} has not led here since ${awaySince.toISOString().slice(0, 10)}, so its certificate is not renewed. ${domainMessage(problem, problemParams) ?? ''}`.trim(),
-              params: { domain, slug, since: awaySince.toISOString() },
-            },
-          ]
+    const routed = this.routedIn();
+    return this.proven.flatMap(({ domain, certificateUntil, awaySince, tenantId }) =>
+      certificateUntil && routed(domain) !== null && awaySince === null && !this.changed.has(tenantId)
+        ? [{ certificate: domainCertificateName(domain), host: domain, until: certificateUntil }]
         : [],
     );
+  }
+
+  /** What operators must know of owners' domains. */
+  findings(): Finding[] {
+    return [...awayFindings(this.proven, this.deps.now()), ...unroutedFindings(this.unrouted)];
   }
 
   private async look(claim: DomainClaim): Promise<void> {
@@ -247,8 +234,13 @@ export class DomainKeeper {
   /** Where a stack is being worked on, its operation writes the route last; ours waits for the next turn. */
   private async publish(): Promise<void> {
     for (const tenantId of this.changed) {
-      if (await this.deps.routes.publish(tenantId)) {
-        this.changed.delete(tenantId);
+      try {
+        if (await this.deps.routes.publish(tenantId)) {
+          this.changed.delete(tenantId);
+        }
+      } catch (error) {
+        // It stays marked; the others' domains do not wait for one stack whose route cannot be made.
+        this.failures.push(error);
       }
     }
   }
@@ -262,11 +254,47 @@ export class DomainKeeper {
         await forgetClaim(dataSource.manager, claim);
       }
     }
-    if (this.changed.size === 0) {
-      const keep = new Set([...this.proven, ...this.looks.values()].map(({ domain }) => domain));
-      const removed = await removeDomainCertificates(certificates().dataDir, keep);
-      removed.forEach((domain) => logger.info({ domain }, 'the certificate of a domain was removed'));
+    const routed = this.routedIn();
+    this.noteUnrouted(routed);
+    const keep = claims.filter(({ removedAt, tenantId }) => removedAt === null || this.changed.has(tenantId));
+    const removed = await removeDomainCertificates(
+      certificates().dataDir,
+      (domain) => [...keep, ...this.looks.values()].some((known) => known.domain === domain) || routed(domain) !== null,
+    );
+    removed.forEach((domain) => logger.info({ domain }, 'the certificate of a domain was removed'));
+  }
+
+  /** Those that a route should carry and none does, although their stack has one: no file may carry them. */
+  private noteUnrouted(routed: (domain: string) => string | null): void {
+    const { folder, logger } = this.deps;
+    const files = new Set(folder.files().map(({ name }) => name));
+    const before = this.unrouted;
+    this.unrouted = this.proven.filter(
+      ({ domain, slug, tenantId, certificateUntil }) =>
+        certificateUntil !== null &&
+        !this.changed.has(tenantId) &&
+        files.has(tenantFileName(slug)) &&
+        routed(domain) === null,
+    );
+    for (const { id, slug, domain } of this.unrouted) {
+      if (before.every((known) => known.id !== id)) {
+        logger.error({ slug, domain }, 'a domain was left out of its stack’s route');
+      }
     }
+  }
+
+  /** The name of the file that carries a domain, null where none does. */
+  private routedIn(): (domain: string) => string | null {
+    const files = new Map(
+      this.deps.folder
+        .files()
+        .flatMap(({ name, content }) =>
+          [...content.matchAll(/\/([a-z]+\/[a-z0-9.-]+)[.]crt"/g)].map(
+            ([, certificate]) => [certificate, name] as const,
+          ),
+        ),
+    );
+    return (domain) => files.get(domainCertificateName(domain)) ?? null;
   }
 }
 

@@ -32,6 +32,7 @@ export const alarms = {
     CERTIFICATE_EXPIRES: 'A certificate ends soon',
     CERTIFICATE_NOT_SERVED: 'A new certificate is not served',
     DOMAIN_AWAY: 'A customer’s domain leads elsewhere',
+    DOMAIN_UNROUTED: 'A customer’s domain cannot be routed',
     STACK_DISK: 'A stack is near the end of its disk',
     STACK_STILL_RUNNING: 'A stack that is to rest runs',
     STACKS_UNWELL: 'Most stacks of a host do not answer',

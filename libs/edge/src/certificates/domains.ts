@@ -52,12 +52,12 @@ export async function orderDomainCertificate(options: CertificateOptions, domain
   return { until: new X509Certificate(pair.certificate).validToDate, due: false };
 }
 
-/** Removes every certificate of a domain not among these, with what the ACME client keeps of it. Gives their names. */
-export async function removeDomainCertificates(dataDir: string, keep: ReadonlySet<string>): Promise<string[]> {
+/** Removes every certificate of a domain that is not kept, with what the ACME client has of it. Gives their names. */
+export async function removeDomainCertificates(dataDir: string, keep: (domain: string) => boolean): Promise<string[]> {
   const directory = join(dataDir, 'certs', DOMAIN_CERTIFICATES);
   const gone = [
     ...new Set((await namesIn(directory)).flatMap((file) => /^(.+)\.(crt|key)$/.exec(file)?.[1] ?? [])),
-  ].filter((domain) => !keep.has(domain));
+  ].filter((domain) => !keep(domain));
   for (const domain of gone) {
     const kept = join(dataDir, 'acme', 'certificates');
     for (const file of await namesIn(kept)) {

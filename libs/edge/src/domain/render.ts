@@ -46,23 +46,36 @@ function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
   if (names.some((name) => !name.startsWith(`${slug}-`)) || http.serversTransports || tls?.stores || tls?.options) {
     throw routeInvalid(`${slug} names a thing that is not its own`);
   }
-  const domains = (tls?.certificates ?? []).map((pair) => domainOf(slug, pair));
-  for (const { rule, middlewares = [], service } of Object.values(http.routers)) {
+  const hosts = Object.values(http.routers).map(({ rule }) =>
+    [...rule.matchAll(/Host\(`([^`]*)`\)/g)].map((found) => found[1] ?? ''),
+  );
+  const domains = domainsOf(slug, tls?.certificates ?? [], hosts.flat());
+  Object.values(http.routers).forEach(({ rule, middlewares = [], service }, index) => {
     const foreign = [...middlewares, service].some((reference) => !reference.startsWith(`${slug}-`));
-    const hosts = [...rule.matchAll(/Host\(`([^`]*)`\)/g)].map((found) => found[1] ?? '');
-    const [host = ''] = hosts;
-    const own = hosts.length === 1 && (new RegExp(`^(api-)?${slug}[.]`).test(host) || domains.includes(host));
+    const [host = '', ...more] = hosts[index] ?? [];
+    const own = more.length === 0 && (zoneOf(slug, host) !== null || domains.includes(host));
     if (foreign || !own || !rule.startsWith('Host(`') || rule.includes('||') || rule.includes('HostRegexp')) {
       throw routeInvalid(`${slug} claims a host or service that is not its own`);
     }
-  }
+  });
 }
 
-/** A host of the owner's own is one that the same file brings the certificate for; no other stack's host can be. */
-function domainOf(slug: string, { certFile, keyFile }: { certFile: string; keyFile: string }): string {
-  const domain = /\/domains\/([a-z0-9.-]+)\.crt$/.exec(certFile)?.[1] ?? '';
-  if (domain === '' || keyFile !== certFile.replace(/crt$/, 'key') || /^(api-)?u[a-z2-7]{6}[.]/.test(domain)) {
+/** What the stack's own hosts are below: `stacks.example.net` of `api-uabc234.stacks.example.net`. */
+const zoneOf = (slug: string, host: string): string | null =>
+  new RegExp(`^(?:api-)?${slug}[.](.+)$`).exec(host)?.[1] ?? null;
+
+/**
+ * A host of the owner's own is one that the same file brings the certificate for. It is never at or below the zone of
+ * the stack's own hosts, where the others' are; elsewhere its first label may be anything, also one like a stack's name.
+ */
+function domainsOf(slug: string, pairs: readonly { certFile: string; keyFile: string }[], hosts: readonly string[]) {
+  const domains = pairs.map(({ certFile, keyFile }) =>
+    keyFile === certFile.replace(/crt$/, 'key') ? (/\/domains\/([a-z0-9.-]+)\.crt$/.exec(certFile)?.[1] ?? '') : '',
+  );
+  const zones = hosts.filter((host) => !domains.includes(host)).flatMap((host) => zoneOf(slug, host) ?? []);
+  const ours = (domain: string): boolean => zones.some((zone) => domain === zone || domain.endsWith(`.${zone}`));
+  if (domains.some((domain) => domain === '' || ours(domain)) || (domains.length > 0 && zones.length === 0)) {
     throw routeInvalid(`${slug} brings a certificate that is not of a domain of its own`);
   }
-  return domain;
+  return domains;
 }

@@ -280,6 +280,13 @@ describe('routes of an owner’s domains', () => {
     });
   });
 
+  it.each(['uptimes.example.org', 'ubuntux.example.org', 'api-uother2.example.org', 'uabc234.example.org'])(
+    'are made for %s, which is like a stack’s name and in nobody’s zone but its owner’s',
+    (domain) => {
+      expect(parse(file([domain])).http.routers['uabc234-domain0-dashboard']?.rule).toContain(`Host(\`${domain}\`)`);
+    },
+  );
+
   it('are the same text in whatever order they come', () => {
     expect(file(['b.example.org', 'a.example.org'])).toEqual(file(['a.example.org', 'b.example.org']));
   });
@@ -310,6 +317,12 @@ describe('routes of an owner’s domains', () => {
     for (const host of ['uother2.stacks.test', 'api-uother2.stacks.test', '../portal']) {
       expect(check((config) => config.tls?.certificates.push(pair(host)))).toThrow(invalid);
     }
+    // Nothing says then what the platform's own zone is.
+    const alone = structuredClone(good);
+    for (const name of Object.keys(alone.http.routers).filter((router) => !router.includes('domain'))) {
+      delete alone.http.routers[name];
+    }
+    expect(() => validateRouteFile({ name: 'uabc234.yml', content: JSON.stringify(alone) })).toThrow(invalid);
     expect(check((config) => config.tls?.certificates.push({ certFile: '/certs/portal.crt', keyFile: '/x' }))).toThrow(
       invalid,
     );
