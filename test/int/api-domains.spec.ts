@@ -26,7 +26,11 @@ const listed = async (of = slug, who = owner): Promise<DomainView[]> =>
   ((await t.http.get(`/api/v1/stacks/${of}/domains`).set(who.auth).expect(200)).body as DomainList).items;
 /** What the agent would find. */
 const prove = (domain: string): Promise<unknown> =>
-  t.db.dataSource.query(`update tenant_domains set verified_at = now() where domain = $1`, [domain]);
+  t.db.dataSource.query(
+    `update tenant_domains set verified_at = now(), confirmed_at = now(), certificate_until = now() + interval '60 days'
+      where domain = $1`,
+    [domain],
+  );
 
 it('a domain is added as ASCII in lower case, once, with the records to set', async () => {
   const first = (await add(' Bot.Example.ORG. ').expect(201)).body as DomainView;
@@ -135,6 +139,28 @@ it('sign-on leads to a proven domain of that very stack and to no other host', a
     .post('/internal/redeem')
     .send({ code: late.searchParams.get('code'), host: 'mine.example.org', state })
     .expect(401);
+});
+
+it.each([
+  ['it leads elsewhere', `away_since = now()`],
+  ['its proof was not seen for a day', `confirmed_at = now() - interval '25 hours'`],
+  ['its certificate has ended', `certificate_until = now()`],
+  ['it has no certificate', `certificate_until = null`],
+])('nobody signs in at a domain once %s, also not with a code made before', async (_why, change) => {
+  const who = await person(t);
+  const { stack } = await stackOf(t, who);
+  const host = 'lapsed.example.org';
+  await add(host, who, stack.slug).expect(201);
+  await prove(host);
+  const state = createHash('sha256').update('nonce').digest('base64url');
+  const mint = () => t.http.post('/api/v1/sign-on').set(who.auth).send({ stack: stack.slug, state, next: '/', host });
+  const { redirect } = (await mint().expect(200)).body as { redirect: string };
+  await t.db.dataSource.query(`update tenant_domains set ${change} where domain = $1`, [host]);
+  expect((await mint().expect(409)).body).toMatchObject({ code: 'WRONG_STATE', details: { why: 'domain_unproven' } });
+  const code = new URL(redirect).searchParams.get('code');
+  await t.internal.post('/internal/redeem').send({ code, host, state }).expect(401);
+  expect((await listed(stack.slug, who))[0]?.state).not.toBe('live');
+  await t.db.dataSource.query(`delete from tenant_domains where domain = $1`, [host]);
 });
 
 it('a claim nobody proved keeps nobody out, and a proven one is one stack’s', async () => {

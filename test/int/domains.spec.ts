@@ -1,3 +1,6 @@
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DomainView } from '#libs/contracts';
 import { TenantEntity } from '#libs/db';
 import { createLogger } from '#libs/telemetry';
 import { publishedRoutes } from '../../apps/agent/src/published-routes.js';
@@ -100,5 +103,96 @@ describe('a domain that no route may carry', () => {
     expect(await t.route(broken)).not.toContain('broken.example.org');
     await t.world.database.dataSource.query('delete from tenants where id = $1', [broken.id]);
     await t.keeper.turn();
+  });
+});
+
+describe('a domain whose owner may have let it go', () => {
+  const HOUR = 3_600_000;
+  afterEach(() => {
+    t.laterMs = 0;
+  });
+
+  it('is served as long as its record was seen within a day, and again once it is back', async () => {
+    const stack = await t.stack();
+    const domain = 'tidied.example.org';
+    const view = await t.live(stack, domain);
+    t.dns.setTexts(`_aviary.${domain}`);
+    t.laterMs = 23 * HOUR;
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'live', problem: 'TXT_MISSING' });
+    expect(await t.route(stack)).toContain(domain);
+    t.laterMs = 25 * HOUR;
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'failing', problem: 'TXT_MISSING' });
+    expect(await t.route(stack)).not.toContain(domain);
+    t.setDns(view);
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'live', problem: null });
+    expect(await t.route(stack)).toContain(domain);
+  });
+
+  it('is served no more after a day of silence, nor from the moment it is seen to lead elsewhere', async () => {
+    const stack = await t.stack();
+    const view = await t.live(stack, 'silent.example.org');
+    await t.live(stack, 'moved.example.org');
+    t.dns.setFault('silent.example.org', 'broken');
+    t.dns.setAddresses('moved.example.org', '198.51.100.9');
+    await t.look();
+    expect(await t.view(stack, 'silent.example.org')).toMatchObject({ state: 'live', problem: 'DNS_FAILED' });
+    expect(await t.view(stack, 'moved.example.org')).toMatchObject({ state: 'failing', problem: 'ADDRESS_OTHER' });
+    expect(await t.route(stack)).toContain('silent.example.org');
+    expect(await t.route(stack)).not.toContain('moved.example.org');
+    // Nothing an operator has to do.
+    expect(t.keeper.findings()).toEqual([]);
+    t.laterMs = 25 * HOUR;
+    await t.look();
+    expect(await t.view(stack, 'silent.example.org')).toMatchObject({ state: 'failing', problem: 'DNS_FAILED' });
+    expect(await t.route(stack)).not.toContain('silent.example.org');
+    // The address alone does not bring it back: who has the domain by now can set that too.
+    t.dns.setFault('silent.example.org', null);
+    t.dns.setTexts(view.records.find(({ type }) => type === 'TXT')?.name ?? '', 'v=spf1 -all');
+    await t.look();
+    expect(await t.view(stack, 'silent.example.org')).toMatchObject({ state: 'failing', problem: 'TXT_MISSING' });
+    expect(await t.route(stack)).not.toContain('silent.example.org');
+  });
+
+  it('is looked at each hour, whatever else its next look waits for', async () => {
+    const stack = await t.stack();
+    const domain = 'later.example.org';
+    await t.live(stack, domain);
+    const orders = Array.from({ length: 4 }, () => ({
+      at: t.now().toISOString(),
+      certificate: `domains/${domain}`,
+      outcome: 'issued',
+    }));
+    await writeFile(join(t.dataDir, 'acme', 'orders.json'), JSON.stringify(orders));
+    await rm(join(t.dataDir, 'certs', 'domains', `${domain}.crt`));
+    await t.look();
+    const { problem, nextCheckAt } = await t.row(stack, domain);
+    expect(problem).toBe('ORDER_LATER');
+    expect(nextCheckAt.getTime()).toBeLessThanOrEqual(t.now().getTime() + HOUR);
+    await rm(join(t.dataDir, 'acme', 'orders.json'));
+  });
+
+  it('is to be proven with a new record after two weeks elsewhere', async () => {
+    const stack = await t.stack();
+    const domain = 'lapsed.example.org';
+    const view = await t.live(stack, domain);
+    t.dns.setAddresses(domain, '198.51.100.9');
+    await t.look();
+    t.laterMs = 15 * 24 * HOUR;
+    await t.look();
+    const after = await t.view(stack, domain);
+    expect(after).toMatchObject({ state: 'waiting', verifiedAt: null, confirmedAt: null, certificateUntil: null });
+    const txt = ({ records }: DomainView): string | undefined => records.find(({ type }) => type === 'TXT')?.value;
+    expect(txt(after)).not.toBe(txt(view));
+    expect(await readdir(join(t.dataDir, 'certs', 'domains'))).not.toContain(`${domain}.crt`);
+    // A new holder who shows what the old one had published.
+    t.setDns(view);
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'waiting', problem: 'TXT_OTHER' });
+    t.setDns(after);
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'live' });
   });
 });

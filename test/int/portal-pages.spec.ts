@@ -158,7 +158,7 @@ describe('the portal in a browser', () => {
     await set(`problem = 'ADDRESS_OTHER', problem_params = '{"found":"192.0.2.7"}', checked_at = now()`);
     await domain.getByText('The domain leads elsewhere (192.0.2.7)').waitFor();
     await set(
-      `problem = null, problem_params = null, verified_at = now(), certificate_until = now() + interval '90 days'`,
+      `problem = null, problem_params = null, verified_at = now(), confirmed_at = now(), certificate_until = now() + interval '90 days'`,
     );
     await domain.getByText('Live').waitFor();
     await domain.getByRole('link', { name: 'bot.example.org' }).waitFor();
@@ -294,6 +294,22 @@ describe('the portal in a browser', () => {
     await page.keyboard.press('Enter');
     // not her stack: the page says so instead of going there
     await page.getByRole('heading', { name: 'The dashboard of u4k7mzq cannot be opened' }).waitFor();
+  }, 60_000);
+
+  it('asks before it signs anybody in at a domain of the owner’s own', async () => {
+    const asked: string[] = [];
+    page.on('request', (request) => {
+      if (request.method() === 'POST' && request.url().endsWith('/api/v1/sign-on')) {
+        asked.push(request.postData() ?? '');
+      }
+    });
+    await page.goto(`${origin}/sign-on?stack=u4k7mzq&state=${'a'.repeat(43)}&next=%2Fbots&host=bot.example.org`);
+    await page.getByRole('heading', { name: 'Open u4k7mzq at bot.example.org?' }).waitFor();
+    await page.waitForLoadState('networkidle');
+    expect(asked).toEqual([]);
+    await page.getByRole('button', { name: 'Go on to bot.example.org' }).click();
+    await page.getByRole('heading', { name: 'The dashboard of u4k7mzq cannot be opened' }).waitFor();
+    expect(asked).toEqual([expect.stringContaining('bot.example.org')]);
   }, 60_000);
 
   it('ran under its content security policy without a complaint', () => {

@@ -53,7 +53,7 @@ export class DomainWorld {
     this.authority = await createAuthority(['org'], new Date());
     await this.dns.start();
     this.dns.setAddresses(`*.${PLACES.tenantDomain}`, OURS);
-    this.world = await stackWorld({ routes: join(this.dataDir, 'routes') });
+    this.world = await stackWorld({ routes: join(this.dataDir, 'routes'), now: this.now });
     this.keeper = this.newKeeper();
   }
 

@@ -104,7 +104,13 @@ const noDatabases: StackDatabases = {
 
 /** The services, queue, database and planner of production around an engine in memory. */
 export async function stackWorld(
-  options: { routes?: string; edge?: Partial<EdgeSettings>; pool?: AddressPool; logger?: Logger } = {},
+  options: {
+    routes?: string;
+    edge?: Partial<EdgeSettings>;
+    pool?: AddressPool;
+    logger?: Logger;
+    now?: () => Date;
+  } = {},
 ): Promise<StackWorld> {
   const database = await testDatabase();
   const logger = options.logger ?? createLogger('test', 'silent');
@@ -112,7 +118,7 @@ export async function stackWorld(
   await queue.start();
   const engine = new FakeEngine({ images: Object.values(IMAGES) });
   const home = await mkdtemp(join(tmpdir(), 'aviary-stacks-'));
-  const now = (): Date => new Date();
+  const now = options.now ?? ((): Date => new Date());
   const { dataSource, platformId } = database;
   await dataSource.manager.insert(EngineEntity, {
     id: ENGINE_ID,

@@ -8,6 +8,10 @@ export const DOMAIN_CHALLENGE_LABEL = '_aviary';
 export const DOMAIN_CHALLENGE_START = 'aviary-domain=';
 /** So long may a domain lead elsewhere before operators are told. */
 export const DOMAIN_AWAY_DAYS = 3;
+/** So old may the last look be that saw the proof and every address, for anybody to sign in at a domain. */
+export const DOMAIN_PROOF_HOURS = 24;
+/** After so long the proof counts no more, and a new record is asked for. A domain that lapsed changes hands later. */
+export const DOMAIN_FORGOTTEN_DAYS = 14;
 
 /** As a person types it; the service says which are acceptable and keeps it as ASCII in lower case. */
 export const addDomainSchema = z.strictObject({ domain: z.string().trim().min(1).max(253) });
@@ -26,7 +30,7 @@ export const domainNameSchema = z
 export const DOMAIN_REFUSALS = ['not_a_name', 'address', 'single_label', 'wildcard', 'reserved', 'platform'] as const;
 export type DomainRefusal = (typeof DOMAIN_REFUSALS)[number];
 
-/** waiting: for its owner's DNS; issuing: its certificate is on its way; failing: it cannot be visited, and why. */
+/** waiting: for its owner's DNS; issuing: its certificate is on its way; failing: nobody signs in there, and why. */
 export const DOMAIN_STATES = ['waiting', 'issuing', 'live', 'failing'] as const;
 export type DomainState = (typeof DOMAIN_STATES)[number];
 
@@ -42,6 +46,7 @@ export const DOMAIN_PROBLEMS = [
   'NO_AUTHORITY',
   'ORDER_LATER',
   'ORDER_FAILED',
+  'PROOF_OLD',
 ] as const;
 export type DomainProblem = (typeof DOMAIN_PROBLEMS)[number];
 
@@ -64,6 +69,8 @@ export const domainViewSchema = z.object({
   ),
   certificateUntil: z.iso.datetime().nullable(),
   verifiedAt: z.iso.datetime().nullable(),
+  /** When DNS was last seen to be right, proof and addresses: nobody signs in there once that is a day ago. */
+  confirmedAt: z.iso.datetime().nullable(),
   /** When DNS was last asked, and when it will be again by itself. */
   checkedAt: z.iso.datetime().nullable(),
   nextCheckAt: z.iso.datetime(),

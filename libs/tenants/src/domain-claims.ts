@@ -1,12 +1,26 @@
 import { In, IsNull, LessThanOrEqual, Not, type EntityManager } from 'typeorm';
 import { appendAudit } from '#libs/audit';
+import { DOMAIN_CHALLENGE_START } from '#libs/contracts';
+import { randomToken } from '#libs/crypto';
 import { TenantDomainEntity, TenantEntity, tx, violatedUnique, type Database, type Tx } from '#libs/db';
 
 export type DomainClaim = TenantDomainEntity & { slug: string };
 
+const UNPROVEN = {
+  verifiedAt: null,
+  certificateUntil: null,
+  confirmedAt: null,
+  awaySince: null,
+  failedOrders: 0,
+  problemParams: {},
+} as const;
+
 const ACTOR = { kind: 'system', name: 'domains' } as const;
 
-/** Domains that routes carry, by stack: proven, wanted, with a certificate. */
+/** The record that proves a claim, made anew whenever a proof is lost: what once stood in DNS can be looked up for ever. */
+export const newChallenge = (): string => `${DOMAIN_CHALLENGE_START}${randomToken()}`;
+
+/** Domains that routes carry, by stack: proven, wanted, with a certificate, and not leading elsewhere. */
 export async function servedDomains(
   db: EntityManager,
   tenantIds: readonly string[],
@@ -15,6 +29,7 @@ export async function servedDomains(
     tenantId: In([...tenantIds]),
     verifiedAt: Not(IsNull()),
     certificateUntil: Not(IsNull()),
+    awaySince: IsNull(),
     removedAt: IsNull(),
   });
   return new Map(
@@ -59,12 +74,22 @@ async function withSlugs(
  * Writes what was found out, unless the claim was removed, or its proof taken away, meanwhile; false then.
  */
 export async function saveClaim(db: EntityManager, claim: DomainClaim): Promise<boolean> {
-  const { id, verifiedAt, certificateUntil, problem, problemParams, awaySince, failedOrders } = claim;
+  const { id, verifiedAt, certificateUntil, problem, problemParams, confirmedAt, awaySince, failedOrders } = claim;
   const { addresses, checkedAt, nextCheckAt } = claim;
   const { affected } = await db.update(
     TenantDomainEntity,
     { id, removedAt: IsNull(), verifiedAt: verifiedAt === null ? IsNull() : Not(IsNull()) },
-    { certificateUntil, problem, problemParams, awaySince, failedOrders, addresses, checkedAt, nextCheckAt },
+    {
+      certificateUntil,
+      problem,
+      problemParams,
+      confirmedAt,
+      awaySince,
+      failedOrders,
+      addresses,
+      checkedAt,
+      nextCheckAt,
+    },
   );
   return affected === 1;
 }
@@ -104,7 +129,7 @@ export async function proveClaim(
         await db.update(
           TenantDomainEntity,
           { id: holder.id },
-          { verifiedAt: null, certificateUntil: null, awaySince: null, problem: 'TAKEN', problemParams: {} },
+          { ...UNPROVEN, challenge: newChallenge(), problem: 'TAKEN' },
         );
         await audit(db, 'stack.domain_lost', { tenantId: holder.tenantId, domain: claim.domain });
         return { outcome: 'later', from: holder.tenantId };
@@ -122,6 +147,21 @@ export async function proveClaim(
   }
 }
 
+/** Takes the proof from a claim that was away for too long: who has the domain by now must prove it with a new record. */
+export async function forgetProof(database: Database, claim: DomainClaim): Promise<void> {
+  const { id, tenantId, domain, awaySince, nextCheckAt } = claim;
+  await tx(database, async (db) => {
+    const { affected } = await db.update(
+      TenantDomainEntity,
+      { id, removedAt: IsNull(), verifiedAt: Not(IsNull()) },
+      { ...UNPROVEN, challenge: newChallenge(), problem: 'TXT_MISSING', checkedAt: claim.checkedAt, nextCheckAt },
+    );
+    if (affected === 1) {
+      await audit(db, 'stack.domain_lost', { tenantId, domain, awaySince: awaySince?.toISOString() });
+    }
+  });
+}
+
 export async function auditIssued(db: Tx, { tenantId, domain, certificateUntil }: DomainClaim): Promise<void> {
   await audit(db, 'stack.domain_issued', { tenantId, domain, until: certificateUntil?.toISOString() });
 }
@@ -134,7 +174,10 @@ export async function forgetClaim(db: EntityManager, claim: DomainClaim): Promis
 async function audit(
   db: EntityManager,
   action: string,
-  { tenantId, ...after }: { tenantId: string; domain: string; until?: string | undefined },
+  {
+    tenantId,
+    ...after
+  }: { tenantId: string; domain: string; until?: string | undefined; awaySince?: string | undefined },
 ): Promise<void> {
   await appendAudit(db, { actor: ACTOR, action, target: { kind: 'stack', id: tenantId }, after });
 }

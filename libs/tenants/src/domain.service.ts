@@ -3,17 +3,18 @@ import { domainToASCII } from 'node:url';
 import type { EntityManager } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import { httpsOrigin } from '#libs/config';
-import {
-  DOMAIN_CHALLENGE_START,
-  DomainError,
-  MOST_DOMAINS,
-  type Actor,
-  type DomainList,
-  type DomainView,
-} from '#libs/contracts';
-import { randomToken } from '#libs/crypto';
+import { DomainError, MOST_DOMAINS, type Actor, type DomainList, type DomainView } from '#libs/contracts';
 import { newId, TenantDomainEntity, tx, type TenantEntity } from '#libs/db';
-import { domainMessage, domainRefusal, domainState, recordsToSet, REFUSAL_TEXT } from './domain/own-domain.js';
+import {
+  domainMessage,
+  domainProblem,
+  domainRefusal,
+  domainState,
+  isTrusted,
+  recordsToSet,
+  REFUSAL_TEXT,
+} from './domain/own-domain.js';
+import { newChallenge } from './domain-claims.js';
 import { stackHost } from './domain/names.js';
 import type { Places, TenantDeps } from './settings.js';
 import { findStack, lockStack } from './stack.change.js';
@@ -71,13 +72,15 @@ export class DomainService {
         id: newId(),
         tenantId: tenant.id,
         domain,
-        challenge: `${DOMAIN_CHALLENGE_START}${randomToken()}`,
+        challenge: newChallenge(),
         verifiedAt: null,
         removedAt: null,
         certificateUntil: null,
         problem: null,
         problemParams: null,
+        confirmedAt: null,
         awaySince: null,
+        toldAwayAt: null,
         failedOrders: 0,
         addresses: [],
         checkedAt: null,
@@ -119,16 +122,19 @@ export class DomainService {
 
   private view(row: TenantDomainEntity, slug: string): DomainView {
     const { tenantDomain, httpsPort } = this.deps.places;
+    const now = this.deps.now();
+    const problem = domainProblem(row, now);
     return {
       domain: row.domain,
       url: httpsOrigin(row.domain, httpsPort),
-      state: domainState(row, this.deps.now()),
-      problem: row.problem,
+      state: domainState(row, now),
+      problem,
       problemParams: row.problemParams,
-      message: domainMessage(row.problem, row.problemParams),
+      message: domainMessage(problem, row.problemParams),
       records: recordsToSet(row, stackHost('dashboard', slug, tenantDomain)),
       certificateUntil: row.certificateUntil?.toISOString() ?? null,
       verifiedAt: row.verifiedAt?.toISOString() ?? null,
+      confirmedAt: row.confirmedAt?.toISOString() ?? null,
       checkedAt: row.checkedAt?.toISOString() ?? null,
       nextCheckAt: row.nextCheckAt.toISOString(),
       createdAt: row.createdAt.toISOString(),
@@ -163,8 +169,15 @@ async function claimOf(db: EntityManager, tenant: TenantEntity, domain: string):
   return row;
 }
 
-/** Whether a sign-on may lead there: only a proven domain of that very stack. */
-export async function isOwnDomain(db: EntityManager, tenantId: string, domain: string): Promise<boolean> {
-  const rows = await claimsOf(db, tenantId);
-  return rows.some((row) => row.domain === domain && row.verifiedAt !== null);
+/**
+ * What a domain is to a sign-on: only a trusted one of that very stack may be led to. `unproven`: it is the stack's, and
+ * whose it is by now was not seen lately.
+ */
+export async function signOnPlace(
+  db: EntityManager,
+  { tenantId, domain }: { tenantId: string; domain: string },
+  now: Date,
+): Promise<'unknown' | 'unproven' | 'trusted'> {
+  const row = (await claimsOf(db, tenantId)).find((claim) => claim.domain === domain && claim.verifiedAt !== null);
+  return row === undefined ? 'unknown' : isTrusted(row, now) ? 'trusted' : 'unproven';
 }

@@ -15,7 +15,7 @@ import {
 import { hashToken, randomToken, sameSecret, signToken } from '#libs/crypto';
 import { AccountEntity, HoldEntity, SessionEntity, SignOnCodeEntity, TenantEntity, tx, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { isOwnDomain } from './domain.service.js';
+import { signOnPlace } from './domain.service.js';
 import { isSuspended } from './domain/headline.js';
 import { stackHost } from './domain/names.js';
 import type { TenantDeps } from './settings.js';
@@ -35,7 +35,8 @@ export class SignOnService {
 
   /**
    * Only the owner gets a code; an operator is refused like a stranger. Throws NOT_FOUND for a stack that is not
-   * theirs or a `host` that is not a domain of it, FORBIDDEN for an actor without a portal session, WRONG_STATE for a stack that is destroyed or suspended.
+   * theirs or a `host` that is not a domain of it, FORBIDDEN for an actor without a portal session, WRONG_STATE for a
+   * stack that is destroyed or suspended, and for a domain of which nobody saw lately whose it is.
    */
   async mint(actor: Actor, request: SignOnRequest): Promise<{ redirect: string }> {
     const person = requireActor(actor);
@@ -52,8 +53,8 @@ export class SignOnService {
       }
       await requireOpen(db, tenant);
       const host = request.host ?? stackHost('dashboard', tenant.slug, tenantDomain);
-      if (request.host !== undefined && !(await isOwnDomain(db, tenant.id, request.host))) {
-        throw new DomainError('NOT_FOUND', { message: `${request.host} is not a domain of ${tenant.slug}.` });
+      if (request.host !== undefined) {
+        await this.requireTrusted(db, tenant, request.host);
       }
       await db.insert(SignOnCodeEntity, {
         codeHash: hashToken(code),
@@ -109,7 +110,7 @@ export class SignOnService {
       await requireOpen(db, tenant);
       const domain =
         found.host === stackHost('dashboard', tenant.slug, this.deps.places.tenantDomain) ? null : found.host;
-      if (domain !== null && !(await isOwnDomain(db, tenant.id, domain))) {
+      if (domain !== null && (await signOnPlace(db, { tenantId: tenant.id, domain }, now)) !== 'trusted') {
         throw new DomainError('TOKEN_INVALID');
       }
       return { row: found, tenant, account, domain };
@@ -129,6 +130,20 @@ export class SignOnService {
       now,
     });
     return { token, next: row.next };
+  }
+
+  private async requireTrusted(db: Tx, { id, slug }: TenantEntity, domain: string): Promise<void> {
+    const place = await signOnPlace(db, { tenantId: id, domain }, this.deps.now());
+    if (place === 'unknown') {
+      throw new DomainError('NOT_FOUND', { message: `${domain} is not a domain of ${slug}.` });
+    }
+    if (place === 'unproven') {
+      const own = stackHost('dashboard', slug, this.deps.places.tenantDomain);
+      throw new DomainError('WRONG_STATE', {
+        message: `Nobody can sign in at ${domain} for now: that it is yours was not seen within a day, or its certificate has ended. The stack’s page says which record to set. Until then the dashboard is at ${own}.`,
+        details: { why: 'domain_unproven', domain },
+      });
+    }
   }
 
   /** Portal sessions ended within the life of a sign-on; older ones have expired anyway. */

@@ -20,6 +20,9 @@ import {
   challengeName,
   dueClaims,
   forgetClaim,
+  forgetProof,
+  isConfirmed,
+  isForgotten,
   nextLookMs,
   proveClaim,
   provenClaims,
@@ -128,7 +131,7 @@ export class DomainKeeper {
       ours: stackHost('dashboard', slug, tenantDomain),
     });
     const owned = claim.verifiedAt !== null;
-    const judged = judgeRecords(records, { challenge: claim.challenge, authority, owned });
+    const judged = judgeRecords(records, { challenge: claim.challenge, authority });
     claim.checkedAt = now();
     claim.addresses = 'found' in records.ours ? [...records.ours.found] : claim.addresses;
     say(claim, judged.problem?.code ?? null, judged.problem?.params);
@@ -145,21 +148,37 @@ export class DomainKeeper {
       claim.verifiedAt = now();
       logger.info({ slug, domain }, 'a domain is proven');
     }
-    if (judged.leadsHere !== null) {
-      claim.awaySince = judged.leadsHere ? null : (claim.awaySince ?? now());
+    const before = routeOf(claim);
+    if (judged.owned === true && judged.leadsHere === true) {
+      claim.confirmedAt = now();
+      claim.awaySince = null;
+    } else if (judged.leadsHere === false || !isConfirmed(claim, now())) {
+      // Silence, or a record taken away, for as long as the last proof lasts is as much as leading elsewhere.
+      claim.awaySince ??= now();
     }
-    const before = claim.certificateUntil?.getTime();
+    if (isForgotten(claim, now())) {
+      await this.forget(claim);
+      return;
+    }
     const served = await domainCertificate(certificates(), domain);
-    claim.certificateUntil = served?.until ?? null;
+    claim.certificateUntil = served && served.until > now() ? served.until : null;
     if ((served === null || served.due) && claim.problem === null) {
       // First, so that a page says what is going on: an authority takes its time.
       await this.save(claim, SOON_MS);
       await this.order(claim);
     }
     await this.save(claim);
-    if (claim.certificateUntil?.getTime() !== before) {
+    if (routeOf(claim) !== before) {
       this.changed.add(claim.tenantId);
     }
+  }
+
+  private async forget(claim: DomainClaim): Promise<void> {
+    const { dataSource, logger, now } = this.deps;
+    claim.nextCheckAt = new Date(now().getTime() + nextLookMs(claim, now()));
+    await forgetProof(dataSource, claim);
+    this.changed.add(claim.tenantId);
+    logger.info({ slug: claim.slug, domain: claim.domain }, 'a domain that led elsewhere for long is proven no more');
   }
 
   private async prove(claim: DomainClaim, texts: readonly string[]): Promise<'proven' | 'taken' | 'later'> {
@@ -213,7 +232,9 @@ export class DomainKeeper {
     const { dataSource, now } = this.deps;
     const at = now();
     const next = claim.problem === 'ORDER_LATER' ? Date.parse(claim.problemParams?.['next'] ?? '') : Number.NaN;
-    claim.nextCheckAt = Number.isNaN(next) ? new Date(at.getTime() + (inMs ?? nextLookMs(claim, at))) : new Date(next);
+    // Not later than any other: that the domain is still its owner's is to be seen all the while.
+    const inTime = at.getTime() + (inMs ?? nextLookMs(claim, at));
+    claim.nextCheckAt = new Date(Number.isNaN(next) || claim.verifiedAt !== null ? inTime : next);
     if (!(await saveClaim(dataSource.manager, claim))) {
       // Removed or lost while we looked: what was made of it is cleaned away like anything nobody wants.
       this.changed.add(claim.tenantId);
@@ -270,8 +291,9 @@ export class DomainKeeper {
     const files = new Set(folder.files().map(({ name }) => name));
     const before = this.unrouted;
     this.unrouted = this.proven.filter(
-      ({ domain, slug, tenantId, certificateUntil }) =>
+      ({ domain, slug, tenantId, certificateUntil, awaySince }) =>
         certificateUntil !== null &&
+        awaySince === null &&
         !this.changed.has(tenantId) &&
         files.has(tenantFileName(slug)) &&
         routed(domain) === null,
@@ -302,6 +324,10 @@ export class DomainKeeper {
 async function removedClaims(dataSource: Database, engineId: string, now: Date): Promise<DomainClaim[]> {
   return (await dueClaims(dataSource.manager, engineId, now)).filter(({ removedAt }) => removedAt !== null);
 }
+
+/** What of a claim its stack's route says: the same text means the same route. */
+const routeOf = ({ verifiedAt, certificateUntil, awaySince }: DomainClaim): string =>
+  verifiedAt !== null && awaySince === null ? String(certificateUntil?.getTime()) : '';
 
 function say(claim: DomainClaim, problem: DomainProblem | null, params: Record<string, string> = {}): void {
   claim.problem = problem;

@@ -17,7 +17,8 @@ export const domains = {
   },
   problems: {
     DNS_FAILED: 'The domain’s name servers gave no answer ({{reason}}). It is asked again by itself.',
-    TXT_MISSING: 'The TXT record is not there yet. Set it at your DNS provider; it can take an hour to be seen.',
+    TXT_MISSING:
+      'The TXT record is not there. Set it at your DNS provider and leave it there; it can take an hour to be seen.',
     TXT_OTHER: 'There is a TXT record of another claim. Set the one shown here.',
     ADDRESS_MISSING: 'The domain leads nowhere yet. Set the CNAME record, or the address records in its place.',
     ADDRESS_OTHER:
@@ -27,8 +28,9 @@ export const domains = {
     NO_AUTHORITY: 'This platform has no certificate authority that could vouch for your domain. Ask its operator.',
     ORDER_LATER: 'The certificate authority was asked often enough for now; again at {{next}}.',
     ORDER_FAILED: 'The certificate authority did not issue: {{reason}}',
+    PROOF_OLD: 'Its DNS was not seen to be right for a day, so nobody can sign in there. It is asked again by itself.',
   },
-  records: 'Set these records at your DNS provider',
+  records: 'Set these records at your DNS provider, and leave them there',
   recordType: 'Type',
   recordName: 'Name',
   recordValue: 'Value',

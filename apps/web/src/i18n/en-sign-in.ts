@@ -65,5 +65,9 @@ export const signInTexts = {
     failed: 'The dashboard of {{slug}} cannot be opened',
     invalid: 'This address is not complete. Open the dashboard from your stack’s page.',
     toStack: 'To my stack',
+    atHost: 'Open {{slug}} at {{host}}?',
+    atHostLead:
+      'You will be signed in there as the owner of {{slug}}. Go on only if {{host}} is still yours and you meant to open it.',
+    goOn: 'Go on to {{host}}',
   },
 };

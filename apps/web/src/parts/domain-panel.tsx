@@ -138,7 +138,7 @@ function Domain({ slug, domain }: { slug: string; domain: DomainView }) {
           </Sentence>
         </p>
       )}
-      {domain.state === 'live' ? null : <Records domain={domain} />}
+      {domain.state === 'live' && domain.problem === null ? null : <Records domain={domain} />}
       <ConfirmDialog
         opened={removing}
         onClose={() => setRemoving(false)}

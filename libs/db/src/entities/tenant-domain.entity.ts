@@ -44,9 +44,17 @@ export class TenantDomainEntity {
   @Column('jsonb', { nullable: true })
   problemParams: Record<string, string> | null;
 
-  /** Since when a proven one leads elsewhere. */
+  /** When its proof and every address were last seen to be right. */
+  @Column('timestamptz', { nullable: true })
+  confirmedAt: Date | null;
+
+  /** Since when a proven one leads elsewhere, or has not been confirmed for too long; nobody is served there then. */
   @Column('timestamptz', { nullable: true })
   awaySince: Date | null;
+
+  /** When its owner was told that it leads elsewhere; null again once they were told that it is back. */
+  @Column('timestamptz', { nullable: true })
+  toldAwayAt: Date | null;
 
   /** Orders that failed since the last good one. */
   @Column('integer')

@@ -1,5 +1,6 @@
 import { AlarmMails1763700000012 } from './1763700000012-alarm-mails.js';
 import { Accounts1763700000001 } from './1763700000001-accounts.js';
+import { DomainProof1763700000016 } from './1763700000016-domain-proof.js';
 import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { OrphansDue1763700000018 } from './1763700000018-orphans-due.js';
@@ -28,5 +29,6 @@ export const MIGRATIONS = [
   AlarmMails1763700000012,
   SleepTokens1763700000013,
   WarningsOver1763700000014,
+  DomainProof1763700000016,
   OrphansDue1763700000018,
 ];

@@ -28,7 +28,7 @@ export interface Judgement {
  */
 export function judgeRecords(
   records: DomainRecords,
-  { challenge, authority, owned }: { challenge: string; authority: string | null; owned: boolean },
+  { challenge, authority }: { challenge: string; authority: string | null },
 ): Judgement {
   const { texts, addresses, ours, authorities } = records;
   const isOwned = 'failed' in texts ? null : texts.found.includes(challenge);
@@ -41,16 +41,14 @@ export function judgeRecords(
     leadsHere,
     problem: { code, params },
   });
-  // Once proven, the record may go: owners tidy up, and only a contest asks for it again.
-  if (!owned) {
-    if ('failed' in texts) {
-      return problem('DNS_FAILED', { reason: texts.failed });
-    }
-    if (!isOwned) {
-      return texts.found.some((text) => text.startsWith(DOMAIN_CHALLENGE_START))
-        ? problem('TXT_OTHER')
-        : problem('TXT_MISSING');
-    }
+  // At every look: who gets a domain that lapsed can lead it here as well, and only the record tells them apart.
+  if ('failed' in texts) {
+    return problem('DNS_FAILED', { reason: texts.failed });
+  }
+  if (!isOwned) {
+    return texts.found.some((text) => text.startsWith(DOMAIN_CHALLENGE_START))
+      ? problem('TXT_OTHER')
+      : problem('TXT_MISSING');
   }
   if ('failed' in addresses || 'failed' in ours) {
     return problem('DNS_FAILED', {

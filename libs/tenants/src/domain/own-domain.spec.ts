@@ -1,4 +1,12 @@
-import { domainRefusal, domainState, nextLookMs, recordsToSet } from './own-domain.js';
+import {
+  domainProblem,
+  domainRefusal,
+  domainState,
+  isForgotten,
+  isTrusted,
+  nextLookMs,
+  recordsToSet,
+} from './own-domain.js';
 
 const now = new Date('2026-03-10T12:00:00.000Z');
 const ago = (hours: number): Date => new Date(now.getTime() - hours * 3_600_000);
@@ -37,6 +45,7 @@ describe('a domain of an owner’s own', () => {
     certificateUntil: ago(-1),
     problem: null,
     problemParams: null,
+    confirmedAt: ago(1),
     awaySince: null,
     addresses: ['192.0.2.1', '2001:db8::1'],
     createdAt: ago(6),
@@ -52,8 +61,32 @@ describe('a domain of an owner’s own', () => {
     ['failing', { problem: 'ADDRESS_OTHER', awaySince: ago(1) }],
     ['failing', { problem: 'ORDER_FAILED', certificateUntil: ago(1) }],
     ['issuing', { certificateUntil: ago(1) }],
+    ['failing', { confirmedAt: ago(24.1) }],
+    ['failing', { confirmedAt: null }],
+    ['live', { confirmedAt: ago(23.9), problem: 'TXT_MISSING' }],
   ] as const)('is %s where it is %j', (state, change) => {
     expect(domainState({ ...row, ...change }, now)).toBe(state);
+  });
+
+  it.each([
+    [true, {}],
+    [true, { confirmedAt: ago(23.9), problem: 'TXT_MISSING' }],
+    [false, { confirmedAt: ago(24.1) }],
+    [false, { confirmedAt: null }],
+    [false, { awaySince: ago(1) }],
+    [false, { certificateUntil: ago(0.1) }],
+    [false, { certificateUntil: null }],
+    [false, { verifiedAt: null }],
+  ] as const)('may be signed in at: %s, where it is %j', (trusted, change) => {
+    expect(isTrusted({ ...row, ...change }, now)).toBe(trusted);
+  });
+
+  it('says what is wrong also where nobody looked, and forgets its proof after two weeks elsewhere', () => {
+    expect(domainProblem({ ...row, confirmedAt: ago(25) }, now)).toBe('PROOF_OLD');
+    expect(domainProblem({ ...row, confirmedAt: ago(25), problem: 'TXT_OTHER' }, now)).toBe('TXT_OTHER');
+    expect(domainProblem({ ...row, verifiedAt: null, confirmedAt: null }, now)).toBeNull();
+    expect([13 * 24, 14 * 24].map((hours) => isForgotten({ awaySince: ago(hours) }, now))).toEqual([false, true]);
+    expect(isForgotten({ awaySince: null }, now)).toBe(false);
   });
 
   it('is set up by a CNAME or by addresses, which an apex needs, and by its proof', () => {
@@ -71,6 +104,8 @@ describe('a domain of an owner’s own', () => {
     [HOUR / 12, { createdAt: ago(2) }],
     [HOUR, { createdAt: ago(48) }],
     [6 * HOUR, { createdAt: ago(24 * 30) }],
+    // A proven one is looked at each hour at least: its proof counts for a day.
+    [HOUR, { verifiedAt: ago(9_000), problem: 'DNS_FAILED', createdAt: ago(9_000) }],
     // One that left is looked at as often as one that is new.
     [20_000, { verifiedAt: ago(9_000), awaySince: ago(0.1), createdAt: ago(9_000) }],
     [HOUR / 4, { problem: 'ORDER_FAILED', failedOrders: 1 }],

@@ -1,5 +1,7 @@
 import {
   DOMAIN_CHALLENGE_LABEL,
+  DOMAIN_FORGOTTEN_DAYS,
+  DOMAIN_PROOF_HOURS,
   type DomainProblem,
   type DomainRefusal,
   type DomainState,
@@ -14,6 +16,7 @@ export interface OwnDomain {
   certificateUntil: Date | null;
   problem: DomainProblem | null;
   problemParams: Record<string, string> | null;
+  confirmedAt: Date | null;
   awaySince: Date | null;
   addresses: readonly string[];
   createdAt: Date;
@@ -63,20 +66,50 @@ export const REFUSAL_TEXT: Record<DomainRefusal, string> = {
 /** Where the ownership record is looked for. */
 export const challengeName = (domain: string): string => `${DOMAIN_CHALLENGE_LABEL}.${domain}`;
 
-export function domainState({ verifiedAt, certificateUntil, problem, awaySince }: OwnDomain, now: Date): DomainState {
-  if (verifiedAt === null) {
+type Proof = Pick<OwnDomain, 'verifiedAt' | 'certificateUntil' | 'confirmedAt' | 'awaySince'>;
+
+/** Its proof and its addresses were seen to be right lately. */
+export function isConfirmed(
+  { verifiedAt, confirmedAt }: Pick<OwnDomain, 'verifiedAt' | 'confirmedAt'>,
+  now: Date,
+): boolean {
+  return (
+    verifiedAt !== null && confirmedAt !== null && now.getTime() - confirmedAt.getTime() <= DOMAIN_PROOF_HOURS * HOUR
+  );
+}
+
+/**
+ * Whether its owner may sign in there. Proven once is not enough: a domain can lapse and get another holder, who would
+ * be handed the session.
+ */
+export function isTrusted(row: Proof, now: Date): boolean {
+  const { certificateUntil, awaySince } = row;
+  return isConfirmed(row, now) && awaySince === null && certificateUntil !== null && certificateUntil > now;
+}
+
+/** Away for so long that its proof is to be given anew. */
+export const isForgotten = ({ awaySince }: Pick<OwnDomain, 'awaySince'>, now: Date): boolean =>
+  awaySince !== null && now.getTime() - awaySince.getTime() >= DOMAIN_FORGOTTEN_DAYS * DAY;
+
+export function domainState(row: OwnDomain, now: Date): DomainState {
+  if (row.verifiedAt === null) {
     return 'waiting';
   }
-  const served = certificateUntil !== null && certificateUntil > now;
-  if (problem !== null && (!served || awaySince !== null)) {
-    return 'failing';
+  if (isTrusted(row, now)) {
+    return 'live';
   }
-  return served ? 'live' : 'issuing';
+  return domainProblem(row, now) === null ? 'issuing' : 'failing';
+}
+
+/** What was found at the last look, or that there was none for too long. */
+export function domainProblem(row: OwnDomain, now: Date): DomainProblem | null {
+  return row.problem ?? (row.verifiedAt !== null && !isConfirmed(row, now) ? 'PROOF_OLD' : null);
 }
 
 const PROBLEM_TEXT: Record<DomainProblem, (params: Readonly<Record<string, string>>) => string> = {
   DNS_FAILED: ({ reason = '' }) => `The domain’s name servers gave no answer (${reason}). It is asked again by itself.`,
-  TXT_MISSING: () => 'The TXT record is not there yet. Set it at your DNS provider; it can take an hour to be seen.',
+  TXT_MISSING: () =>
+    'The TXT record is not there. Set it at your DNS provider and leave it there; it can take an hour to be seen.',
   TXT_OTHER: () => 'There is a TXT record of another claim. Set the one shown here.',
   ADDRESS_MISSING: () => 'The domain leads nowhere yet. Set the CNAME record, or the address records in its place.',
   ADDRESS_OTHER: ({ found = '' }) =>
@@ -88,6 +121,8 @@ const PROBLEM_TEXT: Record<DomainProblem, (params: Readonly<Record<string, strin
   NO_AUTHORITY: () => 'This platform has no certificate authority that could vouch for your domain. Ask its operator.',
   ORDER_LATER: ({ next = '' }) => `The certificate authority was asked often enough for now; again at ${next}.`,
   ORDER_FAILED: ({ reason = '' }) => `The certificate authority did not issue: ${reason}`,
+  PROOF_OLD: () =>
+    'Its DNS was not seen to be right for a day, so nobody can sign in there. It is asked again by itself.',
 };
 
 export const domainMessage = (
@@ -123,6 +158,10 @@ export function nextLookMs(
   if (row.verifiedAt !== null && row.problem === null) {
     return HOUR;
   }
+  return Math.min(pauseMs(row, now), row.verifiedAt === null ? DAY : HOUR);
+}
+
+function pauseMs(row: Pick<OwnDomain, 'createdAt' | 'awaySince'>, now: Date): number {
   const age = now.getTime() - (row.awaySince ?? row.createdAt).getTime();
   return age < HOUR ? MINUTE / 3 : age < DAY ? 5 * MINUTE : age < 14 * DAY ? HOUR : 6 * HOUR;
 }
