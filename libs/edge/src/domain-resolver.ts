@@ -5,6 +5,8 @@ import type { Answer, DomainRecords } from './domain/domain-records.js';
 /** Of one question; it is asked twice, and waited for longer the second time. */
 const TIMEOUT_MS = 2_000;
 const TRIES = 2;
+/** Of all questions of one look, which few others can be made beside. */
+const LOOK_MS = 12_000;
 /** What says that there is no such record, as against a name server that does not answer or is broken. */
 const ABSENT = new Set(['ENOTFOUND', 'ENODATA']);
 
@@ -17,32 +19,50 @@ export interface DomainNames {
 }
 
 /**
- * Asks DNS by c-ares in this process, with an end to each question: the system's resolver cannot be interrupted and
- * would, while somebody's name server is silent, keep the agent from finding its own database again.
+ * Asks DNS by c-ares in this process, with an end to each question and to all of them together: the system's resolver
+ * cannot be interrupted and would, while somebody's name server is silent, keep the agent from finding its own database
+ * again; and a name of a hundred parts has as many zones whose servers may take their time.
  */
 export async function readDomainRecords(
   { domain, ownership, ours }: DomainNames,
   dnsServers?: readonly string[],
+  deadlineMs = LOOK_MS,
 ): Promise<DomainRecords> {
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   if (dnsServers) {
     resolver.setServers([...dnsServers]);
   }
-  const addresses = async (name: string): Promise<Answer<string[]>> =>
-    both(await answer(resolver.resolve4(name)), await answer(resolver.resolve6(name)));
-  const [texts, own, platform, authorities] = await Promise.all([
-    answer(resolver.resolveTxt(ownership)),
-    addresses(domain),
-    addresses(ours),
-    nearestAuthorities(resolver, domain),
-  ]);
-  return {
-    texts: 'failed' in texts ? texts : { found: texts.found.map((parts) => parts.join('').trim()) },
-    addresses: own,
-    ours: platform,
-    authorities,
+  let over = false;
+  const end = setTimeout(() => {
+    over = true;
+    resolver.cancel();
+  }, deadlineMs);
+  const ask: Ask = async (question) => {
+    const told = over ? { failed: 'ETIMEOUT' } : await answer(question(resolver));
+    // What was cut off is called so by c-ares, and is silence all the same.
+    return over && 'failed' in told ? { failed: 'ETIMEOUT' } : told;
   };
+  const addresses = async (name: string): Promise<Answer<string[]>> =>
+    both(await ask((dns) => dns.resolve4(name)), await ask((dns) => dns.resolve6(name)));
+  try {
+    const [texts, own, platform, authorities] = await Promise.all([
+      ask((dns) => dns.resolveTxt(ownership)),
+      addresses(domain),
+      addresses(ours),
+      nearestAuthorities(ask, domain),
+    ]);
+    return {
+      texts: 'failed' in texts ? texts : { found: texts.found.map((parts) => parts.join('').trim()) },
+      addresses: own,
+      ours: platform,
+      authorities,
+    };
+  } finally {
+    clearTimeout(end);
+  }
 }
+
+type Ask = <T>(question: (dns: Resolver) => Promise<T[]>) => Promise<Answer<T[]>>;
 
 async function answer<T>(asked: Promise<T[]>): Promise<Answer<T[]>> {
   try {
@@ -62,10 +82,10 @@ function both(first: Answer<string[]>, second: Answer<string[]>): Answer<string[
 }
 
 /** The set of the name itself or of the nearest parent that has one (RFC 8659 §3). */
-async function nearestAuthorities(resolver: Resolver, domain: string): Promise<Answer<string[] | null>> {
+async function nearestAuthorities(ask: Ask, domain: string): Promise<Answer<string[] | null>> {
   const labels = domain.split('.');
   for (let from = 0; from < labels.length; from += 1) {
-    const records = await answer<CaaRecord>(resolver.resolveCaa(labels.slice(from).join('.')));
+    const records = await ask<CaaRecord>((dns) => dns.resolveCaa(labels.slice(from).join('.')));
     if ('failed' in records) {
       return records;
     }

@@ -4,7 +4,7 @@ import { DOMAIN_CHALLENGE_START } from '#libs/contracts';
 import { randomToken } from '#libs/crypto';
 import { TenantDomainEntity, TenantEntity, tx, violatedUnique, type Database, type Tx } from '#libs/db';
 
-export type DomainClaim = TenantDomainEntity & { slug: string };
+export type DomainClaim = TenantDomainEntity & { slug: string; accountId: string };
 
 const UNPROVEN = {
   verifiedAt: null,
@@ -61,12 +61,12 @@ async function withSlugs(
   }
   const tenants = await db.find(TenantEntity, {
     where: { id: In(rows.map(({ tenantId }) => tenantId)), engineId },
-    select: { id: true, slug: true },
+    select: { id: true, slug: true, accountId: true },
   });
-  const slugs = new Map(tenants.map(({ id, slug }) => [id, slug]));
+  const stacks = new Map(tenants.map(({ id, slug, accountId }) => [id, { slug, accountId }]));
   return rows.flatMap((row) => {
-    const slug = slugs.get(row.tenantId);
-    return slug === undefined ? [] : [Object.assign(row, { slug })];
+    const stack = stacks.get(row.tenantId);
+    return stack === undefined ? [] : [Object.assign(row, stack)];
   });
 }
 

@@ -1,4 +1,4 @@
-import { Semaphore } from '#libs/async';
+import { KeyedMutex, Semaphore } from '#libs/async';
 import { isDomainError, type DomainProblem } from '#libs/contracts';
 import { tx, type Database } from '#libs/db';
 import {
@@ -68,6 +68,8 @@ export interface DomainKeeperDeps {
  */
 export class DomainKeeper {
   private readonly slots = new Semaphore(LOOKS_AT_ONCE);
+  /** One order of each account at work or waiting: who has many waits behind themselves, not everybody else behind them. */
+  private readonly lines = new KeyedMutex();
   private readonly looks = new Map<string, { domain: string; end: Promise<void> }>();
   /** Stacks whose route file may not say what their rows say. Not kept on disk: an agent that starts renders all. */
   private readonly changed = new Set<string>();
@@ -87,6 +89,8 @@ export class DomainKeeper {
       } else if (!this.looks.has(claim.id)) {
         const end = this.slots
           .run(() => this.look(claim))
+          // An order takes minutes; the slot is for others' looks meanwhile.
+          .then((orderDue) => (orderDue ? this.lines.run(claim.accountId, () => this.renew(claim)) : undefined))
           .catch((error: unknown) => this.fail(claim, error))
           .finally(() => this.looks.delete(claim.id));
         this.looks.set(claim.id, { domain: claim.domain, end });
@@ -122,7 +126,8 @@ export class DomainKeeper {
     return [...awayFindings(this.proven, this.deps.now()), ...unroutedFindings(this.unrouted)];
   }
 
-  private async look(claim: DomainClaim): Promise<void> {
+  /** True where its certificate is to be ordered now. */
+  private async look(claim: DomainClaim): Promise<boolean> {
     const { tenantDomain, read, authority, certificates, logger, now } = this.deps;
     const { domain, slug } = claim;
     const records = await read({
@@ -137,13 +142,15 @@ export class DomainKeeper {
     say(claim, judged.problem?.code ?? null, judged.problem?.params);
     if (!owned) {
       if (judged.owned !== true || judged.leadsHere !== true) {
-        return this.save(claim);
+        await this.save(claim);
+        return false;
       }
       const texts = 'found' in records.texts ? records.texts.found : [];
       const end = await this.prove(claim, texts);
       if (end !== 'proven') {
         say(claim, end === 'taken' ? 'TAKEN' : null);
-        return this.save(claim, end === 'later' ? SOON_MS : undefined);
+        await this.save(claim, end === 'later' ? SOON_MS : undefined);
+        return false;
       }
       claim.verifiedAt = now();
       logger.info({ slug, domain }, 'a domain is proven');
@@ -158,15 +165,22 @@ export class DomainKeeper {
     }
     if (isForgotten(claim, now())) {
       await this.forget(claim);
-      return;
+      return false;
     }
     const served = await domainCertificate(certificates(), domain);
     claim.certificateUntil = served && served.until > now() ? served.until : null;
-    if ((served === null || served.due) && claim.problem === null) {
-      // First, so that a page says what is going on: an authority takes its time.
-      await this.save(claim, SOON_MS);
-      await this.order(claim);
+    const orderDue = (served === null || served.due) && claim.problem === null;
+    // Also before an order, so that a page says what is going on: an authority takes its time.
+    await this.save(claim, orderDue ? SOON_MS : undefined);
+    if (routeOf(claim) !== before) {
+      this.changed.add(claim.tenantId);
     }
+    return orderDue;
+  }
+
+  private async renew(claim: DomainClaim): Promise<void> {
+    const before = routeOf(claim);
+    await this.order(claim);
     await this.save(claim);
     if (routeOf(claim) !== before) {
       this.changed.add(claim.tenantId);
@@ -200,11 +214,19 @@ export class DomainKeeper {
         say(claim, 'NO_AUTHORITY');
         return;
       }
-      const { until } = await ordering.run(async () => {
+      const made = await ordering.run(async () => {
         await ready();
+        // It may have been removed, or lost to another, while others had their turn.
+        if (!(await saveClaim(dataSource.manager, claim))) {
+          return null;
+        }
         await prove();
-        return orderDomainCertificate(certificates(), domain);
+        return orderDomainCertificate(certificates(), { domain, account: claim.accountId });
       });
+      if (made === null) {
+        return;
+      }
+      const { until } = made;
       claim.certificateUntil = until;
       claim.failedOrders = 0;
       await tx(dataSource, (db) => auditIssued(db, claim));

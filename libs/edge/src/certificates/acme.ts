@@ -10,16 +10,16 @@ import type { AcmeOptions, CertificateOptions } from './options.js';
 import { MODE, readPair, readText, servePair, writeWhole } from './files.js';
 
 const LETS_ENCRYPT = 'https://acme-v02.api.letsencrypt.org/directory';
-/** DNS providers take minutes to publish a record. */
-const LEGO_MS = 10 * 60_000;
+/** DNS providers take minutes to publish a record; a file is there at once, and others wait for their turn. */
+const LEGO_MS = { dns: 10 * 60_000, http: 3 * 60_000 };
 
 export interface Wanted {
   /** In certs/, without its ending. */
   name: string;
   names: string[];
   challenge: 'http' | 'dns';
-  /** One of many like it, which together stay below what the authority allows an account. */
-  shared?: boolean;
+  /** Whose it is: one of many like it, which together stay below what the authority allows, and each customer's too. */
+  account?: string;
 }
 
 /** The tenants' wildcard needs DNS-01; the portal gets a certificate of its own unless that one covers it. */
@@ -92,7 +92,8 @@ export async function order(want: Wanted, options: CertificateOptions, acme: Acm
   const directory = join(options.dataDir, 'acme');
   const orders = recentOrders(await readOrders(directory), options.now);
   const next =
-    nextOrderAt(orders, want.name, options.now) ?? (want.shared ? nextSharedOrderAt(orders, options.now) : null);
+    nextOrderAt(orders, want.name, options.now) ??
+    (want.account === undefined ? null : nextSharedOrderAt(orders, want.account, options.now));
   if (next) {
     throw new DomainError('RATE_LIMITED', {
       message: `The certificate ${want.name} was ordered too often lately; the next order is possible at ${next.toISOString()}. (Counted in ${join(directory, 'orders.json')}.)`,
@@ -100,7 +101,12 @@ export async function order(want: Wanted, options: CertificateOptions, acme: Acm
     });
   }
   await checkNames(want, acme);
-  const current: Order = { at: options.now.toISOString(), certificate: want.name, outcome: 'started' };
+  const current: Order = {
+    at: options.now.toISOString(),
+    certificate: want.name,
+    ...(want.account === undefined ? {} : { account: want.account }),
+    outcome: 'started',
+  };
   // Before the order: one that is cut short has still been counted by the authority.
   await writeOrders(directory, [...orders, current]);
   try {
@@ -185,7 +191,7 @@ async function runLego(want: Wanted, options: CertificateOptions, acme: AcmeOpti
     execFile(
       acme.lego ?? 'lego',
       args,
-      { env, timeout: LEGO_MS, maxBuffer: 4 * 1024 * 1024 },
+      { env, timeout: LEGO_MS[want.challenge], maxBuffer: 4 * 1024 * 1024 },
       (error, stdout, stderr) => {
         if (!error) {
           resolve();

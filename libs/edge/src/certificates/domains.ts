@@ -20,7 +20,6 @@ const wanted = (domain: string): Wanted => ({
   name: domainCertificateName(domain),
   names: [domain],
   challenge: 'http',
-  shared: true,
 });
 
 /** What is served for a customer's domain; null where there is none yet. */
@@ -39,14 +38,17 @@ export async function domainCertificate(
  * Orders one by HTTP-01 and puts it where it is served; the proxy has to be told. Whoever asks knows that the name leads
  * here. Throws CONFIG_INVALID, RATE_LIMITED (`next`), UNAVAILABLE (`ordered`); what was served stays.
  */
-export async function orderDomainCertificate(options: CertificateOptions, domain: string): Promise<DomainCertificate> {
+export async function orderDomainCertificate(
+  options: CertificateOptions,
+  { domain, account }: { domain: string; account: string },
+): Promise<DomainCertificate> {
   if (options.mode !== 'acme' || !options.acme) {
     throw new DomainError('CONFIG_INVALID', {
       message: 'Certificates of this platform do not come from an authority.',
     });
   }
   requireSettings(options.acme);
-  const want = wanted(domain);
+  const want = { ...wanted(domain), account };
   const pair = await order(want, options, options.acme);
   await servePair(join(options.dataDir, 'certs'), want.name, pair);
   return { until: new X509Certificate(pair.certificate).validToDate, due: false };

@@ -36,10 +36,17 @@ describe('FM-8 the budget of all domains together', () => {
     Array.from({ length: count }, (_unused, index) => ago((index % 100) / 100, 'issued', `domains/d${index}.org`));
 
   it('leaves the platform’s own certificates their room', () => {
-    expect(nextSharedOrderAt(orders(199), now)).toBeNull();
+    expect(nextSharedOrderAt(orders(199), 'ana', now)).toBeNull();
     const full = orders(200);
-    const next = nextSharedOrderAt(full, now);
+    const next = nextSharedOrderAt(full, 'ana', now);
     expect(next).toEqual(new Date(now.getTime() + (3 - 0.99) * 3_600_000));
     expect(nextOrderAt(full, 'portal', now)).toBeNull();
+  });
+
+  it('has a part for each customer, which names that are gone have used up too', () => {
+    const theirs = orders(10).map((order) => ({ ...order, account: 'ana' }));
+    expect(nextSharedOrderAt(theirs.slice(1), 'ana', now)).toBeNull();
+    expect(nextSharedOrderAt(theirs, 'ana', now)).toEqual(new Date(now.getTime() + (3 - 0.09) * 3_600_000));
+    expect(nextSharedOrderAt(theirs, 'ben', now)).toBeNull();
   });
 });

@@ -4,6 +4,8 @@ import { z } from 'zod';
 export const orderSchema = z.strictObject({
   at: z.iso.datetime(),
   certificate: z.string(),
+  /** Whose it is, of a customer's domain. Names come and go, so they alone would bound nobody. */
+  account: z.string().optional(),
   outcome: z.enum(['started', 'issued', 'failed']),
 });
 export type Order = z.infer<typeof orderSchema>;
@@ -20,31 +22,44 @@ export const BUDGET = {
   failed: { most: 4, withinMs: DAY_MS / 2 },
   /** An account may order 300 times in three hours; what customers' domains leave is for the platform's own. */
   shared: { most: 200, withinMs: DAY_MS / 8 },
+  /** One customer's part of it: two stacks' domains at once. A renewal has thirty days to wait for its turn. */
+  account: { most: 10, withinMs: DAY_MS / 8 },
 } as const;
 
-/** From when on a certificate of a customer's domain may be ordered, whichever it is; null when it is now. */
-export function nextSharedOrderAt(orders: readonly Order[], now: Date): Date | null {
-  const { most, withinMs } = BUDGET.shared;
-  const blocking = orders.map((order) => Date.parse(order.at)).toSorted((a, b) => b - a)[most - 1];
-  return blocking !== undefined && blocking + withinMs > now.getTime() ? new Date(blocking + withinMs) : null;
+interface Budget {
+  most: number;
+  withinMs: number;
+}
+
+/** From when on a certificate of that customer's domains may be ordered, whichever it is; null when it is now. */
+export function nextSharedOrderAt(orders: readonly Order[], account: string, now: Date): Date | null {
+  return latest(
+    [
+      nextAt(orders, BUDGET.shared, now),
+      nextAt(
+        orders.filter((order) => order.account === account),
+        BUDGET.account,
+        now,
+      ),
+    ].filter((next) => next !== null),
+  );
 }
 
 /** From when on another order is within the budget; null when it is now. */
 export function nextOrderAt(orders: readonly Order[], certificate: string, now: Date): Date | null {
-  const times = (issued: boolean): number[] =>
-    orders
-      .filter((order) => order.certificate === certificate && (order.outcome === 'issued') === issued)
-      .map((order) => Date.parse(order.at))
-      .toSorted((a, b) => b - a);
-  const waits = [
-    { past: times(true), ...BUDGET.issued },
-    { past: times(false), ...BUDGET.failed },
-  ].flatMap(({ past, most, withinMs }) => {
-    // The newest `most` attempts: once the oldest of them has left the window there is room for one more.
-    const blocking = past[most - 1];
-    return blocking !== undefined && blocking + withinMs > now.getTime() ? [blocking + withinMs] : [];
-  });
-  return waits.length === 0 ? null : new Date(Math.max(...waits));
+  const past = (issued: boolean): Order[] =>
+    orders.filter((order) => order.certificate === certificate && (order.outcome === 'issued') === issued);
+  return latest(
+    [nextAt(past(true), BUDGET.issued, now), nextAt(past(false), BUDGET.failed, now)].filter((next) => next !== null),
+  );
+}
+
+const latest = (times: readonly Date[]): Date | null => times.toSorted((a, b) => b.getTime() - a.getTime())[0] ?? null;
+
+/** The newest `most` of these: once the oldest of them has left the window there is room for one more. */
+function nextAt(orders: readonly Order[], { most, withinMs }: Budget, now: Date): Date | null {
+  const blocking = orders.map((order) => Date.parse(order.at)).toSorted((a, b) => b - a)[most - 1];
+  return blocking !== undefined && blocking + withinMs > now.getTime() ? new Date(blocking + withinMs) : null;
 }
 
 /** What is worth keeping: nothing that no budget looks at any more. */
