@@ -1,7 +1,7 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
-import type { DomainView } from '#libs/contracts';
+import { DomainError, type DomainView } from '#libs/contracts';
 import { TenantEntity } from '#libs/db';
 import { readDomainRecords } from '#libs/edge';
 import { createLogger } from '#libs/telemetry';
@@ -301,4 +301,67 @@ describe('customers beside each other', () => {
       t.dns.delayMs = 0;
     }
   });
+});
+
+describe('a domain that goes to another stack', () => {
+  beforeEach(() => t.world.database.dataSource.query('delete from tenant_domains'));
+
+  it('is nobody’s while an operation of the one before has not written its route, and no two routes ever name it', async () => {
+    const [before, after] = [await t.stack(), await t.stack()];
+    const domain = 'sold.example.org';
+    await t.live(before, domain);
+    // It has begun, and read its rows when the domain was still its own.
+    const { operation } = await t.world.stacks.request(before.owner, before.slug, 'stop');
+    await t.claim(after, domain);
+    for (let turn = 0; turn < 3; turn += 1) {
+      await t.look();
+      expect(await t.view(before, domain)).toMatchObject({ state: 'waiting', verifiedAt: null });
+      expect(await t.view(after, domain)).toMatchObject({ state: 'waiting', verifiedAt: null });
+      expect(await t.route(before)).toContain(domain);
+      expect(await t.route(after)).not.toContain(domain);
+    }
+    await t.world.runner().run(operation.id, before.id, never);
+    await t.look();
+    expect(await t.route(before)).not.toContain(domain);
+    await t.look();
+    expect(await t.view(after, domain)).toMatchObject({ state: 'live' });
+    expect(await t.route(after)).toContain(domain);
+  });
+
+  it('that was removed while it was looked at is not proven', async () => {
+    const stack = await t.stack();
+    const domain = 'removed.example.org';
+    await t.claim(stack, domain);
+    const keeper = t.newKeeper({
+      read: async (names) => {
+        const records = await readDomainRecords(names, [t.dns.address]);
+        await t.world.domains.remove(stack.owner, stack.slug, domain);
+        return records;
+      },
+    });
+    await t.look(keeper);
+    const rows = await t.world.database.dataSource.query<{ action: string }[]>(
+      `select action from audit_entries where after ->> 'domain' = $1 and action = 'stack.domain_proven'`,
+      [domain],
+    );
+    expect(rows).toEqual([]);
+  });
+});
+
+it('an agent that may change nothing any more removes no certificate', async () => {
+  const stack = await t.stack();
+  await t.live(stack, 'kept.example.org');
+  await t.world.domains.remove(stack.owner, stack.slug, 'kept.example.org');
+  let asked = 0;
+  const paused = t.newKeeper({
+    // Led when its turn began; another leads by the time it comes to files.
+    prove: () => {
+      asked += 1;
+      return asked === 1 ? Promise.resolve() : Promise.reject(new DomainError('FENCED'));
+    },
+  });
+  await expect(paused.turn()).rejects.toMatchObject({ code: 'FENCED' });
+  expect(await readdir(join(t.dataDir, 'certs', 'domains'))).toContain('kept.example.org.crt');
+  await t.keeper.turn();
+  expect(await readdir(join(t.dataDir, 'certs', 'domains'))).not.toContain('kept.example.org.crt');
 });

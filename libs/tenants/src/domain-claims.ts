@@ -99,7 +99,15 @@ export type ClaimEnd =
   /** Another stack has it, and its TXT record stands. */
   | { outcome: 'taken' }
   /** Another stack had it until now, or is still being parted from it: to be asked again in a moment. */
-  | { outcome: 'later'; from: string };
+  | { outcome: 'later'; from: string | null };
+
+interface Proving {
+  /** TXT records at the ownership name. */
+  texts: readonly string[];
+  now: Date;
+  /** Whether no other stack's route names the domain, nor will by an operation that is under way. */
+  isParted: () => boolean;
+}
 
 /**
  * Makes a claim whose record is published the one that counts. Where another stack has the domain, whoever controls its
@@ -108,8 +116,7 @@ export type ClaimEnd =
 export async function proveClaim(
   database: Database,
   claim: DomainClaim,
-  texts: readonly string[],
-  now: Date,
+  { texts, now, isParted }: Proving,
 ): Promise<ClaimEnd> {
   try {
     return await tx(database, async (db) => {
@@ -134,7 +141,19 @@ export async function proveClaim(
         await audit(db, 'stack.domain_lost', { tenantId: holder.tenantId, domain: claim.domain });
         return { outcome: 'later', from: holder.tenantId };
       }
-      await db.update(TenantDomainEntity, { id: claim.id, removedAt: IsNull() }, { verifiedAt: now });
+      // Two route files with one host: the proxy would choose.
+      if (!isParted()) {
+        return { outcome: 'later', from: null };
+      }
+      const { affected } = await db.update(
+        TenantDomainEntity,
+        { id: claim.id, removedAt: IsNull() },
+        { verifiedAt: now },
+      );
+      if (affected !== 1) {
+        // Removed meanwhile: what nobody wants is neither proven nor said to be.
+        return { outcome: 'later', from: null };
+      }
       await audit(db, 'stack.domain_proven', { tenantId: claim.tenantId, domain: claim.domain });
       return { outcome: 'proven' };
     });

@@ -73,6 +73,8 @@ export class DomainKeeper {
   private readonly looks = new Map<string, { domain: string; end: Promise<void> }>();
   /** Stacks whose route file may not say what their rows say. Not kept on disk: an agent that starts renders all. */
   private readonly changed = new Set<string>();
+  /** The stack that had a domain until another proved it, by domain, until its route is rewritten. */
+  private readonly partedFrom = new Map<string, string>();
   private proven: DomainClaim[] = [];
   private readonly failures: unknown[] = [];
   private unrouted: DomainClaim[] = [];
@@ -196,13 +198,25 @@ export class DomainKeeper {
   }
 
   private async prove(claim: DomainClaim, texts: readonly string[]): Promise<'proven' | 'taken' | 'later'> {
-    const end = await proveClaim(this.deps.dataSource, claim, texts, this.deps.now());
-    if (end.outcome !== 'later') {
-      return end.outcome;
+    const { dataSource, now } = this.deps;
+    const { domain, slug } = claim;
+    const end = await proveClaim(dataSource, claim, { texts, now: now(), isParted: () => this.isParted(domain, slug) });
+    if (end.outcome === 'later' && end.from !== null) {
+      this.changed.add(end.from);
+      this.partedFrom.set(domain, end.from);
     }
-    // Two route files with one host: the proxy would choose. The one before has to be gone first.
-    this.changed.add(end.from);
-    return 'later';
+    return end.outcome;
+  }
+
+  /** Not while an operation is open on the stack before either: it may still write what it read when it began. */
+  private isParted(domain: string, slug: string): boolean {
+    const file = this.routedIn()(domain);
+    const before = this.partedFrom.get(domain);
+    if ((file !== null && file !== tenantFileName(slug)) || (before !== undefined && this.changed.has(before))) {
+      return false;
+    }
+    this.partedFrom.delete(domain);
+    return true;
   }
 
   /** Asks the authority; what it says instead of a certificate becomes the claim's problem. */
