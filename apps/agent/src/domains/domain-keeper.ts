@@ -303,7 +303,7 @@ export class DomainKeeper {
   }
 
   private async clean(): Promise<void> {
-    const { dataSource, engineId, certificates, logger } = this.deps;
+    const { dataSource, engineId, certificates, prove, logger } = this.deps;
     const claims = await provenClaims(dataSource.manager, engineId);
     this.proven = claims.filter(({ removedAt }) => removedAt === null);
     for (const claim of await removedClaims(dataSource, engineId, this.deps.now())) {
@@ -314,6 +314,8 @@ export class DomainKeeper {
     const routed = this.routedIn();
     this.noteUnrouted(routed);
     const keep = claims.filter(({ removedAt, tenantId }) => removedAt === null || this.changed.has(tenantId));
+    // Files of the agent that leads by now, if this one does no more.
+    await prove();
     const removed = await removeDomainCertificates(
       certificates().dataDir,
       (domain) => [...keep, ...this.looks.values()].some((known) => known.domain === domain) || routed(domain) !== null,
