@@ -154,6 +154,8 @@ describe('domains of owners’ own', () => {
     const { dataSource } = world.database;
     keeper = new DomainKeeper({
       dataSource,
+      queue: world.queue,
+      portalUrl: `https://${PLACES.portalDomain}`,
       engineId: ENGINE_ID,
       tenantDomain,
       folder: world.folder,

@@ -1,9 +1,10 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
-import { DomainError, type DomainView } from '#libs/contracts';
-import { TenantEntity } from '#libs/db';
+import { DomainError, type DomainView, type JobPayload } from '#libs/contracts';
+import { OutboxMailEntity, TenantEntity } from '#libs/db';
 import { readDomainRecords } from '#libs/edge';
+import { mailDomain, OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
 import { publishedRoutes } from '../../apps/agent/src/published-routes.js';
 import { DomainWorld, type Owned } from '../support/domain-world.js';
@@ -364,4 +365,62 @@ it('an agent that may change nothing any more removes no certificate', async () 
   expect(await readdir(join(t.dataDir, 'certs', 'domains'))).toContain('kept.example.org.crt');
   await t.keeper.turn();
   expect(await readdir(join(t.dataDir, 'certs', 'domains'))).not.toContain('kept.example.org.crt');
+});
+
+describe('the owner of a domain that leads elsewhere', () => {
+  const DAY = 86_400_000;
+  afterEach(() => {
+    t.laterMs = 0;
+  });
+
+  /** Mails to that owner so far, written by the worker's handler of the jobs that wait. */
+  async function mailed({ id, owner }: Owned): Promise<{ subject: string; text: string }[]> {
+    const { dataSource } = t.world.database;
+    const outbox = new OutboxService({ database: dataSource, queue: t.world.queue, now: t.now });
+    const of = `pgboss.job where name = 'mail.domain' and data ->> 'stackId' = $1`;
+    const jobs = await dataSource.query<{ data: JobPayload<'mail.domain'> }[]>(`select data from ${of}`, [id]);
+    for (const { data } of jobs) {
+      await mailDomain(dataSource, outbox, data);
+    }
+    await dataSource.query(`delete from ${of}`, [id]);
+    return dataSource.manager.find(OutboxMailEntity, {
+      where: { recipient: `${owner.username}@example.org` },
+      order: { createdAt: 'ASC' },
+    });
+  }
+
+  it('gets one mail after three days, however often it is looked at, and one when it is back', async () => {
+    const stack = await t.stack();
+    const domain = 'away.example.org';
+    const view = await t.live(stack, domain);
+    t.dns.setAddresses(domain, '198.51.100.9');
+    await t.look();
+    // Back, and away again: not the same three days.
+    t.laterMs = 2 * DAY;
+    t.setDns(view);
+    await t.look();
+    t.dns.setAddresses(domain, '198.51.100.9');
+    await t.look();
+    t.laterMs = 4 * DAY;
+    await t.look();
+    expect(await mailed(stack)).toEqual([]);
+    t.laterMs = 5 * DAY + 60_000;
+    await t.look();
+    await t.look();
+    const [away, ...more] = await mailed(stack);
+    expect(more).toEqual([]);
+    expect(away?.subject).toBe(`Your domain ${domain} does not lead to your dashboard`);
+    expect(away?.text).toContain('leads elsewhere (198.51.100.9)');
+    t.laterMs = 9 * DAY;
+    await t.look();
+    expect(await mailed(stack)).toHaveLength(1);
+    t.setDns(view);
+    await t.look();
+    await t.look();
+    const mails = await mailed(stack);
+    expect(mails.map(({ subject }) => subject)).toEqual([
+      `Your domain ${domain} does not lead to your dashboard`,
+      `Your domain ${domain} leads to your dashboard again`,
+    ]);
+  });
 });

@@ -71,6 +71,8 @@ export class DomainWorld {
     const { dataSource } = world.database;
     return new DomainKeeper({
       dataSource,
+      queue: world.queue,
+      portalUrl: `https://${PLACES.portalDomain}`,
       engineId: ENGINE_ID,
       tenantDomain: PLACES.tenantDomain,
       folder: world.folder,
@@ -102,7 +104,7 @@ export class DomainWorld {
   /** A stack that runs, of an account of its own unless another is given. */
   async stack(owner?: Owned['owner']): Promise<Owned> {
     const { world } = this;
-    const who = owner ?? (await world.account());
+    const who = owner ?? (await world.account('basic'));
     const { stack, operation } = await world.stacks.create(who, { template: 'standard' });
     await world.runner().run(operation.id, stack.id, new AbortController().signal);
     return { owner: who, id: stack.id, slug: stack.slug };

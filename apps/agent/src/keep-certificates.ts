@@ -10,6 +10,7 @@ import {
   type RouteFolder,
 } from '#libs/edge';
 import type { Database } from '#libs/db';
+import type { Queue } from '#libs/jobs';
 import type { FactSettings, Routes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { CertificateKeeper } from './certificate-keeper.js';
@@ -23,6 +24,8 @@ const LETS_ENCRYPT = 'letsencrypt.org';
 interface CertificateParts {
   config: Config<'agent'>;
   dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
   folder: RouteFolder;
   routes: Routes;
   facts: FactSettings;
@@ -39,6 +42,8 @@ interface CertificateParts {
 export function keepCertificates({
   config,
   dataSource,
+  queue,
+  portalUrl,
   folder,
   routes,
   facts,
@@ -65,6 +70,8 @@ export function keepCertificates({
   const touch = (): Promise<void> => folder.touch();
   const domains = new DomainKeeper({
     dataSource,
+    queue,
+    portalUrl,
     engineId: config.ENGINE_ID,
     tenantDomain: config.TENANT_DOMAIN,
     folder,

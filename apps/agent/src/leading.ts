@@ -249,6 +249,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const certificates = keepCertificates({
     config,
     dataSource,
+    queue,
+    portalUrl,
     folder: routes,
     routes: edgeRoutes,
     facts,

@@ -2,7 +2,14 @@ import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
 import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
-import { mailAlarms, mailStackTrouble, mailStackWarning, type MailDelivery, type OutboxService } from '#libs/support';
+import {
+  mailAlarms,
+  mailDomain,
+  mailStackTrouble,
+  mailStackWarning,
+  type MailDelivery,
+  type OutboxService,
+} from '#libs/support';
 import type { Logger } from '#libs/telemetry';
 import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
 
@@ -22,6 +29,7 @@ export function workerHandlers({ database, delivery, outbox, logger, now, portal
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
     handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
     handler('mail.stack-warning', (payload) => mailStackWarning(database, outbox, payload)),
+    handler('mail.domain', (payload) => mailDomain(database, outbox, payload)),
     handler('alarms.mail', async () => {
       const { open, over } = await mailAlarms(database, outbox, { portalUrl, now: now() });
       if (open.length + over.length > 0) {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { domainNameSchema } from './domains.js';
 import { uuidSchema } from './names.js';
 
 /**
@@ -25,6 +26,18 @@ export const JOBS = {
   /** The same of what is to be known although the stack goes on; `kind` is the warning's. */
   'mail.stack-warning': {
     payload: z.strictObject({ stackId: uuidSchema, kind: z.enum(['disk', 'memory', 'ended']), portalUrl: z.url() }),
+    perEngine: false,
+    retryLimit: 20,
+    retryDelay: 5,
+  },
+  /** The owner of a domain is to be told that it leads elsewhere, or here again. */
+  'mail.domain': {
+    payload: z.strictObject({
+      stackId: uuidSchema,
+      domain: domainNameSchema,
+      what: z.enum(['away', 'back']),
+      portalUrl: z.url(),
+    }),
     perEngine: false,
     retryLimit: 20,
     retryDelay: 5,

@@ -23,6 +23,7 @@ export * from './operation-feed.js';
 export * from './domain/own-domain.js';
 export * from './domain.service.js';
 export * from './domain-claims.js';
+export * from './domain-telling.js';
 export * from './sign-on.service.js';
 export * from './clean.js';
 export * from './expire.js';

@@ -13,7 +13,7 @@ import {
   type DomainRecords,
   type RouteFolder,
 } from '#libs/edge';
-import type { Finding } from '#libs/jobs';
+import type { Finding, Queue } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
 import {
   auditIssued,
@@ -28,6 +28,7 @@ import {
   provenClaims,
   saveClaim,
   stackHost,
+  tellOfDomain,
   type DomainClaim,
 } from '#libs/tenants';
 import { awayFindings, unroutedFindings } from './domain-findings.js';
@@ -43,6 +44,8 @@ const REASON_LENGTH = 300;
 
 export interface DomainKeeperDeps {
   dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
   engineId: string;
   tenantDomain: string;
   folder: Pick<RouteFolder, 'files' | 'touch'>;
@@ -177,6 +180,7 @@ export class DomainKeeper {
     if (routeOf(claim) !== before) {
       this.changed.add(claim.tenantId);
     }
+    await tellOfDomain(this.deps, claim, now());
     return orderDue;
   }
 
