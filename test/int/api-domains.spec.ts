@@ -216,6 +216,13 @@ it('the command line does the same', async () => {
     next: null,
   });
   expect((await aviary('tenant', 'domain', 'verify', of, 'cli.example.org', '--detach')).code).toBe(0);
+  // Its record was there and is gone: what to set is said again.
+  await prove('cli.example.org');
+  await t.db.dataSource.query(`update tenant_domains set problem = 'TXT_MISSING' where domain = 'cli.example.org'`);
+  const missing = await aviary('tenant', 'domain', 'verify', of, 'cli.example.org', '--detach');
+  expect(missing.text).toMatch(
+    /The TXT record is not there[^]*set +_aviary\.cli\.example\.org {2}TXT {2}aviary-domain=/,
+  );
   // No agent looks here.
   expect((await aviary('tenant', 'domain', 'verify', of, 'cli.example.org', '--timeout', '1')).code).toBe(7);
   expect((await aviary('tenant', 'domain', 'remove', of, 'other.example.org')).code).toBe(3);

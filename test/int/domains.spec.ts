@@ -177,6 +177,17 @@ describe('a domain whose owner may have let it go', () => {
     await rm(join(t.dataDir, 'acme', 'orders.json'));
   });
 
+  it('is served no more once its certificate has ended', async () => {
+    const stack = await t.stack();
+    const domain = 'ended.example.org';
+    await t.live(stack, domain);
+    await rm(join(t.dataDir, 'acme', 'ready', `${domain}.crt`));
+    t.laterMs = 400 * 24 * HOUR;
+    await t.look();
+    expect(await t.view(stack, domain)).toMatchObject({ state: 'failing', problem: 'ORDER_FAILED' });
+    expect(await t.route(stack)).not.toContain(domain);
+  });
+
   it('is to be proven with a new record after two weeks elsewhere', async () => {
     const stack = await t.stack();
     const domain = 'lapsed.example.org';

@@ -15,7 +15,7 @@ function lines(domain: DomainView): string[] {
     `${domain.domain}  ${word(domain)}${domain.checkedAt === null ? '' : `, checked ${domain.checkedAt}`}`,
     ...(domain.message === null ? [] : [`why        ${domain.message}`]),
     ...(domain.certificateUntil === null ? [] : [`until      ${domain.certificateUntil}`]),
-    ...(domain.verifiedAt === null ? domain.records : []).map(
+    ...(domain.verifiedAt === null || domain.problem !== null ? domain.records : []).map(
       ({ purpose, type, name, value }) =>
         `${purpose === 'route_instead' ? 'or set     ' : 'set        '}${name}  ${type}  ${value}`,
     ),
