@@ -1,57 +1,14 @@
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
-import { AccountService, Passwords } from '#libs/accounts';
 import { sealAudit, verifyAudit } from '#libs/audit';
 import { AccountEntity, AuditEntryEntity, createDataSource, newId, OperationEntity, OrphanEntity, tx } from '#libs/db';
-import { createQueue, settleAlarms } from '#libs/jobs';
+import { createQueue } from '#libs/jobs';
 import { OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
-import { SYSTEM } from '../support/accounts.js';
+import { aviary, document, environment, twoPeople } from '../support/cli.js';
 import { appPassword, emptyDatabase, testDatabase, type TestDatabase } from '../support/postgres.js';
 
 // Several test files and an engine may share two cores.
 jest.setTimeout(60_000);
-
-const root = join(import.meta.dirname ?? __dirname, '../..');
-
-interface Ran {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** The real program in a process of its own, with nothing in its environment but what it is told. */
-async function aviary(env: Record<string, string>, args: string[], input = ''): Promise<Ran> {
-  const child = spawn(
-    process.execPath,
-    ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'apps/cli/src/main.ts'), ...args],
-    { env, stdio: ['pipe', 'pipe', 'pipe'] },
-  );
-  child.stdin.end(input);
-  const [stdout, stderr, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'exit') as Promise<[number | null]>,
-  ]);
-  return { code, stdout, stderr };
-}
-
-const environment = (of: TestDatabase): Record<string, string> => ({
-  AVIARY_ENV: 'test',
-  AVIARY_PLATFORM_ID: of.platformId,
-  AVIARY_DATABASE_URL: of.url,
-});
-
-const document = (ran: Ran): Record<string, unknown> & { data: never; error: never } => {
-  const lines = ran.stdout.trim().split('\n');
-  expect(lines).toHaveLength(1);
-  const parsed = JSON.parse(lines[0] ?? '') as { exit: number; data: never; error: never };
-  expect(parsed.exit).toBe(ran.code);
-  return parsed;
-};
 
 describe('aviary', () => {
   let db: TestDatabase;
@@ -59,59 +16,11 @@ describe('aviary', () => {
   beforeAll(async () => {
     db = await testDatabase();
     env = environment(db);
-    const accounts = new AccountService({
-      database: db.dataSource,
-      passwords: new Passwords(4),
-      now: () => new Date(),
-    });
-    for (const [username, role] of [
-      ['olga', 'operator'],
-      ['ana', 'subscriber'],
-    ] as const) {
-      const password = randomBytes(12).toString('base64url');
-      await accounts.create(SYSTEM, { email: `${username}@example.org`, username, password, role });
-    }
+    await twoPeople(db);
   });
   afterAll(() => db.close());
 
   const createUser = (...args: string[]) => ['user', 'create', ...args];
-
-  it('FM-11 lists recurring work, and ends with 8 where a run was missed', async () => {
-    const fresh = await testDatabase();
-    try {
-      const of = environment(fresh);
-      const calm = document(await aviary(of, ['schedule', 'list', '--json']));
-      expect([calm['ok'], calm.data]).toMatchObject([true, { schedules: [], queues: [], failedLastDay: 0 }]);
-      const ago = new Date(Date.now() - 86_400_000);
-      await fresh.dataSource.query(
-        `insert into schedules (name, cron, job, grace_seconds, created_at) values ('x', '* * * * *', 'audit.seal', 60, $1)`,
-        [ago],
-      );
-      const ran = await aviary(of, ['schedule', 'list', '--json']);
-      expect(ran.code).toBe(8);
-      expect(document(ran)).toMatchObject({ ok: false, data: { schedules: [{ name: 'x', state: 'missed' }] } });
-      const human = await aviary(of, ['schedule', 'list']);
-      expect([human.code, human.stdout]).toEqual([8, expect.stringMatching(/x +missed/)]);
-      expect(human.stderr).toContain('Not done: x.');
-      expect(document(await aviary(of, ['alarm', 'list', '--json'])).data).toEqual({ items: [], next: null });
-    } finally {
-      await fresh.close();
-    }
-  });
-
-  it('lists alarms, acknowledges one, and lists plans', async () => {
-    const key = 'duty/queue/mail.send';
-    const finding = { key, code: 'QUEUE_STALLED', severity: 'critical', message: 'Jobs wait.', params: {} } as const;
-    await settleAlarms(db.dataSource, 'duty', { findings: [finding] }, new Date());
-    const known = document(await aviary(env, ['alarm', 'acknowledge', key, '--json']));
-    expect(known).toMatchObject({ ok: true, schema: 'aviary/alarm/1', data: { key, acknowledgedBy: 'olga' } });
-    expect((await aviary(env, ['alarm', 'list'])).stdout).toMatch(
-      /duty\/queue\/mail\.send +critical .+ olga +Jobs wait\./,
-    );
-    expect((await aviary(env, ['alarm', 'acknowledge', 'duty/none'])).code).toBe(3);
-    const plans = document(await aviary(env, ['plan', 'list', '--json'])) as { data: { items: { code: string }[] } };
-    expect(plans.data.items.map(({ code }) => code)).toContain('pro');
-  });
 
   it('makes the first operator without one, then acts in that name, and audits both', async () => {
     const fresh = await testDatabase();
@@ -178,26 +87,6 @@ describe('aviary', () => {
       expect([args.join(' '), ran.code]).toEqual([args.join(' '), exit]);
       expect(document(ran)).toMatchObject({ ok: false, error: { code, message: expect.any(String) as string } });
     }
-  });
-
-  it('shows what hosts have, what is promised and what makes room', async () => {
-    await db.dataSource.query(
-      `insert into engines values ('h1', 'docker', '{"memoryMb": 8192, "cpus": 4}', now(), now())`,
-    );
-    const json = await aviary(env, ['capacity', '--json']);
-    expect(document(json)).toMatchObject({
-      schema: 'aviary/capacity/1',
-      exit: 0,
-      data: {
-        engines: [{ engine: 'h1', items: expect.arrayContaining([expect.objectContaining({ resource: 'subnets' })]) }],
-      },
-    });
-    const table = await aviary(env, ['capacity']);
-    expect(table.stdout.split('\n')[0]).toMatch(/^ENGINE +RESOURCE +STATE +USED +PROMISED +TODO$/);
-    expect(table.stdout).toMatch(/^h1 +pids +unknown +0 processes$/m);
-    const plain = (await aviary(env, ['capacity', '--plain'])).stdout.split('\n')[0]?.split('\t');
-    expect(plain?.slice(0, 3)).toEqual(['h1', 'memory', 'ok']);
-    expect((await aviary(env, ['capacity', '--as', 'ana'])).code).toBe(4);
   });
 
   it('tells a mistyped number, page or id for what it is', async () => {
@@ -359,7 +248,7 @@ describe('aviary', () => {
     const begun = performance.now();
     const ran = await aviary({}, ['--help']);
     expect(ran.code).toBe(0);
-    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'capacity', 'audit', 'db']) {
+    for (const noun of ['tenant', 'operation', 'user', 'orphans', 'outbox', 'capacity', 'host', 'audit', 'db']) {
       expect(ran.stdout).toContain(`  ${noun} `);
     }
     // Generous for a busy machine, and with the sources compiled on the way; a database library alone takes longer.

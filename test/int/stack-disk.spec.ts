@@ -1,11 +1,9 @@
-import { execFile } from 'node:child_process';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import type { Hold, HoldAnswer } from '#libs/contracts';
 import { TenantEntity } from '#libs/db';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
 import { forgetWarnings, recordUsage } from '#libs/tenants';
+import { aviary, environment } from '../support/cli.js';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
@@ -37,13 +35,11 @@ function guard(answer: () => HoldAnswer | null = () => ({ held: 1, openOrders: 0
   };
 }
 
-/** What the real program prints. */
-async function aviary(...args: string[]): Promise<string> {
-  const root = resolve(import.meta.dirname, '../..');
-  const loader = ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'apps/cli/src/main.ts')];
-  const { platformId, url } = world.database;
-  const env = { AVIARY_ENV: 'test', AVIARY_PLATFORM_ID: platformId, AVIARY_DATABASE_URL: url };
-  return (await promisify(execFile)(process.execPath, [...loader, ...args], { env })).stdout;
+/** What the real program prints; it ends as told. */
+async function printed(exit: number, ...args: string[]): Promise<string> {
+  const { code, stdout } = await aviary(environment(world.database), args);
+  expect([args.join(' '), code]).toEqual([args.join(' '), exit]);
+  return stdout;
 }
 
 let at = Date.now() - 3_600_000;
@@ -141,13 +137,13 @@ describe('FM-27 a stack’s own disk', () => {
     await measured(stack, 95);
     await keeper.turn(never);
     await world.operator();
-    const shown = await aviary('tenant', 'show', stack.slug, '--json');
+    const shown = await printed(0, 'tenant', 'show', stack.slug, '--json');
     expect(JSON.parse(shown)).toMatchObject({
       data: { warnings: [{ code: 'DISK_FULL', params: { percent: 95 }, heldSince: expect.any(String) }] },
     });
-    expect(await aviary('tenant', 'show', stack.slug)).toMatch(/^!! +The stack uses 95 % .* Held since /m);
-    expect(await aviary('tenant', 'list', '--q', stack.slug)).toContain('DISK_FULL');
-    expect(await aviary('alarm', 'list')).toContain(`${stack.slug}: The stack uses 95 %`);
+    expect(await printed(0, 'tenant', 'show', stack.slug)).toMatch(/^!! +The stack uses 95 % .* Held since /m);
+    expect(await printed(0, 'tenant', 'list', '--q', stack.slug)).toContain('DISK_FULL');
+    expect(await printed(8, 'alarm', 'list')).toContain(`${stack.slug}: The stack uses 95 %`);
   });
 
   it('FM-27 at 95 % its bots are held and it takes nothing new, until it is below 90 % or has a larger plan', async () => {

@@ -1,6 +1,7 @@
 import type { CapacityItem } from '#libs/contracts';
 import type { Command } from 'commander';
 import { handle, type Action, type Environment } from '../frame/command.js';
+import { looked } from '../frame/problems.js';
 import { formatPlain, formatTable, type Column } from '../frame/table.js';
 
 const SCHEMA = 'aviary/capacity/1';
@@ -21,12 +22,19 @@ const show: Action = async (context) => {
   const view = await platform.capacity.read(await platform.operator());
   const rows = view.engines.flatMap(({ engine, items }) => items.map((item) => ({ ...item, engine })));
   const { output } = context;
-  output.result(SCHEMA, view, output.options.plain ? formatPlain(rows, COLUMNS) : formatTable(rows, COLUMNS, 0));
+  const short = rows.filter(({ level }) => level === 'bad').map(({ engine, resource }) => `${resource} of ${engine}`);
+  return looked(context, {
+    schema: SCHEMA,
+    data: view,
+    print: () =>
+      output.result(SCHEMA, view, output.options.plain ? formatPlain(rows, COLUMNS) : formatTable(rows, COLUMNS, 0)),
+    wrong: short.length === 0 ? null : `Runs out: ${short.join(', ')}. What makes room stands under todo.`,
+  });
 };
 
 export function capacityCommand(program: Command, environment: Environment): void {
   program
     .command('capacity')
-    .description('what hosts have, and what of it is promised')
+    .description('what hosts have, and what of it is promised; exit 8 where 95 % of a thing is')
     .action(handle(environment, SCHEMA, show));
 }

@@ -3,6 +3,7 @@ import type { Environment } from '../frame/command.js';
 import { auditCommands } from './audit.js';
 import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
+import { hostCommands } from './host.js';
 import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
@@ -19,6 +20,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   orphanCommands,
   outboxCommands,
   capacityCommand,
+  hostCommands,
   planCommands,
   watchCommands,
   auditCommands,

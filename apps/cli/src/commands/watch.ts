@@ -1,8 +1,7 @@
 import type { Alarm, Duties, ScheduleView } from '#libs/contracts';
 import type { Command } from 'commander';
 import { handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
-import { EXIT } from '../frame/exit-codes.js';
-import { CommandError } from '../frame/output.js';
+import { looked } from '../frame/problems.js';
 
 const DUTIES = 'aviary/duties/1';
 const ALARMS = 'aviary/alarm-list/1';
@@ -14,20 +13,13 @@ const schedules: Action = async (context) => {
   const duties = await readDuties(platform.dataSource, platform.now());
   const missed = duties.schedules.filter(({ state }) => state === 'missed').map(({ name }) => name);
   const stalled = duties.queues.filter((queue) => queue.stalled).map(({ name }) => name);
-  if (!context.output.options.json) {
-    table(context, duties);
-  }
-  if (missed.length + stalled.length > 0) {
-    const problem = new CommandError(
-      EXIT.problems,
-      `Not done: ${[...missed, ...stalled.map((name) => `queue ${name}`)].join(', ')}. Why is told by: aviary alarm list`,
-    );
-    return context.output.failure(DUTIES, problem, duties);
-  }
-  if (context.output.options.json) {
-    context.output.result(DUTIES, duties, '');
-  }
-  return EXIT.done;
+  const undone = [...missed, ...stalled.map((name) => `queue ${name}`)].join(', ');
+  return looked(context, {
+    schema: DUTIES,
+    data: duties,
+    print: () => table(context, duties),
+    wrong: undone === '' ? null : `Not done: ${undone}. Why is told by: aviary alarm list`,
+  });
 };
 
 function table({ output }: CommandContext, duties: Duties): void {
@@ -51,13 +43,23 @@ const alarms: Action = async (context) => {
   const { listAlarms } = await import('#libs/jobs');
   const platform = await context.platform();
   const items = await listAlarms(platform.dataSource, platform.now());
-  context.output.list<Alarm>(ALARMS, { items, next: null }, [
-    { head: 'alarm', value: ({ key }) => key },
-    { head: 'severity', value: ({ severity, endedAt }) => (endedAt === null ? severity : 'over') },
-    { head: 'since', value: ({ since }) => since },
-    { head: 'known to', value: ({ acknowledgedBy }) => acknowledgedBy ?? '' },
-    { head: 'what', value: ({ message }) => message },
-  ]);
+  const critical = items.filter(
+    ({ severity, endedAt, acknowledgedAt }) => severity === 'critical' && endedAt === null && acknowledgedAt === null,
+  );
+  const page = { items, next: null };
+  return looked(context, {
+    schema: ALARMS,
+    data: page,
+    print: () =>
+      context.output.list<Alarm>(ALARMS, page, [
+        { head: 'alarm', value: ({ key }) => key },
+        { head: 'severity', value: ({ severity, endedAt }) => (endedAt === null ? severity : 'over') },
+        { head: 'since', value: ({ since }) => since },
+        { head: 'known to', value: ({ acknowledgedBy }) => acknowledgedBy ?? '' },
+        { head: 'what', value: ({ message }) => message },
+      ]),
+    wrong: critical.length === 0 ? null : `Critical: ${critical.map(({ key }) => key).join(', ')}.`,
+  });
 };
 
 const acknowledge: Action = async (context, [key]) => {
@@ -78,7 +80,9 @@ export function watchCommands(program: Command, environment: Environment): void 
   const alarm = program.command('alarm').description('what operators must know');
   alarm
     .command('list')
-    .description('open alarms, and those that ended within a week')
+    .description(
+      'open alarms, and those that ended within a week; exit 8 while a critical one is open that nobody acknowledged',
+    )
     .action(handle(environment, ALARMS, alarms));
   alarm
     .command('acknowledge <key>')

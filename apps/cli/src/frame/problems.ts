@@ -1,0 +1,26 @@
+import type { CommandContext } from './command.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { CommandError } from './output.js';
+
+interface Look {
+  schema: string;
+  data: unknown;
+  /** Writes the same for a person. */
+  print: () => void;
+  /** What a person has to see to, in a sentence; null where all is well. */
+  wrong: string | null;
+}
+
+/** Ends a command that looks: what it saw is told either way, and a script learns from the code that it is not well. */
+export function looked({ output }: CommandContext, { schema, data, print, wrong }: Look): ExitCode {
+  if (!output.options.json) {
+    print();
+  }
+  if (wrong !== null) {
+    return output.failure(schema, new CommandError(EXIT.problems, wrong), data);
+  }
+  if (output.options.json) {
+    output.result(schema, data, '');
+  }
+  return EXIT.done;
+}
