@@ -2,6 +2,8 @@
 export const domains = {
   title: 'Your own domains',
   lead: 'Open the dashboard at an address of yours. You set two DNS records; the certificate comes by itself.',
+  empty:
+    'None yet. Once you add bot.example.org and set its records, the dashboard opens at https://bot.example.org as well.',
   loadFailed: 'The domains could not be read',
   add: 'Add domain',
   addFailed: 'The domain was not added',

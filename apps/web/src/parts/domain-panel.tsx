@@ -19,15 +19,19 @@ export function DomainPanel({ slug }: { slug: string }) {
     <Panel title={t('domains.title')}>
       <p className="av-muted">{t('domains.lead')}</p>
       <Loaded query={query} failure={t('domains.loadFailed')}>
-        {({ items }) => (
-          <ul className="aw-domains">
-            {items.map((domain) => (
-              <li key={domain.domain}>
-                <Domain slug={slug} domain={domain} />
-              </li>
-            ))}
-          </ul>
-        )}
+        {({ items }) =>
+          items.length === 0 ? (
+            <p className="aw-domains-none">{t('domains.empty')}</p>
+          ) : (
+            <ul className="aw-domains">
+              {items.map((domain) => (
+                <li key={domain.domain}>
+                  <Domain slug={slug} domain={domain} />
+                </li>
+              ))}
+            </ul>
+          )
+        }
       </Loaded>
       <AddDomain slug={slug} />
     </Panel>
@@ -157,7 +161,7 @@ function Domain({ slug, domain }: { slug: string; domain: DomainView }) {
 function Records({ domain }: { domain: DomainView }) {
   const t = useT();
   return (
-    <Table className="aw-table">
+    <Table className="aw-table" captionSide="top">
       <caption className="av-small">{t('domains.records')}</caption>
       <Table.Thead>
         <Table.Tr>
@@ -169,13 +173,15 @@ function Records({ domain }: { domain: DomainView }) {
       <Table.Tbody>
         {domain.records.map(({ purpose, type, name, value }) => (
           <Table.Tr key={`${type} ${value}`}>
-            <Table.Td>
-              {type} <span className="av-muted av-small">{t(`domains.purposes.${purpose}`)}</span>
+            <Table.Td data-label={t('domains.recordType')}>
+              <span>
+                {type} <span className="av-muted av-small">{t(`domains.purposes.${purpose}`)}</span>
+              </span>
             </Table.Td>
-            <Table.Td>
+            <Table.Td data-label={t('domains.recordName')}>
               <Record type={type} text={name} />
             </Table.Td>
-            <Table.Td>
+            <Table.Td data-label={t('domains.recordValue')}>
               <Record type={type} text={value} />
             </Table.Td>
           </Table.Tr>
