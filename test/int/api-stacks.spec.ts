@@ -29,6 +29,7 @@ describe('stacks', () => {
     const answer = await post('/stacks').send({ name: 'Ana’s birds' }).expect(202);
     const { stack, operation } = answer.body as Accepted;
     expect(stack).toMatchObject({ name: 'Ana’s birds', status: 'queued', desired: 'running', owner: owner.username });
+    expect(stack.services).toEqual(['runtime', 'postgres', 'redis']);
     expect(stack.dashboardUrl).toBe(`https://${stack.slug}.aviary.localhost`);
     expect(operation).toMatchObject({ kind: 'provision', state: 'queued', slug: stack.slug });
     expect(operation.steps.length).toBeGreaterThan(1);

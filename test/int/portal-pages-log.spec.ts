@@ -104,6 +104,39 @@ describe('the log on a stack’s page', () => {
     await portal.assertSound(page, 'log-none');
   });
 
+  it('keeps service and search in the address, over a reload, and offers the services the stack has', async () => {
+    log.write('order 7 refused');
+    log.write('order 8 filled');
+    await portal.signIn(page, owner, '/app');
+    await shown('order 8 filled');
+    const services = panel.getByRole('radiogroup', { name: 'Service' });
+    expect(await services.getByRole('radio').count()).toBe(3);
+    await panel.getByLabel('Search the last lines').fill('refused');
+    await page.keyboard.press('Enter');
+    await page.waitForURL('**/app?q=refused');
+    await page.reload();
+    await panel.getByText('1 line of the last 2').waitFor();
+    expect(await panel.getByLabel('Search the last lines').inputValue()).toBe('refused');
+    await panel.getByText('redis', { exact: true }).click();
+    await page.waitForURL((url) => url.search === '?q=refused&service=redis');
+    await page.reload();
+    await panel.getByText('None of the last 0 lines contains it.').waitFor();
+    expect(await services.getByRole('radio', { name: 'redis' }).isChecked()).toBe(true);
+    await press('Clear');
+    await page.waitForURL('**/app?service=redis');
+    await panel.getByText('runtime', { exact: true }).click();
+    await page.waitForURL('**/app');
+    await page.goto(`${portal.origin}/app?service=mysql`);
+    await shown('order 8 filled');
+    // what the release is made of is what is offered
+    const { dataSource } = portal.t.db;
+    const set = (to: string): Promise<unknown> => dataSource.query(`update releases set definition = ${to}`);
+    await set(`jsonb_set(definition, '{services,memcached}', definition->'services'->'redis')`);
+    await page.reload();
+    await services.getByText('memcached').waitFor();
+    await set(`definition #- '{services,memcached}'`);
+  });
+
   it('says that it cannot be read, and is read when asked again', async () => {
     stopAgent();
     await portal.signIn(page, owner, '/app');

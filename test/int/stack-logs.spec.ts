@@ -131,7 +131,7 @@ describe('the log of a stack’s service', () => {
     expect(found.items.map((line) => line.text)).toEqual(
       [107, 207, 307, 407].map((number) => `Order ${number} REFUSED`),
     );
-    expect(found.searched).toBe(500);
+    expect([found.service, found.searched]).toEqual(['runtime', 500]);
     expect(((await read({ q: '.*' }).expect(200)).body as StackLog).items).toEqual([]);
   });
 

@@ -14,6 +14,7 @@ import { lazy, Suspense } from 'react';
 import { z } from 'zod';
 import type { ApiClient } from './api/client.js';
 import { useMe } from './api/context.js';
+import { rangeLook, stackLook, type StackLook } from './domain/stack-look.js';
 import { ActivityPage } from './pages/activity.js';
 import { LoginPage } from './pages/login.js';
 import { NotFoundPage } from './pages/not-found.js';
@@ -110,7 +111,10 @@ const stackHome = createRoute({
   getParentRoute: () => shell,
   path: '/app',
   staticData: { title: 'app.title' },
-  component: StackHomePage,
+  validateSearch: stackLook,
+  component: function StackHome() {
+    return <StackHomePage look={stackHome.useSearch()} onLook={useLook()} />;
+  },
 });
 const newStack = createRoute({
   getParentRoute: () => shell,
@@ -122,8 +126,9 @@ const stack = createRoute({
   getParentRoute: () => shell,
   path: '/app/stacks/$slug',
   staticData: { title: 'app.title' },
+  validateSearch: stackLook,
   component: function Stack() {
-    return <StackPage slug={stack.useParams().slug} />;
+    return <StackPage slug={stack.useParams().slug} look={stack.useSearch()} onLook={useLook()} />;
   },
 });
 const activity = createRoute({
@@ -163,7 +168,10 @@ const overview = createRoute({
   getParentRoute: () => console_,
   path: '/console',
   staticData: { title: 'nav.fleet' },
-  component: OverviewPage,
+  validateSearch: rangeLook,
+  component: function Overview() {
+    return <OverviewPage look={overview.useSearch()} onLook={useLook()} />;
+  },
 });
 const StacksPage = lazy(async () => ({ default: (await import('./console/stacks.js')).StacksPage }));
 const stacks = createRoute({
@@ -179,8 +187,9 @@ const consoleStack = createRoute({
   getParentRoute: () => console_,
   path: '/console/stacks/$slug',
   staticData: { title: 'stacks.name' },
+  validateSearch: stackLook,
   component: function ConsoleStack() {
-    return <StackPage slug={consoleStack.useParams().slug} />;
+    return <StackPage slug={consoleStack.useParams().slug} look={consoleStack.useSearch()} onLook={useLook()} />;
   },
 });
 const OperationsPage = lazy(async () => ({ default: (await import('./console/operations.js')).OperationsPage }));
@@ -236,6 +245,18 @@ type FilteredPage = '/app/activity' | '/console/stacks' | '/console/operations' 
 function useFilter<F extends object>(to: FilteredPage) {
   const navigate = useNavigate();
   return (search: F): void => void navigate({ to, search, replace: true } as NavigateOptions);
+}
+
+/** For what a page shows in several places: one changes its own word of the address, and the page stays where it is. */
+function useLook() {
+  const navigate = useNavigate();
+  return (change: StackLook): void =>
+    void navigate({
+      to: '.',
+      search: (before: StackLook) => ({ ...before, ...change }),
+      replace: true,
+      resetScroll: false,
+    } as NavigateOptions);
 }
 
 const routeTree = root.addChildren([

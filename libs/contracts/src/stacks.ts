@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from './errors.js';
-import { displayNameSchema, slugSchema, uuidSchema } from './names.js';
+import { displayNameSchema, serviceNameSchema, slugSchema, uuidSchema } from './names.js';
 import { operationViewSchema } from './operations.js';
 import { stackWarningSchema } from './stack-warnings.js';
 import { STACK_STATUS, type StackStatus } from './status.js';
@@ -78,6 +78,8 @@ export const stackViewSchema = z.object({
   owner: z.string(),
   template: z.string(),
   release: z.string(),
+  /** Of its release; first the one that serves the dashboard, the others by name. */
+  services: z.array(serviceNameSchema),
   dashboardUrl: z.url(),
   apiUrl: z.url(),
   desired: z.enum(DESIRED_STATES),

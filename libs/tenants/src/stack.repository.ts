@@ -7,6 +7,7 @@ import { headline } from './domain/headline.js';
 import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
 import { whatNext } from './domain/what-next.js';
 import { stackHost } from './domain/names.js';
+import { servicesOf, type Template } from './domain/template.js';
 import { openOperations } from './operation.repository.js';
 import type { Places } from './settings.js';
 
@@ -99,7 +100,7 @@ export async function stackViews(
   const releases = groupBy(
     await db
       .createQueryBuilder(ReleaseEntity, 'release')
-      .select(['release.id', 'release.version'])
+      .select(['release.id', 'release.version', 'release.definition'])
       .where('release.id in (:...ids)', { ids: tenants.map((tenant) => tenant.releaseId) })
       .getMany(),
     (row) => row.id,
@@ -121,6 +122,7 @@ export async function stackViews(
     const held = holds.get(tenant.id) ?? [];
     const reasons = held.map((row): HoldReason => row.reason);
     const beat = beats.get(tenant.id)?.[0];
+    const release = releases.get(tenant.releaseId)?.[0];
     const status = headline({
       desired: tenant.desired,
       holds: reasons,
@@ -135,7 +137,8 @@ export async function stackViews(
       name: tenant.name,
       owner: owners.get(tenant.accountId)?.[0]?.username ?? '',
       template: tenant.template,
-      release: releases.get(tenant.releaseId)?.[0]?.version ?? '',
+      release: release?.version ?? '',
+      services: release === undefined ? [] : servicesOf(release.definition as Template),
       dashboardUrl: httpsOrigin(stackHost('dashboard', tenant.slug, places.tenantDomain), places.httpsPort),
       apiUrl: httpsOrigin(stackHost('api', tenant.slug, places.tenantDomain), places.httpsPort),
       desired: tenant.desired,

@@ -11,7 +11,7 @@ import { Limited } from '../http/rate-limits.js';
 import type { ApiRequest, Person, SignedIn } from '../http/request.js';
 
 const logQuery = {
-  service: serviceNameSchema.default('runtime'),
+  service: serviceNameSchema.optional().describe('One of the stack’s `services`; the first of them unless named.'),
   tail: z.coerce.number().int().min(1).max(LOG_TAIL_MOST).default(200).describe('That many of the last lines.'),
   q: z.string().min(1).max(200).optional().describe('Only lines that contain it, whatever the case.'),
 };

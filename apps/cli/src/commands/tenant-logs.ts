@@ -6,7 +6,7 @@ import { CommandError } from '../frame/output.js';
 export const LOGS = 'aviary/tenant-logs/1';
 
 interface LogFlags {
-  service: string;
+  service?: string;
   tail: number;
   q?: string;
   follow: boolean;
@@ -18,7 +18,7 @@ const human = ({ at, stream, text }: StackLogLine): string =>
 
 export const logs: Action = async (context, [slug = ''], flags) => {
   const { follow, ...wish } = flags as unknown as LogFlags;
-  if (!serviceNameSchema.safeParse(wish.service).success) {
+  if (wish.service !== undefined && !serviceNameSchema.safeParse(wish.service).success) {
     throw new CommandError(EXIT.usage, `${wish.service} is no name of a service.`);
   }
   const platform = await context.platform();

@@ -123,6 +123,7 @@ const show: Action = async (context, [slug = '']) => {
     `dashboard  ${stack.dashboardUrl}`,
     `api        ${stack.apiUrl}`,
     `release    ${stack.template} ${stack.release}`,
+    `services   ${stack.services.join(', ')}`,
     `wanted     ${stack.desired}${stack.holds.length > 0 ? `, held by ${stack.holds.join(', ')}` : ''}`,
     ...(stack.holdNote === null ? [] : [`held       ${stack.holdNote}`]),
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,
@@ -237,7 +238,7 @@ export function tenantCommands(program: Command, environment: Environment): void
   tenant
     .command('logs <slug>')
     .description('what a service of a stack writes; a search looks through the last 5 000 lines')
-    .option('--service <name>', 'runtime, postgres, redis', 'runtime')
+    .option('--service <name>', 'one of those aviary tenant show names; the first of them unless named')
     .option('--tail <n>', 'that many of the last lines', logTail, 200)
     .option('--q <text>', 'only lines that contain it')
     .option('--follow', 'go on with what is written from now on, until Ctrl-C or, without a terminal, --timeout', false)

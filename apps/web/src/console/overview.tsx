@@ -1,12 +1,13 @@
-import { STACK_STATUS, type FleetOverview, type StackView, type UsageRange } from '#libs/contracts';
+import { STACK_STATUS, type FleetOverview, type StackView } from '#libs/contracts';
 import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, useNow } from '#libs/ui';
 import { IconBell } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useState, type ReactNode } from 'react';
+import type { ReactNode } from 'react';
 import { useApi } from '../api/context.js';
 import { alarmsQuery, hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
 import { unknownAlarms } from '../domain/alarms.js';
+import type { RangeLook } from '../domain/stack-look.js';
 import { countsInOrder, groupByCode, queueIsOld, worstFirst } from '../domain/fleet.js';
 import { useT } from '../i18n/use-text.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
@@ -16,8 +17,13 @@ import { Sentence } from '../parts/sentence.js';
 import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
 import { CapacityPanel } from './capacity.js';
 import { OrphansPanel } from './orphans.js';
-import { RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
+import { DEFAULT_RANGE, RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
 import { useCells, useTroubled } from './fleet-data.js';
+
+interface HostsLook {
+  look: RangeLook;
+  onLook: (change: RangeLook) => void;
+}
 
 /** On the first page; their own page has the others. */
 const MOST_ALARMS = 5;
@@ -280,9 +286,9 @@ function AlarmsLink() {
   );
 }
 
-function Hosts() {
+function Hosts({ look, onLook }: HostsLook) {
   const t = useT();
-  const [range, setRange] = useState<UsageRange>('day');
+  const range = look.range ?? DEFAULT_RANGE;
   const query = useQuery({ ...hostUsageQuery(useApi(), range), placeholderData: keepPreviousData });
   return (
     <Loaded query={query} failure={t('usage.hostsFailed')}>
@@ -291,7 +297,7 @@ function Hosts() {
           <div key={host.engine} className="aw-gap">
             <Panel
               title={t('usage.host', { name: host.engine })}
-              actions={<RangeSwitch range={range} onRange={setRange} />}
+              actions={<RangeSwitch range={range} onLook={onLook} />}
             >
               <Warnings usage={host} />
               <UsageSeries series={host} />
@@ -303,7 +309,7 @@ function Hosts() {
   );
 }
 
-function Fleet({ overview }: { overview: FleetOverview }) {
+function Fleet({ overview, look }: { overview: FleetOverview; look: HostsLook }) {
   const t = useT();
   const cells = useCells();
   const { total, asWanted } = overview.stacks;
@@ -352,7 +358,7 @@ function Fleet({ overview }: { overview: FleetOverview }) {
         <OrphansPanel />
       </div>
       <Figures overview={overview} />
-      <Hosts />
+      <Hosts {...look} />
       <Panel
         title={t('fleet.failed')}
         flush
@@ -368,13 +374,13 @@ function Fleet({ overview }: { overview: FleetOverview }) {
   );
 }
 
-export function OverviewPage() {
+export function OverviewPage(look: HostsLook) {
   const t = useT();
   const api = useApi();
   const query = useQuery({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: POLL_MS });
   return (
     <Loaded query={query} shape="page" failure={t('fleet.loadFailed')}>
-      {(overview) => <Fleet overview={overview} />}
+      {(overview) => <Fleet overview={overview} look={look} />}
     </Loaded>
   );
 }

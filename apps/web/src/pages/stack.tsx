@@ -3,6 +3,7 @@ import type { StackView } from '#libs/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useApi } from '../api/context.js';
 import { stackQuery, stacksQuery } from '../api/queries.js';
+import type { Look } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
 import { CreateStackForm } from '../parts/create-stack.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
@@ -61,7 +62,7 @@ function Several({ stacks }: { stacks: readonly StackView[] }) {
   );
 }
 
-export function StackHomePage() {
+export function StackHomePage(look: Look) {
   const t = useT();
   const api = useApi();
   const query = useQuery(stacksQuery(api));
@@ -72,13 +73,13 @@ export function StackHomePage() {
         if (first === undefined) {
           return <NoStack />;
         }
-        return items.length === 1 ? <One slug={first.slug} initial={first} /> : <Several stacks={items} />;
+        return items.length === 1 ? <One slug={first.slug} initial={first} {...look} /> : <Several stacks={items} />;
       }}
     </Loaded>
   );
 }
 
-function One({ slug, initial }: { slug: string; initial?: StackView }) {
+function One({ slug, initial, ...look }: { slug: string; initial?: StackView } & Look) {
   const t = useT();
   const query = useQuery({
     ...stackQuery(useApi(), slug),
@@ -91,14 +92,14 @@ function One({ slug, initial }: { slug: string; initial?: StackView }) {
       failure={t('app.loadFailed')}
       missing={<NotFoundPage body={t('stack.notFound')} />}
     >
-      {(stack) => <StackDetail stack={stack} />}
+      {(stack) => <StackDetail stack={stack} {...look} />}
     </Loaded>
   );
 }
 
 /** One of several, and the console's view of anybody's. */
-export function StackPage({ slug }: { slug: string }) {
-  return <One key={slug} slug={slug} />;
+export function StackPage({ slug, ...look }: { slug: string } & Look) {
+  return <One key={slug} slug={slug} {...look} />;
 }
 
 export function NewStackPage() {

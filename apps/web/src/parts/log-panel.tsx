@@ -1,4 +1,4 @@
-import { logBatchSchema } from '#libs/contracts';
+import { logBatchSchema, type StackView } from '#libs/contracts';
 import { Panel } from '#libs/ui';
 import { Button, SegmentedControl, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
@@ -6,27 +6,31 @@ import { useState } from 'react';
 import { useApi } from '../api/context.js';
 import { useAuthorisedStream } from '../api/live.js';
 import { EMPTY_LOG, MOST_LINES, withBatch } from '../domain/log-lines.js';
+import type { Look } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
 import { Loaded } from './loaded.js';
 import { LogLines } from './log-lines.js';
 
-const SERVICES = ['runtime', 'postgres', 'redis'] as const;
-type Service = (typeof SERVICES)[number];
 /** Lines shown at first. */
 const TAIL = 200;
 
 /** What a stack's services write: read, searched, followed live. */
-export function LogPanel({ slug }: { slug: string }) {
+export function LogPanel({ stack: { slug, services }, look, onLook }: { stack: StackView } & Look) {
   const t = useT();
-  const [service, setService] = useState<Service>('runtime');
+  // one that this stack does not have is no filter
+  const service = services.find((name) => name === look.service) ?? services[0];
+  const q = look.q ?? '';
   // still: the last lines as they were; paused: what was followed stays, and goes on behind it
   const [mode, setMode] = useState<'still' | 'following' | 'paused'>('still');
-  const [typed, setTyped] = useState('');
-  const [q, setQ] = useState('');
+  const [typed, setTyped] = useState(q);
   const search = (words: string): void => {
     setTyped(words);
-    setQ(words.trim());
+    const wanted = words.trim();
+    onLook({ q: wanted === '' ? undefined : wanted });
   };
+  if (service === undefined) {
+    return null;
+  }
   return (
     <Panel
       title={t('logs.title')}
@@ -35,8 +39,8 @@ export function LogPanel({ slug }: { slug: string }) {
           size="xs"
           aria-label={t('logs.service')}
           value={service}
-          onChange={(value) => setService(value as Service)}
-          data={[...SERVICES]}
+          onChange={(value) => onLook({ service: value === services[0] ? undefined : value })}
+          data={services}
         />
       }
     >
@@ -79,7 +83,7 @@ export function LogPanel({ slug }: { slug: string }) {
 
 interface LogProps {
   slug: string;
-  service: Service;
+  service: string;
   q: string;
 }
 

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useApi, useMe } from '../api/context.js';
 import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
+import type { Look } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from './link-button.js';
 import { DomainPanel } from './domain-panel.js';
@@ -197,7 +198,7 @@ function Recent({ stack }: { stack: StackView }) {
 }
 
 /** Everything about one stack; the owner's page and the operator's are this one. */
-export function StackDetail({ stack }: { stack: StackView }) {
+export function StackDetail({ stack, ...look }: { stack: StackView } & Look) {
   const t = useT();
   const me = useMe();
   useStackStream(stack.slug);
@@ -262,10 +263,10 @@ export function StackDetail({ stack }: { stack: StackView }) {
         <DomainPanel slug={stack.slug} />
       </div>
       <div className="aw-gap">
-        <UsagePanel slug={stack.slug} />
+        <UsagePanel slug={stack.slug} {...look} />
       </div>
       <div className="aw-gap">
-        <LogPanel slug={stack.slug} />
+        <LogPanel stack={stack} {...look} />
       </div>
       <Recent stack={stack} />
     </>

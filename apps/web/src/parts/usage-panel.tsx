@@ -7,18 +7,22 @@ import { Suspense, useMemo, useState } from 'react';
 import { useApi } from '../api/context.js';
 import { usageQuery } from '../api/queries.js';
 import { BYTE_MARKS, byteParts, lineOf, USAGE_CHARTS, type UsageChart } from '../domain/usage.js';
+import type { Look, RangeLook } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
 import { Loaded } from './loaded.js';
+
+/** Stands in no address. */
+export const DEFAULT_RANGE: UsageRange = 'day';
 
 type Series = StackUsage | HostUsage['items'][number];
 
 /** What a stack uses: now, over time, and what is near its limit. */
-export function UsagePanel({ slug }: { slug: string }) {
+export function UsagePanel({ slug, look, onLook }: { slug: string } & Look) {
   const t = useT();
-  const [range, setRange] = useState<UsageRange>('day');
+  const range = look.range ?? DEFAULT_RANGE;
   const query = useQuery({ ...usageQuery(useApi(), slug, range), placeholderData: keepPreviousData });
   return (
-    <Panel title={t('usage.title')} actions={<RangeSwitch range={range} onRange={setRange} />}>
+    <Panel title={t('usage.title')} actions={<RangeSwitch range={range} onLook={onLook} />}>
       <Loaded query={query} failure={t('usage.loadFailed')}>
         {(usage) => (
           <>
@@ -31,14 +35,14 @@ export function UsagePanel({ slug }: { slug: string }) {
   );
 }
 
-export function RangeSwitch({ range, onRange }: { range: UsageRange; onRange: (range: UsageRange) => void }) {
+export function RangeSwitch({ range, onLook }: { range: UsageRange; onLook: (change: RangeLook) => void }) {
   const t = useT();
   return (
     <SegmentedControl
       size="xs"
       aria-label={t('usage.range')}
       value={range}
-      onChange={(value) => onRange(value as UsageRange)}
+      onChange={(value) => onLook({ range: value === DEFAULT_RANGE ? undefined : (value as UsageRange) })}
       data={USAGE_RANGES.map((value) => ({ value, label: t(`usage.ranges.${value}`) }))}
     />
   );

@@ -105,6 +105,13 @@ export type TemplateService = z.infer<typeof serviceSchema>;
 export type TemplateSecret = z.infer<typeof secretSchema>;
 export type Template = Omit<Parsed, 'x-aviary'> & { aviary: Parsed['x-aviary'] };
 
+/** Names of all services: first the one that serves the dashboard, whose log people mostly want, the others by name. */
+export function servicesOf({ services, aviary }: Template): [string, ...string[]] {
+  const first = aviary.runtime.service;
+  const others = Object.keys(services).filter((name) => name !== first);
+  return [first, ...others.toSorted()];
+}
+
 /** Keys of Compose that would break the isolation of a stack, and why; they get a sentence of their own. */
 const FORBIDDEN: Record<string, string> = {
   privileged: 'a privileged container owns the host',

@@ -9,8 +9,9 @@ import {
   type StackLog,
   type StackLogLine,
 } from '#libs/contracts';
-import type { Database } from '#libs/db';
+import { ReleaseEntity, type Database, type TenantEntity } from '#libs/db';
 import { ownerScope } from '../authorise.js';
+import { servicesOf, type Template } from '../domain/template.js';
 import { findTenants } from '../stack.repository.js';
 import type { AgentPort } from './agent-port.js';
 
@@ -19,7 +20,8 @@ const AGAIN_MS = 1_000;
 const READ_MS = 15_000;
 
 interface Wish {
-  service: string;
+  /** Of the stack's; without one the service that serves its dashboard. */
+  service?: string | undefined;
   /** That many of the last lines. */
   tail: number;
   /** Only lines that contain it, whatever the case. */
@@ -32,15 +34,19 @@ export class StackLogs {
 
   /** Throws NOT_FOUND for a stack that is not the actor's or a service that has no container; UNAVAILABLE without agent. */
   async read(actor: Actor, slug: string, wish: Wish): Promise<StackLog> {
-    await this.assertSeen(actor, slug);
+    const service = await this.serviceOf(actor, slug, wish.service);
     const items: StackLogLine[] = [];
     let searched = 0;
     const tail = wish.q === undefined ? wish.tail : LOG_TAIL_MOST;
-    for await (const { lines } of this.batches(slug, { ...wish, tail, follow: false }, AbortSignal.timeout(READ_MS))) {
+    for await (const { lines } of this.batches(
+      slug,
+      { ...wish, service, tail, follow: false },
+      AbortSignal.timeout(READ_MS),
+    )) {
       searched += lines.length;
       items.push(...matching(lines, wish.q));
     }
-    return { service: wish.service, items: items.slice(-wish.tail), searched };
+    return { service, items: items.slice(-wish.tail), searched };
   }
 
   /**
@@ -54,12 +60,12 @@ export class StackLogs {
     wish: Wish & { after?: string },
     signal: AbortSignal,
   ): AsyncGenerator<LogBatch> {
-    await this.assertSeen(actor, slug);
+    const service = await this.serviceOf(actor, slug, wish.service);
     let { after, tail } = wish;
     let begun = false;
     while (!signal.aborted) {
       try {
-        const asked = { ...wish, tail, after, follow: true, first: !begun };
+        const asked = { ...wish, service, tail, after, follow: true, first: !begun };
         for await (const batch of this.batches(slug, asked, signal)) {
           begun = true;
           after = batch.lines.at(-1)?.at ?? after;
@@ -85,7 +91,7 @@ export class StackLogs {
   /** Nobody knows while the database is away; it is waited for like the agent. */
   private async isGone(actor: Actor, slug: string): Promise<boolean> {
     try {
-      await this.assertSeen(actor, slug);
+      await this.seen(actor, slug);
       return false;
     } catch (error) {
       return isDomainError(error, 'NOT_FOUND');
@@ -100,7 +106,7 @@ export class StackLogs {
       after,
       follow,
       first = false,
-    }: Wish & { after?: string | undefined; follow: boolean; first?: boolean },
+    }: Wish & { service: string; after?: string | undefined; follow: boolean; first?: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<LogBatch> {
     const query = new URLSearchParams({
@@ -132,12 +138,22 @@ export class StackLogs {
     }
   }
 
-  private async assertSeen(actor: Actor, slug: string): Promise<void> {
+  private async serviceOf(actor: Actor, slug: string, wanted: string | undefined): Promise<string> {
+    const { releaseId } = await this.seen(actor, slug);
+    if (wanted !== undefined) {
+      return wanted;
+    }
+    const { definition } = await this.deps.database.manager.findOneByOrFail(ReleaseEntity, { id: releaseId });
+    return servicesOf(definition as Template)[0];
+  }
+
+  private async seen(actor: Actor, slug: string): Promise<TenantEntity> {
     const { manager } = this.deps.database;
     const [tenant] = await findTenants(manager, { accountId: ownerScope(actor), slug, limit: 1 });
     if (!tenant) {
       throw new DomainError('NOT_FOUND', { message: `There is no stack ${slug}, or it is not yours.` });
     }
+    return tenant;
   }
 }
 
