@@ -3,7 +3,7 @@ import type { PortalClient } from '../support/portal-client.js';
 
 const PASSWORD = 'correct horse battery staple';
 const MANY = 1_000_000;
-/** As many as the agent works on at once by itself. */
+/** As many as the engine is given creates of at once by itself (`AVIARY_PROVISION_PARALLEL`). */
 const AT_ONCE = 6;
 
 export interface OwnPlatform {
