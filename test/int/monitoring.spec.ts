@@ -39,6 +39,8 @@ let home: string;
 let prometheus: ChildProcess;
 let said = '';
 let url: string;
+/** Where each job of the scraper finds its process. */
+let places: Record<string, string>;
 const servers: { close(): unknown }[] = [];
 
 async function listen(listener: RequestListener): Promise<string> {
@@ -120,7 +122,7 @@ async function startProcesses(): Promise<Record<string, string>> {
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'aviary-monitoring-'));
-  const places = await startProcesses();
+  places = await startProcesses();
   await cp(FOLDER, home, { recursive: true });
   const config = parse(await readFile(join(FOLDER, 'prometheus.yml'), 'utf8')) as ScrapeConfig;
   const port = await freePort();
@@ -187,6 +189,33 @@ async function everyExpression(): Promise<{ where: string; expr: string }[]> {
   return [...rules, ...boards.flat()];
 }
 
+interface Told {
+  metric: string;
+  /** Null where no series of it is there now. */
+  labels: string[] | null;
+  by: string;
+  help: string;
+}
+
+/** Every metric of ours as the processes tell it, also those of which there is no series yet. */
+async function toldMetrics(): Promise<Told[]> {
+  const all = await Promise.all(
+    Object.entries(places).map(async ([job, place]) => {
+      const by = job.replace('aviary-', '');
+      const text = await (await fetch(`http://${place}${by === 'agent' ? '/metrics/agent' : '/metrics'}`)).text();
+      return [...text.matchAll(/^# HELP (aviary_\w+) (.*)$/gm)].map(([, metric = '', help = '']): Told => {
+        const series = new RegExp(`^${metric}(?:_bucket|_sum|_count)?(?:\\{(.*)\\})? \\S+$`, 'gm');
+        const found = [...text.matchAll(series)].map(([, labels = '']) =>
+          [...labels.matchAll(/(\w+)="/g)].map(([, label = '']) => label).filter((label) => label !== 'le'),
+        );
+        // those of the sum: buckets and counters have the same
+        return { metric, labels: found.at(-1) ?? null, by, help };
+      });
+    }),
+  );
+  return all.flat();
+}
+
 describe('monitoring', () => {
   it('scrapes all four processes, the agent through the api', async () => {
     const up = await waitFor(
@@ -232,13 +261,41 @@ describe('monitoring', () => {
       },
     );
     const answer = await fetch(`${url}/api/v1/label/__name__/values`);
-    const told = new Set(((await answer.json()) as { data: string[] }).data);
+    const told = new Set([
+      ...((await answer.json()) as { data: string[] }).data,
+      // a counter by label has no series before the first event
+      ...(await toldMetrics()).map(({ metric }) => metric),
+    ]);
     const expressions = await everyExpression();
     expect(expressions.length).toBeGreaterThan(35);
     for (const { where, expr } of expressions) {
       expect({ where, unknown: names(expr).filter((name) => !told.has(name)) }).toEqual({ where, unknown: [] });
       await ask(expr);
     }
+  });
+
+  it('documents every metric that is told with its labels and meaning, and none that is not', async () => {
+    const readme = await readFile(join(FOLDER, 'README.md'), 'utf8');
+    const rows = [...readme.matchAll(/^\| `(aviary_\w+)` \| (.*?) ?\| (\w+) \| (.*) \|$/gm)];
+    const documented = new Map(
+      rows.map(([, metric = '', labels = '', by = '', help = '']) => [metric, { labels, by, help }]),
+    );
+    expect(documented.size).toBe(rows.length);
+    const told = await toldMetrics();
+    const sorted = (names: Iterable<string>): string[] => [...names].toSorted((a, b) => a.localeCompare(b));
+    expect(sorted(documented.keys())).toEqual(sorted(told.map(({ metric }) => metric)));
+    for (const { metric, labels, by, help } of told) {
+      const row = documented.get(metric);
+      expect({ metric, by: row?.by, help: row?.help }).toEqual({ metric, by, help });
+      if (labels !== null) {
+        expect({ metric, labels: row?.labels }).toEqual({
+          metric,
+          labels: labels.map((name) => `\`${name}\``).join(', '),
+        });
+      }
+    }
+    // no process of this test has refused a request for its rate, nor has a mail, a job or a stack of every kind
+    expect(told.filter(({ labels }) => labels === null).length).toBeLessThan(6);
   });
 
   it('loads the rules, and their own tests pass', async () => {
