@@ -1,3 +1,2 @@
 export * from './append.js';
-export type { AuditFault } from './domain/chain.js';
 export * from './seal.js';

@@ -1,11 +1,9 @@
-export { validateRouteFile, SHARED_FILE, CANARY_FILE } from './domain/render.js';
+export { validateRouteFile, CANARY_FILE } from './domain/render.js';
 export type { RouteFile, DynamicFile } from './domain/dynamic.js';
 export {
   renderTenantRoutes,
   tenantFileName,
-  tenantHost,
   DOMAIN_CERTIFICATES,
-  GATE_PAGES,
   PAGE_HEADER,
   SLUG_HEADER,
   TENANT_HEADER,
@@ -14,22 +12,13 @@ export {
   type TenantRoute,
   type TenantRoutes,
 } from './domain/tenant-routes.js';
+export { renderShared, renderCanary, canaryHost, strippedHeaders, GENERATION_HEADER } from './domain/shared-routes.js';
 export {
-  renderShared,
-  renderCanary,
-  canaryHost,
-  strippedHeaders,
-  CHALLENGE_PATH,
-  GENERATION_HEADER,
-} from './domain/shared-routes.js';
-export {
-  renderFirewall,
   renderFirewallLoader,
   renderFirewallReader,
   renderFirewallRemover,
   canonicalFirewall,
   expectedFirewall,
-  firewallNames,
   type FirewallSettings,
 } from './domain/firewall.js';
 export { compareServed, describeMismatches, type Mismatch, type Served } from './domain/proxy-truth.js';

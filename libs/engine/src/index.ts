@@ -1,7 +1,6 @@
 export * from './port.js';
 export * from './watch-port.js';
 export { specHash } from './spec-hash.js';
-export { provesOwner } from './ownership.js';
 export { startsNever } from './starts-never.js';
 export { asideOf, placeOf } from './aside.js';
 export { NEWEST_API, OLDEST_API } from './docker/api-version.js';
@@ -9,7 +8,7 @@ export { DockerEngine, type DockerEngineOptions } from './docker/docker-engine.j
 export { FakeEngine } from './fake/fake-engine.js';
 export type { FakeEngineOptions } from './fake/fake-host.js';
 export { DockerWatch } from './docker/watch.js';
-export { MUTATIONS, type CallLog, type EngineCall, type EngineMethod, type Fault } from './fake/call-log.js';
+export type { CallLog, EngineCall, EngineMethod, Fault } from './fake/call-log.js';
 export {
   byCommand,
   exits,

@@ -5,4 +5,4 @@ export * from './domain-mails.js';
 export * from './mail-delivery.js';
 export * from './outbox.service.js';
 export * from './stack-mails.js';
-export { MailSender, MailSendError } from './notify/mail-sender.js';
+export { MailSender } from './notify/mail-sender.js';

@@ -18,7 +18,7 @@ export interface FirewallNames {
   tenant: string;
 }
 
-export function firewallNames(prefix: string): FirewallNames {
+function firewallNames(prefix: string): FirewallNames {
   if (!/^[0-9a-f]{4}$/.test(prefix)) {
     throw invalid('the prefix is not four hex digits');
   }

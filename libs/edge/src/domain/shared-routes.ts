@@ -15,7 +15,7 @@ import {
 } from './tenant-routes.js';
 import { hostValue, routeInvalid, serverUrl } from './values.js';
 
-export const CHALLENGE_PATH = '/.well-known/acme-challenge/';
+const CHALLENGE_PATH = '/.well-known/acme-challenge/';
 export const GENERATION_HEADER = 'x-aviary-routes';
 
 /** Paths of the api that serve the platform itself. Express matches paths in any case, so this does too. */

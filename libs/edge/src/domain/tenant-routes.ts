@@ -35,8 +35,7 @@ export interface TenantRoute {
 }
 
 /** What the gate says in place of a stack that does not answer. */
-export const GATE_PAGES = ['asleep', 'starting', 'stopped', 'suspended'] as const;
-export type GatePage = (typeof GATE_PAGES)[number];
+export type GatePage = 'asleep' | 'starting' | 'stopped' | 'suspended';
 
 export interface TenantRoutes {
   tenantId: string;
@@ -64,7 +63,7 @@ const NO_PARAMETERS = '!PathRegexp(`;`)';
 
 const PRIORITY = { whole: 100, path: 200, gate: 300 };
 
-export function tenantHost(slug: string, host: 'dashboard' | 'api', tenantDomain: string): string {
+function tenantHost(slug: string, host: 'dashboard' | 'api', tenantDomain: string): string {
   return `${host === 'api' ? 'api-' : ''}${slugValue(slug)}.${hostValue('TENANT_DOMAIN', tenantDomain)}`;
 }
 
