@@ -34,6 +34,17 @@ export async function signUpToFirstFill(options: JourneyOptions): Promise<Journe
     timezoneId: 'Europe/Berlin',
   });
   const page = await context.newPage();
+  const troubles: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') {
+      troubles.push(`console: ${message.text()}`);
+    }
+  });
+  page.on('response', (response) => {
+    if (response.status() >= 400) {
+      troubles.push(`${response.status()} ${response.request().method()} ${response.url()}`);
+    }
+  });
   const take = async (on: Page, title: string): Promise<void> => {
     if (options.pictures !== undefined) {
       await shots(on, options.pictures, title);
@@ -60,7 +71,10 @@ export async function signUpToFirstFill(options: JourneyOptions): Promise<Journe
   await take(page, '2-no-stack-yet');
   await page.getByRole('button', { name: 'Create stack' }).first().click();
   const open = page.getByRole('link', { name: /Open dashboard/ });
-  await open.waitFor({ timeout: 60_000 });
+  await open.waitFor({ timeout: 60_000 }).catch(async (error: unknown) => {
+    const says = await page.locator('body').innerText();
+    throw new Error(`No dashboard to open. ${page.url()} says:\n${says}\n${troubles.join('\n')}`, { cause: error });
+  });
   await take(page, '3-stack');
   const slug = /(u[a-z2-7]{6})/.exec((await open.getAttribute('href')) ?? '')?.[1] ?? '';
 
