@@ -1,7 +1,7 @@
 import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
 import { OperationEntity, TenantEntity, type Database } from '#libs/db';
-import { LABEL, type Engine, type EngineEvent, type EngineObjects } from '#libs/engine';
+import type { Engine, EngineEvent, EngineObjects } from '#libs/engine';
 import type { Queue } from '#libs/jobs';
 import {
   plan,
@@ -19,10 +19,9 @@ import {
   type StackFacts,
 } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import { breakStack, crashLoopOf, decideRepair, pastOperations, startRepair, type Death } from '#libs/tenants';
-import { brokenByDeaths, brokenByFailures } from './broken.js';
 import type { EndKeeper } from './end-keeper.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
+import { Repairs } from './repairs.js';
 import type { StackChecker } from './stack-checker.js';
 import { groupByTenant, StackNames } from './stack-names.js';
 import { NOTHING_DUE } from './timers.js';
@@ -68,7 +67,6 @@ const OBSERVE_MS = 20_000;
 const OBSERVE_ALL_MS = 60_000;
 const READY_MS = 3_000;
 const LOOKS_AT_ONCE = 4;
-const TAIL_LINES = 8;
 
 /**
  * Makes true again what a customer wants and something outside an operation undid. It looks, plans with the planner
@@ -83,8 +81,7 @@ export class Reconciler {
   /** Soon, whether or not events are ever told. */
   private passAt: number;
   private readonly names: StackNames;
-  private readonly outOfMemory = new Set<string>();
-  private readonly deaths = new Map<string, Death[]>();
+  private readonly repairs: Repairs;
   private readonly unwell: UnwellStacks;
   private readonly filesSeenAt = new Map<string, number>();
   private passed: Date;
@@ -94,6 +91,7 @@ export class Reconciler {
     this.names = new StackNames(deps.settings.platformId);
     this.times = deps.times ?? RECONCILE_TIMES;
     this.unwell = new UnwellStacks(this.times.againMs);
+    this.repairs = new Repairs(deps);
     this.passAt = performance.now() + this.times.settleMs;
   }
 
@@ -252,7 +250,7 @@ export class Reconciler {
       await this.mend(facts, actions.map(({ id }) => id).join('; '));
       return;
     }
-    if (want.run && (await this.breakCrashLoop(facts))) {
+    if (want.run && (await this.repairs.breakCrashLoop(facts))) {
       return;
     }
     const seen = await checker.look(tenantId, signal);
@@ -273,7 +271,7 @@ export class Reconciler {
       this.passAt = Math.min(this.passAt, performance.now() + this.times.settleMs);
       return;
     }
-    const { kind, name, containerId, labels, exitCode } = event;
+    const { kind, name, labels } = event;
     const tenantId = this.names.tenantOf(event);
     if (tenantId === undefined) {
       if (labels === null && this.names.edgeIndex(name) !== null && kind === 'network removed') {
@@ -282,20 +280,10 @@ export class Reconciler {
       return;
     }
     this.deps.ends.hear(tenantId, event);
-    if (kind === 'container out of memory' && containerId !== null) {
-      this.outOfMemory.add(containerId);
-    }
+    this.repairs.hear(tenantId, event);
     if (kind === 'container started') {
       // It reads its files now.
       this.filesSeenAt.set(tenantId, Number.NEGATIVE_INFINITY);
-    }
-    if (kind === 'container died') {
-      const outOfMemory = containerId !== null && this.outOfMemory.delete(containerId);
-      const service = labels?.[LABEL.service] ?? name;
-      const { at, ...rest } = { at: this.deps.now(), service, exitCode, outOfMemory };
-      const before = this.deaths.get(tenantId) ?? [];
-      this.deaths.set(tenantId, [...before.slice(-50), { at, ...rest }]);
-      logger.info({ tenant: tenantId, ...rest }, 'a container ended');
     }
     this.mark(tenantId, this.times.settleMs);
   }
@@ -306,7 +294,7 @@ export class Reconciler {
   }
 
   private forgetAllBut(tenants: ReadonlySet<string>): void {
-    for (const known of [this.due, this.deaths, this.unwell, this.filesSeenAt]) {
+    for (const known of [this.due, this.repairs, this.unwell, this.filesSeenAt]) {
       [...known.keys()].filter((id) => !tenants.has(id)).forEach((id) => known.delete(id));
     }
     this.names.forget();
@@ -377,60 +365,10 @@ export class Reconciler {
   }
 
   private async mend(facts: StackFacts, why: string): Promise<void> {
-    const { dataSource, logger, now } = this.deps;
-    const { tenantId, slug } = facts;
-    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now(), wantStack(facts).run);
-    switch (decision.kind) {
-      case 'leave':
-        return;
-      case 'wait':
-        this.mark(tenantId, decision.until.getTime() - now().getTime());
-        return;
-      case 'break':
-        await this.giveUp(facts, decision.failures);
-        return;
-      case 'now': {
-        const operation = await startRepair(this.deps, tenantId, now());
-        if (operation !== null) {
-          logger.warn({ stack: slug, operation, why }, 'a stack is not as wanted, repairing it');
-        }
-      }
+    const again = await this.repairs.mend(facts, why);
+    if (again !== null) {
+      this.mark(facts.tenantId, again.getTime() - this.deps.now().getTime());
     }
-  }
-
-  private async giveUp({ tenantId, slug }: StackFacts, failures: number): Promise<void> {
-    const broken = brokenByFailures(failures, await this.lastError(tenantId));
-    if (await breakStack(this.deps, tenantId, broken, this.deps.now())) {
-      this.deps.logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
-    }
-  }
-
-  private async lastError(tenantId: string): Promise<OperationEntity['error']> {
-    const row = await this.deps.dataSource.manager.findOne(OperationEntity, {
-      where: { tenantId, exclusive: true, state: 'failed' },
-      order: { createdAt: 'DESC', id: 'DESC' },
-      select: { id: true, error: true },
-    });
-    return row?.error ?? null;
-  }
-
-  private async breakCrashLoop(facts: StackFacts): Promise<boolean> {
-    const { dataSource, engine, logger, now } = this.deps;
-    const { tenantId, slug } = facts;
-    const [last] = await pastOperations(dataSource.manager, tenantId);
-    const loop = crashLoopOf(this.deaths.get(tenantId) ?? [], last?.finishedAt ?? null, now());
-    if (loop === null) {
-      return false;
-    }
-    const container = wantStack(facts).containers.find(({ service }) => service === loop.service)?.spec.name;
-    const log = container === undefined ? [] : await engine.logTail(container, TAIL_LINES, { deadlineMs: OBSERVE_MS });
-    const broken = brokenByDeaths(loop, log);
-    const broke = await breakStack(this.deps, tenantId, broken, now());
-    if (broke) {
-      this.deaths.delete(tenantId);
-      logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
-    }
-    return broke;
   }
 
   /** A stack that has all it should have and does not answer: looked at again soon, and in the end restarted. */

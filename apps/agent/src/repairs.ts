@@ -1,0 +1,112 @@
+import { OperationEntity, type Database } from '#libs/db';
+import { LABEL, type Engine, type EngineEvent } from '#libs/engine';
+import type { Queue } from '#libs/jobs';
+import { wantStack, type StackFacts } from '#libs/orchestrator';
+import type { Logger } from '#libs/telemetry';
+import { breakStack, crashLoopOf, decideRepair, pastOperations, startRepair, type Death } from '#libs/tenants';
+import { brokenByDeaths, brokenByFailures } from './broken.js';
+
+interface RepairsDeps {
+  dataSource: Database;
+  queue: Pick<Queue, 'enqueue'>;
+  portalUrl: string;
+  engine: Engine;
+  logger: Logger;
+  now: () => Date;
+}
+
+const TAIL_LINES = 8;
+const TAIL_MS = 20_000;
+/** Of a stack: far more than the breaker waits for. */
+const DEATHS_KEPT = 51;
+
+/** Starts a repair, leaves it for later, or stops what no repair mends: by what was tried before and by what died. */
+export class Repairs {
+  private readonly outOfMemory = new Set<string>();
+  private readonly deaths = new Map<string, Death[]>();
+
+  constructor(private readonly deps: RepairsDeps) {}
+
+  /** Starts a repair where one is due. Gives when the stack is to be looked at again where one is due later, else null. */
+  async mend(facts: StackFacts, why: string): Promise<Date | null> {
+    const { dataSource, logger, now } = this.deps;
+    const { tenantId, slug } = facts;
+    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now(), wantStack(facts).run);
+    switch (decision.kind) {
+      case 'leave':
+        return null;
+      case 'wait':
+        return decision.until;
+      case 'break':
+        await this.giveUp(facts, decision.failures);
+        return null;
+      case 'now': {
+        const operation = await startRepair(this.deps, tenantId, now());
+        if (operation !== null) {
+          logger.warn({ stack: slug, operation, why }, 'a stack is not as wanted, repairing it');
+        }
+        return null;
+      }
+    }
+  }
+
+  /** Stops a stack of which a service dies again and again although the engine starts it; true where it did. */
+  async breakCrashLoop(facts: StackFacts): Promise<boolean> {
+    const { dataSource, engine, logger, now } = this.deps;
+    const { tenantId, slug } = facts;
+    const [last] = await pastOperations(dataSource.manager, tenantId);
+    const loop = crashLoopOf(this.deaths.get(tenantId) ?? [], last?.finishedAt ?? null, now());
+    if (loop === null) {
+      return false;
+    }
+    const container = wantStack(facts).containers.find(({ service }) => service === loop.service)?.spec.name;
+    const log = container === undefined ? [] : await engine.logTail(container, TAIL_LINES, { deadlineMs: TAIL_MS });
+    const broken = brokenByDeaths(loop, log);
+    const broke = await breakStack(this.deps, tenantId, broken, now());
+    if (broke) {
+      this.deaths.delete(tenantId);
+      logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
+    }
+    return broke;
+  }
+
+  /** Counts what died, and of too little memory. */
+  hear(tenantId: string, event: EngineEvent): void {
+    if (event.kind === 'container out of memory' && event.containerId !== null) {
+      this.outOfMemory.add(event.containerId);
+    }
+    if (event.kind === 'container died') {
+      const { name, containerId, labels, exitCode } = event;
+      const outOfMemory = containerId !== null && this.outOfMemory.delete(containerId);
+      const death = { service: labels?.[LABEL.service] ?? name, exitCode, outOfMemory };
+      const all = [...(this.deaths.get(tenantId) ?? []), { at: this.deps.now(), ...death }];
+      this.deaths.set(tenantId, all.slice(-DEATHS_KEPT));
+      this.deps.logger.info({ tenant: tenantId, ...death }, 'a container ended');
+    }
+  }
+
+  /** Stacks of which something died. */
+  keys(): Iterable<string> {
+    return this.deaths.keys();
+  }
+
+  delete(tenantId: string): void {
+    this.deaths.delete(tenantId);
+  }
+
+  private async giveUp({ tenantId, slug }: StackFacts, failures: number): Promise<void> {
+    const broken = brokenByFailures(failures, await this.lastError(tenantId));
+    if (await breakStack(this.deps, tenantId, broken, this.deps.now())) {
+      this.deps.logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
+    }
+  }
+
+  private async lastError(tenantId: string): Promise<OperationEntity['error']> {
+    const row = await this.deps.dataSource.manager.findOne(OperationEntity, {
+      where: { tenantId, exclusive: true, state: 'failed' },
+      order: { createdAt: 'DESC', id: 'DESC' },
+      select: { id: true, error: true },
+    });
+    return row?.error ?? null;
+  }
+}
