@@ -10,6 +10,7 @@ import { ensureCertificates, readDomainRecords, renderShared, type CertificateOp
 import { createLogger } from '#libs/telemetry';
 import { DomainKeeper } from '../../apps/agent/src/domains/domain-keeper.js';
 import { stackRoutes } from '../../apps/agent/src/domains/stack-routes.js';
+import { acmeSettings } from '../support/acme-settings.js';
 import { AcmeAuthority, goTools } from '../support/acme-authority.js';
 import { Backend, echo } from '../support/echo-backend.js';
 import { ApiCounterpart, GateProcess, type Reply } from '../support/gate-process.js';
@@ -125,19 +126,8 @@ describe('domains of owners’ own', () => {
     authority = new AcmeAuthority({ tools, folder: join(dataDir, 'authority'), httpPort: traefik.httpPort });
     await authority.start();
     await writeFile(join(dataDir, 'acme', 'provider.env'), `LEGO_CA_CERTIFICATES=${authority.tlsCaFile}\n`);
-    const options = (): CertificateOptions => ({
-      mode: 'acme',
-      dataDir,
-      ...PLACES,
-      now: now(),
-      acme: {
-        email: 'ops@example.org',
-        directory: authority.directory,
-        dnsProvider: 'exec',
-        lego: join(tools, 'lego'),
-        dnsServers: [authority.dns],
-      },
-    });
+    const options = (): CertificateOptions =>
+      acmeSettings(dataDir, { directory: authority.directory, lego: join(tools, 'lego'), dns: authority.dns }, now());
     await ensureCertificates({ ...options(), mode: 'local' });
     world = await stackWorld({
       routes: join(dataDir, 'routes'),

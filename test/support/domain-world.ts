@@ -9,6 +9,7 @@ import { readDomainRecords } from '#libs/edge';
 import { createLogger } from '#libs/telemetry';
 import { DomainKeeper, type DomainKeeperDeps } from '../../apps/agent/src/domains/domain-keeper.js';
 import { stackRoutes } from '../../apps/agent/src/domains/stack-routes.js';
+import { acmeSettings } from './acme-settings.js';
 import { DnsServer } from './dns-server.js';
 import { ENGINE_ID, PLACES, stackWorld, type StackWorld } from './stack-world.js';
 
@@ -78,19 +79,12 @@ export class DomainWorld {
       folder: world.folder,
       routes: stackRoutes({ dataSource, routes: world.routes, settings: world.facts, now }),
       read: (names) => readDomainRecords(names, [dns.address]),
-      certificates: () => ({
-        mode: 'acme',
-        dataDir,
-        ...PLACES,
-        now: now(),
-        acme: {
-          email: 'ops@example.org',
-          directory: 'https://authority.test/dir',
-          dnsProvider: 'exec',
-          lego: join(dataDir, 'lego'),
-          dnsServers: [dns.address],
-        },
-      }),
+      certificates: () =>
+        acmeSettings(
+          dataDir,
+          { directory: 'https://authority.test/dir', lego: join(dataDir, 'lego'), dns: dns.address },
+          now(),
+        ),
       authority: null,
       ordering: new Semaphore(1),
       ready: () => Promise.resolve(),
