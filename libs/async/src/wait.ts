@@ -8,7 +8,7 @@ export interface Bounds {
 
 export class DeadlineError extends Error {
   constructor(what: string, deadlineMs: number, cause?: unknown) {
-    super(`${what} did not happen within ${deadlineMs} ms`, cause === undefined ? undefined : { cause });
+    super(`${what} did not happen within ${Math.round(deadlineMs)} ms`, cause === undefined ? undefined : { cause });
     this.name = 'DeadlineError';
   }
 }

@@ -45,15 +45,15 @@ export async function signToken(key: KeyObject, claims: JWTPayload, options: Tok
 export async function verifyToken(
   key: KeyObject,
   token: string,
-  expected: { issuer: string; audience: string; now?: Date; leewaySeconds?: number },
+  expected: { issuer: string; audience?: string; now?: Date; leewaySeconds?: number },
 ): Promise<JWTPayload | null> {
   try {
     const { payload } = await jwtVerify(token, key, {
       algorithms: ['EdDSA'],
       issuer: expected.issuer,
-      audience: expected.audience,
       clockTolerance: expected.leewaySeconds ?? 0,
       requiredClaims: ['exp', 'iat'],
+      ...(expected.audience === undefined ? {} : { audience: expected.audience }),
       ...(expected.now ? { currentDate: expected.now } : {}),
     });
     return payload;

@@ -10,15 +10,19 @@ export async function bounded<T>(what: string, bounds: Bounds, work: (signal: Ab
   }
 }
 
+/** How the end that a caller's own signal made reads. */
+export function cancelled(what: string, { reason }: AbortSignal): DomainError {
+  if (reason instanceof DomainError) {
+    return reason;
+  }
+  // the caller's signal may be the deadline of a larger piece of work
+  const code = nameOf(reason) === 'TimeoutError' ? 'DEADLINE_EXCEEDED' : 'OPERATION_CANCELLED';
+  return new DomainError(code, { details: { what }, cause: reason });
+}
+
 function outOfBounds(what: string, bounds: Bounds, error: unknown): DomainError | undefined {
   if (bounds.signal?.aborted) {
-    const reason: unknown = bounds.signal.reason;
-    if (reason instanceof DomainError) {
-      return reason;
-    }
-    // the caller's signal may be the deadline of a larger piece of work
-    const code = nameOf(reason) === 'TimeoutError' ? 'DEADLINE_EXCEEDED' : 'OPERATION_CANCELLED';
-    return new DomainError(code, { details: { what }, cause: reason });
+    return cancelled(what, bounds.signal);
   }
   if (error instanceof DeadlineError || nameOf(error) === 'TimeoutError' || nameOf(error) === 'AbortError') {
     return new DomainError('DEADLINE_EXCEEDED', {

@@ -123,6 +123,7 @@ export interface FileEntry {
 export interface VolumeFilling {
   /** Name of what carries the files; it never runs and is gone afterwards. Unique to the owner. */
   name: string;
+  /** Of what carries them; its role is `courier` where these name none. */
   labels: Labels;
   /** Any image the engine has; nothing of it runs. */
   image: string;

@@ -63,7 +63,7 @@ function courierOptions({ name, image, labels, volumes }: VolumeFilling): Docker
   return {
     name,
     Image: image,
-    Labels: { ...labels, [LABEL.role]: 'courier' },
+    Labels: { [LABEL.role]: 'courier', ...labels },
     Cmd: ['never-started'],
     NetworkDisabled: true,
     HostConfig: {

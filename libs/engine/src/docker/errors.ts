@@ -31,6 +31,12 @@ const NO_ROOM = [
   /no space left on device/i,
 ];
 
+/**
+ * Engine 20.10 of a container whose process it began and was killed before it noted so. No new container may take its
+ * place: two would work on the same volumes, at the same address, by the same key.
+ */
+const UNKNOWN_PROCESS = /\bid already in use\b/i;
+
 export function statusOf(error: unknown): number | undefined {
   return isAnswer(error) ? error.statusCode : undefined;
 }
@@ -80,6 +86,13 @@ export function toDomainError(what: string, error: unknown): DomainError {
   }
   if (NO_ROOM.some((text) => text.test(reason))) {
     return new DomainError('NO_CAPACITY', { message: `The engine has no room: ${reason}`, details, cause: error });
+  }
+  if (UNKNOWN_PROCESS.test(reason)) {
+    return new DomainError('ENGINE_REFUSED', {
+      message: `The engine refused ${what}: a process of it outlived the engine that began it, and this one does not know it. Restart the engine on its host (systemctl restart docker); what up installed there ends such processes first.`,
+      details,
+      cause: error,
+    });
   }
   if (error.statusCode === 409) {
     return new DomainError('ENGINE_CONFLICT', {

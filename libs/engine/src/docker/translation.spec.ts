@@ -160,6 +160,7 @@ describe('toDomainError', () => {
     [403, 'Address already in use', 'NO_CAPACITY'],
     [500, 'write /var/lib/docker/x: no space left on device', 'NO_CAPACITY'],
     [409, 'Conflict. The container name "/x" is already in use', 'ENGINE_CONFLICT'],
+    [409, 'id already in use', 'ENGINE_REFUSED'],
     [500, 'OCI runtime create failed', 'ENGINE_REFUSED'],
   ])('reads %d "%s" as %s', (status, reason, code) => {
     expect(toDomainError('try', answer(status, reason))).toMatchObject({
