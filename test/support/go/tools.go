@@ -6,4 +6,5 @@ package tools
 import (
 	_ "github.com/letsencrypt/pebble/v2/cmd/pebble"
 	_ "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv"
+	_ "github.com/versity/versitygw/cmd/versitygw"
 )

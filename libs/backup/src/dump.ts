@@ -1,0 +1,127 @@
+import { pipeline } from 'node:stream/promises';
+import { PassThrough } from 'node:stream';
+import { DomainError } from '#libs/contracts';
+import type { BackupPart } from '#libs/db';
+import type { EngineStreams, ExecEnd } from '#libs/engine';
+import type { Part, Repository } from '#libs/restic';
+import type { DatabaseManifest, TableCount } from './domain/manifest.js';
+import { Meter } from './meter.js';
+import { countTables, PsqlSession, type ContainerDatabase } from './psql.js';
+
+/** How a file of PostgreSQL's custom format begins. */
+const MAGIC = 'PGDMP';
+
+const END_DUMPS = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_dump' and datname = current_database()`;
+const END_MS = 10_000;
+
+export interface Dumped {
+  takenAt: Date;
+  database: DatabaseManifest;
+  part: BackupPart;
+}
+
+interface DumpWork {
+  streams: EngineStreams;
+  repository: Repository;
+  place: ContainerDatabase;
+  service: string;
+  part: Part;
+  signal: AbortSignal;
+}
+
+/**
+ * Streams the database into the repository as it is at one moment: pg_dump and the counting of rows look at the same
+ * exported snapshot. Without compression, which is restic's, so that what did not change is stored once. Throws
+ * BACKUP_FAILED with the tools' own words; then no snapshot is left.
+ */
+export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
+  const { streams, place, service, part, signal } = work;
+  const session = await PsqlSession.open(streams, place, signal);
+  try {
+    await session.query(END_DUMPS);
+    await session.query('begin isolation level repeatable read, read only');
+    const snapshot = await session.one('select pg_export_snapshot()');
+    const takenAt = new Date(Number(await session.one('select extract(epoch from now()) * 1000')));
+    const server = await session.one('show server_version');
+    const size = Number(await session.one('select pg_database_size(current_database())'));
+    const tables: TableCount[] = await countTables(session);
+    const stored = await storeDump(work, snapshot);
+    return {
+      takenAt,
+      part: stored,
+      database: {
+        service,
+        user: place.user,
+        database: place.database,
+        server,
+        part: part.name,
+        size,
+        bytes: stored.bytes,
+        sha256: stored.sha256,
+        tables,
+      },
+    };
+  } catch (error) {
+    await endDumps(streams, place);
+    throw error;
+  } finally {
+    await session.close().catch(() => undefined); // What broke it is told by what it broke.
+  }
+}
+
+/**
+ * An engine does not end a process whose reader went away: it would wait for ever to be read, and hold back the
+ * database's own cleaning with its snapshot. Where it cannot be ended now, the next dump does so before it begins.
+ */
+async function endDumps(streams: EngineStreams, place: ContainerDatabase): Promise<void> {
+  try {
+    const session = await PsqlSession.open(streams, place, AbortSignal.timeout(END_MS));
+    await session.query(END_DUMPS);
+    await session.close();
+  } catch {
+    // The lease is another's by now, or the database is what broke.
+  }
+}
+
+async function storeDump(
+  { streams, place, part, repository, signal }: DumpWork,
+  snapshot: string,
+): Promise<BackupPart> {
+  const command = ['pg_dump', '-Fc', '-Z0', '--no-password', `--snapshot=${snapshot}`, '-U', place.user];
+  const dump = await streams.exec(
+    place.container,
+    place.owner,
+    { command: [...command, '-d', place.database], user: place.account },
+    signal,
+  );
+  dump.input.end();
+  const meter = new Meter();
+  const produced = dump.ended.then((end) => proveEnd('pg_dump', end));
+  const out = new PassThrough();
+  const flowed = Promise.all([pipeline(dump.output, meter, out), produced]).then(() => {
+    if (!meter.head.toString('latin1').startsWith(MAGIC)) {
+      throw new DomainError('BACKUP_FAILED', {
+        message: 'pg_dump ended well and wrote no dump.',
+        details: { why: 'empty' },
+      });
+    }
+  });
+  const { snapshotId, bytes, addedBytes } = await repository.store(part, out, flowed, signal);
+  if (bytes !== meter.bytes) {
+    throw new DomainError('BACKUP_FAILED', {
+      message: `pg_dump wrote ${meter.bytes} bytes and restic stored ${bytes}.`,
+      details: { why: 'short' },
+    });
+  }
+  return { name: part.name, snapshotId, bytes, addedBytes, sha256: meter.sha256() };
+}
+
+/** Throws BACKUP_FAILED with its words where a tool did not end well. */
+export function proveEnd(tool: string, { exitCode, said }: ExecEnd): void {
+  if (exitCode !== 0) {
+    throw new DomainError('BACKUP_FAILED', {
+      message: `${tool} ended with ${exitCode}: ${said || 'it said nothing'}`,
+      details: { why: tool, exitCode },
+    });
+  }
+}

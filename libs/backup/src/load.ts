@@ -1,0 +1,105 @@
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DomainError } from '#libs/contracts';
+import type { BackupPart } from '#libs/db';
+import type { EngineStreams } from '#libs/engine';
+import type { Repository } from '#libs/restic';
+import { differences, type DatabaseManifest } from './domain/manifest.js';
+import { proveEnd } from './dump.js';
+import { Meter } from './meter.js';
+import { countTables, PsqlSession, type ContainerDatabase } from './psql.js';
+
+interface LoadWork {
+  streams: EngineStreams;
+  repository: Repository;
+  database: DatabaseManifest;
+  part: BackupPart;
+  /** An empty database. */
+  into: ContainerDatabase;
+  signal: AbortSignal;
+}
+
+/**
+ * Loads a dump out of the repository and proves it: every byte is what was dumped, pg_restore took all of it, and each
+ * table has the rows that were counted then. Throws BACKUP_UNVERIFIED with what is not so.
+ */
+export async function loadDatabase({ streams, repository, database, part, into, signal }: LoadWork): Promise<void> {
+  const source = await repository.open(part.snapshotId, part.name, signal);
+  const command = [
+    'pg_restore',
+    '--exit-on-error',
+    '--no-owner',
+    '--no-password',
+    '-U',
+    into.user,
+    '-d',
+    into.database,
+  ];
+  const restore = await streams
+    .exec(into.container, into.owner, { command, user: into.account }, signal)
+    .catch((error: unknown) => {
+      source.stream.destroy();
+      throw error;
+    });
+  restore.output.resume();
+  // Of a restore that failed no more need be read.
+  restore.ended.then(
+    ({ exitCode }) => void (exitCode === 0 || source.stream.destroy()),
+    () => source.stream.destroy(),
+  );
+  const meter = new Meter();
+  const [copied, read, ended] = await Promise.allSettled([
+    pipeline(source.stream, meter, (chunks: AsyncIterable<Buffer>) => feed(chunks, restore.input), { signal }),
+    source.ended,
+    restore.ended,
+  ]);
+  signal.throwIfAborted();
+  if (ended.status === 'fulfilled') {
+    try {
+      proveEnd('pg_restore', ended.value);
+    } catch (error) {
+      throw unverified(error instanceof Error ? error.message : String(error), read);
+    }
+  }
+  // Whose end it was that broke the others is told by the first of these.
+  for (const outcome of [read, ended, copied]) {
+    if (outcome.status === 'rejected') {
+      throw outcome.reason;
+    }
+  }
+  const sha256 = meter.sha256();
+  if (meter.bytes !== database.bytes || sha256 !== database.sha256) {
+    throw unverified(`${part.name} came back as ${meter.bytes} bytes that are not the ${database.bytes} stored`, read);
+  }
+  const session = await PsqlSession.open(streams, into, signal);
+  const counted = await countTables(session);
+  await session.close();
+  const wrong = differences(database.tables, counted);
+  if (wrong.length > 0) {
+    throw unverified(`after loading, ${wrong.slice(0, 5).join('; ')}`, read);
+  }
+}
+
+/**
+ * pg_restore ends as soon as it has all it needs, which may be before the source comes to its end: the rest is then
+ * only read. How it ended, its own end tells.
+ */
+async function feed(chunks: AsyncIterable<Buffer>, input: Writable): Promise<void> {
+  const closed = once(input, 'close').catch(() => undefined);
+  for await (const chunk of chunks) {
+    if (input.writable && !input.write(chunk)) {
+      await Promise.race([once(input, 'drain').catch(() => undefined), closed]);
+    }
+  }
+  input.end();
+}
+
+function unverified(what: string, read: PromiseSettledResult<void>): DomainError {
+  const repository = read.status === 'rejected' && read.reason instanceof Error ? ` (${read.reason.message})` : '';
+  return new DomainError('BACKUP_UNVERIFIED', {
+    message: `The backup does not come back whole: ${what}${repository}.`,
+    details: { why: 'not_as_stored' },
+    ...(read.status === 'rejected' ? { cause: read.reason } : {}),
+  });
+}

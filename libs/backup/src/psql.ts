@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto';
+import { createInterface, type Interface } from 'node:readline';
+import { z } from 'zod';
+import { DomainError } from '#libs/contracts';
+import type { EngineStreams, ExecStreams, Owner } from '#libs/engine';
+import type { TableCount } from './domain/manifest.js';
+
+/** A database in a container, spoken to over the container's own socket: no network and no password have a part in it. */
+export interface ContainerDatabase {
+  container: string;
+  owner: Owner;
+  /** `uid:gid` of the server. */
+  account: string;
+  user: string;
+  database: string;
+}
+
+/**
+ * One session of psql in a container. What a statement throws ends it. Statements are ours; what comes out of the
+ * customer's own catalogue (any name is legal there) comes as JSON and goes in again quoted by the server.
+ */
+export class PsqlSession {
+  private readonly lines: Interface;
+  private readonly iterator: AsyncIterator<string>;
+
+  private constructor(private readonly streams: ExecStreams) {
+    this.lines = createInterface({ input: streams.output });
+    this.iterator = this.lines[Symbol.asyncIterator]();
+  }
+
+  static async open(engine: EngineStreams, place: ContainerDatabase, signal: AbortSignal): Promise<PsqlSession> {
+    const command = ['psql', '-qAtX', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=terse', '-U', place.user];
+    const streams = await engine.exec(
+      place.container,
+      place.owner,
+      { command: [...command, '-d', place.database], user: place.account },
+      signal,
+    );
+    return new PsqlSession(streams);
+  }
+
+  /** Lines of what it answers: as many as rows where each is one column of one line. */
+  async query(statement: string): Promise<string[]> {
+    // psql says when it came to this line; of a failed statement it never does.
+    const mark = `done ${randomUUID()}`;
+    this.streams.input.write(`${statement};\n\\echo ${mark}\n`);
+    const rows: string[] = [];
+    for (;;) {
+      const { done, value } = await this.iterator.next();
+      if (done === true) {
+        const { exitCode, said } = await this.streams.ended;
+        throw new DomainError('BACKUP_FAILED', {
+          message: `The stack's database said: ${said || `psql ended with ${exitCode}`}.`,
+          details: { why: 'database' },
+        });
+      }
+      if (value === mark) {
+        return rows;
+      }
+      rows.push(value);
+    }
+  }
+
+  async one(statement: string): Promise<string> {
+    const [value] = await this.query(statement);
+    if (value === undefined) {
+      throw new DomainError('BACKUP_FAILED', { message: 'The stack’s database answered nothing where a row belongs.' });
+    }
+    return value;
+  }
+
+  async close(): Promise<void> {
+    this.streams.input.end('\\q\n');
+    this.lines.close();
+    this.streams.output.resume();
+    await this.streams.ended;
+  }
+}
+
+const tableSchema = z.tuple([z.string(), z.string(), z.string()]);
+
+/** Rows of every plain table that is not the server's own, by this session's view of the data. */
+export async function countTables(session: PsqlSession): Promise<TableCount[]> {
+  const tables = await session.query(
+    `select json_build_array(n.nspname, c.relname, format('%I.%I', n.nspname, c.relname))
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind = 'r' and c.relpersistence <> 't'
+        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      order by n.nspname, c.relname`,
+  );
+  const counts: TableCount[] = [];
+  for (const table of tables) {
+    const [schema, name, quoted] = tableSchema.parse(JSON.parse(table));
+    counts.push({ schema, name, rows: Number(await session.one(`select count(*) from only ${quoted}`)) });
+  }
+  return counts;
+}

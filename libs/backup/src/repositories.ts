@@ -1,0 +1,83 @@
+import { rm } from 'node:fs/promises';
+import { isDomainError } from '#libs/contracts';
+import { open, randomToken, seal } from '#libs/crypto';
+import { RepositoryEntity, type Database } from '#libs/db';
+import { Repository, type RepositoryPlace, type ResticSettings, type Snapshot } from '#libs/restic';
+
+/** Where repositories lie, as this host is set up. */
+export interface BackupPlaces {
+  restic: ResticSettings;
+  /** Of the repository with that name. */
+  repository(name: string, password: string): Promise<RepositoryPlace>;
+}
+
+export interface RepositorySettings {
+  places: BackupPlaces;
+  masterKey: Buffer;
+}
+
+const context = (tenantId: string): string => `repository/${tenantId}`;
+
+/** The repositories of stacks: each its own, each with a password of its own, known sealed to the portal's database. */
+export class Repositories {
+  constructor(
+    private readonly database: Database,
+    private readonly settings: RepositorySettings,
+  ) {}
+
+  /** The stack's repository, made where there is none yet, and its snapshots with that tag. */
+  async ensure(
+    tenantId: string,
+    { tag, now, signal }: { tag: string; now: Date; signal: AbortSignal },
+  ): Promise<{ repository: Repository; tagged: Snapshot[] }> {
+    // The password first: a repository nobody can open would stand in the way of every later backup.
+    await this.database
+      .createQueryBuilder()
+      .insert()
+      .into(RepositoryEntity)
+      .values({
+        tenantId,
+        sealed: seal(this.settings.masterKey, context(tenantId), randomToken()),
+        createdAt: now,
+      })
+      .orIgnore()
+      .execute();
+    const repository = await this.find(tenantId);
+    if (!repository) {
+      throw new Error(`the stack ${tenantId} is gone`);
+    }
+    try {
+      return { repository, tagged: await repository.snapshots([tag], signal) };
+    } catch (error) {
+      if (!isDomainError(error, 'REPOSITORY_MISSING')) {
+        throw error;
+      }
+      await repository.ensure(signal);
+      return { repository, tagged: [] };
+    }
+  }
+
+  /** Null where the stack has none. */
+  async find(tenantId: string): Promise<Repository | null> {
+    const place = await this.place(tenantId);
+    return place && new Repository(this.settings.places.restic, place);
+  }
+
+  /**
+   * Takes the stack's repository away, for ever. Out of a bucket nothing is removed, since restic has no way to; what
+   * lies there is worth nothing once the row with its password is gone.
+   */
+  async erase(tenantId: string): Promise<void> {
+    const place = await this.place(tenantId);
+    if (place?.url.startsWith('/')) {
+      await rm(place.url, { recursive: true, force: true });
+    }
+    await this.database.manager.delete(RepositoryEntity, { tenantId });
+  }
+
+  private async place(tenantId: string): Promise<RepositoryPlace | null> {
+    const row = await this.database.manager.findOneBy(RepositoryEntity, { tenantId });
+    const { masterKey, places } = this.settings;
+    return row && places.repository(tenantId, open(masterKey, context(tenantId), row.sealed).toString());
+  }
+}

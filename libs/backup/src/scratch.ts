@@ -1,0 +1,173 @@
+import { waitFor } from '#libs/async';
+import { DomainError } from '#libs/contracts';
+import { randomToken } from '#libs/crypto';
+import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
+import { SECRETS_DIRECTORY, wantStack, type StackFacts } from '#libs/orchestrator';
+import { SCRATCH, stackNames } from '#libs/tenants';
+import { PsqlSession, type ContainerDatabase } from './psql.js';
+
+const CALL_MS = 60_000;
+const READY_MS = 120_000;
+const STOP_GRACE_SECONDS = 60;
+const COURIER = `${SCRATCH}-courier`;
+
+/** Nothing of a server that only proves a backup is kept, so nothing of it has to reach the disk in time. */
+const HASTY = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'].flatMap((option) => ['-c', option]);
+
+export interface ScratchPlan {
+  engine: Engine;
+  streams: EngineStreams;
+  facts: StackFacts;
+  /** Which of the template's databases it takes the place of. */
+  service: string;
+  /** Volume of the server's data: one of its own that goes with it, or one that stays. */
+  data: { volume: string; role: string } | null;
+  signal: AbortSignal;
+}
+
+/**
+ * A Postgres of the stack's own image and settings beside the stack: on no network, with its own limits, for what is
+ * loaded from a backup. One at a time for a stack; what an earlier one left is removed first.
+ */
+export class ScratchServer {
+  readonly place: ContainerDatabase;
+  private readonly names: ReturnType<typeof stackNames>;
+  private readonly owner: { platform: string; tenant: string };
+
+  private constructor(private readonly plan: ScratchPlan) {
+    const { facts, service } = plan;
+    this.names = stackNames(facts.platformId, facts.slug);
+    this.owner = { platform: facts.platformId, tenant: facts.tenantId };
+    this.place = { ...databaseOf(facts, service), container: this.names.container(SCRATCH) };
+  }
+
+  static async start(plan: ScratchPlan): Promise<ScratchServer> {
+    const server = new ScratchServer(plan);
+    await server.erase();
+    await server.make();
+    await server.ready();
+    return server;
+  }
+
+  /** What an earlier one left behind, where there is anything. */
+  static async clear(plan: Omit<ScratchPlan, 'service' | 'data'>): Promise<void> {
+    const [service = ''] = plan.facts.template.aviary.backup.postgres;
+    await new ScratchServer({ ...plan, service, data: null }).erase();
+  }
+
+  /** Ends it in order, so that its data is whole on the disk. */
+  async stop(): Promise<void> {
+    const { engine, signal } = this.plan;
+    const bounds = { deadlineMs: STOP_GRACE_SECONDS * 1_000 + CALL_MS, signal };
+    await engine.stopContainer(this.place.container, STOP_GRACE_SECONDS, bounds);
+  }
+
+  /** Removes it, and its data where that is its own. */
+  async erase(): Promise<void> {
+    const { engine } = this.plan;
+    // Also once the work was called off: it must not be found by the next.
+    const bounds = { deadlineMs: CALL_MS };
+    await engine.removeContainer(this.place.container, this.owner, bounds);
+    await engine.removeContainer(this.names.container(COURIER), this.owner, bounds);
+    await engine.removeVolume(this.names.volume(SCRATCH, 0), this.owner, bounds);
+    await engine.removeVolume(this.names.secrets(SCRATCH), this.owner, bounds);
+  }
+
+  private async make(): Promise<void> {
+    const { engine, facts, service, data, signal } = this.plan;
+    const bounds = { deadlineMs: CALL_MS, signal };
+    const labels = { [LABEL.platform]: this.owner.platform, [LABEL.tenant]: this.owner.tenant };
+    const wanted = wantStack(facts).containers.find((container) => container.service === service);
+    if (!wanted) {
+      throw new Error(`template ${facts.template.name} has no service ${service}`);
+    }
+    const { spec } = wanted;
+    const own = this.names.volume(SCRATCH, 0);
+    const secrets = data ? this.names.secrets(service) : this.names.secrets(SCRATCH);
+    const volume = data?.volume ?? own;
+    await engine.createVolume({ name: volume, labels: { ...labels, [LABEL.role]: data?.role ?? SCRATCH } }, bounds);
+    if (!data) {
+      await engine.createVolume({ name: secrets, labels: { ...labels, [LABEL.role]: SCRATCH } }, bounds);
+      await this.fillSecrets(secrets, spec, labels);
+    }
+    await engine.createContainer(
+      {
+        ...spec,
+        name: this.place.container,
+        labels: { ...labels, [LABEL.role]: SCRATCH },
+        ...(data ? {} : { command: [...(spec.command ?? ['postgres']), ...HASTY] }),
+        mounts: spec.mounts.map((mount) => ({
+          ...mount,
+          volume: mount.target === SECRETS_DIRECTORY ? secrets : volume,
+        })),
+        networks: [],
+        extraHosts: {},
+        restart: 'no',
+      },
+      bounds,
+    );
+    await engine.startContainer(this.place.container, bounds);
+  }
+
+  /** Its first start asks for a password; nobody will ever use this one. */
+  private async fillSecrets(
+    volume: string,
+    { user, image }: ContainerSpec,
+    labels: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const { engine, facts, service, signal } = this.plan;
+    const [uid = 0, gid = 0] = user.split(':').map(Number);
+    const files = Object.keys(facts.template.aviary.files[service] ?? {}).map((path) => ({
+      path,
+      content: randomToken(),
+      mode: 0o400,
+      uid,
+      gid,
+    }));
+    await engine.fillVolumes(
+      {
+        name: this.names.container(COURIER),
+        // Part of the scratch: one of the usual role would be taken for left over, and repaired away under our hands.
+        labels: { ...labels, [LABEL.role]: SCRATCH },
+        image,
+        volumes: [{ volume, files }],
+      },
+      { deadlineMs: CALL_MS, signal },
+    );
+  }
+
+  /** Until it takes statements and its first start is over. */
+  private async ready(): Promise<void> {
+    const { streams, signal } = this.plan;
+    await waitFor(
+      async () => {
+        try {
+          const session = await PsqlSession.open(streams, this.place, signal);
+          const began = await session.one(`select (pg_stat_file('aviary-first-start', true)).size is null`);
+          await session.close();
+          return began === 't' ? true : undefined;
+        } catch (error) {
+          // Not yet: it starts.
+          if (error instanceof DomainError && error.code === 'BACKUP_FAILED') {
+            return undefined;
+          }
+          throw error;
+        }
+      },
+      { what: 'a server for the backup’s data', deadlineMs: READY_MS, signal },
+    );
+  }
+}
+
+/** The stack's own database of that service. */
+export function databaseOf(facts: StackFacts, service: string): ContainerDatabase {
+  const part = facts.template.services[service];
+  const user = part?.environment['POSTGRES_USER'] ?? 'postgres';
+  return {
+    container: stackNames(facts.platformId, facts.slug).container(service),
+    owner: { platform: facts.platformId, tenant: facts.tenantId },
+    account: part?.user ?? '999:999',
+    user,
+    database: part?.environment['POSTGRES_DB'] ?? user,
+  };
+}

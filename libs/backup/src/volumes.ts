@@ -1,0 +1,103 @@
+import type { Readable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
+import { DomainError } from '#libs/contracts';
+import type { BackupPart } from '#libs/db';
+import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
+import { wantStack, type StackFacts } from '#libs/orchestrator';
+import type { Repository } from '#libs/restic';
+import { SCRATCH, stackNames } from '#libs/tenants';
+import type { VolumeManifest } from './domain/manifest.js';
+import { Meter } from './meter.js';
+
+const CALL_MS = 60_000;
+
+interface VolumePart {
+  repository: Repository;
+  volume: VolumeManifest;
+  part: BackupPart;
+  signal: AbortSignal;
+}
+
+/** Which of the stack's containers has that volume, and where in it. */
+export function placeOfVolume(facts: StackFacts, volume: string): { spec: ContainerSpec; target: string } {
+  for (const { service, spec } of wantStack(facts).containers) {
+    const mount = facts.template.services[service]?.volumes.find((one) => one.volume === volume);
+    if (mount) {
+      return { spec, target: mount.target };
+    }
+  }
+  throw new Error(`no service of ${facts.template.name} mounts ${volume}`);
+}
+
+/** Reads a volume's archive out of the repository, whole. Throws BACKUP_UNVERIFIED where it is not what was stored. */
+export async function proveVolume(work: VolumePart): Promise<void> {
+  await comparing(work, async (archive) => {
+    archive.resume();
+    await finished(archive);
+  });
+}
+
+/**
+ * Makes the volume of that epoch and fills it, through a container that mounts it as the stack's own does and never
+ * runs. Throws BACKUP_UNVERIFIED where the archive is not what was stored.
+ */
+export async function loadVolume(
+  work: VolumePart & { engine: Engine; streams: EngineStreams; facts: StackFacts; epoch: number },
+): Promise<void> {
+  const { engine, streams, facts, epoch, volume, signal } = work;
+  const names = stackNames(facts.platformId, facts.slug);
+  const owner = { platform: facts.platformId, tenant: facts.tenantId };
+  const labels = { [LABEL.platform]: owner.platform, [LABEL.tenant]: owner.tenant };
+  const bounds = { deadlineMs: CALL_MS, signal };
+  const { spec, target } = placeOfVolume(facts, volume.volume);
+  const name = names.volume(volume.volume, epoch);
+  const carrier = names.container(SCRATCH);
+  await engine.createVolume({ name, labels: { ...labels, [LABEL.role]: volume.volume } }, bounds);
+  await engine.createContainer(
+    {
+      ...spec,
+      name: carrier,
+      labels: { ...labels, [LABEL.role]: SCRATCH },
+      mounts: [{ volume: name, target, readOnly: false }],
+      networks: [],
+      extraHosts: {},
+      restart: 'no',
+    },
+    bounds,
+  );
+  try {
+    await comparing(work, (tar) => streams.unpack(carrier, owner, { folder: target, tar }, signal));
+  } finally {
+    await engine.removeContainer(carrier, owner, { deadlineMs: CALL_MS });
+  }
+}
+
+async function comparing(
+  { repository, volume, part, signal }: VolumePart,
+  take: (archive: Readable) => Promise<void>,
+): Promise<void> {
+  const { stream, ended } = await repository.open(part.snapshotId, part.name, signal);
+  const meter = new Meter();
+  let cutByUs = false;
+  const piped = pipeline(stream, meter);
+  const taking = take(meter).catch((error: unknown) => {
+    cutByUs = !stream.readableEnded;
+    meter.destroy();
+    throw error;
+  });
+  const [taken, read] = await Promise.allSettled([taking, ended, piped]);
+  signal.throwIfAborted();
+  // An archive that broke off in the repository is why it could not be taken, unless taking it was broken off first.
+  for (const outcome of cutByUs ? [taken, read] : [read, taken]) {
+    if (outcome.status === 'rejected') {
+      throw outcome.reason;
+    }
+  }
+  const sha256 = meter.sha256();
+  if (meter.bytes !== volume.bytes || sha256 !== volume.sha256) {
+    throw new DomainError('BACKUP_UNVERIFIED', {
+      message: `The backup does not come back whole: ${part.name} came back as ${meter.bytes} bytes that are not the ${volume.bytes} stored.`,
+      details: { why: 'not_as_stored' },
+    });
+  }
+}

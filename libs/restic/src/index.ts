@@ -1,0 +1,2 @@
+export { Repository, type Part, type Snapshot, type Stored } from './repository.js';
+export type { RepositoryPlace, ResticSettings } from './process.js';

@@ -1,0 +1,444 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, open, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { waitFor } from '#libs/async';
+import { manifestSchema } from '#libs/backup';
+import { BackupEntity, OperationEntity, RepositoryEntity, TenantEntity } from '#libs/db';
+import { BackupWorld, RESTIC, type BackedUpStack } from '../support/backup-world.js';
+
+jest.setTimeout(300_000);
+
+let world: BackupWorld;
+
+beforeAll(async () => {
+  world = await BackupWorld.start();
+});
+afterAll(() => world.close());
+afterEach(() => {
+  world.databases.instead = () => null;
+  world.databases.beforeRestore = null;
+  world.databases.afterRestore = null;
+  world.retention = { last: 10, daily: 7, weekly: 4, monthly: 6 };
+  world.restic.binary = RESTIC;
+});
+
+const db = () => world.world.database.dataSource.manager;
+const rowOf = (id: string) => db().findOneByOrFail(TenantEntity, { id });
+const countOf = async ({ postgres }: BackedUpStack): Promise<number> =>
+  Number((await world.databases.sql(postgres, 'select count(*) from fills'))[0]?.['count']);
+/** Nothing beside the stack's own containers and volumes. */
+const leftOver = (stack: BackedUpStack): string[] => {
+  const { containers, volumes } = world.world.engine.names();
+  return [...containers, ...volumes].filter((name) => name.includes(stack.slug) && /scratch|courier/.test(name));
+};
+
+it('a backup is dumped, stored, restored and compared, with time and figures for each', async () => {
+  const stack = await world.stack();
+  const { operation, backup } = await world.backUp(stack);
+  expect(operation).toMatchObject({ state: 'done', error: null });
+  expect(backup).toMatchObject({ state: 'verified', reason: 'manual', error: null });
+  const times = [backup!.begunAt, backup!.dumpedAt, backup!.storedAt, backup!.verifiedAt].map((at) => at!.getTime());
+  expect(times).toEqual(times.toSorted((a, b) => a - b));
+  const { databases, ...manifest } = manifestSchema.parse(backup!.manifest);
+  expect(manifest).toMatchObject({ slug: stack.slug, tenant: stack.id, backup: backup!.id });
+  expect(databases[0]?.tables).toContainEqual({ schema: 'public', name: 'fills', rows: 1000 });
+  expect(backup!.parts.map(({ name }) => name)).toEqual(['postgres.dump', 'manifest.json']);
+  expect(leftOver(stack)).toEqual([]);
+  // Nothing of the stack was touched, and nobody's look at it changed.
+  expect(await rowOf(stack.id)).toMatchObject({ observed: 'running', reason: null, epoch: 1 });
+});
+
+it('is proven also where pg_restore has all it needs before restic comes to its end', async () => {
+  const stack = await world.stack();
+  const late = join(world.home, 'late-restic');
+  await writeFile(
+    late,
+    `#!/bin/sh\n'${RESTIC}' "$@"; code=$?\ncase " $* " in *' dump '*) sleep 2 ;; esac\nexit $code\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  world.restic.binary = late;
+  const { operation, backup } = await world.backUp(stack);
+  expect(operation).toMatchObject({ state: 'done', error: null });
+  expect(backup).toMatchObject({ state: 'verified', error: null });
+});
+
+it('what lies in the repository opens with plain restic and plain pg_restore, and nothing else opens it', async () => {
+  const stack = await world.stack();
+  const { backup } = await world.backUp(stack);
+  const repository = await world.repository(stack.id);
+  const { stream, ended } = await repository.open(
+    backup!.parts[0]!.snapshotId,
+    'postgres.dump',
+    new AbortController().signal,
+  );
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+  }
+  await ended;
+  const file = join(world.home, 'by-hand.dump');
+  await writeFile(file, Buffer.concat(chunks));
+  const { file: pgRestore, env } = world.databases.tool(stack.postgres, ['pg_restore', '-U', '', '-d', '']);
+  const { stdout } = await promisify(execFile)(pgRestore, ['--list', file], { env: env as NodeJS.ProcessEnv });
+  expect(stdout).toContain('TABLE DATA public fills');
+  // Of data and manifest nothing lies there in clear, and the password is nowhere but sealed.
+  const { stdout: found } = await promisify(execFile)('grep', ['-rc', 'fills', world.folderOf(stack.id)]).catch(
+    (error: { stdout: string }) => error,
+  );
+  expect(found.split('\n').filter((line) => /:[1-9]/.test(line))).toEqual([]);
+  const wrong = join(world.home, 'wrong');
+  await writeFile(wrong, 'not the password');
+  const refused = promisify(execFile)(RESTIC, ['-r', world.folderOf(stack.id), '--password-file', wrong, 'snapshots']);
+  await expect(refused).rejects.toMatchObject({ code: 12 });
+});
+
+describe('a restore', () => {
+  it('FM-22 puts the data of then in place after a safety backup, and keeps what was there until the next good one', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    await world.databases.sql(stack.postgres, 'insert into fills select n, 1 from generate_series(2001, 2050) n');
+    expect(await countOf(stack)).toBe(1050);
+    const operation = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(operation).toMatchObject({ state: 'done', error: null });
+    expect(await countOf(stack)).toBe(1000);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 2, keptEpochs: [1], nextEpoch: null, observed: 'running' });
+    const safety = await world.backupOf(operation.id);
+    expect(safety).toMatchObject({ state: 'verified', reason: 'safety' });
+    expect(manifestSchema.parse(safety!.manifest).databases[0]?.tables).toContainEqual({
+      schema: 'public',
+      name: 'fills',
+      rows: 1050,
+    });
+    const volumes = () => world.world.engine.names().volumes.filter((name) => name.includes(`${stack.slug}-data`));
+    expect(volumes()).toHaveLength(2);
+    await world.backUp(stack);
+    expect(volumes()).toHaveLength(1);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 2, keptEpochs: [] });
+    expect(await countOf(stack)).toBe(1000);
+    // And back to what was there before the restore, by its safety backup.
+    const again = await world.run(await world.ask(stack, 'restore', { backup: safety!.id }), stack.id);
+    expect(again).toMatchObject({ state: 'done' });
+    expect(await countOf(stack)).toBe(1050);
+    expect(leftOver(stack)).toEqual([]);
+  });
+
+  it('cancelled while the data is loaded leaves the stack as it was', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    // The proof of the safety backup before it is let through.
+    let loading = false;
+    world.databases.beforeRestore = async () => {
+      loading = (await rowOf(stack.id)).nextEpoch !== null;
+      world.databases.instead = (tool) => (loading && tool === 'pg_restore' ? { file: 'sleep', args: ['100'] } : null);
+    };
+    const running = world.run(id, stack.id);
+    await waitFor(() => loading || undefined, { what: 'the loading', deadlineMs: 110_000 });
+    await world.world.operations.cancel(stack.owner, id);
+    expect(await running).toMatchObject({ state: 'cancelled' });
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, keptEpochs: [], observed: 'running' });
+    expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toHaveLength(1);
+    expect(await countOf(stack)).toBe(1000);
+    expect(leftOver(stack)).toEqual([]);
+  });
+
+  it('FM-10 whose agent ended in the proof of the safety backup goes on with that backup, and loses none', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    const stop = new AbortController();
+    world.databases.beforeRestore = () => {
+      stop.abort(new Error('the agent is stopping'));
+      return Promise.resolve();
+    };
+    await expect(world.runner().run(id, stack.id, stop.signal)).rejects.toThrow('the agent is stopping');
+    const before = await world.backupOf(id);
+    expect(before).toMatchObject({ state: 'stored', error: null });
+    world.databases.beforeRestore = null;
+    let dumps = 0;
+    world.databases.instead = (tool) => {
+      dumps += tool === 'pg_dump' ? 1 : 0;
+      return null;
+    };
+    expect(await world.run(id, stack.id)).toMatchObject({ state: 'done', error: null });
+    expect(dumps).toBe(0);
+    const after = await world.backupOf(id);
+    expect(after).toMatchObject({ state: 'verified', parts: before!.parts });
+    const there = await (await world.repository(stack.id)).snapshots([], new AbortController().signal);
+    expect(there.map(({ id: snapshot }) => snapshot)).toEqual(
+      expect.arrayContaining(after!.parts.map(({ snapshotId }) => snapshotId)),
+    );
+  });
+
+  it('keeps what each of several took the place of, until the next good backup', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    for (let turn = 0; turn < 2; turn += 1) {
+      await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    }
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 3, keptEpochs: [1, 2] });
+    await world.backUp(stack);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 3, keptEpochs: [] });
+    expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toHaveLength(1);
+  });
+
+  it('of a backup that was never verified is refused, and changes nothing', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    await db().update(BackupEntity, { id: backup!.id }, { state: 'stored' });
+    const operation = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(operation).toMatchObject({ state: 'failed', error: { code: 'NOT_FOUND' } });
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+  });
+});
+
+describe('a backup that is none', () => {
+  const outcome = async (stack: BackedUpStack) => {
+    const { operation, backup } = await world.backUp(stack);
+    const snapshots = await (await world.repository(stack.id)).snapshots([], new AbortController().signal);
+    return { operation, backup: backup!, snapshots: snapshots.length };
+  };
+
+  it.each([
+    ['breaks off with half a dump', 'head -c 3000 /dev/zero; exit 1', 'pg_dump ended with 1'],
+    ['ends well and writes nothing', 'exit 0', 'wrote no dump'],
+    ['ends well and writes something else', 'echo nothing to see here', 'wrote no dump'],
+    ['is killed', 'head -c 3000 /dev/zero; kill -9 $$', 'pg_dump ended with 137'],
+  ])('FM-20 a pg_dump that %s fails it, and leaves no snapshot', async (_how, script, said) => {
+    const stack = await world.stack();
+    world.databases.instead = (tool) => (tool === 'pg_dump' ? { file: 'sh', args: ['-c', script] } : null);
+    const { operation, backup, snapshots } = await outcome(stack);
+    expect(operation).toMatchObject({ state: 'failed', error: { code: 'BACKUP_FAILED' } });
+    expect(operation.error?.message).toContain(said);
+    expect(backup).toMatchObject({ state: 'failed', verifiedAt: null, error: { code: 'BACKUP_FAILED' } });
+    expect(snapshots).toBe(0);
+    expect(await rowOf(stack.id)).toMatchObject({ observed: 'running', reason: null });
+  });
+
+  it('FM-21 hinders no other: what it left in the repository, locks too, is cleared away', async () => {
+    const stack = await world.stack();
+    world.databases.instead = (tool) => (tool === 'pg_dump' ? { file: 'sh', args: ['-c', 'exit 1'] } : null);
+    expect((await outcome(stack)).backup.state).toBe('failed');
+    world.databases.instead = () => null;
+    // As a killed restic leaves it.
+    for (const command of [
+      ['backup', '--stdin'],
+      ['check', '--read-data'],
+    ]) {
+      await killed(stack, command);
+      expect(await locksIn(world.folderOf(stack.id))).toHaveLength(1);
+      expect((await outcome(stack)).backup.state).toBe('verified');
+      expect(await locksIn(world.folderOf(stack.id))).toEqual([]);
+    }
+  });
+
+  it('FM-20 one that lost a row on its way is found by counting', async () => {
+    const stack = await world.stack();
+    world.databases.afterRestore = 'delete from fills where id = 1';
+    const { operation, backup } = await outcome(stack);
+    expect(operation).toMatchObject({ state: 'failed', error: { code: 'BACKUP_UNVERIFIED' } });
+    expect(operation.error?.message).toContain('public.fills has 999 rows instead of 1000');
+    expect(backup).toMatchObject({ state: 'stored', verifiedAt: null, error: { code: 'BACKUP_UNVERIFIED' } });
+    expect(leftOver(stack)).toEqual([]);
+  });
+
+  it('FM-21 a bit that flips in the repository is found before it counts', async () => {
+    const stack = await world.stack();
+    const flip = async (): Promise<void> => {
+      const packs = await filesBelow(join(world.folderOf(stack.id), 'data'));
+      const largest = packs.toSorted((a, b) => b.size - a.size)[0]!;
+      const file = await open(largest.path, 'r+');
+      const byte = Buffer.alloc(1);
+      await file.read(byte, 0, 1, Math.floor(largest.size / 3));
+      await file.write(Buffer.from([byte[0]! ^ 1]), 0, 1, Math.floor(largest.size / 3));
+      await file.close();
+    };
+    world.databases.beforeRestore = flip;
+    const { operation, backup } = await outcome(stack);
+    expect(operation.state).toBe('failed');
+    expect(backup.state).toBe('stored');
+    expect(backup.error?.message).toMatch(/restic dump|come back whole/);
+  });
+});
+
+it('tables are counted and restored whatever their names are', async () => {
+  const stack = await world.stack();
+  const names = ['a\tb', 'two\nlines', 'x"; select 1; --', '\\! touch /nowhere', ':name', "it's", 'dröhnend'];
+  for (const name of names) {
+    await world.databases.sql(stack.postgres, `create table "${name.replaceAll('"', '""')}" as select 1 as one`);
+  }
+  const { operation, backup } = await world.backUp(stack);
+  expect(operation).toMatchObject({ state: 'done', error: null });
+  const counted = manifestSchema.parse(backup!.manifest).databases[0]!.tables;
+  expect(counted).toEqual(expect.arrayContaining(names.map((name) => ({ schema: 'public', name, rows: 1 }))));
+});
+
+it('FM-27 no proof and no restore begins that would take more than the host has to spare', async () => {
+  const stack = await world.stack();
+  const { backup } = await world.backUp(stack);
+  expect(manifestSchema.parse(backup!.manifest).databases[0]!.size).toBeGreaterThan(1_000_000);
+  const plenty = world.room;
+  world.room = { freeMb: 2_055, floorMb: 2_048 };
+  const words = /^Loading the data takes \d+ MiB; 2055 MiB are free on this host, of which 2048 MiB must stay so\. /;
+  try {
+    const restored = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(restored).toMatchObject({ state: 'failed', error: { code: 'NO_CAPACITY' } });
+    const { operation, backup: second } = await world.backUp(stack);
+    expect(operation.error).toMatchObject({ code: 'NO_CAPACITY', message: expect.stringMatching(words) });
+    expect(second).toMatchObject({ state: 'stored' });
+  } finally {
+    world.room = plenty;
+  }
+  expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+  expect(await countOf(stack)).toBe(1000);
+  expect(leftOver(stack)).toEqual([]);
+});
+
+describe('a volume that the template names', () => {
+  const keeping = (volumes: string[]) =>
+    db().query(`update releases set definition = jsonb_set(definition, '{aviary,backup,volumes}', $1::jsonb)`, [
+      JSON.stringify(volumes),
+    ]);
+  beforeAll(() => keeping(['cache']));
+  afterAll(() => keeping([]));
+
+  /** Folder that stands for the stack's volume beside its database. */
+  const cacheOf = async ({ postgres }: BackedUpStack): Promise<string> => {
+    const folder = world.volumeFolder(world.databases.volumeAt(postgres.replace(/-postgres$/, '-redis'), '/data'));
+    await mkdir(folder, { recursive: true });
+    return folder;
+  };
+
+  it('is stored and comes back with its files, their modes, owners and times', async () => {
+    const stack = await world.stack();
+    const before = await cacheOf(stack);
+    await mkdir(join(before, 'deep/er'), { recursive: true, mode: 0o750 });
+    const content = Buffer.alloc(3_000_000, 'aviary');
+    await writeFile(join(before, 'deep/er/file'), content, { mode: 0o640 });
+    await utimes(join(before, 'deep/er/file'), 1_700_000_000, 1_700_000_000);
+    const { operation, backup } = await world.backUp(stack);
+    expect(operation).toMatchObject({ state: 'done', error: null });
+    expect(backup!.parts.map(({ name }) => name)).toEqual(['postgres.dump', 'cache.tar', 'manifest.json']);
+    await writeFile(join(before, 'deep/er/file'), 'changed since');
+    await writeFile(join(before, 'new'), 'made since');
+    const restored = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(restored).toMatchObject({ state: 'done', error: null });
+    const after = await cacheOf(stack);
+    expect(after).not.toBe(before);
+    expect(await readdir(after)).toEqual(['deep']);
+    expect((await readFile(join(after, 'deep/er/file'))).equals(content)).toBe(true);
+    expect(await stat(join(after, 'deep/er/file'))).toMatchObject({ mode: 0o100640, mtimeMs: 1_700_000_000_000 });
+    expect((await stat(join(after, 'deep/er'))).mode & 0o777).toBe(0o750);
+    expect(leftOver(stack)).toEqual([]);
+  });
+
+  it('and does not come back as it was stored: the stack stays as it is, and the volumes begun go', async () => {
+    const stack = await world.stack();
+    await writeFile(join(await cacheOf(stack), 'file'), 'as it was');
+    const { backup } = await world.backUp(stack);
+    const manifest = manifestSchema.parse(backup!.manifest);
+    const volumes = manifest.volumes.map((volume) => ({ ...volume, sha256: '0'.repeat(64) }));
+    await db().update(BackupEntity, { id: backup!.id }, { manifest: { ...manifest, volumes } });
+    const had = world.world.engine.names().volumes.filter((name) => name.includes(stack.slug));
+    const restored = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(restored).toMatchObject({ state: 'failed', error: { code: 'BACKUP_UNVERIFIED' } });
+    expect(world.world.engine.names().volumes.filter((name) => name.includes(stack.slug))).toEqual(had);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+    expect(leftOver(stack)).toEqual([]);
+  });
+});
+
+it('those that retention keeps no longer go once a newer one is verified, out of the repository too', async () => {
+  const stack = await world.stack();
+  const { backup: first } = await world.backUp(stack);
+  const long = new Date(Date.now() - 40 * 86_400_000);
+  await db().update(BackupEntity, { id: first!.id }, { takenAt: long });
+  world.retention = { last: 1, daily: 1, weekly: 0, monthly: 0 };
+  world.databases.afterRestore = 'delete from fills where id = 1';
+  expect((await world.backUp(stack)).backup!.state).toBe('stored');
+  expect(await db().countBy(BackupEntity, { tenantId: stack.id })).toBe(2);
+  world.databases.afterRestore = null;
+  const { backup: newest } = await world.backUp(stack);
+  const left = await db().findBy(BackupEntity, { tenantId: stack.id });
+  // The one that might yet be verified stays for now.
+  expect(left.map(({ state }) => state).toSorted()).toEqual(['stored', 'verified']);
+  expect(left.map(({ id }) => id)).not.toContain(first!.id);
+  const snapshots = await (await world.repository(stack.id)).snapshots([], new AbortController().signal);
+  const kept = left.flatMap(({ parts }) => parts.map(({ snapshotId }) => snapshotId));
+  expect(snapshots.map(({ id }) => id).toSorted()).toEqual(kept.toSorted());
+  expect(newest!.state).toBe('verified');
+});
+
+it('with the stack go its backups and their password', async () => {
+  const stack = await world.stack();
+  await world.backUp(stack);
+  const { operation } = await world.world.stacks.request(stack.owner, stack.slug, 'destroy');
+  expect(await world.run(operation.id, stack.id)).toMatchObject({ state: 'done' });
+  await expect(stat(world.folderOf(stack.id))).rejects.toThrow('ENOENT');
+  expect(await db().countBy(RepositoryEntity, { tenantId: stack.id })).toBe(0);
+  expect(await db().countBy(BackupEntity, { tenantId: stack.id })).toBe(0);
+  expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toEqual([]);
+});
+
+it('what is asked for takes the place of a backup at once, and what it left is cleared away', async () => {
+  const stack = await world.stack();
+  world.databases.instead = (tool) => (tool === 'pg_restore' ? { file: 'sleep', args: ['60'] } : null);
+  const asked = await world.ask(stack);
+  const running = world.run(asked, stack.id);
+  await waitFor(
+    async () => ((await world.backupOf(asked))?.state === 'stored' && leftOver(stack).length > 0 ? true : undefined),
+    {
+      what: 'the server beside the stack',
+      deadlineMs: 60_000,
+    },
+  );
+  const { operation } = await world.world.stacks.request(stack.owner, stack.slug, 'stop');
+  const began = Date.now();
+  await world.run(operation.id, stack.id);
+  await running;
+  expect(Date.now() - began).toBeLessThan(30_000);
+  expect(await db().findOneByOrFail(OperationEntity, { id: asked })).toMatchObject({
+    state: 'cancelled',
+    error: { details: { why: 'stop' } },
+  });
+  expect(await db().findOneByOrFail(OperationEntity, { id: operation.id })).toMatchObject({ state: 'done' });
+  expect(leftOver(stack)).toEqual([]);
+  expect(await rowOf(stack.id)).toMatchObject({ observed: 'stopped' });
+});
+
+/** Those that count: what a killed restic wrote halfway has another name and is none. */
+const locksIn = async (repository: string): Promise<string[]> =>
+  (await readdir(join(repository, 'locks'))).filter((name) => !name.includes('-tmp-'));
+
+/** A restic of this very repository, killed while it holds its lock. */
+async function killed(stack: BackedUpStack, command: readonly string[]): Promise<void> {
+  const { url, password } = await world.placeOf(stack.id);
+  const file = join(world.home, `password-${stack.slug}`);
+  await writeFile(file, password);
+  // One that reads little is over soon: until it is met while it works.
+  await waitFor(
+    async () => {
+      const child = spawn(RESTIC, ['-r', url, '--password-file', file, ...command], {
+        stdio: ['pipe', 'ignore', 'ignore'],
+      });
+      const ended = once(child, 'exit');
+      while (child.exitCode === null && (await locksIn(url)).length === 0) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      child.kill('SIGKILL');
+      await ended;
+      return (await locksIn(url)).length > 0 ? true : undefined;
+    },
+    { what: 'a lock that is left', deadlineMs: 100_000 },
+  );
+}
+
+async function filesBelow(folder: string): Promise<{ path: string; size: number }[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return Promise.all(files.map(async (path) => ({ path, size: (await stat(path)).size })));
+}
