@@ -65,6 +65,18 @@ const leaseSeconds = z.coerce.number().positive().default(15);
 /** Loopback port where the proxy says how it is and what it serves. */
 const proxyPort = port.default(19_080);
 
+/** Names and keys for S3 lie in files, so none is taken in the address. */
+const backupUrl = z
+  .string()
+  .regex(
+    /^(\/[\w./-]+|s3:https?:\/\/[\w.-]+(:\d{1,5})?(\/[\w.-]+)+)$/,
+    'must be an absolute path without spaces, or s3:https://host/bucket with nothing secret in it',
+  );
+const s3Region = z
+  .string()
+  .regex(/^[a-z0-9-]*$/, 'must be a region such as eu-central-1')
+  .default('');
+
 const agentSocket = z.string().default('/run/aviary-agent/agent.sock');
 const smtp = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
@@ -148,6 +160,15 @@ export const shapes = {
     /** The host's control groups and processes, mounted read-only: what stacks and host use is read there. */
     HOST_CGROUP_DIR: z.string().default('/host/cgroup'),
     HOST_PROC_DIR: z.string().default('/host/proc'),
+    /** Repositories of backups lie below it, one for each stack: a folder, or `s3:https://host/bucket`. */
+    BACKUP_URL: backupUrl.default('/var/lib/aviary/backups'),
+    BACKUP_S3_REGION: s3Region,
+    /** Holds `key-id` and `secret-key`, where backups go to S3. */
+    BACKUP_S3_DIR: z.string().default('/var/lib/aviary/s3'),
+    /** What restic may look up again, and its packs under way: all of it encrypted. */
+    RESTIC_CACHE_DIR: z.string().default('/var/lib/aviary/restic'),
+    /** In memory and of this process alone: passwords lie there while a restic runs. */
+    SECRET_DIR: z.string().default('/run/aviary-secrets'),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
@@ -187,6 +208,9 @@ export const shapes = {
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     PROVISION_PARALLEL: provisionParallel,
     HEARTBEAT_URL: heartbeatUrl,
+    /** Empty for the folder `backups` of the data folder. */
+    BACKUP_URL: z.union([z.literal(''), backupUrl]).default(''),
+    BACKUP_S3_REGION: s3Region,
     ...capacity,
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
     ...smtp,

@@ -47,6 +47,8 @@ export const JOBS = {
   'audit.seal': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   /** Ends operations that nobody ended. */
   'operations.expire': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
+  /** Orders the backups that are due. */
+  'backups.order': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
   'sessions.clean': { payload: z.strictObject({}), perEngine: false, retryLimit: 3, retryDelay: 1 },
 } as const satisfies Record<string, { payload: z.ZodType; perEngine: boolean; retryLimit: number; retryDelay: number }>;
 

@@ -15,6 +15,10 @@ export const OPERATION_KINDS = [
   'resize',
   'rotate_secrets',
   'repair',
+  'backup',
+  'restore',
+  'upgrade',
+  'rollback',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

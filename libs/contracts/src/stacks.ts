@@ -55,6 +55,7 @@ export const STACK_REASONS = [
   'CRASH_LOOP',
   'OUT_OF_MEMORY',
   'REPAIRS_FAILED',
+  'DISK_OVERRUN',
 ] as const;
 export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 
@@ -101,6 +102,10 @@ export const stackViewSchema = z.object({
   limits: stackLimitsSchema,
   createdAt: z.iso.datetime(),
   openOperation: operationViewSchema.nullable(),
+  /** The newest backup that was restored and checked, and whether the newest try failed; null before the first try. */
+  backup: z
+    .object({ verifiedAt: z.iso.datetime().nullable(), takenAt: z.iso.datetime().nullable(), failed: z.boolean() })
+    .nullable(),
   /** The newest heartbeat of the runtime, as it reported it; null before the first. */
   heartbeat: z
     .object({ at: z.iso.datetime(), bots: z.int(), runningBots: z.int(), openOrders: z.int(), equity: z.string() })

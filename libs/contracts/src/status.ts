@@ -22,6 +22,7 @@ export const STACK_STATUS = {
   hibernating: status('stack.hibernating', 'work', 'Falling asleep…', 'Loader2'),
   waking: status('stack.waking', 'work', 'Waking up…', 'Loader2'),
   changing: status('stack.changing', 'work', 'Changing…', 'Loader2'),
+  restoring: status('stack.restoring', 'work', 'Restoring…', 'Loader2'),
   deleting: status('stack.deleting', 'work', 'Deleting…', 'Loader2'),
   repairing: status('stack.repairing', 'warn', 'Repairing itself', 'Bandage'),
   attention: status('stack.attention', 'bad', 'Needs attention', 'AlertTriangle'),
@@ -51,6 +52,15 @@ export const DOMAIN_STATUS = {
   issuing: status('domain.issuing', 'work', 'Getting its certificate', 'Loader2'),
   live: status('domain.live', 'ok', 'Live', 'CircleCheck'),
   failing: status('domain.failing', 'bad', 'Not reachable', 'CircleX'),
+} as const satisfies Record<string, StatusWord>;
+
+/** Only one that was restored and checked counts as a backup. */
+export const BACKUP_STATUS = {
+  taking: status('backup.taking', 'work', 'Being taken…', 'Loader2'),
+  dumped: status('backup.dumped', 'work', 'Taken', 'Loader2'),
+  stored: status('backup.stored', 'work', 'Stored', 'CloudCheck'),
+  verified: status('backup.verified', 'ok', 'Restored and checked', 'ShieldCheck'),
+  failed: status('backup.failed', 'bad', 'Failed', 'CircleX'),
 } as const satisfies Record<string, StatusWord>;
 
 export const OPERATION_STATUS = {

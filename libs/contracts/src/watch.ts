@@ -15,6 +15,7 @@ export const ALARM_CODES = [
   'STACK_STILL_RUNNING',
   'STACKS_UNWELL',
   'CAPACITY_LOW',
+  'BACKUP_OVERDUE',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];
 

@@ -74,7 +74,9 @@ const EXECUTORS: Executors = {
     const { facts, want, engine, secrets } = context;
     const names = stackNames(facts.platformId, facts.slug);
     const volumes = await secrets.volumesFor(facts, services);
-    const image = want.containers[0]?.spec.image;
+    // One without data: the engine makes a nameless volume for each VOLUME line of an image, which a kill leaves behind.
+    const dataless = want.containers.find(({ service }) => facts.template.services[service]?.volumes.length === 0);
+    const image = (dataless ?? want.containers[0])?.spec.image;
     if (image !== undefined && volumes.length > 0) {
       await engine.fillVolumes(
         {

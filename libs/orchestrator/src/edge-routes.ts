@@ -70,6 +70,10 @@ export class EdgeRoutes implements Routes {
     return this.folder.publish({ name: tenantFileName(slug), content: text });
   }
 
+  serveAgain(): Promise<void> {
+    return this.folder.serveAgain();
+  }
+
   remove(slug: string): Promise<void> {
     return this.folder.remove(tenantFileName(slug));
   }

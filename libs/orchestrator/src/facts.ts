@@ -1,6 +1,6 @@
 import { In, type EntityManager } from 'typeorm';
 import { servedDomains, stackHost, type AddressPool, type Template } from '#libs/tenants';
-import { EdgeSlotEntity, HoldEntity, ReleaseEntity, TenantEntity, TenantSubnetEntity } from '#libs/db';
+import { EdgeSlotEntity, HoldEntity, OperationEntity, ReleaseEntity, TenantEntity, TenantSubnetEntity } from '#libs/db';
 import type { StackFacts } from './planner/want.js';
 
 export interface FactSettings {
@@ -34,6 +34,11 @@ export async function readManyFacts(
   const subnets = await db.findBy(TenantSubnetEntity, { tenantId: ids });
   const slots = await db.findBy(EdgeSlotEntity, { tenantId: ids });
   const holds = await db.findBy(HoldEntity, { tenantId: ids });
+  const beside = await db.find(OperationEntity, {
+    select: { tenantId: true },
+    where: { tenantId: ids, exclusive: false, state: In(['queued', 'running']) },
+  });
+  const backingUp = new Set(beside.map(({ tenantId }) => tenantId));
   const domainsOf = await servedDomains(
     db,
     tenants.map(({ id }) => id),
@@ -55,6 +60,9 @@ export async function readManyFacts(
       slug,
       generation: tenant.generation,
       epoch: tenant.epoch,
+      nextEpoch: tenant.nextEpoch,
+      keptEpochs: tenant.keptEpochs,
+      backingUp: backingUp.has(id),
       desired: tenant.desired,
       holds: (holdsOf.get(id) ?? []).map(({ reason }) => reason),
       limits: tenant.limits,

@@ -1,5 +1,5 @@
 import type { Bounds } from '#libs/async';
-import type { Engine } from '#libs/engine';
+import type { Engine, EngineStreams } from '#libs/engine';
 import type { Probes } from './ports.js';
 
 /** Calls that change something; only they are guarded. The compiler refuses a name the port does not have. */
@@ -47,6 +47,21 @@ export function guardedEngine(engine: Engine, allowed: () => Promise<void>): Eng
       };
     },
   });
+}
+
+/** Streams that ask `allowed` before those that may change what a stack holds. Their signal ends them all the same. */
+export function guardedStreams(streams: EngineStreams, allowed: () => Promise<void>): EngineStreams {
+  return {
+    exec: async (...order) => {
+      await allowed();
+      return streams.exec(...order);
+    },
+    pack: (...look) => streams.pack(...look),
+    unpack: async (...order) => {
+      await allowed();
+      return streams.unpack(...order);
+    },
+  };
 }
 
 /** Probes that ask `allowed` before the one among them that changes what a stack does. */

@@ -5,12 +5,21 @@ import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type Ope
 import { OperationStepEntity, tx, type OperationEntity, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
-import { OPERATION_PHASES, type PhaseRule } from '#libs/tenants';
+import {
+  isShared,
+  leavesStackAlone,
+  mayCancel,
+  OPERATION_PHASES,
+  startRollback,
+  type PhaseName,
+  type PhaseRule,
+} from '#libs/tenants';
 import { readFacts, type FactSettings } from './facts.js';
-import { guardedEngine } from './guarded-engine.js';
+import { guardedEngine, guardedStreams } from './guarded-engine.js';
 import { Lease, type LeaseSettings } from './lease.js';
 import { reasonOf, recordObserved, type Reason } from './observed.js';
-import { PHASE_HANDLERS, type PhaseDeps } from './phases.js';
+import type { PhaseDeps } from './phase-context.js';
+import { PHASE_HANDLERS } from './phases.js';
 import { gaveUp, MOST_ATTEMPTS, nextStep, retryDelayMs } from './retry.js';
 import { StepLog } from './step-log.js';
 
@@ -27,6 +36,10 @@ const LONGEST_DATABASE_PAUSE_MS = 30_000;
 const AWAY = /^(08|57P0[123]|53300)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND)$/;
 function databaseIsAway(error: unknown): boolean {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    // Whose absence it was is known: a stack's own runtime or database, or the engine. A phase's deadline knows nothing.
+    if (at instanceof DomainError && at.code !== 'DEADLINE_EXCEEDED') {
+      return false;
+    }
     const code = (at as { code?: unknown }).code;
     if (
       (typeof code === 'string' && AWAY.test(code)) ||
@@ -41,6 +54,11 @@ function databaseIsAway(error: unknown): boolean {
 /** Rows are locked in one order everywhere, the stack's first: a request for a new operation locks them so too. */
 async function lockTenant(db: Pick<Tx, 'query'>, tenantId: string): Promise<void> {
   await db.query('select from tenants where id = $1 for update', [tenantId]);
+}
+
+/** How far a run came; null before its first phase. */
+interface Progress {
+  phase: PhaseName | null;
 }
 
 /** Makes operations so: takes the lease, runs the phases that are not done, writes the end. */
@@ -115,10 +133,11 @@ export class OperationRunner {
     const log = this.logger.child({ operation: operation.id, stack: operation.slug, kind: operation.kind });
     const control = new AbortController();
     const signal = AbortSignal.any([stop, control.signal]);
+    const at: Progress = { phase: null };
     const renew = (): void => {
       lease.renew().then(
         ({ cancelRequested }) => {
-          if (cancelRequested) {
+          if (cancelRequested && mayCancel(operation.kind, 'running', at.phase)) {
             control.abort(new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } }));
           }
         },
@@ -136,42 +155,52 @@ export class OperationRunner {
       if (operation.attempts > MOST_ATTEMPTS) {
         throw gaveUp(operation.kind, operation.attempts - 1);
       }
-      if (operation.cancelRequestedAt !== null) {
+      at.phase = await this.firstUndone(operation);
+      if (operation.cancelRequestedAt !== null && mayCancel(operation.kind, 'running', at.phase)) {
         throw new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } });
       }
-      await this.phases(lease, signal);
+      await this.phases(lease, signal, at);
       await this.succeed(lease);
       log.info('operation done');
     } catch (error) {
-      await this.ended(
-        lease,
-        signal.aborted && !(error instanceof DomainError) ? (signal.reason ?? error) : error,
-        stop,
-      );
+      const meant = signal.aborted && !(error instanceof DomainError) ? (signal.reason ?? error) : error;
+      await this.ended({ lease, at }, meant, stop);
     } finally {
       clearInterval(renewing);
       this.pokes.delete(operation.tenantId);
     }
   }
 
-  private async phases(lease: Lease, signal: AbortSignal): Promise<void> {
-    const { dataSource, now } = this.deps;
-    const { operation } = lease;
-    const engine = guardedEngine(this.engine, () => lease.prove());
-    const log = new StepLog(dataSource, operation.id, lease.fencing, now);
-    const steps = await dataSource.manager.findBy(OperationStepEntity, { operationId: operation.id });
-    const done = new Set(
-      // Skipped: left out when it was asked for.
+  /** The phase a run goes on with; null once all are done. */
+  private async firstUndone({ id, kind }: OperationEntity): Promise<PhaseName | null> {
+    const done = await this.donePhases(id);
+    return OPERATION_PHASES[kind].find(({ name }) => !done.has(name))?.name ?? null;
+  }
+
+  private async donePhases(operationId: string): Promise<Set<string>> {
+    const steps = await this.deps.dataSource.manager.findBy(OperationStepEntity, { operationId });
+    // Skipped: left out when it was asked for.
+    return new Set(
       steps
         .filter((step) => step.action === null && ['done', 'skipped'].includes(step.state))
         .map((step) => step.phase),
     );
+  }
+
+  private async phases(lease: Lease, signal: AbortSignal, at: Progress): Promise<void> {
+    const { dataSource, now } = this.deps;
+    const { operation } = lease;
+    const engine = guardedEngine(this.engine, () => lease.prove());
+    const streams = guardedStreams(this.deps.streams, () => lease.prove());
+    const log = new StepLog(dataSource, operation.id, lease.fencing, now);
+    const done = await this.donePhases(operation.id);
     const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
     for (const [index, { name, deadlineMs }] of rules.entries()) {
       if (done.has(name)) {
         continue;
       }
       signal.throwIfAborted();
+      at.phase = name;
       const facts = await readFacts(dataSource.manager, this.settings, operation.tenantId);
       if (!facts) {
         throw new DomainError('NOT_FOUND', { message: `The rows of ${operation.slug} are gone.` });
@@ -182,9 +211,11 @@ export class OperationRunner {
         const detail = await PHASE_HANDLERS[name]({
           deps: this.deps,
           engine,
+          streams,
+          prove: () => lease.prove(),
+          operation,
           facts,
           log,
-          kind: operation.kind,
           phase: name,
           signal: phaseSignal,
           deadlineMs,
@@ -221,7 +252,7 @@ export class OperationRunner {
       }
       if (operation.kind === 'destroy') {
         await db.query('delete from tenants where id = $1', [operation.tenantId]);
-      } else {
+      } else if (!isShared(operation.kind)) {
         await this.recordWanted(db, operation);
       }
     });
@@ -252,7 +283,7 @@ export class OperationRunner {
     );
   }
 
-  private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {
+  private async ended({ lease, at }: { lease: Lease; at: Progress }, error: unknown, stop: AbortSignal): Promise<void> {
     const { operation } = lease;
     if (isDomainError(error, 'FENCED')) {
       this.logger.warn({ operation: operation.id }, 'operation taken over by another worker');
@@ -292,6 +323,13 @@ export class OperationRunner {
         await db.query(`update operation_steps set state = 'skipped' where operation_id = $1 and state = 'pending'`, [
           operation.id,
         ]);
+        const phase = at.phase ?? (await this.firstUndone(operation));
+        if (phase === null ? isShared(operation.kind) : leavesStackAlone(operation.kind, phase)) {
+          return;
+        }
+        if (operation.kind === 'upgrade' && (await this.rollBack(db, operation, told.message))) {
+          return;
+        }
         // Refused, not failed: it runs as it did before.
         const untouched = told.code === 'BOTS_RUNNING';
         await recordObserved(db, {
@@ -302,6 +340,19 @@ export class OperationRunner {
         });
       }
     });
+  }
+
+  /** What an upgrade left half-way goes back to what it was; its own row says by which operation. */
+  private async rollBack(db: Tx, upgrade: OperationEntity, message: string): Promise<boolean> {
+    const rollback = await startRollback(db, this.deps.queue, { upgrade, message, now: this.deps.now() });
+    if (rollback === null) {
+      return false;
+    }
+    await db.query(
+      `update operations set error = jsonb_set(error, '{details,rollback}', to_jsonb($2::text)) where id = $1`,
+      [upgrade.id, rollback],
+    );
+    return true;
   }
 }
 

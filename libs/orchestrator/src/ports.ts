@@ -2,7 +2,8 @@ import type { KeyObject } from 'node:crypto';
 import type { Bounds } from '#libs/async';
 import type { Activity, Hold, HoldAnswer } from '#libs/contracts';
 import type { GatePage } from '#libs/edge';
-import type { FileEntry } from '#libs/engine';
+import type { OperationEntity } from '#libs/db';
+import type { Engine, EngineStreams, FileEntry } from '#libs/engine';
 import type { StackFacts } from './planner/want.js';
 
 /** Where a stack's addresses lead: to its services, or to the gate, which says why not. */
@@ -14,6 +15,8 @@ export interface Routes {
   read(slug: string): Promise<string | null>;
   write(slug: string, text: string): Promise<void>;
   remove(slug: string): Promise<void>;
+  /** What the proxy reads is made as these files say, where somebody changed it since. */
+  serveAgain(): Promise<void>;
   /** What the file should say. */
   render(facts: StackFacts, serving: Serving): string;
 }
@@ -30,6 +33,37 @@ export interface StackDatabases {
    * other. Waits for a database that starts. Throws HEALTH_GATE_FAILED when it takes neither.
    */
   changePassword(facts: StackFacts, passwords: { current: string; previous: string }, bounds: Bounds): Promise<boolean>;
+}
+
+/** What backups need of the operation they are part of. */
+export interface BackupWork {
+  operation: Pick<OperationEntity, 'id' | 'kind' | 'input'>;
+  facts: StackFacts;
+  /** Both prove the lease before every change. */
+  engine: Engine;
+  streams: EngineStreams;
+  /** Throws FENCED once the lease is another's: asked before what neither of them guards is changed. */
+  prove: () => Promise<void>;
+  signal: AbortSignal;
+}
+
+/**
+ * Backups of a stack and their way back, phase by phase; each may run twice and begins anew. They resolve with what a
+ * person is to read of the phase. Throws BACKUP_FAILED, BACKUP_UNVERIFIED, and what the repository or the engine throws.
+ */
+export interface StackBackups {
+  /** Writes the stack's databases out of one moment into its repository. */
+  dump(work: BackupWork): Promise<string>;
+  /** Stores everything else of the stack and the manifest, and reads back what it stored. */
+  store(work: BackupWork): Promise<string>;
+  /** Restores what was stored into a server beside the stack and compares. */
+  prove(work: BackupWork): Promise<string>;
+  /** Fills the volumes of a new epoch from the backup that the operation names, the stack going on beside. */
+  load(work: BackupWork): Promise<string>;
+  /** Makes those volumes the stack's own; nothing of it may run. The ones before are kept. */
+  swap(work: BackupWork): Promise<string>;
+  /** Takes every backup of the stack away, for ever. */
+  erase(work: BackupWork): Promise<void>;
 }
 
 /** Looks at a stack from outside. The first two resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */

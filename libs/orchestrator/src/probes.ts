@@ -116,14 +116,17 @@ class FatalProbe extends Error {
 }
 
 /** What did not come about: the code in an error's details, and its words. */
-const AWAITED = { not_ready: 'The runtime becoming ready', not_served: 'The route being served' } as const;
+const AWAITED = {
+  not_ready: { what: 'the runtime becoming ready', without: 'The runtime was not ready' },
+  not_served: { what: 'the route being served', without: 'The route was not served' },
+} as const;
 
 async function until(
   check: keyof typeof AWAITED,
   bounds: { deadlineMs: number; signal: AbortSignal },
   probe: () => Promise<void>,
 ): Promise<void> {
-  const what = AWAITED[check];
+  const { what, without } = AWAITED[check];
   let fatal: DomainError | undefined;
   try {
     await waitFor(
@@ -145,7 +148,7 @@ async function until(
     if (error instanceof DeadlineError) {
       const why = error.cause instanceof Error ? error.cause.message : 'no answer';
       throw new DomainError('HEALTH_GATE_FAILED', {
-        message: `${what} did not happen in ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
+        message: `${without} after ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
         details: { why: check, last: why, seconds: Math.round(bounds.deadlineMs / 1_000) },
         cause: error,
       });

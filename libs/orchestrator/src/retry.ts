@@ -30,6 +30,10 @@ const NEXT_STEP: Record<OperationKind, { next: OperationKind; text: string }> = 
   hibernate: { next: 'hibernate', text: 'Put the stack to sleep again, stop it, or destroy it.' },
   wake: { next: 'start', text: 'Start the stack again, or destroy it.' },
   resize: { next: 'restart', text: 'Restart the stack: it then has the new limits.' },
+  backup: { next: 'backup', text: 'Take another backup.' },
+  restore: { next: 'restore', text: 'Restore again, or start the stack as it is.' },
+  upgrade: { next: 'upgrade', text: 'Upgrade again once the reason is mended.' },
+  rollback: { next: 'start', text: 'Start the stack again, or restore the backup that was taken before.' },
   rotate_secrets: { next: 'restart', text: 'Restart the stack: that finishes the rotation.' },
 };
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { OperationKind } from '#libs/contracts';
+import { ERROR_TEXT, type OperationKind } from '#libs/contracts';
 import { OperationStepEntity, tx, type Database } from '#libs/db';
 
 /**
@@ -42,6 +42,11 @@ export async function expireOperations(database: Database, now: Date): Promise<E
         [id, now, limit, randomUUID()],
       );
       for (const row of rows) {
+        await db.query(
+          `update backups set state = 'failed', error = jsonb_build_object('code', 'DEADLINE_EXCEEDED', 'message', $2::text)
+            where operation_id = $1 and state in ('taking', 'dumped')`,
+          [row.id, ERROR_TEXT.DEADLINE_EXCEEDED],
+        );
         await db
           .createQueryBuilder()
           .update(OperationStepEntity)

@@ -1,10 +1,11 @@
-import type { EntityManager } from 'typeorm';
+import { In, type EntityManager } from 'typeorm';
 import { actorName, type Actor, type OperationKind } from '#libs/contracts';
 import { DomainError } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
 import {
   desiredBefore,
+  isShared,
   OPERATION_PHASES,
   operationDeadlineMs,
   preempts,
@@ -18,6 +19,8 @@ interface StartInput {
   now: Date;
   /** Phases it does not need this time; shown as skipped from the first moment. */
   leaveOut?: readonly PhaseName[];
+  /** What it is about besides its stack. */
+  input?: Record<string, unknown>;
 }
 
 /** Why what was under way did not come to its end. */
@@ -28,19 +31,32 @@ function insteadOf(kind: OperationKind): { why: string; message: string } {
     : { why: 'preempted', message: `A ${kind} was asked for instead.` };
 }
 
-/** Ends what is open on the stack, so that this one can take its place. Its holder is fenced off at once. */
+/** Ends what is open on the stack, so that this one can take its place. Their holders are fenced off at once. */
 async function cancelOpen(tx: EntityManager, tenantId: string, kind: OperationKind, now: Date): Promise<void> {
   const { why, message } = insteadOf(kind);
+  // A release that has not shown that it works is nothing to come back to.
+  await tx.query(
+    `update tenants t set release_id = o.input ->> 'from' from operations o
+      where t.id = $1 and o.tenant_id = t.id and o.kind = 'upgrade' and o.state in ('queued', 'running')`,
+    [tenantId],
+  );
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
             error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $3::text, 'errorId', id::text, 'details', jsonb_build_object('why', $4::text))
-      where tenant_id = $1 and exclusive and state in ('queued', 'running')`,
+      where tenant_id = $1 and state in ('queued', 'running')`,
     [tenantId, now, message, why],
   );
   await tx.query(
     `update operation_steps set state = 'skipped', finished_at = $2
       where state in ('pending', 'running') and operation_id in (select id from operations where tenant_id = $1 and state = 'cancelled')`,
     [tenantId, now],
+  );
+  // One that is stored whole may be proven by a later one; what came less far will never be.
+  await tx.query(
+    `update backups b set state = 'failed', error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $2::text)
+       from operations o
+      where b.tenant_id = $1 and b.operation_id = o.id and o.state = 'cancelled' and b.state in ('taking', 'dumped')`,
+    [tenantId, message],
   );
 }
 
@@ -55,6 +71,19 @@ export function openOperation(tx: EntityManager, tenantId: string): Promise<Oper
   });
 }
 
+/** What goes on beside it, holding nobody up. */
+function openBeside(tx: EntityManager, tenantId: string): Promise<OperationEntity | null> {
+  return tx.findOneBy(OperationEntity, { tenantId, exclusive: false, state: In(['queued', 'running']) });
+}
+
+function busy(slug: string, { id, kind, createdAt }: OperationEntity): DomainError {
+  const since = createdAt.toISOString();
+  return new DomainError('TENANT_BUSY', {
+    message: `A ${kind} of ${slug} is under way since ${since}. Wait for it, or cancel it.`,
+    details: { operationId: id, kind, since },
+  });
+}
+
 /**
  * Inserts the operation with its phases and enqueues the job that looks at it, in the caller's transaction.
  * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open.
@@ -66,13 +95,15 @@ export async function startOperation(
 ): Promise<OperationEntity> {
   const { tenant, kind, actor, now } = input;
   const open = await openOperation(tx, tenant.id);
-  if (open && !preempts(kind, open.kind)) {
-    throw new DomainError('TENANT_BUSY', {
-      message: `A ${open.kind} of ${tenant.slug} is under way since ${open.createdAt.toISOString()}. Wait for it, or cancel it.`,
-      details: { operationId: open.id, kind: open.kind, since: open.createdAt.toISOString() },
-    });
+  const shared = isShared(kind);
+  if (open && (shared || !preempts(kind, open.kind))) {
+    throw busy(tenant.slug, open);
   }
-  if (open) {
+  const beside = shared ? await openBeside(tx, tenant.id) : null;
+  if (beside) {
+    throw busy(tenant.slug, beside);
+  }
+  if (!shared) {
     await cancelOpen(tx, tenant.id, kind, now);
   }
   const operation = Object.assign(new OperationEntity(), {
@@ -83,14 +114,15 @@ export async function startOperation(
     engineId: tenant.engineId,
     kind,
     state: 'queued',
-    exclusive: true,
+    exclusive: !shared,
     requestedBy: actorName(actor),
+    input: input.input ?? null,
     createdAt: now,
     startedAt: null,
     finishedAt: null,
     deadlineAt: new Date(now.getTime() + operationDeadlineMs(kind)),
     cancelRequestedAt: null,
-    desiredBefore: desiredBefore(kind, tenant.desired),
+    desiredBefore: shared ? null : desiredBefore(kind, tenant.desired),
     notBefore: null,
     leaseOwner: null,
     leaseExpiresAt: null,

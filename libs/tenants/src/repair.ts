@@ -51,7 +51,7 @@ export async function startRepair(
 }
 
 export interface Broken {
-  code: 'CRASH_LOOP' | 'OUT_OF_MEMORY' | 'REPAIRS_FAILED';
+  code: 'CRASH_LOOP' | 'OUT_OF_MEMORY' | 'REPAIRS_FAILED' | 'DISK_OVERRUN';
   message: string;
   params: Record<string, string | number>;
 }

@@ -111,18 +111,21 @@ export async function forgetWarnings(database: Database, now: Date): Promise<voi
 }
 
 /** One stack's disk: what was measured last, what its plan allows, and the warning it has. */
-export interface StackDisk extends DiskUse {
+export interface StackDisk {
   tenantId: string;
   slug: string;
+  /** As it was last written; null before. */
+  usedBytes: number | null;
+  limitGb: DiskUse['limitGb'];
   warning: StackWarningEntity | null;
 }
 
-/** The stacks of an engine whose disk was measured, by a fixed number of queries. */
+/** What the stacks of an engine take on disk and may, by a fixed number of queries. */
 export async function readStackDisks(database: Database, engineId: string): Promise<StackDisk[]> {
-  const rows: { id: string; slug: string; used: string; limit: number }[] = await database.query(
+  const rows: { id: string; slug: string; used: string | null; limit: number }[] = await database.query(
     `select t.id, t.slug, u.disk_bytes as used, (t.limits ->> 'diskGb')::int as "limit"
        from tenants t
-       join lateral (select disk_bytes from tenant_usage
+       left join lateral (select disk_bytes from tenant_usage
                       where tenant_id = t.id and step_seconds = 60 and disk_bytes is not null
                       order by at desc limit 1) u on true
       where t.engine_id = $1 and t.desired <> 'deleted' order by t.id`,
@@ -137,17 +140,8 @@ export async function readStackDisks(database: Database, engineId: string): Prom
   return rows.map(({ id, slug, used, limit }) => ({
     tenantId: id,
     slug,
-    usedBytes: Number(used),
+    usedBytes: used === null ? null : Number(used),
     limitGb: limit,
     warning: warnings.get(id) ?? null,
   }));
-}
-
-/** GiB each stack of an engine may have on disk, by its id. */
-export async function readDiskLimits(database: Database, engineId: string): Promise<Map<string, number>> {
-  const rows: { id: string; limit: number }[] = await database.query(
-    `select id, (limits ->> 'diskGb')::int as "limit" from tenants where engine_id = $1 and desired <> 'deleted'`,
-    [engineId],
-  );
-  return new Map(rows.map(({ id, limit }) => [id, limit]));
 }

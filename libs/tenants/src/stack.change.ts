@@ -57,6 +57,7 @@ export interface Order {
   after?: object;
   /** Phases it does not need this time. */
   leaveOut?: readonly PhaseName[];
+  input?: Record<string, unknown>;
 }
 
 /**
@@ -67,7 +68,7 @@ export interface Order {
 export async function orderOperation(
   db: Tx,
   deps: TenantDeps,
-  { tenant, kind, actor, before, after, leaveOut = [] }: Order,
+  { tenant, kind, actor, before, after, leaveOut = [], input }: Order,
 ): Promise<Accepted> {
   const holds = await holdsOf(db, tenant.id);
   if (forbiddenByHold(kind, holds)) {
@@ -84,7 +85,14 @@ export async function orderOperation(
   if (desired === 'running' && tenant.desired !== 'running') {
     await requireRoomToRun(db, tenant);
   }
-  const operation = await startOperation(db, deps.queue, { tenant, kind, actor, leaveOut, now: deps.now() });
+  const operation = await startOperation(db, deps.queue, {
+    tenant,
+    kind,
+    actor,
+    leaveOut,
+    ...(input === undefined ? {} : { input }),
+    now: deps.now(),
+  });
   await db.update(TenantEntity, { id: tenant.id }, { desired });
   if (kind === 'start' || kind === 'restart') {
     // The breaker waits for a person, and here one is.

@@ -8,6 +8,7 @@ import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
 import { whatNext } from './domain/what-next.js';
 import { stackHost } from './domain/names.js';
 import { servicesOf, type Template } from './domain/template.js';
+import { standings } from './backup.repository.js';
 import { openOperations } from './operation.repository.js';
 import type { Places } from './settings.js';
 
@@ -117,6 +118,7 @@ export async function stackViews(
     (await openOperations(db, ids, now)).map((view): [string, OperationView] => [view.stackId, view]),
   );
   const past = await pastOfBroken(db, ids);
+  const backups = await standings(db, ids);
   return tenants.map((tenant) => {
     const operation = operations.get(tenant.id) ?? null;
     const held = holds.get(tenant.id) ?? [];
@@ -162,6 +164,7 @@ export async function stackViews(
       limits: tenant.limits,
       createdAt: tenant.createdAt.toISOString(),
       openOperation: operation,
+      backup: backups.get(tenant.id) ?? null,
       heartbeat: beat
         ? {
             at: beat.at.toISOString(),

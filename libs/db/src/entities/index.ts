@@ -1,6 +1,7 @@
 import { AccountEntity } from './account.entity.js';
 import { AlarmEntity } from './alarm.entity.js';
 import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
+import { BackupEntity, RepositoryEntity } from './backup.entity.js';
 import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
 import { TenantDomainEntity } from './tenant-domain.entity.js';
 import { EngineEntity, EngineLeaseEntity } from './engine.entity.js';
@@ -28,12 +29,14 @@ import { SleepTokenEntity } from './sleep-token.entity.js';
 import { StackWarningEntity } from './stack-warning.entity.js';
 import { SignUpEntity } from './sign-up.entity.js';
 import { TenantEntity } from './tenant.entity.js';
+import { UpgradeFailureEntity } from './upgrade-failure.entity.js';
 import { EngineUsageEntity, TenantUsageEntity } from './usage.entity.js';
 import { KnownDeviceEntity, SignInGuardEntity } from './sign-in-guard.entity.js';
 
 export * from './account.entity.js';
 export * from './alarm.entity.js';
 export * from './audit.entity.js';
+export * from './backup.entity.js';
 export * from './disclaimer-acceptance.entity.js';
 export * from './engine.entity.js';
 export * from './idempotent-request.entity.js';
@@ -53,6 +56,7 @@ export * from './sleep-token.entity.js';
 export * from './stack-warning.entity.js';
 export * from './tenant-domain.entity.js';
 export * from './tenant.entity.js';
+export * from './upgrade-failure.entity.js';
 export * from './usage.entity.js';
 
 /** Every table there is: a new entity is one export above and one line here. */
@@ -61,6 +65,7 @@ export const ENTITIES = [
   AlarmEntity,
   AuditEntryEntity,
   AuditSealEntity,
+  BackupEntity,
   DisclaimerAcceptanceEntity,
   EdgeSlotEntity,
   EngineEntity,
@@ -80,6 +85,7 @@ export const ENTITIES = [
   PlatformEntity,
   RefreshTokenEntity,
   ReleaseEntity,
+  RepositoryEntity,
   RuntimeEventEntity,
   ScheduleEntity,
   ScheduleTickEntity,
@@ -94,4 +100,5 @@ export const ENTITIES = [
   TenantSecretEntity,
   TenantSubnetEntity,
   TenantUsageEntity,
+  UpgradeFailureEntity,
 ];

@@ -8,11 +8,15 @@ import type { ErrorCode, OperationKind } from '#libs/contracts';
 @Entity('operations')
 @Check(
   'operations_kind',
-  `kind in ('provision', 'start', 'stop', 'restart', 'destroy', 'suspend', 'resume', 'hibernate', 'wake', 'resize', 'rotate_secrets', 'repair')`,
+  `kind in ('provision', 'start', 'stop', 'restart', 'destroy', 'suspend', 'resume', 'hibernate', 'wake', 'resize', 'rotate_secrets', 'repair', 'backup', 'restore', 'upgrade', 'rollback')`,
 )
 @Check('operations_state', `state in ('queued', 'running', 'done', 'failed', 'cancelled')`)
 @Check('operations_desired_before', `desired_before in ('running', 'stopped', 'hibernated')`)
 @Index('operations_one_open', ['tenantId'], { unique: true, where: `exclusive and state in ('queued', 'running')` })
+@Index('operations_one_shared', ['tenantId'], {
+  unique: true,
+  where: `not exclusive and state in ('queued', 'running')`,
+})
 @Index('operations_account', ['accountId', 'createdAt'])
 @Index('operations_open', ['engineId', 'state'], { where: `state in ('queued', 'running')` })
 @Index('operations_kind_finished', ['kind', 'finishedAt'])
@@ -43,6 +47,10 @@ export class OperationEntity {
 
   @Column('text')
   requestedBy: string;
+
+  /** What it is about besides its stack, as its kind has it: the backup a restore is of. */
+  @Column('jsonb', { nullable: true })
+  input: Record<string, unknown> | null;
 
   @Column('timestamptz')
   createdAt: Date;

@@ -25,6 +25,10 @@ export class ReleaseEntity {
   @Column('text')
   state: 'draft' | 'candidate' | 'stable' | 'withdrawn';
 
+  /** What is new, for people. */
+  @Column('text', { default: '' })
+  notes: string;
+
   @Column('timestamptz')
   createdAt: Date;
 }

@@ -56,6 +56,13 @@ export class TenantEntity {
   @Column('integer')
   epoch: number;
 
+  /** The epoch a restore is filling, and those that restores took the place of, until the next good backup. */
+  @Column('integer', { nullable: true })
+  nextEpoch: number | null;
+
+  @Column('integer', { array: true, default: [] })
+  keptEpochs: number[];
+
   /** SPKI DER in base64: verifies the stack's reports. Null until its secrets were made. */
   @Column('text', { nullable: true })
   publicKey: string | null;

@@ -3,6 +3,8 @@ import { Accounts1763700000001 } from './1763700000001-accounts.js';
 import { DomainProof1763700000016 } from './1763700000016-domain-proof.js';
 import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
+import { Backups1763700000019 } from './1763700000019-backups.js';
+import { Upgrades1763700000020 } from './1763700000020-upgrades.js';
 import { OrphansDue1763700000018 } from './1763700000018-orphans-due.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
@@ -31,4 +33,6 @@ export const MIGRATIONS = [
   WarningsOver1763700000014,
   DomainProof1763700000016,
   OrphansDue1763700000018,
+  Backups1763700000019,
+  Upgrades1763700000020,
 ];

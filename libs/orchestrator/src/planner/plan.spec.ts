@@ -22,6 +22,9 @@ const facts: StackFacts = {
   generation: 1,
   provisioningGeneration: 1,
   epoch: 1,
+  nextEpoch: null,
+  keptEpochs: [],
+  backingUp: false,
   release: '0.1.0',
   desired: 'running',
   holds: [],
@@ -312,6 +315,31 @@ it('removes what a crash left of a delivery before it delivers by the same name 
   });
   const actions = plan(wantStack(facts), have(world), { text: 'route' });
   expect(actions.find(({ kind }) => kind === 'deliver files')?.needs).toEqual([`remove container ${courier}`]);
+});
+
+it('clears away the server a backup was proven on once no backup uses it, also of a stack that rests', () => {
+  const world = built();
+  const [sample] = world.objects.containers;
+  if (!sample) {
+    throw new Error('no container');
+  }
+  const base = 'aviary-0001-u4k7mzq';
+  const labels = { 'aviary.platform': facts.platformId, 'aviary.tenant': facts.tenantId, 'aviary.role': 'scratch' };
+  world.objects.containers.push({ ...sample, id: 'scratch', name: `${base}-scratch`, labels });
+  world.objects.volumes.push({ name: `${base}-scratch-0`, labels }, { name: `${base}-scratch-secrets`, labels });
+  const targets = (change: Partial<StackFacts>): string[] =>
+    plan(wantStack({ ...facts, ...change }), have(world), { text: 'route' })
+      .filter(({ target }) => target.includes('scratch'))
+      .map(({ id }) => id);
+  const gone = [
+    `remove container ${base}-scratch`,
+    `remove volume ${base}-scratch-0`,
+    `remove volume ${base}-scratch-secrets`,
+  ];
+  expect(targets({})).toEqual(gone);
+  expect(targets({ desired: 'stopped' })).toEqual(gone);
+  expect(targets({ backingUp: true })).toEqual([]);
+  expect(targets({ backingUp: true, desired: 'stopped' })).toEqual([]);
 });
 
 it('makes a container anew when its specification changed, and only that one', () => {

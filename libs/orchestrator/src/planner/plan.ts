@@ -9,6 +9,7 @@ import {
   type VolumeSpec,
   type VolumeState,
 } from '#libs/engine';
+import { SCRATCH } from '#libs/tenants';
 import type { StackWant } from './want.js';
 
 /** What is there: the engine's objects of this tenant, the edges of this platform, and the route as it is published. */
@@ -213,7 +214,26 @@ function containerActions(want: StackWant, have: StackHave, ground: ReadonlySet<
     .map(({ service }) => service)
     .filter((service) => starting.includes(service) || have.wrongFiles?.has(service) === true);
   const delivery = needing.length > 0 ? [action({ kind: 'deliver files', services: needing }, 'secrets', before)] : [];
-  return [...left, ...delivery, ...actions];
+  return [...left, ...scratches(want, have), ...delivery, ...actions];
+}
+
+/** What backups were proven on and no backup uses any more, after a crash or because something took its place. */
+function scratches(want: StackWant, { objects }: StackHave): Action[] {
+  if (want.scratch) {
+    return [];
+  }
+  const ofScratch = ({ labels }: { labels: VolumeState['labels'] }): boolean => labels[LABEL.role] === SCRATCH;
+  const containers = objects.containers
+    .filter(ofScratch)
+    .map(({ name }) => action({ kind: 'remove container', name }, name));
+  const volumes = objects.volumes.filter(ofScratch).map(({ name }) =>
+    action(
+      { kind: 'remove volume', name },
+      name,
+      containers.map(({ id }) => id),
+    ),
+  );
+  return [...containers, ...volumes];
 }
 
 /** What carried files into volumes and was left by a crash. */
@@ -281,7 +301,7 @@ export function lossOf(want: StackWant, volumes: readonly VolumeState[]): Domain
   return lost === undefined
     ? null
     : new DomainError('DATA_MISSING', {
-        message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: bring it back on the host, or destroy the stack.`,
+        message: `The volume ${lost} with the stack’s data is gone. Nothing was made in its place: restore a backup, bring the volume back on the host, or destroy the stack.`,
         details: { why: 'volume', volume: lost },
       });
 }
@@ -303,7 +323,8 @@ export function plan(want: StackWant, have: StackHave, route: RouteWant): Action
   }
   if (!want.run) {
     const routed = routeActions.map(({ id }) => id);
-    return [...routeActions, ...halts(want, have).map((step) => ({ ...step, needs: [...step.needs, ...routed] }))];
+    const steps = [...halts(want, have), ...scratches(want, have)];
+    return [...routeActions, ...steps.map((step) => ({ ...step, needs: [...step.needs, ...routed] }))];
   }
   const lost = lossOf(want, have.objects.volumes);
   if (lost) {

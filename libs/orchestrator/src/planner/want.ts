@@ -21,6 +21,11 @@ export interface StackFacts {
   slug: string;
   generation: number;
   epoch: number;
+  /** The epoch a restore is filling, and those that restores took the place of, until the next good backup. */
+  nextEpoch: number | null;
+  keptEpochs: readonly number[];
+  /** A backup goes on beside it: the server it is proven on is in use. */
+  backingUp: boolean;
   desired: DesiredState;
   holds: readonly HoldReason[];
   limits: StackLimits;
@@ -57,6 +62,10 @@ export interface StackWant {
   volumes: readonly VolumeSpec[];
   /** Volumes with data that exists nowhere else: if one is not there, it was lost, and none is made in its place. */
   keeps: readonly string[];
+  /** Volumes nobody mounts now and that are not to be taken for orphans. */
+  spares: readonly string[];
+  /** Whether the server beside the stack, on which backups are proven, is in use. */
+  scratch: boolean;
   containers: readonly WantedContainer[];
   /** Services in the order they are stopped: what trades first, what it stores in last. */
   stopOrder: readonly (readonly string[])[];
@@ -183,6 +192,10 @@ export function wantStack(facts: StackFacts): StackWant {
         })),
     ],
     keeps: keeps(facts),
+    spares: [...(facts.nextEpoch === null ? [] : [facts.nextEpoch]), ...facts.keptEpochs].flatMap((epoch) =>
+      Object.keys(facts.template.volumes).map((volume) => names.volume(volume, epoch)),
+    ),
+    scratch: facts.backingUp,
     containers: services.map((service, position) => ({ service, spec: containerSpec(facts, service, position) })),
     stopOrder,
   };

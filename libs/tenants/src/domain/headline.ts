@@ -15,7 +15,8 @@ export interface HeadlineInput {
 /** Stacks are checked every five minutes; older news than two intervals is no news. */
 export const STALE_AFTER_MS = 10 * 60_000;
 
-const WHILE: Record<OperationKind, StackStatus> = {
+/** Null for what goes on beside the stack, which is what it was. */
+const WHILE: Record<OperationKind, StackStatus | null> = {
   provision: 'creating',
   start: 'starting',
   stop: 'stopping',
@@ -28,6 +29,10 @@ const WHILE: Record<OperationKind, StackStatus> = {
   resize: 'changing',
   rotate_secrets: 'changing',
   repair: 'repairing',
+  backup: null,
+  restore: 'restoring',
+  upgrade: 'changing',
+  rollback: 'changing',
 };
 
 /** Held back by somebody's decision; the breaker is the platform's own and its stack a broken one, not a suspended one. */
@@ -41,16 +46,17 @@ export function isSuspended(holds: readonly HoldReason[]): boolean {
  */
 export function headline(input: HeadlineInput): StackStatus {
   const { desired, holds, observed, operation, checkedAt, now } = input;
+  const doing = operation && WHILE[operation.kind];
   if (desired === 'deleted') {
     // A destroy that succeeds takes the row with it: without one at work, this one failed.
-    return operation ? 'deleting' : 'attention';
+    return doing ? 'deleting' : 'attention';
   }
   const runs = observed === 'running' || observed === 'partial';
-  if (isSuspended(holds) && (operation || !runs)) {
+  if (isSuspended(holds) && (doing || !runs)) {
     return 'suspended';
   }
-  if (operation) {
-    return operation.started ? WHILE[operation.kind] : 'queued';
+  if (doing) {
+    return operation?.started === true ? doing : 'queued';
   }
   if (holds.includes('breaker') || observed === 'failed' || observed === 'partial') {
     return 'attention';

@@ -9,6 +9,9 @@ export interface StackNames {
   secrets(service: string): string;
 }
 
+/** In place of a service: a server beside the stack that a backup is loaded into. It carries this role too. */
+export const SCRATCH = 'scratch';
+
 export function stackNames(platformId: string, slug: string): StackNames {
   const base = `aviary-${platformPrefix(platformId)}-${slug}`;
   return {

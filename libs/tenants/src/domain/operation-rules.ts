@@ -19,9 +19,18 @@ export type PhaseName =
   | 'idle'
   | 'raise'
   | 'limits'
-  | 'renew';
+  | 'renew'
+  | 'dump'
+  | 'store'
+  | 'prove'
+  | 'safeguard'
+  | 'load'
+  | 'swap'
+  | 'preflight'
+  | 'adopt';
 
 const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
 
 /**
  * The phases of each operation, known when it starts; the page draws them as its progress bar. Deadlines are
@@ -107,7 +116,63 @@ export const OPERATION_PHASES = {
     { name: 'health', deadlineMs: 60 * SECOND },
     { name: 'publish', deadlineMs: 20 * SECOND },
   ],
+  // Gigabytes at the pace of a disk or a network.
+  backup: [
+    { name: 'dump', deadlineMs: 4 * HOUR },
+    { name: 'store', deadlineMs: 4 * HOUR },
+    { name: 'prove', deadlineMs: 4 * HOUR },
+  ],
+  // The stack goes on until its data lies ready beside it.
+  restore: [
+    { name: 'safeguard', deadlineMs: 8 * HOUR },
+    { name: 'load', deadlineMs: 4 * HOUR },
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'drain', deadlineMs: 240 * SECOND },
+    { name: 'swap', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 120 * SECOND },
+    { name: 'health', deadlineMs: 60 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  // Nothing is touched before the backup counts; the address leads to the waiting page while the runtime is away.
+  upgrade: [
+    { name: 'preflight', deadlineMs: 30 * SECOND },
+    { name: 'safeguard', deadlineMs: 8 * HOUR },
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'adopt', deadlineMs: 20 * SECOND },
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+    { name: 'health', deadlineMs: 120 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
+  rollback: [
+    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    { name: 'prepare', deadlineMs: 20 * SECOND },
+    { name: 'converge', deadlineMs: 240 * SECOND },
+    { name: 'health', deadlineMs: 120 * SECOND },
+    { name: 'publish', deadlineMs: 20 * SECOND },
+  ],
 } as const satisfies Record<OperationKind, readonly PhaseRule[]>;
+
+/**
+ * Beside what is done to the stack, and changing nothing of it. It holds nobody up: whatever is asked for takes its
+ * place, and it is begun anew afterwards.
+ */
+const SHARED: readonly OperationKind[] = ['backup'];
+
+export function isShared(kind: OperationKind): boolean {
+  return SHARED.includes(kind);
+}
+
+/** Phases before which nothing of the stack was changed, and it goes on as it was whatever becomes of them. */
+const BESIDE: Partial<Record<OperationKind, readonly PhaseName[]>> = {
+  backup: ['dump', 'store', 'prove'],
+  restore: ['safeguard', 'load'],
+  upgrade: ['preflight', 'safeguard'],
+};
+
+export function leavesStackAlone(kind: OperationKind, phase: PhaseName): boolean {
+  return BESIDE[kind]?.includes(phase) === true;
+}
 
 /** What the customer wants once this operation was asked for; null leaves it as it is. */
 export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
@@ -123,10 +188,14 @@ export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
   resize: null,
   rotate_secrets: null,
   repair: null,
+  backup: null,
+  restore: null,
+  upgrade: null,
+  rollback: null,
 };
 
 /** What would run though somebody holds it; a stack that is held may be stopped and destroyed all the same. */
-const RUNS: readonly OperationKind[] = ['start', 'restart', 'wake'];
+const RUNS: readonly OperationKind[] = ['start', 'restart', 'wake', 'upgrade'];
 
 /** Whether a hold forbids it. The breaker forbids nothing: starting again is how it is closed. */
 export function forbiddenByHold(kind: OperationKind, holds: readonly HoldReason[]): boolean {
@@ -182,12 +251,15 @@ export function isSameAs(kind: OperationKind, open: OperationKind): boolean {
 }
 
 /** Their rows were changed when they were asked for, so that not doing them would leave rows and engine apart. */
-const NEVER_CANCELLED: readonly OperationKind[] = ['destroy', 'suspend', 'resume', 'resize'];
+const NEVER_CANCELLED: readonly OperationKind[] = ['destroy', 'suspend', 'resume', 'resize', 'rollback'];
 /** Past their beginning, going on is the shorter way to a state that is one. */
 const NOT_ONCE_BEGUN: readonly OperationKind[] = ['stop', 'hibernate', 'rotate_secrets'];
 
-/** Whether a person may still cancel it without leaving harm behind. */
-export function mayCancel(kind: OperationKind, state: OperationState): boolean {
+/** Whether a person may still cancel it without leaving harm behind. One that is in no phase yet, or in that one. */
+export function mayCancel(kind: OperationKind, state: OperationState, phase: PhaseName | null = null): boolean {
+  if (state === 'running' && phase !== null && BESIDE[kind] !== undefined) {
+    return leavesStackAlone(kind, phase);
+  }
   return (
     !NEVER_CANCELLED.includes(kind) && (state === 'queued' || (state === 'running' && !NOT_ONCE_BEGUN.includes(kind)))
   );

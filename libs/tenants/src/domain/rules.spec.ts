@@ -36,6 +36,13 @@ describe('headline', () => {
     ['a hold wins over an operation', { holds: ['billing'], operation: { kind: 'start', started: true } }, 'suspended'],
     ['an operation in the queue', { operation: { kind: 'start', started: false } }, 'queued'],
     ['an operation under way', { operation: { kind: 'provision', started: true } }, 'creating'],
+    ['a restore under way', { operation: { kind: 'restore', started: true } }, 'restoring'],
+    ['a backup beside it', { operation: { kind: 'backup', started: true } }, 'running'],
+    [
+      'a backup waiting beside one that is suspended',
+      { holds: ['billing'], observed: 'stopped', operation: { kind: 'backup', started: false } },
+      'suspended',
+    ],
     ['an open breaker', { holds: ['breaker'] }, 'attention'],
     ['a container missing', { observed: 'partial' }, 'attention'],
     ['never looked at', { checkedAt: null }, 'unknown'],
@@ -75,7 +82,7 @@ describe('operations', () => {
 
   it('a hold forbids what would run, and nothing else; the breaker forbids nothing', () => {
     const forbidden = OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['operator']));
-    expect(forbidden).toEqual(['start', 'restart', 'wake']);
+    expect(forbidden).toEqual(['start', 'restart', 'wake', 'upgrade']);
     expect(OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['breaker']))).toEqual([]);
     expect(OPERATION_KINDS.filter((kind) => preempts(kind, 'start'))).toEqual(['stop', 'destroy', 'suspend']);
     expect(OPERATION_KINDS.filter((kind) => preempts('stop', kind))).toEqual(['start', 'restart', 'wake', 'repair']);

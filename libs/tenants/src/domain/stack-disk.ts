@@ -11,6 +11,9 @@ const FULL = { from: 0.95, below: 0.9 };
 /** From here on the disk is measured more often: the next look must come before it is full. */
 const NEAR = 0.8;
 
+/** A stack that was asked to hold long before, and goes on filling a disk that others live on too. */
+const OVERRUN = 1.1;
+
 export type DiskLevel = 'ok' | 'warn' | 'full';
 
 export interface DiskUse {
@@ -27,6 +30,11 @@ export function stackDiskLevel(use: DiskUse, before: DiskLevel): DiskLevel {
     return 'full';
   }
   return share >= (before === 'ok' ? WARN.from : WARN.below) ? 'warn' : 'ok';
+}
+
+/** Far beyond what its plan gives it, though it was asked to hold: only stopping it keeps the disk of all others. */
+export function isDiskOverrun(use: DiskUse): boolean {
+  return shareOf(use) >= OVERRUN;
 }
 
 export function isDiskNear(use: DiskUse): boolean {

@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { operationErrorSchema, operationViewSchema } from './operations.js';
+import { slugSchema, uuidSchema } from './names.js';
+
+/**
+ * taking → dumped (the database was written out whole) → stored (all of it lies in the repository and was read back) →
+ * verified (restored from there, and every table has as many rows as when it was taken). Only the last counts as a
+ * backup. failed: it never will.
+ */
+export const BACKUP_STATES = ['taking', 'dumped', 'stored', 'verified', 'failed'] as const;
+export type BackupState = (typeof BACKUP_STATES)[number];
+
+/** Why it was taken: by the clock, by a person, or before something risky. */
+export const BACKUP_REASONS = ['schedule', 'manual', 'safety'] as const;
+export type BackupReason = (typeof BACKUP_REASONS)[number];
+
+/** Why nothing can be read from a stack's database: it does not run, or it is empty where its data should be. */
+export const BACKUP_PROBLEMS = ['not_running', 'data_missing'] as const;
+export type BackupProblem = (typeof BACKUP_PROBLEMS)[number];
+
+export const backupViewSchema = z.object({
+  id: uuidSchema,
+  slug: slugSchema,
+  operationId: uuidSchema,
+  state: z.enum(BACKUP_STATES),
+  reason: z.enum(BACKUP_REASONS),
+  /** Of the stack when it was taken. */
+  release: z.string(),
+  /** Of when its data is: the moment of its snapshot; null before there is one. */
+  takenAt: z.iso.datetime().nullable(),
+  begunAt: z.iso.datetime(),
+  dumpedAt: z.iso.datetime().nullable(),
+  storedAt: z.iso.datetime().nullable(),
+  verifiedAt: z.iso.datetime().nullable(),
+  /** Bytes of its parts, and by how many the repository grew. */
+  bytes: z.int().nullable(),
+  addedBytes: z.int().nullable(),
+  tables: z.int().nullable(),
+  rows: z.int().nullable(),
+  /** Rows by table, those outside of the schema `public` by `schema.table`. */
+  counts: z.record(z.string(), z.int()).nullable(),
+  /** Why it failed, or could not be verified yet. */
+  error: operationErrorSchema.pick({ code: true, message: true }).nullable(),
+  /** Kept whatever retention says: something still stands on it. */
+  held: z.boolean(),
+});
+export type BackupView = z.infer<typeof backupViewSchema>;
+
+/** What a person counts a loss in. */
+export const LOST_THINGS = ['fills', 'orders', 'bots'] as const;
+export type LostThing = (typeof LOST_THINGS)[number];
+
+/**
+ * What a restore of that backup loses for certain: what the newest backup of the same stack holds more. What came after
+ * the newest is lost too, and counted nowhere. Empty where nothing newer was counted.
+ */
+export function countedLoss(
+  chosen: Pick<BackupView, 'counts'>,
+  newest: Pick<BackupView, 'counts'> | undefined,
+): { what: LostThing; count: number }[] {
+  return LOST_THINGS.map((what) => ({
+    what,
+    count: (newest?.counts?.[what] ?? 0) - (chosen.counts?.[what] ?? 0),
+  })).filter(({ count }) => chosen.counts !== null && count > 0);
+}
+
+export const backupListSchema = z.object({
+  /** Newest first. */
+  items: z.array(backupViewSchema),
+  next: z.string().nullable(),
+  /** Data as of then is certain to come back; null while nothing was verified. */
+  verifiedUntil: z.iso.datetime().nullable(),
+  /** What is under way on the stack's backups. */
+  open: operationViewSchema.nullable(),
+  /** Why none can be taken at the moment; null where one can. */
+  problem: z.enum(BACKUP_PROBLEMS).nullable(),
+  /** Whether a restore would back up first what it takes the place of. */
+  safeguards: z.boolean(),
+});
+export type BackupList = z.infer<typeof backupListSchema>;
+
+export const backupAcceptedSchema = z.object({ backup: backupViewSchema.nullable(), operation: operationViewSchema });
+export type BackupAccepted = z.infer<typeof backupAcceptedSchema>;
+
+/** Data as of the daily backup, and the time a large one takes, are younger than this. */
+export const BACKUP_FRESH_MS = 26 * 3_600_000;
+
+/** Of a stack, for operators: how old the data is that is certain to come back, and what became of the newest try. */
+export const stackBackupsSchema = z.object({
+  slug: slugSchema,
+  name: z.string(),
+  owner: z.string(),
+  verifiedUntil: z.iso.datetime().nullable(),
+  /** Since then; null where nothing was verified. */
+  ageSeconds: z.int().min(0).nullable(),
+  newest: backupViewSchema.nullable(),
+});
+export type StackBackups = z.infer<typeof stackBackupsSchema>;
+
+/** GET /api/v1/operator/backups */
+export const fleetBackupsSchema = z.object({
+  at: z.iso.datetime(),
+  /** Of all stacks: fresh ones are younger than BACKUP_FRESH_MS; of failed ones the newest try failed. */
+  counts: z.object({ stacks: z.int(), fresh: z.int(), never: z.int(), failed: z.int() }),
+  /** Those without any first, then by age, the oldest first. */
+  items: z.array(stackBackupsSchema),
+  next: z.string().nullable(),
+});
+export type FleetBackups = z.infer<typeof fleetBackupsSchema>;
+
+/** Puts the data of that backup in the place of the stack's; what came after it is lost, so the stack is named. */
+export const restoreStackSchema = z.strictObject({ backup: uuidSchema, confirm: slugSchema });
+export type RestoreStack = z.infer<typeof restoreStackSchema>;

@@ -1,0 +1,38 @@
+import type { Engine, EngineStreams } from '#libs/engine';
+import type { OperationEntity } from '#libs/db';
+import type { Queue } from '#libs/jobs';
+import type { DataSource } from 'typeorm';
+import type { PhaseName } from '#libs/tenants';
+import type { EdgeKeeper } from './edge-keeper.js';
+import type { StackFacts } from './planner/want.js';
+import type { Probes, Routes, StackBackups, StackDatabases } from './ports.js';
+import type { StackSecrets } from './secrets.js';
+import type { StepLog } from './step-log.js';
+
+export interface PhaseDeps {
+  dataSource: DataSource;
+  routes: Routes;
+  secrets: StackSecrets;
+  probes: Probes;
+  databases: StackDatabases;
+  /** For what an operation orders at its own end. */
+  queue: Pick<Queue, 'enqueue'>;
+  edges: EdgeKeeper;
+  streams: EngineStreams;
+  backups: StackBackups;
+  now: () => Date;
+}
+
+export interface PhaseContext {
+  deps: PhaseDeps;
+  /** Proves the lease before every change. */
+  engine: Engine;
+  streams: EngineStreams;
+  prove: () => Promise<void>;
+  operation: Pick<OperationEntity, 'id' | 'kind' | 'input'>;
+  facts: StackFacts;
+  log: StepLog;
+  phase: PhaseName;
+  signal: AbortSignal;
+  deadlineMs: number;
+}

@@ -1,0 +1,97 @@
+import { In, LessThan, type EntityManager } from 'typeorm';
+import { z } from 'zod';
+import type { BackupView, StackView } from '#libs/contracts';
+import { BackupEntity, ReleaseEntity } from '#libs/db';
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
+
+/** What a page shows of a manifest; one that another version wrote otherwise shows no figures. */
+const countedSchema = z.object({
+  databases: z.array(z.object({ tables: z.array(z.object({ schema: z.string(), name: z.string(), rows: z.int() })) })),
+});
+
+/** Newest first: ids grow with time. */
+export function findBackups(
+  db: EntityManager,
+  tenantId: string,
+  { after, limit }: { after: string | undefined; limit: number },
+): Promise<BackupEntity[]> {
+  return db.find(BackupEntity, {
+    where: { tenantId, ...(after === undefined ? {} : { id: LessThan(after) }) },
+    order: { id: 'DESC' },
+    take: limit,
+  });
+}
+
+export async function backupViews(
+  db: EntityManager,
+  rows: readonly BackupEntity[],
+  slugOf: (tenantId: string) => string,
+): Promise<BackupView[]> {
+  const releases = await db.find(ReleaseEntity, {
+    select: { id: true, version: true },
+    where: { id: In([...new Set(rows.map(({ releaseId }) => releaseId))]) },
+  });
+  return rows.map((row) => {
+    const counted = countedSchema.safeParse(row.manifest);
+    const tables = counted.success ? counted.data.databases.flatMap((database) => database.tables) : null;
+    return {
+      id: row.id,
+      slug: slugOf(row.tenantId),
+      operationId: row.operationId,
+      state: row.state,
+      reason: row.reason,
+      release: releases.find(({ id }) => id === row.releaseId)?.version ?? '',
+      takenAt: iso(row.takenAt),
+      begunAt: row.begunAt.toISOString(),
+      dumpedAt: iso(row.dumpedAt),
+      storedAt: iso(row.storedAt),
+      verifiedAt: iso(row.verifiedAt),
+      bytes: row.parts.length === 0 ? null : sum(row.parts.map(({ bytes }) => bytes)),
+      addedBytes: row.parts.length === 0 ? null : sum(row.parts.map(({ addedBytes }) => addedBytes)),
+      tables: tables?.length ?? null,
+      rows: tables && sum(tables.map((table) => table.rows)),
+      counts:
+        tables &&
+        Object.fromEntries(
+          tables.map(({ schema, name, rows: count }) => [schema === 'public' ? name : `${schema}.${name}`, count]),
+        ),
+      error: row.error && { code: row.error.code, message: row.error.message },
+      held: row.held,
+    };
+  });
+}
+
+/**
+ * Per stack the newest backup that counts, and the newest whose end is known. One that lies stored whole with an error
+ * could not be proven, so it failed too; one that gave way to what somebody asked for did not.
+ */
+export const NEWEST = `
+  left join lateral (select b.id, b.taken_at, b.verified_at from backups b
+    where b.tenant_id = t.id and b.state = 'verified' order by b.taken_at desc limit 1) good on true
+  left join lateral (select b.id, b.state = 'failed' or b.error is not null as failed from backups b
+    where b.tenant_id = t.id and (b.state in ('verified', 'failed') or b.error is not null)
+      and coalesce(b.error ->> 'code', '') <> 'OPERATION_CANCELLED'
+    order by b.id desc limit 1) ended on true`;
+
+/** How it stands with the backups of those of the stacks that had any, by one query. */
+export async function standings(
+  db: EntityManager,
+  tenantIds: readonly string[],
+): Promise<Map<string, NonNullable<StackView['backup']>>> {
+  const rows = await db.query<
+    { tenantId: string; takenAt: Date | null; verifiedAt: Date | null; failed: boolean | null }[]
+  >(
+    `select t.id as "tenantId", good.taken_at as "takenAt", good.verified_at as "verifiedAt", ended.failed
+       from tenants t ${NEWEST}
+      where t.id = any($1) and exists (select from backups b where b.tenant_id = t.id)`,
+    [tenantIds],
+  );
+  return new Map(
+    rows.map(({ tenantId, takenAt, verifiedAt, failed }) => [
+      tenantId,
+      { takenAt: iso(takenAt), verifiedAt: iso(verifiedAt), failed: failed === true },
+    ]),
+  );
+}

@@ -1,0 +1,37 @@
+import type { Actor } from '#libs/contracts';
+import { TenantEntity, UpgradeFailureEntity, type OperationEntity, type Tx } from '#libs/db';
+import type { Queue } from '#libs/jobs';
+import { startOperation } from './operation.start.js';
+
+const GATE: Actor = { kind: 'system', name: 'health-gate' };
+
+/**
+ * Leads a stack back to the release it had before an upgrade that failed, in the transaction that ends the upgrade, and
+ * notes that the same is not tried again. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ */
+export async function startRollback(
+  db: Tx,
+  queue: Pick<Queue, 'enqueue'>,
+  { upgrade, message, now }: { upgrade: OperationEntity; message: string; now: Date },
+): Promise<string | null> {
+  const { from, to } = upgrade.input as { from: string; to: string };
+  const tenant = await db.findOneBy(TenantEntity, { id: upgrade.tenantId });
+  if (!tenant || tenant.desired === 'deleted') {
+    return null;
+  }
+  await db.upsert(
+    UpgradeFailureEntity,
+    { tenantId: tenant.id, fromRelease: from, toRelease: to, operationId: upgrade.id, message, at: now },
+    ['tenantId', 'fromRelease', 'toRelease'],
+  );
+  await db.update(TenantEntity, { id: tenant.id }, { releaseId: from });
+  const input = { from: to, to: from, upgrade: upgrade.id };
+  const operation = await startOperation(db, queue, {
+    tenant: Object.assign(tenant, { releaseId: from }),
+    kind: 'rollback',
+    actor: GATE,
+    now,
+    input,
+  });
+  return operation.id;
+}
