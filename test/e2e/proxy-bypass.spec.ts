@@ -4,8 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import {
+  type DynamicFile,
   type EdgeSettings,
   type RouteFile,
+  SERVED_FILE,
+  composeFiles,
   ensureCertificates,
   renderShared,
   renderTenantRoutes,
@@ -18,7 +21,8 @@ import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 jest.setTimeout(60_000);
 
 const SLUG = 'uabc234';
-const API = `api-${SLUG}.stacks.test`;
+const DASHBOARD = `${SLUG}.stacks.test`;
+const API = `api-${DASHBOARD}`;
 
 /** One way in: a router of our files, and a request that it alone takes. */
 interface Way {
@@ -69,10 +73,17 @@ class Edge {
       ),
     ];
     const ports = new Map([portal, gate, dashboard, token, hooks].map((at, i) => [at!.port, this.backends[i]!.name]));
-    this.ways.push(...files.flatMap((file) => waysOf(file, ports)));
-    for (const { name, content } of files) {
-      await writeFile(join(routes, name), guarded ? content : content.replaceAll(/ && !PathRegexp\(`[^`]*`\)/g, ''));
+    this.ways.push(...waysOf(files, ports));
+    const served = files.map(validateRouteFile);
+    if (!guarded) {
+      for (const { http } of served) {
+        delete http.routers['dots'];
+        for (const router of Object.values(http.routers)) {
+          router.rule = router.rule.replaceAll(/ && !PathRegexp\(`[^`]*`\)/g, '');
+        }
+      }
     }
+    await writeFile(join(routes, SERVED_FILE), composeFiles(served));
     const { portalDomain, tenantDomain } = settings;
     await ensureCertificates({ mode: 'local', dataDir: this.base, portalDomain, tenantDomain, now: new Date() });
     this.ca = await readFile(join(this.base, 'ca', 'ca.crt'), 'utf8');
@@ -113,15 +124,19 @@ class Edge {
 }
 
 /** Every router of a file, so that a route added later is tried too. */
-function waysOf(file: RouteFile, ports: ReadonlyMap<number, string>): Way[] {
-  const { http } = validateRouteFile(file);
-  return Object.entries(http.routers).map(([router, { rule, entryPoints, service }]) => {
-    const host = /Host\(`([^`]*)`\)/.exec(rule)?.[1] ?? 'anything.stacks.test';
+function waysOf(files: readonly RouteFile[], ports: ReadonlyMap<number, string>): Way[] {
+  const all = files.map((file) => validateRouteFile(file).http);
+  const services = Object.assign({}, ...all.map((http) => http.services)) as NonNullable<
+    DynamicFile['http']['services']
+  >;
+  const routers = all.flatMap((http) => Object.entries(http.routers));
+  return routers.map(([router, { rule, entryPoints, service }]) => {
+    const host = /Host\(`([^`]*)`\)/.exec(rule)?.[1] ?? (router === 'gate-path' ? DASHBOARD : 'anything.stacks.test');
     const prefix = /PathPrefix\(`([^`]*)`\)/.exec(rule)?.[1] ?? '/';
-    const { url = '' } = http.services?.[service]?.loadBalancer.servers[0] ?? {};
+    const { url = '' } = services[service.replace('@file', '')]?.loadBalancer.servers[0] ?? {};
     return {
       router,
-      plain: entryPoints.includes('web'),
+      plain: entryPoints !== undefined,
       host,
       path: prefix.endsWith('/') ? prefix : `${prefix}/`,
       backend: ports.get(Number(new URL(url).port)) ?? '',
@@ -154,12 +169,13 @@ it('every router of the files is tried, on both ports', () => {
     [
       'challenge gate',
       'challenge-secure gate',
+      'dots gate',
+      'gate-path gate',
       'nothing gate',
       'portal portal',
       'uabc234-api token',
       'uabc234-api-path hooks',
       'uabc234-dashboard dashboard',
-      'uabc234-gate gate',
     ].toSorted(),
   );
 });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type PeerCertificate } from 'node:tls';
@@ -7,10 +7,13 @@ import { waitFor } from '#libs/async';
 import { GATE_COOKIE } from '#libs/contracts';
 import { issueLeaf } from '#libs/crypto';
 import {
+  type DynamicFile,
   type EdgeSettings,
   RouteFolder,
+  SERVED_FILE,
   type TenantRoute,
   canaryHost,
+  composeFiles,
   ensureCertificates,
   renderCanary,
   renderShared,
@@ -237,7 +240,7 @@ describe('the proxy with the files we render', () => {
     it('the mark of a route cannot be taken off by naming it hop-by-hop', async () => {
       const connection = ['X-Aviary-Page', 'X-Aviary-Tenant', 'X-Aviary-Identity', 'X-Forwarded-Host'].join(', ');
       expect((await at('uzzz222.stacks.test', '/healthz', { connection })).status).toBe(404);
-      expect((await at('uzzz222.stacks.test', `/auth?tenant=${TENANT}`, { connection, cookie })).status).toBe(404);
+      expect((await at('uzzz222.stacks.test', '/auth', { connection, cookie })).status).toBe(404);
       expect((await at(OWN, '/.aviary/start', { connection })).status).toBe(302);
       expect((await at(OWN, '/', { connection })).status).toBe(401);
       // The header does arrive: what it names of the client's own is taken off.
@@ -257,9 +260,11 @@ describe('the proxy with the files we render', () => {
         'x-aviary-tenant': TENANT,
         accept: 'text/html',
       });
-      expect(page.status).toBe(404);
+      // Whose sign-on it is says the host alone; of a stack that is none, the portal says so.
+      expect(page.headers.location).toContain('/sign-on?stack=uzzz222&');
+      expect(page.headers.location).not.toContain(TENANT);
       expect((await at('uzzz222.stacks.test', '/healthz')).status).toBe(404);
-      expect((await at('uzzz222.stacks.test', `/auth?tenant=${TENANT}`, { cookie })).status).toBe(404);
+      expect((await at('uzzz222.stacks.test', '/auth', { cookie })).status).toBe(404);
     });
   });
 
@@ -310,31 +315,44 @@ describe('the proxy with the files we render', () => {
       expect((await at(OWN, '/', { cookie })).status).toBe(200);
     });
 
-    it('a broken file stops every update until it is quarantined; others are unharmed, also by a restart', async () => {
+    it('FM-5 a broken file beside ours stops nothing, neither an update nor a start', async () => {
       await writeFile(join(base, 'routes', 'broken.yml'), 'http:\n  routers: [');
-      expect(await follows(2000)).toBe(false);
-      expect((await at(OWN, '/', { cookie })).status).toBe(200);
-      expect(await folder.quarantine()).toMatchObject([{ name: 'broken.yml', reason: 'broken' }]);
       expect(await follows()).toBe(true);
       await traefik.stop();
       await traefik.start();
       expect(await follows()).toBe(true);
       expect((await at(OWN, '/', { cookie })).status).toBe(200);
+      expect(await folder.quarantine()).toMatchObject([{ name: 'broken.yml', reason: 'broken' }]);
     });
 
-    it('a file that takes a host over is quarantined and ours is back', async () => {
+    it('FM-5 what the proxy reads torn in the middle changes nothing, and is whole again', async () => {
+      const served = join(base, 'routes', SERVED_FILE);
+      const good = await readFile(served, 'utf8');
+      await truncate(served, Math.floor(good.length / 2));
+      expect((await at(OWN, '/', { cookie })).status).toBe(200);
+      expect(await folder.quarantine()).toMatchObject([{ name: SERVED_FILE, reason: 'altered' }]);
+      expect(await readFile(served, 'utf8')).toBe(good);
+      expect(await follows()).toBe(true);
+      expect((await at(OWN, '/', { cookie })).status).toBe(200);
+    });
+
+    it('a file that would take a host over takes nothing, and neither does one in the served file for long', async () => {
       const thief = tenantFile(SLUG)
         .content.replaceAll(`${SLUG}-`, 'thief-')
-        .replaceAll('"priority": 100', '"priority": 900');
-      await writeFile(
-        join(base, 'routes', 'thief.yml'),
-        thief.replaceAll(`:${routes[1]!.address.port}"`, `:${routes[2]!.address.port}"`),
-      );
+        .replaceAll('"priority": 100', '"priority": 900')
+        .replaceAll(`:${routes[1]!.address.port}"`, `:${routes[2]!.address.port}"`);
+      await writeFile(join(base, 'routes', 'thief.yml'), thief);
+      expect(await follows()).toBe(true);
+      expect(echo(await at(API, '/')).name).toBe('token');
+      expect(await folder.quarantine()).toMatchObject([{ name: 'thief.yml', reason: 'broken' }]);
+      const parse = (text: string): DynamicFile => JSON.parse(text) as DynamicFile;
+      const served = join(base, 'routes', SERVED_FILE);
+      await writeFile(served, composeFiles([parse(await readFile(served, 'utf8')), parse(thief)]));
       await waitFor(async () => (echo(await at(API, '/')).name === 'hooks' ? true : undefined), {
         what: 'the thief to be followed',
         deadlineMs: 5000,
       });
-      expect(await folder.quarantine()).toMatchObject([{ name: 'thief.yml', reason: 'broken' }]);
+      expect(await folder.quarantine()).toMatchObject([{ name: SERVED_FILE, reason: 'altered' }]);
       expect(await follows()).toBe(true);
       expect(echo(await at(API, '/')).name).toBe('token');
     });

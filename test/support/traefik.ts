@@ -4,7 +4,9 @@ import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from '
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import { waitFor } from '#libs/async';
+import { SERVED_FILE } from '#libs/edge';
 import { ask, freePort, type Reply } from './gate-process.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -41,6 +43,14 @@ export function traefikBinary(): string {
   return path;
 }
 
+/** What the platform's own Traefik is given beside its static configuration. */
+function ownEnvironment(): Record<string, string> {
+  const compose = parse(readFileSync(join(ROOT, 'docker-compose.portal.yml'), 'utf8'), { merge: true }) as {
+    services: { traefik: { environment: Record<string, string> } };
+  };
+  return compose.services.traefik.environment;
+}
+
 /** Traefik with the platform's own static configuration, on free ports and folders of a test. */
 export class TraefikProcess {
   httpPort = 0;
@@ -75,10 +85,17 @@ export class TraefikProcess {
     };
     const text = readFileSync(join(ROOT, 'traefik/traefik.yml'), 'utf8')
       .replace(/\$\{([A-Z_]+)\}/g, (whole, name: string) => values[name] ?? whole)
-      .replace('directory: /routes', `directory: ${routes}`);
+      .replace('filename: /routes/', `filename: ${routes}/`);
+    // As `up` leaves it for the agent.
+    if (!existsSync(join(routes, SERVED_FILE))) {
+      writeFileSync(join(routes, SERVED_FILE), '{}\n');
+    }
     const file = join(directory, 'traefik.yml');
     writeFileSync(file, change(text));
-    const child = spawn(binary, [`--configFile=${file}`], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(binary, [`--configFile=${file}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...ownEnvironment() },
+    });
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {

@@ -1,4 +1,4 @@
-export { validateRouteFile, CANARY_FILE } from './domain/render.js';
+export { composeFiles, validateRouteFile, CANARY_FILE, SERVED_FILE } from './domain/render.js';
 export type { RouteFile, DynamicFile } from './domain/dynamic.js';
 export {
   renderTenantRoutes,

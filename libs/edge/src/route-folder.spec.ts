@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { watch } from 'node:fs';
 import {
   chown,
   lstat,
@@ -15,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RouteFile } from './domain/dynamic.js';
+import { SERVED_FILE, validateRouteFile } from './domain/render.js';
 import { renderCanary, renderShared } from './domain/shared-routes.js';
 import { renderTenantRoutes } from './domain/tenant-routes.js';
 import { RouteFolder } from './route-folder.js';
@@ -65,7 +67,7 @@ describe('the route folder', () => {
     expect((await stat(join(directory, 'uabc234.yml'))).mode & 0o777).toBe(0o644);
     await folder.publish(tenantFile('uabc234', 'asleep'));
     expect(await folder.read('uabc234.yml')).toBe(tenantFile('uabc234', 'asleep').content);
-    expect(await readdir(directory)).toEqual(['aviary-shared.yml', 'uabc234.yml']);
+    expect(await readdir(directory)).toEqual([SERVED_FILE, 'aviary-shared.yml', 'uabc234.yml']);
     await folder.remove('uabc234.yml');
     await folder.remove('uabc234.yml');
     expect(await folder.list()).toEqual(['aviary-shared.yml']);
@@ -103,7 +105,7 @@ describe('the route folder', () => {
       'uabc234.yml altered',
       'uzzz222.yml foreign',
     ]);
-    expect(await readdir(directory)).toEqual(['aviary-shared.yml', 'uabc234.yml']);
+    expect(await readdir(directory)).toEqual([SERVED_FILE, 'aviary-shared.yml', 'uabc234.yml']);
     expect(await content('uabc234.yml')).toBe(good.content);
     expect(await readdir(join(base, 'quarantine'))).toHaveLength(6);
     expect(await readFile(found.find(({ name }) => name === 'broken.yml')?.movedTo ?? '', 'utf8')).toBe('http: [');
@@ -120,7 +122,7 @@ describe('the route folder', () => {
       await writeFile(join(directory, 'sub', 'deep.yml'), 'http: [');
       await symlink('/etc/passwd', join(directory, 'link.yml'));
       const found = await split.adopt([shared]);
-      expect(await readdir(directory)).toEqual([shared.name]);
+      expect(await readdir(directory)).toEqual([SERVED_FILE, shared.name]);
       const moved = found.find(({ name }) => name === 'sub')?.movedTo ?? '';
       expect(await readFile(join(moved, 'deep.yml'), 'utf8')).toBe('http: [');
       const link = found.find(({ name }) => name === 'link.yml')?.movedTo ?? '';
@@ -134,7 +136,7 @@ describe('the route folder', () => {
   const asRoot = process.getuid?.() === 0 ? it : it.skip;
   asRoot('takes from the proxy what it may not read, says what it cannot remove, and mends the rest', async () => {
     const elsewhere = await mkdtemp(join('/dev/shm', 'aviary-quarantine-'));
-    const AGENT = 10_001;
+    const AGENT = 10_011;
     const said: unknown[] = [];
     const split = new RouteFolder({
       directory,
@@ -158,7 +160,11 @@ describe('the route folder', () => {
     } finally {
       process.seteuid?.(0);
     }
-    expect((await readdir(directory)).filter((name) => name.endsWith('.yml'))).toEqual([shared.name, 'uabc234.yml']);
+    expect((await readdir(directory)).filter((name) => name.endsWith('.yml'))).toEqual([
+      SERVED_FILE,
+      shared.name,
+      'uabc234.yml',
+    ]);
     expect(await split.list()).toEqual([shared.name, 'sub', 'uabc234.yml']);
     expect(JSON.stringify(said)).toContain('"file":"sub"');
     // Nothing piles up while the folder cannot be removed.
@@ -167,7 +173,7 @@ describe('the route folder', () => {
   });
 
   asRoot('writes ours around one that stands in the way and cannot be moved', async () => {
-    const AGENT = 10_001;
+    const AGENT = 10_011;
     const said: unknown[] = [];
     const own = new RouteFolder({
       directory,
@@ -240,13 +246,125 @@ describe('the route folder', () => {
     expect(await content('uabc234.yml')).toBe(tenantFile('uabc234', 'asleep').content);
   });
 
-  it('touch replaces the shared file by an equal one', async () => {
-    await folder.adopt([shared, renderCanary(settings, 1)]);
-    const before = await stat(join(directory, shared.name));
-    await folder.touch();
-    const after = await stat(join(directory, shared.name));
-    expect(after.ino).not.toBe(before.ino);
-    expect(await content(shared.name)).toBe(shared.content);
+  describe('gives the proxy one file', () => {
+    const served = async (): Promise<{ routers: string[]; text: string }> => {
+      const text = await content(SERVED_FILE);
+      const { http } = JSON.parse(text) as { http?: { routers?: object } };
+      return { routers: Object.keys(http?.routers ?? {}), text };
+    };
+    const own = ['uabc234-dashboard', 'uzzz222-dashboard'];
+
+    it('of everything, and of nothing that is not ours', async () => {
+      await folder.adopt([shared, renderCanary(settings, 7), tenantFile('uabc234')]);
+      await folder.publish(tenantFile('uzzz222', 'asleep'));
+      await writeFile(join(directory, 'thief.yml'), tenantFile('uzzz222').content.replaceAll('uzzz222-', 'thief-'));
+      await folder.touch();
+      const parsed = [shared, renderCanary(settings, 7), tenantFile('uabc234'), tenantFile('uzzz222', 'asleep')].map(
+        validateRouteFile,
+      );
+      expect(JSON.parse((await served()).text)).toEqual({
+        http: {
+          routers: Object.assign({}, ...parsed.map(({ http }) => http.routers)) as unknown,
+          services: Object.assign({}, ...parsed.map(({ http }) => http.services)) as unknown,
+          middlewares: Object.assign({}, ...parsed.map(({ http }) => http.middlewares)) as unknown,
+          serversTransports: validateRouteFile(shared).http.serversTransports,
+        },
+        tls: validateRouteFile(shared).tls,
+      });
+      await folder.remove('uabc234.yml');
+      expect((await served()).routers).not.toContain('uabc234-dashboard');
+    });
+
+    it('without a word of TLS or of parts that nobody has', async () => {
+      await folder.adopt([tenantFile('uabc234')]);
+      expect(Object.keys(JSON.parse((await served()).text) as object)).toEqual(['http']);
+      await folder.remove('uabc234.yml');
+      expect((await served()).text).toBe('{}\n');
+    });
+
+    it('once for many at the same time', async () => {
+      await folder.adopt([shared]);
+      let renewed = 0;
+      const { promise: allTold, resolve } = Promise.withResolvers<void>();
+      const watcher = watch(directory, (_event, name) => {
+        renewed += name === SERVED_FILE ? 1 : 0;
+        if (name === 'last') {
+          resolve();
+        }
+      });
+      const slugs = Array.from(
+        { length: 20 },
+        (_, at) => `uabc${['2', '3'][at % 2]}${'abcdefghij'[at % 10]}${'ab'[Number(at > 9)]}`,
+      );
+      await Promise.all(slugs.map((slug) => folder.publish(tenantFile(slug))));
+      // Events are told in their order.
+      await writeFile(join(directory, 'last'), '');
+      await allTold;
+      watcher.close();
+      expect((await served()).routers).toEqual(expect.arrayContaining(slugs.map((slug) => `${slug}-dashboard`)));
+      expect(renewed).toBeGreaterThan(0);
+      expect(renewed).toBeLessThanOrEqual(3);
+    });
+
+    it('anew, also with nothing new in it, when it is touched', async () => {
+      await folder.adopt([shared]);
+      const before = [(await stat(join(directory, SERVED_FILE))).ino, await content(SERVED_FILE)];
+      await folder.touch();
+      const after = [(await stat(join(directory, SERVED_FILE))).ino, await content(SERVED_FILE)];
+      expect(after[0]).not.toBe(before[0]);
+      expect(after[1]).toBe(before[1]);
+    });
+
+    it.each([
+      ['edited', (path: string) => writeFile(path, '{"http": {"routers": {}}}')],
+      ['torn', (path: string) => truncate(path, 20)],
+      ['removed', (path: string) => rm(path)],
+      ['replaced by a folder', (path: string) => rm(path).then(() => mkdir(join(path, 'full'), { recursive: true }))],
+    ])('again where it was %s', async (_how, damage) => {
+      await folder.adopt([shared, tenantFile('uabc234')]);
+      const good = await content(SERVED_FILE);
+      await damage(join(directory, SERVED_FILE));
+      await folder.quarantine();
+      expect(await content(SERVED_FILE)).toBe(good);
+      expect(await folder.quarantine()).toEqual([]);
+    });
+
+    it('again before anybody relies on it, and not where it is as it was', async () => {
+      await folder.adopt([shared, tenantFile('uabc234')]);
+      const good = await content(SERVED_FILE);
+      const before = await stat(join(directory, SERVED_FILE));
+      await folder.serveAgain();
+      expect((await stat(join(directory, SERVED_FILE))).ino).toBe(before.ino);
+      await writeFile(join(directory, SERVED_FILE), '{"http": {"routers": {}}}');
+      await folder.serveAgain();
+      expect(await content(SERVED_FILE)).toBe(good);
+      await rm(join(directory, SERVED_FILE));
+      await folder.serveAgain();
+      expect(await content(SERVED_FILE)).toBe(good);
+    });
+
+    it('and leaves it alone until the whole list is known', async () => {
+      await folder.adopt([shared, tenantFile('uabc234'), tenantFile('uzzz222')]);
+      const before = await content(SERVED_FILE);
+      const again = open();
+      await again.publish(tenantFile('uabc234', 'asleep'));
+      expect(await again.quarantine()).toEqual([]);
+      expect(await content(SERVED_FILE)).toBe(before);
+      await again.adopt([shared, tenantFile('uabc234'), tenantFile('uzzz222')]);
+      expect((await served()).routers).toEqual(expect.arrayContaining(own));
+      expect((await served()).text).toContain('asleep');
+    });
+
+    it('before a stack’s own, so that who finds that one may rely on it', async () => {
+      await folder.adopt([shared]);
+      await rm(join(directory, SERVED_FILE));
+      await mkdir(join(directory, SERVED_FILE, 'full'), { recursive: true });
+      await expect(folder.publish(tenantFile('uabc234'))).rejects.toThrow('EISDIR');
+      expect(await folder.read('uabc234.yml')).toBeNull();
+      await folder.quarantine();
+      expect((await served()).routers).toContain('uabc234-dashboard');
+      expect(await folder.read('uabc234.yml')).not.toBeNull();
+    });
   });
 
   it('readers see whole files only, while many are written', async () => {

@@ -9,12 +9,12 @@ const reference = z.string().regex(/^[a-z][a-z0-9-]{0,60}(@(file|internal))?$/);
 const headers = z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/), z.string().max(200));
 
 const routerSchema = z.strictObject({
-  entryPoints: z.array(z.enum(['web', 'websecure'])).min(1),
+  /** Only where it is not the one over TLS, which the static configuration makes the default. */
+  entryPoints: z.tuple([z.literal('web')]).optional(),
   rule: z.string().min(1).max(1000),
   priority: z.int().min(1),
   middlewares: z.array(reference).optional(),
   service: reference,
-  tls: z.strictObject({}).optional(),
 });
 
 const serviceSchema = z.strictObject({
@@ -36,7 +36,7 @@ const middlewareSchema = z.union([
     forwardAuth: z.strictObject({
       address: z
         .string()
-        .regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}\/auth\?tenant=[0-9a-f-]{36}(&slug=u[a-z2-7]{6})?$/),
+        .regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}\/auth(\?tenant=[0-9a-f-]{36}&slug=u[a-z2-7]{6})?$/),
       authRequestHeaders: z.array(z.string()).min(1),
       authResponseHeaders: z.array(z.string()).min(1),
       maxResponseBodySize: z.int(),
@@ -51,6 +51,9 @@ const middlewareSchema = z.union([
     }),
   }),
 ]);
+
+/** What stands once in the shared file and every stack's file may name. */
+export const SHARED = { gate: 'gate@file', signOn: 'sign-on@file', away: 'away@file' } as const;
 
 const certificateSchema = z.strictObject({ certFile: z.string(), keyFile: z.string() });
 

@@ -48,9 +48,9 @@ export function compareServed(files: readonly RouteFile[], served: Served): Mism
         is.rule === wanted.rule &&
         is.priority === wanted.priority &&
         qualified(is.service) === qualified(wanted.service) &&
-        covers(is.entryPoints, wanted.entryPoints) &&
+        covers(is.entryPoints, wanted.entryPoints ?? ['websecure']) &&
         covers(is.middlewares, [EVERYWHERE, ...(wanted.middlewares ?? []).map(qualified)]) &&
-        (wanted.tls === undefined) === (is.tls === undefined),
+        (wanted.entryPoints === undefined) === (is.tls !== undefined),
     ),
     ...comparePart(
       'service',

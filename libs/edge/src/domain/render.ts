@@ -1,4 +1,4 @@
-import { dynamicFileSchema, type DynamicFile, type RouteFile } from './dynamic.js';
+import { SHARED, dynamicFileSchema, type DynamicFile, type RouteFile } from './dynamic.js';
 import { routeInvalid } from './values.js';
 
 /** JSON is YAML, and unlike YAML it has one way to write a value. Keys keep their order, so equal means equal text. */
@@ -10,6 +10,8 @@ export function renderFile(name: string, file: DynamicFile): RouteFile {
 
 export const SHARED_FILE = 'aviary-shared.yml';
 export const CANARY_FILE = 'aviary-canary.yml';
+/** What the proxy reads: the one file that is composed of all the others. */
+export const SERVED_FILE = 'aviary-served.yml';
 const TENANT_FILE = /^(u[a-z2-7]{6})\.yml$/;
 
 /**
@@ -41,6 +43,27 @@ export function validateRouteFile({ name, content }: RouteFile): DynamicFile {
   return result.data;
 }
 
+/** All files as one. Their names never meet: each stack's begin with its slug, and the shared ones with none. */
+export function composeFiles(files: Iterable<DynamicFile>): string {
+  const http = { routers: {}, services: {}, middlewares: {}, serversTransports: {} };
+  const certificates: NonNullable<DynamicFile['tls']>['certificates'] = [];
+  const tls: Partial<DynamicFile['tls']> = {};
+  for (const file of files) {
+    Object.assign(http.routers, file.http.routers);
+    Object.assign(http.services, file.http.services);
+    Object.assign(http.middlewares, file.http.middlewares);
+    Object.assign(http.serversTransports, file.http.serversTransports);
+    certificates.push(...(file.tls?.certificates ?? []));
+    Object.assign(tls, file.tls);
+  }
+  // To the proxy an empty part is a mistake, and one that is not there is none.
+  const filled = Object.fromEntries(Object.entries(http).filter(([, part]) => Object.keys(part).length > 0));
+  return `${JSON.stringify({
+    ...(Object.keys(filled).length > 0 ? { http: filled } : {}),
+    ...(certificates.length > 0 || Object.keys(tls).length > 0 ? { tls: { ...tls, certificates } } : {}),
+  })}\n`;
+}
+
 function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
   const names = [http.routers, http.services ?? {}, http.middlewares ?? {}].flatMap((part) => Object.keys(part));
   if (names.some((name) => !name.startsWith(`${slug}-`)) || http.serversTransports || tls?.stores || tls?.options) {
@@ -51,10 +74,16 @@ function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
   );
   const domains = domainsOf(slug, tls?.certificates ?? [], hosts.flat());
   Object.values(http.routers).forEach(({ rule, middlewares = [], service }, index) => {
-    const foreign = [...middlewares, service].some((reference) => !reference.startsWith(`${slug}-`));
+    const own = (reference: string): boolean => reference.startsWith(`${slug}-`);
+    const shared: readonly string[] = [SHARED.signOn, SHARED.away];
+    // Without a mark the gate would take a visitor's request for one of the proxy itself.
+    const marked = middlewares.some((name) => name === `${slug}-mark` || name === `${slug}-domain-mark`);
+    const foreign =
+      middlewares.some((name) => !own(name) && !shared.includes(name)) ||
+      !(service === SHARED.gate ? marked : own(service));
     const [host = '', ...more] = hosts[index] ?? [];
-    const own = more.length === 0 && (zoneOf(slug, host) !== null || domains.includes(host));
-    if (foreign || !own || !rule.startsWith('Host(`') || rule.includes('||') || rule.includes('HostRegexp')) {
+    const itsOwn = more.length === 0 && (zoneOf(slug, host) !== null || domains.includes(host));
+    if (foreign || !itsOwn || !rule.startsWith('Host(`') || rule.includes('||') || rule.includes('HostRegexp')) {
       throw routeInvalid(`${slug} claims a host or service that is not its own`);
     }
   });

@@ -20,9 +20,7 @@ describe('what all routes share', () => {
       http: {
         routers: {
           portal: {
-            entryPoints: ['websecure'],
-            tls: {},
-            rule: 'Host(`aviary.test`) && !PathRegexp(`(?i)^/(internal|metrics)(/|$)`) && !PathRegexp(`/[.][.]?;`)',
+            rule: 'Host(`aviary.test`) && !PathRegexp(`(?i)^/(internal|metrics)(/|$)`)',
             priority: 100,
             service: 'portal',
           },
@@ -33,15 +31,23 @@ describe('what all routes share', () => {
             service: 'gate',
           },
           'challenge-secure': {
-            entryPoints: ['websecure'],
-            tls: {},
             rule: 'PathPrefix(`/.well-known/acme-challenge/`)',
             priority: 1000,
             service: 'gate',
           },
+          dots: {
+            rule: 'PathRegexp(`/[.][.]?;`)',
+            priority: 2000,
+            middlewares: ['nothing-mark'],
+            service: 'gate',
+          },
+          'gate-path': {
+            rule: 'HostRegexp(`^u[a-z2-7]{6}[.]stacks[.]test$`) && PathPrefix(`/.aviary`)',
+            priority: 300,
+            middlewares: ['gate-mark'],
+            service: 'gate',
+          },
           nothing: {
-            entryPoints: ['websecure'],
-            tls: {},
             rule: 'HostRegexp(`^([a-z0-9-]+[.])*aviary[.]test$`) || HostRegexp(`^([a-z0-9-]+[.])*stacks[.]test$`)',
             priority: 1,
             middlewares: ['nothing-mark'],
@@ -51,6 +57,17 @@ describe('what all routes share', () => {
         services: { portal: server('http://10.131.255.194:8080'), gate: server('http://10.131.255.195:8082') },
         middlewares: {
           strip: { headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((name) => [name, ''])) } },
+          'sign-on': {
+            forwardAuth: {
+              address: 'http://10.131.255.195:8082/auth',
+              authRequestHeaders: ['Cookie', 'Accept'],
+              authResponseHeaders: ['X-Aviary-Identity', 'X-Aviary-User'],
+              maxResponseBodySize: 65_536,
+              trustForwardHeader: false,
+            },
+          },
+          away: { errors: { status: ['502', '504'], service: 'gate@file', query: '/away' } },
+          'gate-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'gate' } } },
           'nothing-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'nothing' } } },
         },
         serversTransports: { fast: { forwardingTimeouts: { dialTimeout: '500ms' } } },
@@ -124,12 +141,10 @@ describe('the canary', () => {
       http: {
         routers: {
           canary: {
-            entryPoints: ['websecure'],
             rule: 'Host(`canary.stacks.test`)',
             priority: 1000,
             middlewares: ['canary-generation'],
             service: 'noop@internal',
-            tls: {},
           },
         },
         middlewares: { 'canary-generation': { headers: { customResponseHeaders: { 'X-Aviary-Routes': '42' } } } },

@@ -1,15 +1,17 @@
 import { IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import type { DynamicFile, RouteFile, Router } from './dynamic.js';
+import { SHARED, type DynamicFile, type RouteFile } from './dynamic.js';
 import { CANARY_FILE, SHARED_FILE, renderFile } from './render.js';
 import {
   type EdgeSettings,
-  NO_DOT_PARAMETERS,
+  GATE_PRIORITY,
+  GATE_RULE,
   PAGE_HEADER,
   SLUG_HEADER,
   TENANT_HEADER,
   TRANSPORT,
   certificate,
   certificateFolder,
+  forwardAuth,
   headerCase,
   toServer,
 } from './tenant-routes.js';
@@ -21,11 +23,16 @@ export const GENERATION_HEADER = 'x-aviary-routes';
 /** Paths of the api that serve the platform itself. Express matches paths in any case, so this does too. */
 const PRIVATE_PATHS = '!PathRegexp(`(?i)^/(internal|metrics)(/|$)`)';
 
+/**
+ * A `.;` or `..;` segment is a dot segment to servers that cut path parameters (RFC 3986 §3.3) and not to the proxy:
+ * whatever host it is for, such a path reaches none of them.
+ */
+const DOT_PARAMETERS = 'PathRegexp(`/[.][.]?;`)';
+
 /** A year, as the api says of itself and the preload list asks. */
 const STRICT_TRANSPORT_SECONDS = 31_536_000;
 
-/** Below every route we publish, above nothing. */
-const PRIORITY = { nothing: 1, portal: 100, challenge: 1000, canary: 1000 };
+const PRIORITY = { nothing: 1, portal: 100, challenge: 1000, canary: 1000, dots: 2000 };
 
 /** A reserved host: never a slug, covered by the tenants' wildcard certificate. */
 export function canaryHost(tenantDomain: string): string {
@@ -48,31 +55,37 @@ export function renderShared(settings: EdgeSettings): RouteFile {
   const portal = hostValue('PORTAL_DOMAIN', settings.portalDomain);
   const tenants = hostValue('TENANT_DOMAIN', settings.tenantDomain);
   const directory = certificateFolder(settings);
-  const secure: Pick<Router, 'entryPoints' | 'tls'> = { entryPoints: ['websecure'], tls: {} };
+  const gate = serverUrl('the gate', settings.gateUrl);
+  const nothing = { middlewares: ['nothing-mark'], service: 'gate' };
   const challenge = { rule: `PathPrefix(\`${CHALLENGE_PATH}\`)`, priority: PRIORITY.challenge, service: 'gate' };
   const file: DynamicFile = {
     http: {
       routers: {
         portal: {
-          ...secure,
-          rule: `Host(\`${portal}\`) && ${PRIVATE_PATHS} && ${NO_DOT_PARAMETERS}`,
+          rule: `Host(\`${portal}\`) && ${PRIVATE_PATHS}`,
           priority: PRIORITY.portal,
           service: 'portal',
         },
         // Plain HTTP is where an authority asks; the second router answers it where it was led on to HTTPS.
         challenge: { entryPoints: ['web'], ...challenge },
-        'challenge-secure': { ...secure, ...challenge },
+        'challenge-secure': challenge,
+        dots: { rule: DOT_PARAMETERS, priority: PRIORITY.dots, ...nothing },
+        // The sign-on below every dashboard's own host. Whose it is, the gate reads from the host.
+        'gate-path': {
+          rule: `HostRegexp(\`^u[a-z2-7]{6}[.]${escapeDots(tenants)}$\`) && ${GATE_RULE}`,
+          priority: GATE_PRIORITY,
+          middlewares: ['gate-mark'],
+          service: 'gate',
+        },
         nothing: {
-          ...secure,
           rule: `HostRegexp(\`^([a-z0-9-]+[.])*${[...new Set([portal, tenants])].map(escapeDots).join('$`) || HostRegexp(`^([a-z0-9-]+[.])*')}$\`)`,
           priority: PRIORITY.nothing,
-          middlewares: ['nothing-mark'],
-          service: 'gate',
+          ...nothing,
         },
       },
       services: {
         portal: toServer(serverUrl('the api', settings.apiUrl)),
-        gate: toServer(serverUrl('the gate', settings.gateUrl)),
+        gate: toServer(gate),
       },
       middlewares: {
         // An empty value removes the header. Bound to the entry point, so no route can be published without it.
@@ -83,6 +96,10 @@ export function renderShared(settings: EdgeSettings): RouteFile {
             ...(settings.strictTransport === true ? { stsSeconds: STRICT_TRANSPORT_SECONDS } : {}),
           },
         },
+        'sign-on': forwardAuth(`${gate}/auth`),
+        // What the proxy says itself when nothing answers there; services answer 503 in their own words.
+        away: { errors: { status: ['502', '504'], service: SHARED.gate, query: '/away' } },
+        'gate-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'gate' } } },
         'nothing-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'nothing' } } },
       },
       // Nothing answers ARP for a stopped container: without this a request waits three seconds for its 502.
@@ -113,12 +130,10 @@ export function renderCanary(settings: EdgeSettings, generation: number): RouteF
     http: {
       routers: {
         canary: {
-          entryPoints: ['websecure'],
           rule: `Host(\`${canaryHost(settings.tenantDomain)}\`)`,
           priority: PRIORITY.canary,
           middlewares: ['canary-generation'],
           service: 'noop@internal',
-          tls: {},
         },
       },
       middlewares: {

@@ -33,27 +33,10 @@ const codeOf = (work: () => unknown): string => {
   }
 };
 
-const gateServer = {
-  loadBalancer: { servers: [{ url: 'http://10.131.255.195:8082' }], serversTransport: 'fast@file' },
-};
 const ownServer = { loadBalancer: { servers: [{ url: 'http://10.131.192.5:8080' }], serversTransport: 'fast@file' } };
-const auth = {
-  forwardAuth: {
-    address: `http://10.131.255.195:8082/auth?tenant=${tenantId}`,
-    authRequestHeaders: ['Cookie', 'Accept'],
-    authResponseHeaders: ['X-Aviary-Identity', 'X-Aviary-User'],
-    maxResponseBodySize: 65_536,
-    trustForwardHeader: false,
-  },
-};
-const gateRouter = {
-  entryPoints: ['websecure'],
-  rule: 'Host(`uabc234.stacks.test`) && PathPrefix(`/.aviary`) && !PathRegexp(`/[.][.]?;`)',
-  priority: 300,
-  middlewares: ['uabc234-mark'],
-  service: 'uabc234-gate',
-  tls: {},
-};
+const mark = (page: string): unknown => ({
+  headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': page } },
+});
 
 describe('the routes of a stack', () => {
   it('are exactly these while it serves', () => {
@@ -63,41 +46,51 @@ describe('the routes of a stack', () => {
       http: {
         routers: {
           'uabc234-dashboard': {
-            entryPoints: ['websecure'],
-            rule: 'Host(`uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
+            rule: 'Host(`uabc234.stacks.test`)',
             priority: 100,
-            middlewares: ['uabc234-auth', 'uabc234-away'],
+            middlewares: ['sign-on@file', 'away@file'],
             service: 'uabc234-dashboard',
-            tls: {},
           },
           'uabc234-api': {
-            entryPoints: ['websecure'],
-            rule: 'Host(`api-uabc234.stacks.test`) && !PathRegexp(`/[.][.]?;`)',
+            rule: 'Host(`api-uabc234.stacks.test`)',
             priority: 100,
-            middlewares: ['uabc234-away'],
-            service: 'uabc234-api',
-            tls: {},
+            middlewares: ['away@file'],
+            service: 'uabc234-dashboard',
           },
-          'uabc234-gate': gateRouter,
         },
-        services: { 'uabc234-gate': gateServer, 'uabc234-dashboard': ownServer, 'uabc234-api': ownServer },
-        middlewares: {
-          'uabc234-mark': { headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': '' } } },
-          'uabc234-auth': auth,
-          'uabc234-away': { errors: { status: ['502', '504'], service: 'uabc234-gate', query: '/away' } },
-        },
+        services: { 'uabc234-dashboard': ownServer },
       },
     });
   });
 
   it('lead to the gate while it sleeps, still only after sign-on', () => {
-    const { http } = render({ serving: 'asleep' });
-    expect(Object.values(http.routers).map((router) => router.service)).toEqual(Array(3).fill('uabc234-gate'));
-    expect(http.services).toEqual({ 'uabc234-gate': gateServer });
-    expect(http.routers['uabc234-dashboard']?.middlewares).toEqual(['uabc234-auth', 'uabc234-mark']);
-    expect(http.routers['uabc234-api']?.middlewares).toEqual(['uabc234-mark']);
-    expect(http.middlewares?.['uabc234-mark']).toEqual({
-      headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': 'asleep' } },
+    expect(render({ serving: 'asleep' })).toEqual({
+      http: {
+        routers: {
+          'uabc234-dashboard': {
+            rule: 'Host(`uabc234.stacks.test`)',
+            priority: 100,
+            middlewares: ['sign-on@file', 'uabc234-mark'],
+            service: 'gate@file',
+          },
+          'uabc234-api': {
+            rule: 'Host(`api-uabc234.stacks.test`)',
+            priority: 100,
+            middlewares: ['uabc234-mark'],
+            service: 'gate@file',
+          },
+        },
+        middlewares: { 'uabc234-mark': mark('asleep') },
+      },
+    });
+  });
+
+  it('have a service for each address', () => {
+    const other = { host: '10.131.192.6', port: 8080 };
+    const { http } = render({ routes: [tenant.routes[0]!, { host: 'api', auth: 'token', address: other }] });
+    expect(Object.values(http.routers).map(({ service }) => service)).toEqual(['uabc234-dashboard', 'uabc234-api']);
+    expect(http.services?.['uabc234-api']).toMatchObject({
+      loadBalancer: { servers: [{ url: 'http://10.131.192.6:8080' }] },
     });
   });
 
@@ -105,12 +98,10 @@ describe('the routes of a stack', () => {
     const hooks = { host: 'api', auth: 'none', address, path: '/hooks/' } as const;
     const { http } = render({ routes: [...tenant.routes, hooks] });
     expect(http.routers['uabc234-api-path']).toEqual({
-      entryPoints: ['websecure'],
       rule: 'Host(`api-uabc234.stacks.test`) && PathPrefix(`/hooks/`) && !PathRegexp(`;`)',
       priority: 200,
-      middlewares: ['uabc234-away'],
-      service: 'uabc234-api-path',
-      tls: {},
+      middlewares: ['away@file'],
+      service: 'uabc234-dashboard',
     });
     expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', address }] }))).toBe('ROUTE_INVALID');
   });
@@ -148,7 +139,7 @@ describe('hostile values', () => {
     expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', path: value, address }] }))).toBe(
       'ROUTE_INVALID',
     );
-    expect(codeOf(() => render({}, { gateUrl: value }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => render({ domains: ['bot.example.org'] }, { gateUrl: value }))).toBe('ROUTE_INVALID');
     // `localhost` is a host name; as a domain it is unwise and yet harmless here.
     if (value !== 'localhost') {
       expect(codeOf(() => render({}, { tenantDomain: value }))).toBe('ROUTE_INVALID');
@@ -217,10 +208,14 @@ describe('validating a file before it is written', () => {
     ]) {
       expect(bent((c) => Object.assign(c.http['routers']![router]!, { rule }))).toBe('ROUTE_INVALID');
     }
-    for (const service of ['portal', 'api@internal', 'uother2-dashboard']) {
+    // The gate takes what comes without a mark for the proxy's own question.
+    for (const service of ['portal', 'api@internal', 'uother2-dashboard', 'gate@file']) {
       expect(bent((c) => Object.assign(c.http['routers']![router]!, { service }))).toBe('ROUTE_INVALID');
     }
-    expect(bent((c) => Object.assign(c.http['routers']![router]!, { middlewares: ['strip@file'] }))).toBe(
+    for (const middlewares of [['strip@file'], ['gate-mark@file'], ['uother2-mark']]) {
+      expect(bent((c) => Object.assign(c.http['routers']![router]!, { middlewares }))).toBe('ROUTE_INVALID');
+    }
+    expect(bent((c) => Object.assign(c.http['routers']![router]!, { entryPoints: ['web', 'websecure'] }))).toBe(
       'ROUTE_INVALID',
     );
   });
@@ -230,7 +225,7 @@ describe('validating a file before it is written', () => {
     expect(codeOf(() => validateRouteFile({ ...file, name: 'uabc234.yaml' }))).toBe('ROUTE_INVALID');
     expect(codeOf(() => validateRouteFile({ ...file, name: 'uother2.yml' }))).toBe('ROUTE_INVALID');
     expect(codeOf(() => validateRouteFile({ ...file, content: 'http: {}' }))).toBe('ROUTE_INVALID');
-    expect(codeOf(() => validateRouteFile({ ...file, content: file.content.replace('/.aviary', '{{ 1 }}') }))).toBe(
+    expect(codeOf(() => validateRouteFile({ ...file, content: file.content.replace('10.131.192.5', '{{ 1 }}') }))).toBe(
       'ROUTE_INVALID',
     );
   });
@@ -248,13 +243,18 @@ describe('routes of an owner’s domains', () => {
     expect(http.routers).toMatchObject(own.routers);
     expect(http.routers['uabc234-domain0-dashboard']).toEqual({
       ...own.routers['uabc234-dashboard'],
-      rule: 'Host(`bot.example.org`) && !PathRegexp(`/[.][.]?;`)',
-      middlewares: ['uabc234-domain-auth', 'uabc234-away'],
+      rule: 'Host(`bot.example.org`)',
+      middlewares: ['uabc234-domain-auth', 'away@file'],
     });
     expect(http.routers['uabc234-domain0-dashboard-path']?.rule).toBe(
       'Host(`bot.example.org`) && PathPrefix(`/hooks/`) && !PathRegexp(`;`)',
     );
-    expect(http.routers['uabc234-domain0-gate']).toMatchObject({ priority: 300, middlewares: ['uabc234-domain-mark'] });
+    expect(http.routers['uabc234-domain0-gate']).toEqual({
+      rule: 'Host(`bot.example.org`) && PathPrefix(`/.aviary`)',
+      priority: 300,
+      middlewares: ['uabc234-domain-mark'],
+      service: 'gate@file',
+    });
     expect(Object.keys(http.routers).filter((name) => name.includes('domain'))).toHaveLength(3);
     expect(http.middlewares?.['uabc234-domain-auth']).toMatchObject({
       forwardAuth: { address: `http://10.131.255.195:8082/auth?tenant=${tenantId}&slug=uabc234` },
@@ -272,7 +272,7 @@ describe('routes of an owner’s domains', () => {
   it('say what the gate is to say while the stack sleeps', () => {
     const { http } = parse(file(['bot.example.org'], { serving: 'asleep' }));
     expect(http.routers['uabc234-domain0-dashboard']).toMatchObject({
-      service: 'uabc234-gate',
+      service: 'gate@file',
       middlewares: ['uabc234-domain-auth', 'uabc234-domain-mark'],
     });
     expect(http.middlewares?.['uabc234-domain-mark']).toMatchObject({

@@ -1,5 +1,5 @@
 import { GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import type { DynamicFile, Middleware, RouteFile, Router, Service } from './dynamic.js';
+import { SHARED, type DynamicFile, type Middleware, type RouteFile, type Router, type Service } from './dynamic.js';
 import {
   addressUrl,
   hostValue,
@@ -55,13 +55,15 @@ export const SLUG_HEADER = 'x-aviary-slug';
 /** Below the certificate folder: `<domain>.crt` and `.key`. */
 export const DOMAIN_CERTIFICATES = 'domains';
 export const TRANSPORT = 'fast';
+/** The gate's own path on a dashboard's host: above every other route there. */
+export const GATE_RULE = `PathPrefix(\`${GATE_PATH}\`)`;
+export const GATE_PRIORITY = 300;
 
-/** A `.;` or `..;` segment is a dot segment to servers that cut path parameters (RFC 3986 §3.3) and not to the proxy. */
-export const NO_DOT_PARAMETERS = '!PathRegexp(`/[.][.]?;`)';
 /** Public routes take no path parameters at all. */
 const NO_PARAMETERS = '!PathRegexp(`;`)';
 
-const PRIORITY = { whole: 100, path: 200, gate: 300 };
+/** Spelled out, since the proxy's own choice is the length of the rule, which a long domain would make the highest. */
+const PRIORITY = { whole: 100, path: 200 };
 
 function tenantHost(slug: string, host: 'dashboard' | 'api', tenantDomain: string): string {
   return `${host === 'api' ? 'api-' : ''}${slugValue(slug)}.${hostValue('TENANT_DOMAIN', tenantDomain)}`;
@@ -72,22 +74,25 @@ export function tenantFileName(slug: string): string {
 }
 
 /**
- * The dynamic file of one stack. Names in it come from the slug alone. Requests to the gate's own path and the
- * forward-auth question carry the tenant's id from here, so the gate never has to believe a client about it.
+ * The dynamic file of one stack: what no other stack has. Names in it come from the slug alone. Everything the proxy
+ * can know from the host (the sign-on, the gate's own path) stands once in the shared file, since the proxy builds
+ * everything anew at each change of anything. While the gate answers for a stack, the file carries the tenant's id to it,
+ * so the gate never has to believe a client about it.
  */
 export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings): RouteFile {
   const slug = slugValue(tenant.slug);
   const tenantId = uuidValue('the tenant id', tenant.tenantId);
   const gate = serverUrl('the gate', settings.gateUrl);
   const asleep = tenant.serving !== 'tenant';
-  const names = { auth: `${slug}-auth`, mark: `${slug}-mark`, gate: `${slug}-gate`, away: `${slug}-away` };
-  const middlewares: Record<string, Middleware> = {
-    [names.mark]: {
-      headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': asleep ? tenant.serving : '' } },
-    },
-  };
-  const services: Record<string, Service> = { [names.gate]: toServer(gate) };
+  const mark = `${slug}-mark`;
+  const middlewares: Record<string, Middleware> = {};
+  const services: Record<string, Service> = {};
   const routers: Record<string, Router> = {};
+  if (asleep) {
+    middlewares[mark] = {
+      headers: { customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': tenant.serving } },
+    };
+  }
 
   tenant.routes.forEach((route) => {
     const host = tenantHost(slug, route.host, settings.tenantDomain);
@@ -100,47 +105,37 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
       throw routeInvalid('a public route needs a path');
     }
     const address = addressUrl('the service', route.address);
-    if (!asleep) {
-      services[name] = toServer(address);
-      // What the proxy says itself when nothing answers there; services answer 503 in their own words.
-      middlewares[names.away] = { errors: { status: ['502', '504'], service: names.gate, query: '/away' } };
-    }
-    if (route.auth === 'portal') {
-      middlewares[names.auth] = forwardAuth(gate, tenantId);
-    }
     routers[name] = {
-      entryPoints: ['websecure'],
       rule: rule(host, route),
       priority: route.path === undefined ? PRIORITY.whole : PRIORITY.path,
-      middlewares: [...(route.auth === 'portal' ? [names.auth] : []), asleep ? names.mark : names.away],
-      service: asleep ? names.gate : name,
-      tls: {},
+      middlewares: [...(route.auth === 'portal' ? [SHARED.signOn] : []), asleep ? mark : SHARED.away],
+      service: asleep ? SHARED.gate : serviceAt(address, name, services),
     };
   });
 
-  if (tenant.routes.some((route) => route.host === 'dashboard')) {
-    const host = tenantHost(slug, 'dashboard', settings.tenantDomain);
-    routers[names.gate] = {
-      entryPoints: ['websecure'],
-      rule: `Host(\`${host}\`) && PathPrefix(\`${GATE_PATH}\`) && ${NO_DOT_PARAMETERS}`,
-      priority: PRIORITY.gate,
-      middlewares: [names.mark],
-      service: names.gate,
-      tls: {},
-    };
-  }
   const domains = ownDomains(tenant.domains ?? [], settings);
   if (domains.length > 0) {
     addDomains({ routers, middlewares }, domains, { slug, tenantId, gate, page: asleep ? tenant.serving : '' });
   }
   const directory = certificateFolder(settings);
   const file: DynamicFile = {
-    http: { routers, services, middlewares },
+    http: {
+      routers,
+      ...(asleep ? {} : { services }),
+      ...(Object.keys(middlewares).length > 0 ? { middlewares } : {}),
+    },
     ...(domains.length > 0
       ? { tls: { certificates: domains.map((host) => certificate(directory, `${DOMAIN_CERTIFICATES}/${host}`)) } }
       : {}),
   };
   return renderFile(tenantFileName(slug), file);
+}
+
+/** The name of the service at an address; one for all routes that lead there, called like the first of them. */
+function serviceAt(address: string, name: string, services: Record<string, Service>): string {
+  const known = Object.entries(services).find(([, { loadBalancer }]) => loadBalancer.servers[0]?.url === address);
+  services[known?.[0] ?? name] ??= toServer(address);
+  return known?.[0] ?? name;
 }
 
 /** In one order whatever order they come in, and never a name of the platform's own. */
@@ -155,26 +150,27 @@ function ownDomains(domains: readonly string[], { portalDomain, tenantDomain }: 
 }
 
 /**
- * Each router of the dashboard's own host once more for every domain: the same sign-on, the same service. Whose
- * dashboard it is, the gate cannot read from such a host, so these routes carry it.
+ * Each router of the dashboard's own host once more for every domain: the same sign-on, the same service; and the gate's
+ * own path, whose shared route knows our hosts alone. Whose dashboard it is, the gate cannot read from such a host, so
+ * these routes carry it.
  */
 function addDomains(
   { routers, middlewares }: { routers: Record<string, Router>; middlewares: Record<string, Middleware> },
   domains: readonly string[],
   { slug, tenantId, gate, page }: { slug: string; tenantId: string; gate: string; page: string },
 ): void {
-  const auth = `${slug}-auth`;
-  const mark = `${slug}-mark`;
+  const mark = `${slug}-domain-mark`;
+  const auth = `${slug}-domain-auth`;
   const dashboard = Object.entries(routers).filter(([name]) => !name.startsWith(`${slug}-api`));
-  middlewares[`${slug}-domain-mark`] = {
+  middlewares[mark] = {
     headers: {
       customRequestHeaders: { 'X-Aviary-Tenant': tenantId, 'X-Aviary-Page': page, [headerCase(SLUG_HEADER)]: slug },
     },
   };
-  if (middlewares[auth]) {
-    middlewares[`${slug}-domain-auth`] = forwardAuth(gate, `${tenantId}&slug=${slug}`);
+  if (dashboard.some(([, router]) => router.middlewares?.includes(SHARED.signOn))) {
+    middlewares[auth] = forwardAuth(`${gate}/auth?tenant=${tenantId}&slug=${slug}`);
   }
-  const names: Record<string, string> = { [auth]: `${slug}-domain-auth`, [mark]: `${slug}-domain-mark` };
+  const names: Record<string, string> = { [SHARED.signOn]: auth, [`${slug}-mark`]: mark };
   domains.forEach((domain, index) => {
     for (const [name, router] of dashboard) {
       routers[name.replace(`${slug}-`, `${slug}-domain${index}-`)] = {
@@ -183,6 +179,12 @@ function addDomains(
         middlewares: (router.middlewares ?? []).map((middleware) => names[middleware] ?? middleware),
       };
     }
+    routers[`${slug}-domain${index}-gate`] = {
+      rule: `Host(\`${domain}\`) && ${GATE_RULE}`,
+      priority: GATE_PRIORITY,
+      middlewares: [mark],
+      service: SHARED.gate,
+    };
   });
 }
 
@@ -205,7 +207,9 @@ function rule(host: string, route: TenantRoute): string {
   if (route.path !== undefined) {
     parts.push(`PathPrefix(\`${pathValue('the path of a route', route.path)}\`)`);
   }
-  parts.push(route.auth === 'none' ? NO_PARAMETERS : NO_DOT_PARAMETERS);
+  if (route.auth === 'none') {
+    parts.push(NO_PARAMETERS);
+  }
   return parts.join(' && ');
 }
 
@@ -213,14 +217,15 @@ export function toServer(url: string): Service {
   return { loadBalancer: { servers: [{ url }], serversTransport: `${TRANSPORT}@file` } };
 }
 
-function forwardAuth(gate: string, tenant: string): Middleware {
+export function forwardAuth(address: string): Middleware {
   return {
     forwardAuth: {
-      address: `${gate}/auth?tenant=${tenant}`,
+      address,
       // All the gate needs to tell a signed-in person and a page from a script; nothing else of a request reaches it.
       authRequestHeaders: ['Cookie', 'Accept'],
       authResponseHeaders: [headerCase(IDENTITY_HEADER), headerCase(USER_HEADER)],
       maxResponseBodySize: 65_536,
+      // The proxy says the host itself; by it the gate tells whose dashboard is asked for.
       trustForwardHeader: false,
     },
   };
