@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Getting a Docker Engine: installed where none is, started where it does not run. Needs: say.sh.
+# Getting a Docker Engine: installed where none is, started where it does not run. Needs: say.sh, ROOT.
 
 need_root() { [[ $(id -u) == 0 ]] || die "Run ${0##*/} as root: it works with the container engine." 4; }
 
@@ -43,6 +43,7 @@ start_engine() {
     if [[ -s /var/run/docker.pid ]] && ! grep -aq dockerd "/proc/$(cat /var/run/docker.pid)/cmdline" 2>/dev/null; then
       rm -f /var/run/docker.pid
     fi
+    "$ROOT/scripts/lib/clear-half-started"
     # 9 is the lock of scripts/up, which the engine outlives
     setsid dockerd >>"$log" 2>&1 </dev/null 9>&- &
   fi
@@ -62,4 +63,26 @@ ensure_engine() {
     say 'starting the Docker Engine'
     start_engine
   fi
+}
+
+ENGINE_CARE=/usr/local/lib/aviary/clear-half-started
+ENGINE_DROP_IN=/etc/systemd/system/docker.service.d/aviary.conf
+
+# Has systemd run clear-half-started before each start of the engine.
+install_engine_care() {
+  local unit="[Service]
+ExecStartPre=-$ENGINE_CARE"
+  cmp -s "$ROOT/scripts/lib/clear-half-started" "$ENGINE_CARE" ||
+    install -D -m 0755 "$ROOT/scripts/lib/clear-half-started" "$ENGINE_CARE"
+  [[ $(cat "$ENGINE_DROP_IN" 2>/dev/null) != "$unit" ]] || return 0
+  mkdir -p "${ENGINE_DROP_IN%/*}"
+  echo "$unit" >"$ENGINE_DROP_IN"
+  systemctl daemon-reload
+}
+
+# Once no platform is left on this machine.
+remove_engine_care() {
+  ! compgen -G '/etc/systemd/system/aviary-firewall-*.service' >/dev/null || return 0
+  rm -f "$ENGINE_DROP_IN" "$ENGINE_CARE"
+  rmdir "${ENGINE_DROP_IN%/*}" "${ENGINE_CARE%/*}" 2>/dev/null || true
 }

@@ -11,13 +11,19 @@ setting() { # name, default
 
 # host_command IMAGE NAME [ARGUMENT…]: node dist/apps/agent/src/host/NAME.js with engine, data folder and repository.
 host_command() {
-  local image=$1 name=$2 data engine arguments=() variable
+  local image=$1 name=$2 data engine backups arguments=() variable
   shift 2
   data=$(setting AVIARY_DATA_DIR /var/lib/aviary)
   engine=$(setting AVIARY_ENGINE_SOCKET /var/run/docker.sock)
   [[ $data == /* ]] || die "AVIARY_DATA_DIR must be an absolute path; it is $data." 2
   mkdir -p "$data" 2>/dev/null ||
     die "The data folder $data cannot be made. Mend that, or set AVIARY_DATA_DIR in .env to another folder." 8
+  backups=$(setting AVIARY_BACKUP_URL '')
+  if [[ $backups == /* ]]; then
+    mkdir -p "$backups" 2>/dev/null ||
+      die "The backup folder $backups cannot be made. Mend that, or set AVIARY_BACKUP_URL in .env to another folder." 8
+    arguments+=(-v "$backups:$backups")
+  fi
   mkdir -p "${IMAGE_CACHE:=/var/cache/aviary/images}" /var/log/aviary /usr/local/share/ca-certificates
   # as they lie on this host: in a container the engine has put others in their place
   local AVIARY_HOST_RESOLV_CONF AVIARY_HOST_SYSTEMD_RESOLV_CONF AVIARY_HOST_DAEMON_JSON

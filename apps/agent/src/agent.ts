@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '#libs/config';
 import { assertPlatform, createDataSource, EngineEntity, type Database } from '#libs/db';
-import type { Engine, EngineWatch } from '#libs/engine';
+import type { Engine, EngineStreams, EngineWatch } from '#libs/engine';
 import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { lead, type Leading } from './leading.js';
 import { reviveOwn } from './own-containers.js';
 import { startPrivateServer, type Health } from './private-server.js';
-import type { ReconcileTimes } from './reconciler.js';
+import type { ReconcileTimes } from './reconcile-times.js';
 import { keepLease, StandBy } from './stand-by.js';
 import { AgentMetrics } from './watch/agent-metrics.js';
 import { logAnswer } from './watch/log-answer.js';
@@ -17,6 +17,8 @@ import { logAnswer } from './watch/log-answer.js';
 export interface AgentParts {
   config: Config<'agent'>;
   engine: Engine;
+  /** Into and out of its containers. */
+  streams: EngineStreams;
   logger: Logger;
   /** How stacks are looked at; over HTTP by address and through the proxy unless told. */
   probes?: Probes;
@@ -41,6 +43,7 @@ const NOT_LOOKED_AT = { mismatches: 0, repairs: { file: 0, restart: 0 } };
 export async function startAgent({
   config,
   engine,
+  streams,
   logger,
   probes,
   reconcile,
@@ -106,6 +109,7 @@ export async function startAgent({
         config,
         dataSource,
         engine,
+        streams,
         info,
         lease,
         owner,

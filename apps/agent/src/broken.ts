@@ -1,4 +1,4 @@
-import type { Broken, Death } from '#libs/tenants';
+import { diskWarning, type Broken, type Death, type DiskUse } from '#libs/tenants';
 
 /** What of a log fits a sentence on a page. */
 const LONGEST_LOG = 500;
@@ -25,5 +25,15 @@ export function brokenByFailures(failures: number, error: { code: string; messag
     code: 'REPAIRS_FAILED',
     message: `${failures} attempts to repair the stack failed, so it was stopped. Start it once the cause is gone. The last one: ${last}`,
     params: { failures, last },
+  };
+}
+
+/** Why a stack was stopped that fills the disk of all others. */
+export function brokenByDisk(use: DiskUse): Broken {
+  const { params } = diskWarning('full', use);
+  return {
+    code: 'DISK_OVERRUN',
+    message: `The stack uses ${params['percent']} % of the disk of its plan (${params['used']} of ${params['limit']} GiB) and went on writing after it was asked to hold, so it was stopped; its data is kept. Change to a larger plan, then start it.`,
+    params,
   };
 }

@@ -1,3 +1,4 @@
+import { Semaphore } from '#libs/async';
 import { StackWarningEntity, type Database } from '#libs/db';
 import { settleAlarms, type Finding, type Queue } from '#libs/jobs';
 import {
@@ -12,14 +13,17 @@ import type { Logger } from '#libs/telemetry';
 import {
   diskWarning,
   settleWarning,
+  breakStack,
   isDiskNear,
+  isDiskOverrun,
   raiseWarning,
-  readDiskLimits,
   readStackDisks,
   stackDiskLevel,
   type DiskLevel,
+  type DiskUse,
   type StackDisk,
 } from '#libs/tenants';
+import { brokenByDisk } from './broken.js';
 
 interface GuardDeps {
   dataSource: Database;
@@ -32,16 +36,21 @@ interface GuardDeps {
   now: () => Date;
 }
 
+type MeasuredDisk = StackDisk & DiskUse;
+
 /** Longer than a runtime takes to answer how far it came. */
 const HOLD_MS = 12_000;
 
 /**
  * Keeps each stack below the disk of its plan: a warning for owner and operators, and at 95 % the stack's own runtime is
- * asked to hold its bots and to take nothing new, as long as it is so. Works from what was measured and written, so that
+ * asked to hold its bots and to take nothing new, as long as it is so; far beyond it, it is stopped. Works from what was measured last, so that
  * another plan counts at once, and says it anew each time: a runtime that was away hears of it at its return.
  */
 export class DiskGuard {
   private isNear = false;
+  private measured: ReadonlyMap<string, number> = new Map();
+  /** What was measured and what is due each minute may come at once. */
+  private readonly oneByOne = new Semaphore(1);
 
   constructor(private readonly deps: GuardDeps) {}
 
@@ -50,19 +59,25 @@ export class DiskGuard {
     return this.isNear;
   }
 
-  /** Bytes by stack, as measured a moment ago: how soon they are measured again must not wait for their being written. */
-  async heed(measured: ReadonlyMap<string, number>): Promise<void> {
-    const { dataSource, settings } = this.deps;
-    const limits = await readDiskLimits(dataSource, settings.engineId);
-    this.isNear = [...limits].some(([id, limitGb]) => isDiskNear({ usedBytes: measured.get(id) ?? 0, limitGb }));
+  /** Sees at once to what was measured a moment ago (bytes by stack), before it is written. */
+  async heed(measured: ReadonlyMap<string, number>, signal?: AbortSignal): Promise<void> {
+    this.measured = measured;
+    await this.turn(signal);
   }
 
   /** One stack's trouble keeps no other from it; all of them are named in the error at the end. */
-  async turn(signal?: AbortSignal): Promise<void> {
+  turn(signal?: AbortSignal): Promise<void> {
+    return this.oneByOne.run(() => this.look(signal));
+  }
+
+  private async look(signal: AbortSignal | undefined): Promise<void> {
     const { dataSource, settings, now } = this.deps;
-    const disks = await readStackDisks(dataSource, settings.engineId);
+    const disks = (await readStackDisks(dataSource, settings.engineId)).flatMap(({ usedBytes, ...disk }) => {
+      const bytes = this.measured.get(disk.tenantId) ?? usedBytes;
+      return bytes === null ? [] : [{ ...disk, usedBytes: bytes }];
+    });
     this.isNear = disks.some((disk) => isDiskNear(disk) || disk.warning !== null);
-    const looks = await Promise.allSettled(disks.map((disk) => this.look(disk, signal)));
+    const looks = await Promise.allSettled(disks.map((disk) => this.lookAt(disk, signal)));
     await settleAlarms(
       dataSource,
       `stack-disk/${settings.engineId}`,
@@ -80,9 +95,12 @@ export class DiskGuard {
     }
   }
 
-  private async look(disk: StackDisk, signal: AbortSignal | undefined): Promise<void> {
+  private async lookAt(disk: MeasuredDisk, signal: AbortSignal | undefined): Promise<void> {
     const { dataSource, logger, now } = this.deps;
     const { tenantId, slug, warning } = disk;
+    if (isDiskOverrun(disk) && (await breakStack(this.deps, tenantId, brokenByDisk(disk), now()))) {
+      logger.error({ stack: slug, bytes: disk.usedBytes }, 'the breaker stopped a stack that fills the disk');
+    }
     const before = levelOf(disk);
     const level = stackDiskLevel(disk, before);
     if (level === 'ok' && warning === null) {
@@ -160,12 +178,12 @@ export class DiskGuard {
 
 const mayRun = ({ desired, holds }: StackFacts): boolean => desired === 'running' && holds.length === 0;
 
-function levelOf({ warning }: StackDisk): DiskLevel {
+function levelOf({ warning }: MeasuredDisk): DiskLevel {
   return warning?.code === 'DISK_FULL' ? 'full' : warning?.code === 'DISK_NEARLY_FULL' ? 'warn' : 'ok';
 }
 
 /** For operators; the same words as the owner's, as of this turn. */
-function finding(engineId: string, disk: StackDisk): Finding[] {
+function finding(engineId: string, disk: MeasuredDisk): Finding[] {
   const level = stackDiskLevel(disk, levelOf(disk));
   if (level === 'ok') {
     return [];

@@ -30,6 +30,8 @@ const READ_LINES = 200;
 const LOG_MS = 10_000;
 /** The kernel tells of the memory first, the engine of the end it came to a moment later. */
 const SAME_END_MS = 10_000;
+/** Or the other way round, when both come at once. */
+const MEMORY_LATE_MS = 1_000;
 /** Kept for each stack until somebody looks; a crash loop has its own breaker. */
 const MOST_ENDS = 50;
 
@@ -45,17 +47,31 @@ export class EndKeeper {
     }
     const service = labels?.[LABEL.service] ?? name;
     const at = this.deps.now();
+    const outOfMemory = kind === 'container out of memory';
     const known = this.ends.get(tenantId) ?? [];
     const last = known.findLast((end) => end.service === service);
-    const same = last?.exitCode === null && at.getTime() - last.at.getTime() < SAME_END_MS;
-    const end: End = {
-      at,
-      service,
-      exitCode: kind === 'container died' ? exitCode : null,
-      outOfMemory: kind === 'container out of memory' || (same && last.outOfMemory),
-    };
-    const others = same ? known.filter((one) => one !== last) : known;
-    this.ends.set(tenantId, [...others, end].slice(-MOST_ENDS));
+    // Two events of one end, in either order: the memory without an exit code, and the end that knows of no memory.
+    const ago = last ? at.getTime() - last.at.getTime() : Number.POSITIVE_INFINITY;
+    const same = outOfMemory
+      ? last?.outOfMemory === false && last.exitCode !== null && ago < MEMORY_LATE_MS
+      : last?.exitCode === null && ago < SAME_END_MS;
+    if (last && same) {
+      last.at = at;
+      last.outOfMemory ||= outOfMemory;
+      last.exitCode ??= exitCode;
+      return;
+    }
+    const end: End = { at, service, exitCode: outOfMemory ? null : exitCode, outOfMemory };
+    this.ends.set(tenantId, [...known, end].slice(-MOST_ENDS));
+  }
+
+  /** Stacks of which something ended that is not written yet. */
+  keys(): Iterable<string> {
+    return this.ends.keys();
+  }
+
+  delete(tenantId: string): void {
+    this.ends.delete(tenantId);
   }
 
   /** Writes what was heard since the stack's last operation, of which nothing is told here: it stops things itself. */
@@ -86,8 +102,12 @@ export class EndKeeper {
       }
       logger.warn({ stack: slug, ...warning.params }, 'a service ended by itself');
     }
-    if (this.ends.get(tenantId) === heard) {
+    // What ended while these were written is told at the next look.
+    const left = (this.ends.get(tenantId) ?? []).filter((end) => !heard.includes(end));
+    if (left.length === 0) {
       this.ends.delete(tenantId);
+    } else {
+      this.ends.set(tenantId, left);
     }
   }
 

@@ -10,7 +10,7 @@ import {
   RouteFolder,
   type EdgeSettings,
 } from '#libs/edge';
-import type { Engine, EngineInfo, EngineWatch } from '#libs/engine';
+import type { Engine, EngineInfo, EngineStreams, EngineWatch } from '#libs/engine';
 import { createQueue, DutyWatch } from '#libs/jobs';
 import {
   EdgeKeeper,
@@ -39,8 +39,10 @@ import { OperationLane } from './operation-lane.js';
 import { OperationSweeper } from './operation-sweeper.js';
 import { OrphanKeeper } from './orphan-keeper.js';
 import { publishedRoutes } from './published-routes.js';
-import { Reconciler, type ReconcileTimes } from './reconciler.js';
+import type { ReconcileTimes } from './reconcile-times.js';
+import { Reconciler } from './reconciler.js';
 import { registerReleases } from './releases.js';
+import { stackBackups } from './stack-backups.js';
 import { reviveOwn } from './own-containers.js';
 import { restartProxy } from './proxy-container.js';
 import { ProxyKeeper } from './proxy-keeper.js';
@@ -63,6 +65,8 @@ const DUTY_SECONDS = 60;
 const DOMAIN_SECONDS = 3;
 /** How soon what is due is seen to be; while nothing is, a turn costs nothing. */
 const RECONCILE_SECONDS = 0.25;
+/** How soon events are followed again where following them broke off. */
+const LISTEN_SECONDS = 2;
 const SIGN_OF_LIFE_SECONDS = 10;
 /** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
 const DATABASE_AWAY_MS = 10 * 60_000;
@@ -83,6 +87,8 @@ export interface LeadParts {
   reconcile: ReconcileTimes | undefined;
   /** Looks at what runs; where there is none, nothing is measured. */
   watch: EngineWatch | undefined;
+  /** Not guarded either: an operation's own lease guards it there. */
+  streams: EngineStreams;
   /** Told how long the proxy took to serve a new route, each time. */
   routeWasLive: (milliseconds: number) => void;
 }
@@ -181,6 +187,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   });
   const edges = new EdgeKeeper();
   const edgeRoutes = new EdgeRoutes(routes, edge);
+  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
+  await queue.start();
   const runner = new OperationRunner(
     engine,
     {
@@ -190,6 +198,9 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       probes,
       databases: new PgStackDatabases(() => lease.prove()),
       edges,
+      streams: parts.streams,
+      backups: stackBackups({ config, dataSource, now }),
+      queue,
       now,
     },
     {
@@ -199,9 +210,6 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     },
     logger,
   );
-  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
-  await queue.start();
-
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
   const timers = new Timers(stopping.signal, logger);
@@ -307,8 +315,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       }
     },
   );
-  const following = reconciler.follow(stopping.signal);
-  following.catch((error: unknown) => logger.error({ err: error }, 'events are followed no more'));
+  timers.every('events', LISTEN_SECONDS, () => reconciler.listen(stopping.signal));
   timers.every('engine pass', RECONCILE_SECONDS, () => reconciler.passTurn(stopping.signal));
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
@@ -375,7 +382,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       await timers.ended();
       await certificates.domains.ended();
       await watching.ended();
-      await following;
+      await reconciler.ended();
     },
   };
 }

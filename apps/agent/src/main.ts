@@ -1,5 +1,5 @@
 import { loadConfig } from '#libs/config';
-import { DockerEngine, DockerWatch } from '#libs/engine';
+import { DockerEngine, DockerStreams, DockerWatch } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from './agent.js';
 
@@ -9,6 +9,7 @@ const engine = new DockerEngine({ endpoint: config.ENGINE_ENDPOINT, parallel: co
 const stop = await startAgent({
   config,
   engine,
+  streams: new DockerStreams({ endpoint: config.ENGINE_ENDPOINT }),
   watch: new DockerWatch({ endpoint: config.ENGINE_ENDPOINT }),
   logger,
   lost: (error) => {

@@ -1,4 +1,5 @@
 import { Semaphore } from '#libs/async';
+import type { OperationKind } from '#libs/contracts';
 import { OperationEntity, type Database } from '#libs/db';
 import type { OperationRunner } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
@@ -11,6 +12,8 @@ import type { Logger } from '#libs/telemetry';
 const AT_ONCE = 16;
 /** Beside those, so that a host's worth of repairs, after a reboot, keeps no person's order waiting. */
 const REPAIRS_AT_ONCE = 8;
+/** Beside both: they read and write gigabytes, and more of them at once would only slow each other and the stacks. */
+const COPIES_AT_ONCE = 2;
 
 interface LaneDeps {
   dataSource: Database;
@@ -28,6 +31,9 @@ interface LaneDeps {
 export class OperationLane {
   private readonly slots = new Semaphore(AT_ONCE);
   private readonly repairSlots = new Semaphore(REPAIRS_AT_ONCE);
+  private readonly copySlots = new Semaphore(COPIES_AT_ONCE);
+  /** A person waits for these, who should not wait for the night's backups. */
+  private readonly restoreSlots = new Semaphore(COPIES_AT_ONCE);
   private readonly running = new Set<Promise<void>>();
   /** What waits for a slot or has one. */
   private readonly taken = new Set<string>();
@@ -45,7 +51,7 @@ export class OperationLane {
     this.taken.add(operationId);
     // What it takes the place of may hold the slot it waits for.
     runner.poke(row.tenantId);
-    const slots = row.kind === 'repair' ? this.repairSlots : this.slots;
+    const slots = this.slotsOf(row.kind);
     const work: Promise<void> = slots
       .run(() => (stopping.aborted ? Promise.resolve() : runner.run(operationId, row.tenantId, stopping)))
       .catch((error: unknown) => {
@@ -56,6 +62,13 @@ export class OperationLane {
         this.taken.delete(operationId);
       });
     this.running.add(work);
+  }
+
+  private slotsOf(kind: OperationKind): Semaphore {
+    if (kind === 'backup' || kind === 'restore') {
+      return kind === 'backup' ? this.copySlots : this.restoreSlots;
+    }
+    return kind === 'repair' ? this.repairSlots : this.slots;
   }
 
   /** Ids of what waits here or is under way, so that it needs no other job. */

@@ -3,7 +3,7 @@ import type { Database } from '#libs/db';
 import { LABEL, type Engine, type EngineObjects } from '#libs/engine';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import { forgetOrphan, noteOrphans, overdueOrphans, type Unwanted } from '#libs/tenants';
+import { SCRATCH, forgetOrphan, noteOrphans, overdueOrphans, type Unwanted } from '#libs/tenants';
 
 interface OrphanDeps {
   dataSource: Database;
@@ -91,7 +91,11 @@ function unwantedAmong({ containers, networks, volumes }: EngineObjects, facts: 
   const wanted = new Map(
     facts.map((stack) => {
       const want = wantStack(stack);
-      const names = [...want.containers.map(({ spec }) => spec.name), ...want.volumes.map(({ name }) => name)];
+      const names = [
+        ...want.containers.map(({ spec }) => spec.name),
+        ...want.volumes.map(({ name }) => name),
+        ...want.spares,
+      ];
       return [stack.tenantId, new Set([want.network.name, ...names])] as const;
     }),
   );
@@ -103,8 +107,9 @@ function unwantedAmong({ containers, networks, volumes }: EngineObjects, facts: 
   return all.flatMap(({ kind, name, labels }) => {
     const tenantId = labels[LABEL.tenant];
     // Without a tenant it is the portal's or an edge: the platform's own and in use. What is no id is nobody's of ours.
-    return tenantId === undefined || !uuidSchema.safeParse(tenantId).success || wanted.get(tenantId)?.has(name)
-      ? []
-      : [{ kind, name, tenantId }];
+    const stack = tenantId === undefined ? undefined : wanted.get(tenantId);
+    // The planner clears away what backups are proven on.
+    const known = stack !== undefined && (stack.has(name) || labels[LABEL.role] === SCRATCH);
+    return tenantId === undefined || !uuidSchema.safeParse(tenantId).success || known ? [] : [{ kind, name, tenantId }];
   });
 }

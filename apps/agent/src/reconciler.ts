@@ -1,4 +1,3 @@
-import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
 import { OperationEntity, TenantEntity, type Database } from '#libs/db';
 import type { Engine, EngineEvent, EngineObjects } from '#libs/engine';
@@ -19,31 +18,15 @@ import {
   type StackFacts,
 } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
+import { DueLooks } from './due-looks.js';
 import type { EndKeeper } from './end-keeper.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
+import { RECONCILE_TIMES, type ReconcileTimes } from './reconcile-times.js';
 import { Repairs } from './repairs.js';
 import type { StackChecker } from './stack-checker.js';
 import { groupByTenant, StackNames } from './stack-names.js';
 import { NOTHING_DUE } from './timers.js';
 import { UnwellStacks } from './unwell-stacks.js';
-
-export interface ReconcileTimes {
-  /** From the first event of a stack to the look at it: what happens together is looked at once. */
-  settleMs: number;
-  /** Between two looks at the whole engine, give or take a fifth. */
-  passMs: number;
-  /** To the next look at a stack that something is at work on, or that is not well. */
-  againMs: number;
-  /** Between two looks at the files in a stack's volumes, of which no event tells. */
-  filesMs: number;
-}
-
-export const RECONCILE_TIMES: ReconcileTimes = {
-  settleMs: 1_000,
-  passMs: 300_000,
-  againMs: 10_000,
-  filesMs: 900_000,
-};
 
 interface ReconcilerDeps {
   dataSource: Database;
@@ -66,8 +49,6 @@ interface ReconcilerDeps {
 const OBSERVE_MS = 20_000;
 const OBSERVE_ALL_MS = 60_000;
 const READY_MS = 3_000;
-const LOOKS_AT_ONCE = 4;
-
 /**
  * Makes true again what a customer wants and something outside an operation undid. It looks, plans with the planner
  * that provisions, and where there is anything to do starts an operation `repair` like any other; it changes nothing
@@ -75,9 +56,10 @@ const LOOKS_AT_ONCE = 4;
  */
 export class Reconciler {
   private readonly times: ReconcileTimes;
-  private readonly slots = new Semaphore(LOOKS_AT_ONCE);
-  /** When to look, by stack, on the monotonic clock. */
-  private readonly due = new Map<string, number>();
+  private readonly looks: DueLooks;
+  private following: Promise<void> | null = null;
+  /** Why events are followed no more, until a turn tells. */
+  private deaf: { reason: unknown } | null = null;
   /** Soon, whether or not events are ever told. */
   private passAt: number;
   private readonly names: StackNames;
@@ -90,9 +72,28 @@ export class Reconciler {
     this.passed = deps.now();
     this.names = new StackNames(deps.settings.platformId);
     this.times = deps.times ?? RECONCILE_TIMES;
+    const { againMs, patienceMs } = this.times;
+    this.looks = new DueLooks({ look: (id, signal) => this.look(id, signal), againMs, patienceMs });
     this.unwell = new UnwellStacks(this.times.againMs);
     this.repairs = new Repairs(deps);
     this.passAt = performance.now() + this.times.settleMs;
+  }
+
+  /** Begins to follow the engine's events where nothing does; throws why they were followed no more, and follows again. */
+  async listen(signal: AbortSignal): Promise<void> {
+    const { deaf } = this;
+    this.deaf = null;
+    this.following ??= this.follow(signal)
+      .catch((reason: unknown) => {
+        this.deaf = { reason };
+      })
+      .finally(() => {
+        this.following = null;
+      });
+    if (deaf) {
+      throw new Error('the engine’s events were followed no more; now they are again', { cause: deaf.reason });
+    }
+    return Promise.resolve();
   }
 
   /** Listens until the signal fires. */
@@ -102,9 +103,14 @@ export class Reconciler {
     }
   }
 
+  /** Once nothing looks or listens any more, after the signals fired. */
+  async ended(): Promise<void> {
+    await Promise.all([this.following, this.looks.ended()]);
+  }
+
   /** Seen to be unwell by somebody who looks from outside, of which the engine tells nothing. */
   suspect(tenantId: string): void {
-    this.mark(tenantId, 0);
+    this.looks.mark(tenantId, 0, true);
   }
 
   /** When the whole engine was last compared with what is wanted; at first, when this reconciler began. */
@@ -135,27 +141,9 @@ export class Reconciler {
     }
   }
 
-  /** Looks at the stacks that are due; called several times a second. One stack's trouble keeps no other waiting. */
-  async turn(signal: AbortSignal): Promise<typeof NOTHING_DUE | void> {
-    const at = performance.now();
-    const ids = [...this.due].filter(([, when]) => when <= at).map(([id]) => id);
-    if (ids.length === 0) {
-      return NOTHING_DUE;
-    }
-    ids.forEach((id) => this.due.delete(id));
-    const looks = await Promise.allSettled(ids.map((id) => this.slots.run(() => this.look(id, signal))));
-    const failures = looks.flatMap((look, index) => {
-      if (look.status === 'fulfilled') {
-        return [];
-      }
-      this.mark(ids[index] ?? '', this.times.againMs);
-      return [look.reason as unknown];
-    });
-    if (failures.length > 0) {
-      throw new AggregateError(failures, `${failures.length} of ${ids.length} stacks could not be looked at`, {
-        cause: failures[0],
-      });
-    }
+  /** Looks at the stacks that are due; called several times a second. Throws what failed since the last turn. */
+  turn(signal: AbortSignal): Promise<typeof NOTHING_DUE | void> {
+    return this.looks.turn(signal);
   }
 
   /**
@@ -193,13 +181,13 @@ export class Reconciler {
       const filesDue = seen !== undefined && at - seen > this.times.filesMs;
       try {
         if (filesDue || (await this.differs(stack, own))) {
-          this.mark(stack.tenantId, 0);
+          this.looks.mark(stack.tenantId, 0);
         }
       } catch (error) {
         // One stack whose rows do not fit together must not keep all others from being looked after.
         logger.error({ stack: stack.slug, err: error }, 'a stack could not be compared with what is wanted');
         failures.push(error);
-        this.mark(stack.tenantId, this.times.againMs);
+        this.looks.mark(stack.tenantId, this.times.againMs, true);
       }
     }
     await orphans.note(objects, facts, now());
@@ -221,7 +209,7 @@ export class Reconciler {
       return;
     }
     if (await this.isBusy(tenantId)) {
-      this.mark(tenantId, this.times.againMs);
+      this.looks.mark(tenantId, this.times.againMs, true);
       return;
     }
     // Beside it, since the words of what ended are read from a log, and nobody's repair waits for those.
@@ -285,16 +273,11 @@ export class Reconciler {
       // It reads its files now.
       this.filesSeenAt.set(tenantId, Number.NEGATIVE_INFINITY);
     }
-    this.mark(tenantId, this.times.settleMs);
-  }
-
-  private mark(tenantId: string, inMs: number): void {
-    const when = performance.now() + inMs;
-    this.due.set(tenantId, Math.min(when, this.due.get(tenantId) ?? when));
+    this.looks.mark(tenantId, this.times.settleMs);
   }
 
   private forgetAllBut(tenants: ReadonlySet<string>): void {
-    for (const known of [this.due, this.repairs, this.unwell, this.filesSeenAt]) {
+    for (const known of [this.looks, this.repairs, this.unwell, this.filesSeenAt, this.deps.ends]) {
       [...known.keys()].filter((id) => !tenants.has(id)).forEach((id) => known.delete(id));
     }
     this.names.forget();
@@ -367,7 +350,7 @@ export class Reconciler {
   private async mend(facts: StackFacts, why: string): Promise<void> {
     const again = await this.repairs.mend(facts, why);
     if (again !== null) {
-      this.mark(facts.tenantId, again.getTime() - this.deps.now().getTime());
+      this.looks.mark(facts.tenantId, again.getTime() - this.deps.now().getTime());
     }
   }
 
@@ -375,7 +358,7 @@ export class Reconciler {
   private async nurse(facts: StackFacts, signal: AbortSignal): Promise<void> {
     const { probes, logger } = this.deps;
     const { tenantId, slug } = facts;
-    this.mark(tenantId, this.times.againMs);
+    this.looks.mark(tenantId, this.times.againMs, true);
     if (!this.unwell.note(tenantId)) {
       return;
     }

@@ -19,11 +19,20 @@ const TAIL_LINES = 8;
 const TAIL_MS = 20_000;
 /** Of a stack: far more than the breaker waits for. */
 const DEATHS_KEPT = 51;
+/** Between the kernel's word and the engine's of one end. A process beside the first may have been ended long before. */
+const SAME_END_MS = 10_000;
+/** Where the engine's word comes first, the kernel's comes at once. */
+const MEMORY_LATE_MS = 1_000;
+
+interface Ended extends Death {
+  containerId: string | null;
+}
 
 /** Starts a repair, leaves it for later, or stops what no repair mends: by what was tried before and by what died. */
 export class Repairs {
-  private readonly outOfMemory = new Set<string>();
-  private readonly deaths = new Map<string, Death[]>();
+  /** When a container was out of memory, of which no end is known yet. */
+  private readonly outOfMemory = new Map<string, number>();
+  private readonly deaths = new Map<string, Ended[]>();
 
   constructor(private readonly deps: RepairsDeps) {}
 
@@ -70,18 +79,38 @@ export class Repairs {
     return broke;
   }
 
-  /** Counts what died, and of too little memory. */
+  /** Counts what died, and of too little memory, whichever of the two is told first. */
   hear(tenantId: string, event: EngineEvent): void {
+    const at = this.deps.now();
     if (event.kind === 'container out of memory' && event.containerId !== null) {
-      this.outOfMemory.add(event.containerId);
+      const { containerId } = event;
+      const all = this.deaths.get(tenantId) ?? [];
+      const same = all.findLastIndex(
+        (one) => one.containerId === containerId && at.getTime() - one.at.getTime() < MEMORY_LATE_MS,
+      );
+      if (same === -1) {
+        this.outOfMemory.set(containerId, at.getTime());
+      } else {
+        this.deaths.set(
+          tenantId,
+          all.map((one, index) => (index === same ? { ...one, outOfMemory: true } : one)),
+        );
+      }
     }
     if (event.kind === 'container died') {
       const { name, containerId, labels, exitCode } = event;
-      const outOfMemory = containerId !== null && this.outOfMemory.delete(containerId);
+      const told = containerId === null ? undefined : this.outOfMemory.get(containerId);
+      const outOfMemory = told !== undefined && at.getTime() - told < SAME_END_MS;
+      this.outOfMemory.delete(containerId ?? '');
       const death = { service: labels?.[LABEL.service] ?? name, exitCode, outOfMemory };
-      const all = [...(this.deaths.get(tenantId) ?? []), { at: this.deps.now(), ...death }];
+      const all = [...(this.deaths.get(tenantId) ?? []), { at, containerId, ...death }];
       this.deaths.set(tenantId, all.slice(-DEATHS_KEPT));
       this.deps.logger.info({ tenant: tenantId, ...death }, 'a container ended');
+    }
+    for (const [id, told] of this.outOfMemory) {
+      if (at.getTime() - told >= SAME_END_MS) {
+        this.outOfMemory.delete(id);
+      }
     }
   }
 

@@ -1,5 +1,8 @@
 import { platformPrefix } from '#libs/contracts';
+import { SCRATCH } from '#libs/tenants';
 import { LABEL, type EngineObjects, type NetworkState, type ObjectEvent } from '#libs/engine';
+
+const BESIDE = new Set([SCRATCH, 'courier']);
 
 /** Whose an object of the engine is: by its labels, or by what was seen before where an event tells none. */
 export class StackNames {
@@ -26,7 +29,8 @@ export class StackNames {
 
   tenantOf({ name, containerId, labels }: ObjectEvent): string | undefined {
     if (labels !== null) {
-      return labels[LABEL.tenant];
+      // What stands beside a stack for a moment is ended by whoever made it, and is no service of anybody's.
+      return BESIDE.has(labels[LABEL.role] ?? '') ? undefined : labels[LABEL.tenant];
     }
     const slug = name.startsWith(this.prefix) ? name.slice(this.prefix.length).split('-')[0] : undefined;
     const byName = slug === undefined ? undefined : this.tenantOfSlug.get(slug);

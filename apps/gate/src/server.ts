@@ -26,8 +26,8 @@ import type { Wake } from './wake.js';
 const TENANT_HEADER = 'x-aviary-tenant';
 const PAGE_HEADER = 'x-aviary-page';
 const SLUG_HEADER = 'x-aviary-slug';
-const AUTH = '/auth?';
-const QUESTION = /^\/auth\?tenant=([0-9a-f-]{36})(?:&slug=(u[a-z2-7]{6}))?$/;
+/** By the shared route as it stands; by that of an owner's domain with what the host does not say. */
+const QUESTION = /^\/auth(?:\?tenant=([0-9a-f-]{36})&slug=(u[a-z2-7]{6}))?$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface GateDeps {
@@ -87,7 +87,7 @@ export class Gate {
     const page = header(request, PAGE_HEADER);
     if (tenant !== undefined || page !== undefined) {
       await this.visit(request, response, { tenant, page: isStandIn(page) ? page : 'nothing' });
-    } else if (path.startsWith(AUTH)) {
+    } else if (path === '/auth' || path.startsWith('/auth?')) {
       await this.authorise(request, response, path);
     } else if (path.startsWith(CHALLENGE_PREFIX)) {
       await this.challenge(response, path);
@@ -113,14 +113,15 @@ export class Gate {
 
   /** Traefik's question before each request of a route `auth: portal`. */
   private async authorise(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const [, tenant = '', slug] = QUESTION.exec(path) ?? [];
+    const asked = QUESTION.exec(path);
+    const [, tenant, slug] = asked ?? [];
     const host = header(request, 'x-forwarded-host');
     const place = placeOf(host, slug, this.deps.tenantDomain);
-    if (place === null || !UUID.test(tenant)) {
+    if (asked === null || place === null) {
       sendError(response, new DomainError('FORBIDDEN'));
       return;
     }
-    const session = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
+    const session = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), place, tenant);
     if (session) {
       response.writeHead(200, {
         [IDENTITY_HEADER]: await this.deps.sessions.identity(session),
@@ -148,8 +149,8 @@ export class Gate {
   ): Promise<void> {
     const place = placeOf(request.headers.host, header(request, SLUG_HEADER), this.deps.tenantDomain);
     const url = URL.parse(request.url ?? '/', 'http://gate.invalid');
-    if (url?.pathname.startsWith(`${GATE_PATH}/`) && place !== null && tenant !== undefined && UUID.test(tenant)) {
-      if (await this.deps.signOn.handle({ request, response, url, tenant, place })) {
+    if (url?.pathname.startsWith(`${GATE_PATH}/`) && place !== null) {
+      if (await this.deps.signOn.handle({ request, response, url, place })) {
         return;
       }
     } else if (page !== 'nothing' && !wantsPage(request)) {
@@ -180,7 +181,7 @@ export class Gate {
   private async waiting(request: IncomingMessage, { tenant, place }: { tenant: string; place: Place }): Promise<Page> {
     const { slug } = place;
     const { sessions, starting, portalOrigin, logger } = this.deps;
-    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), place, tenant);
     const sid = session?.claims.role === 'owner' ? session.claims.sid : null;
     try {
       const { state, reason } = await starting({ tenant, slug, sid });
@@ -202,7 +203,7 @@ export class Gate {
   ): Promise<boolean> {
     const { sessions, wake, portalOrigin, originOf, logger } = this.deps;
     const { slug, host } = place;
-    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
+    const session = await sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), place, tenant);
     if (session?.claims.role !== 'owner') {
       return false;
     }

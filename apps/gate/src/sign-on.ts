@@ -35,12 +35,11 @@ export interface SignOnDeps {
   now: () => number;
 }
 
-/** A request to a tenant host's own gate path; who the tenant is comes from the route, never from the client. */
+/** A request to the gate's own path on a dashboard's host, which says whose it is. */
 export interface Visit {
   request: IncomingMessage;
   response: ServerResponse;
   url: URL;
-  tenant: string;
   place: Place;
 }
 
@@ -85,7 +84,7 @@ export class SignOn {
   }
 
   private async finish(visit: Visit): Promise<void> {
-    const { request, response, url, place, tenant } = visit;
+    const { request, response, url, place } = visit;
     const { slug, host } = place;
     const nonce = readCookie(request.headers.cookie, GATE_STATE_COOKIE);
     const asked = redeemRequestSchema.safeParse({
@@ -100,7 +99,7 @@ export class SignOn {
     }
     try {
       const { token, next } = await this.deps.redeem(asked.data);
-      const session = await this.deps.sessions.find(token, tenant, place);
+      const session = await this.deps.sessions.find(token, place);
       if (!session) {
         throw new DomainError('UNAVAILABLE', { message: 'The portal gave a session that is not valid here.' });
       }
@@ -130,8 +129,8 @@ export class SignOn {
   }
 
   /** A link used twice, too late or in another browser. Who is signed in already loses nothing by it. */
-  private async refuse({ request, response, tenant, place }: Visit, why: string): Promise<void> {
-    const current = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), tenant, place);
+  private async refuse({ request, response, place }: Visit, why: string): Promise<void> {
+    const current = await this.deps.sessions.find(readCookie(request.headers.cookie, GATE_COOKIE), place);
     if (current) {
       redirect(response, 303, '/');
       return;
@@ -163,14 +162,14 @@ export class SignOn {
     );
   }
 
-  private async signOut({ request, response, tenant, place }: Visit): Promise<void> {
+  private async signOut({ request, response, place }: Visit): Promise<void> {
     // Another site may send this form, cookies included where they are not held back; it cannot forge the origin.
     if (request.headers.origin !== this.deps.originOf(place.host)) {
       sendError(response, new DomainError('FORBIDDEN'));
       return;
     }
     const token = readCookie(request.headers.cookie, GATE_COOKIE);
-    const session = await this.deps.sessions.find(token, tenant, place);
+    const session = await this.deps.sessions.find(token, place);
     if (session) {
       await this.deps.revocations.signOut(session.tokenHash);
     }

@@ -1,7 +1,7 @@
 import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
 import type { Database } from '#libs/db';
-import { cleanAlarms, cleanTicks, handler, type HandlerEntry } from '#libs/jobs';
+import { cleanAlarms, cleanTicks, handler, settleAlarms, type HandlerEntry, type Queue } from '#libs/jobs';
 import {
   mailAlarms,
   mailDomain,
@@ -11,12 +11,13 @@ import {
   type OutboxService,
 } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { cleanSignOnCodes, expireOperations } from '#libs/tenants';
+import { backupAges, cleanSignOnCodes, expireOperations, orderDueBackups, overdueBackups } from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
   delivery: MailDelivery;
   outbox: OutboxService;
+  queue: Pick<Queue, 'enqueue'>;
   logger: Logger;
   now: () => Date;
   /** Origin of the portal, for links in mails. */
@@ -24,7 +25,15 @@ export interface HandlerDeps {
 }
 
 /** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
-export function workerHandlers({ database, delivery, outbox, logger, now, portalUrl }: HandlerDeps): HandlerEntry[] {
+export function workerHandlers({
+  database,
+  delivery,
+  outbox,
+  queue,
+  logger,
+  now,
+  portalUrl,
+}: HandlerDeps): HandlerEntry[] {
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
     handler('mail.stack', (payload) => mailStackTrouble(database, outbox, payload)),
@@ -46,6 +55,17 @@ export function workerHandlers({ database, delivery, outbox, logger, now, portal
     handler('operations.expire', async () => {
       for (const operation of await expireOperations(database, now())) {
         logger.error(operation, 'an operation that nobody ended was ended');
+      }
+    }),
+    handler('backups.order', async () => {
+      const ordered = await orderDueBackups({ dataSource: database, queue }, { now: now(), zone: 'UTC' });
+      if (ordered.length > 0) {
+        logger.info({ stacks: ordered }, 'backups were ordered');
+      }
+      const findings = overdueBackups(await backupAges(database, now()));
+      const { raised } = await settleAlarms(database, 'backup', { findings }, now());
+      for (const { key, message } of raised) {
+        logger.error({ alarm: key }, message);
       }
     }),
     handler('sessions.clean', async () => {

@@ -12,5 +12,6 @@ export const SCHEDULES: readonly Schedule[] = [
     graceSeconds: 240,
   },
   { name: 'alarms-mail', cron: '* * * * *', job: 'alarms.mail', payload: {}, catchUp: 1, graceSeconds: 240 },
+  { name: 'backups-order', cron: '*/5 * * * *', job: 'backups.order', payload: {}, catchUp: 1, graceSeconds: 600 },
   { name: 'sessions-clean', cron: '17 * * * *', job: 'sessions.clean', payload: {}, catchUp: 1, graceSeconds: 900 },
 ];

@@ -1,5 +1,6 @@
 import type { Database } from '#libs/db';
 import { queueDepths, readDuties } from '#libs/jobs';
+import { backupAges, overdueBackups } from '#libs/tenants';
 import { createRegistry, Gauge } from '#libs/telemetry';
 
 /** What the worker tells a scraper: the queue of the whole platform, its mails, recurring work and alarms. */
@@ -26,6 +27,16 @@ export class WorkerMetrics {
     ['schedule'],
   );
   private readonly alarms = this.gauge('aviary_alarms_open', 'Alarms that are open.', ['severity', 'acknowledged']);
+  private readonly backupAge = this.gauge(
+    'aviary_backup_age_seconds',
+    'Longest for which what a running stack did is in no verified backup; 0 when none runs.',
+    [],
+  );
+  private readonly unprotected = this.gauge(
+    'aviary_backups_overdue',
+    'Running stacks whose work has been in no verified backup for more than 28 hours.',
+    [],
+  );
 
   constructor(private readonly database: Database) {}
 
@@ -39,6 +50,9 @@ export class WorkerMetrics {
       `select severity, acknowledged_at is not null as acknowledged, count(*)::int as n
          from alarms where ended_at is null group by 1, 2`,
     );
+    const ages = await backupAges(this.database, new Date());
+    this.backupAge.set(ages[0]?.seconds ?? 0);
+    this.unprotected.set(overdueBackups(ages).length);
     this.lastRun.reset();
     this.missed.reset();
     for (const { name: schedule, finishedAt, missed } of schedules) {

@@ -55,7 +55,7 @@ export class WorkerModule {
             const delivery = new MailDelivery({ database, sender, now });
             const outbox = new OutboxService({ database, queue, now });
             const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, logger, now, portalUrl }), {
+            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, queue, logger, now, portalUrl }), {
               database,
               schedules: SCHEDULES,
               now,

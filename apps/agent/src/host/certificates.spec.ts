@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { AUTHORITY_COPY, copyAuthority, ownAcmeFiles, ownCertificates } from './certificates.js';
+import { PORTAL } from './portal-user.js';
 
 const execute = promisify(execFile);
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
@@ -22,7 +23,7 @@ describe('the authority browsers are to trust', () => {
   });
 
   asRoot('is read by any user of the host, and its folder by none', async () => {
-    await chown(join(dataDir, 'ca'), 10_001, 10_001);
+    await chown(join(dataDir, 'ca'), PORTAL, PORTAL);
     await copyAuthority({ DATA_DIR: dataDir, TLS_MODE: 'local' });
     const asSomebody = (name: string): Promise<string> =>
       execute('setpriv', ['--reuid', '4242', '--regid', '4242', '--clear-groups', 'cat', join(dataDir, name)]).then(
@@ -52,9 +53,9 @@ asRoot('credentials root put down belong to the agent, and to nobody a link lead
   await ownAcmeFiles(folder);
   for (const name of ['provider.env', 'accounts/authority/account.key']) {
     const { uid, gid, mode } = await stat(join(folder, name));
-    expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: 10_001, gid: 10_001, mode: 0o600 });
+    expect({ uid, gid, mode: mode & 0o777 }).toEqual({ uid: PORTAL, gid: PORTAL, mode: 0o600 });
   }
-  expect((await stat(join(folder, 'accounts', 'authority'))).uid).toBe(10_001);
+  expect((await stat(join(folder, 'accounts', 'authority'))).uid).toBe(PORTAL);
   const { uid, mode } = await stat(join(dataDir, 'elsewhere'));
   expect({ uid, mode: mode & 0o777 }).toEqual({ uid: 0, mode: 0o644 });
 });
@@ -68,7 +69,7 @@ asRoot('certificates of owners’ domains stay within the agent’s and the prox
     '--reuid',
     '4242',
     '--regid',
-    '10001',
+    String(PORTAL),
     '--clear-groups',
     'cat',
     join(folder, 'domains', 'bot.example.org.key'),

@@ -2,10 +2,8 @@ import { chmod, lchown, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureCertificates } from '#libs/edge';
 import { readText, writeWhole } from './files.js';
+import { PORTAL } from './portal-user.js';
 import type { HostConfig, Platform } from './settings.js';
-
-/** uid and gid of the agent, which renews what is made here. */
-const PORTAL = 10_001;
 
 /** In the data folder: what a browser is to trust, for every user of the host. ca/, beside the key, is the agent's. */
 export const AUTHORITY_COPY = 'ca.crt';

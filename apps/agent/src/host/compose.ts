@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsePool, portalSubnet } from '#libs/tenants';
+import { backupFolder } from './backup-place.js';
 import { run } from './run-command.js';
 import { networkText, parseNetwork, type Route } from './networks.js';
 import type { Platform } from './settings.js';
@@ -8,6 +9,9 @@ import type { Platform } from './settings.js';
 export const IMAGES = ['portal', 'runtime', 'postgres', 'redis', 'traefik'] as const;
 export type ImageName = (typeof IMAGES)[number];
 export type ImageReferences = Readonly<Record<ImageName, string>>;
+
+/** Where the agent's container has the folder of backups; where they go to S3 nothing comes there. */
+const BACKUPS_INSIDE = '/var/lib/aviary/backups';
 
 /** What the host decides and no person sets. */
 export interface ComposeFacts {
@@ -40,6 +44,8 @@ export function composeEnvironment(platform: Platform, facts: ComposeFacts): Rec
     AVIARY_ENGINE_GROUP: String(facts.engineGroup),
     AVIARY_ENGINE_SOCKET: facts.engineSocket,
     AVIARY_MTU: String(facts.mtu),
+    AVIARY_BACKUP_DIR: backupFolder(config) ?? join(config.DATA_DIR, 'backups'),
+    AVIARY_BACKUP_PLACE: backupFolder(config) === null ? config.BACKUP_URL : BACKUPS_INSIDE,
     AVIARY_RESOLVERS: facts.resolvers.join(','),
     ...Object.fromEntries(
       Object.entries(facts.images).map(([name, reference]) => [`AVIARY_IMAGE_${name.toUpperCase()}`, reference]),

@@ -6,6 +6,7 @@ import { httpsOrigin } from '#libs/config';
 import { canonicalFirewall, expectedFirewall, renderFirewallReader } from '#libs/edge';
 import { capacityItems, edgeCount, parsePool, tenantSubnetCount } from '#libs/tenants';
 import { engineCapacity } from '../capacity.js';
+import { backupCheck, backupFacts, s3Answer } from './backup-place.js';
 import {
   capacityChecks,
   certificateCheck,
@@ -86,6 +87,12 @@ async function networks({ config, id, prefix }: Platform): Promise<Check> {
   });
 }
 
+async function backups({ config }: Platform): Promise<Check> {
+  const facts = await backupFacts(config);
+  const seen = facts.folder === null ? await s3Answer(config.BACKUP_URL) : { space: await space(facts.folder) };
+  return backupCheck(config.BACKUP_URL, facts, seen);
+}
+
 async function capacity({ config, id }: Platform, engine: EngineFacts): Promise<Check[]> {
   const items = capacityItems(
     await engineCapacity(engine, config),
@@ -151,6 +158,7 @@ async function examine(platform: Platform, now: Date): Promise<Check[]> {
     // This container's own root lies in the engine's folder, whose file system therefore answers for it.
     ['disk of the engine', async () => diskCheck('disk of the engine', engine.dataRoot, await space('/'))],
     ['disk of the data', async () => diskCheck('disk of the data', config.DATA_DIR, await space(config.DATA_DIR))],
+    ['backups', () => backups(platform)],
     ['memory', async () => memoryCheck(parseMemory(await readFile('/proc/meminfo', 'utf8')))],
     ['clock', () => clock(platform, now)],
     ['networks', () => networks(platform)],

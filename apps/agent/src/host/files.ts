@@ -1,5 +1,5 @@
-import { mkdir, open, readFile, realpath, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, open, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** The whole text, or null where there is no such file. */
 export async function readText(path: string): Promise<string | null> {
@@ -59,5 +59,17 @@ export async function syncFolder(path: string): Promise<void> {
     await folder.sync();
   } finally {
     await folder.close();
+  }
+}
+
+/** Why a file cannot be made in the folder, or null; nothing is left behind. */
+export async function writeRefusal(folder: string): Promise<string | null> {
+  const probe = join(folder, '.write-probe');
+  try {
+    await writeFile(probe, 'x');
+    await rm(probe);
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
   }
 }

@@ -1,10 +1,11 @@
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { SERVED_FILE } from '#libs/edge';
+import { backupFolder, s3KeyFiles } from './backup-place.js';
 import { readText, writeWhole } from './files.js';
+import { PORTAL, takeOver } from './portal-user.js';
 import type { HostConfig, Platform } from './settings.js';
 
-/** uid and gid of the portal's processes; Traefik shares the group, to read keys. */
-const PORTAL = 10_001;
 /** uid of Postgres and Redis, as in the official images. */
 const DATABASE = 999;
 
@@ -27,6 +28,9 @@ const FOLDERS: readonly Folder[] = [
   { name: 'agent', owner: PORTAL, mode: 0o700 },
   { name: 'acme', owner: PORTAL, mode: 0o700 },
   { name: 'quarantine', owner: PORTAL, mode: 0o700 },
+  { name: 'backups', owner: PORTAL, mode: 0o700 },
+  { name: 's3', owner: PORTAL, mode: 0o700 },
+  { name: 'restic', owner: PORTAL, mode: 0o700 },
   { name: 'firewall', owner: 0, mode: 0o755 },
   { name: 'traefik', owner: 0, mode: 0o755 },
   { name: 'secrets', owner: 0, mode: 0o711 },
@@ -34,9 +38,15 @@ const FOLDERS: readonly Folder[] = [
 ];
 
 export async function makeFolders(config: HostConfig): Promise<void> {
-  for (const { name, owner, mode } of FOLDERS) {
-    const path = join(config.DATA_DIR, name);
+  const backups = backupFolder(config);
+  for (const { path, owner, mode } of [
+    ...FOLDERS.map(({ name, ...folder }) => ({ path: join(config.DATA_DIR, name), ...folder })),
+    ...(backups === null ? [] : [{ path: backups, owner: PORTAL, mode: 0o700 }]),
+  ]) {
     await mkdir(path, { recursive: true });
+    if (owner === PORTAL) {
+      await takeOver(path);
+    }
     await chown(path, owner, owner);
     await chmod(path, mode);
   }
@@ -62,8 +72,19 @@ export async function writePlatformFiles(platform: Platform, repository: string)
     mode: 0o400,
     owner: DATABASE,
   });
+  if (backupFolder(config) === null) {
+    // A person put them there; the agent alone reads them.
+    for (const path of s3KeyFiles(config)) {
+      await chown(path, PORTAL, PORTAL);
+      await chmod(path, 0o400);
+    }
+  }
   const redis = `dir /data\nappendonly no\nsave ""\nmaxmemory 64mb\nmaxmemory-policy volatile-ttl\nrequirepass ${values.get('AVIARY_REDIS_PASSWORD') ?? ''}\n`;
   await writeWhole(at('secrets', 'redis.conf'), redis, { mode: 0o400, owner: DATABASE });
+  // Traefik does not start to watch a file that is not there; what is in it the agent says.
+  if ((await readText(at('routes', SERVED_FILE))) === null) {
+    await writeWhole(at('routes', SERVED_FILE), '{}\n', { mode: 0o644, owner: PORTAL });
+  }
   const template = await readText(join(repository, 'traefik/traefik.yml'));
   await writeWhole(
     at('traefik', 'traefik.yml'),

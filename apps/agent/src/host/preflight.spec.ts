@@ -33,6 +33,7 @@ const good: HostFacts = {
   routes: [{ interface: 'eth0', base: 0, prefix: 0 }],
   takenPorts: [],
   dataRefuses: null,
+  backups: { folder: '/mnt/backups', refuses: null, foreign: false, missingKeys: [] },
   clock: { now: new Date('2026-12-01T00:00:00Z'), skewSeconds: 0, certified: null },
   dataOwner: null,
   pool: { recorded: '10.128.0.0/14', inUse: true },
@@ -62,6 +63,21 @@ it.each<[string, Partial<HostFacts>, RegExp]>([
     'a data folder that takes nothing',
     { dataRefuses: 'EROFS' },
     /data folder \/var\/lib\/aviary \(EROFS\).*AVIARY_DATA_DIR/,
+  ],
+  [
+    'a backup folder that takes nothing',
+    { backups: { folder: '/mnt/backups', refuses: 'ENOSPC', foreign: false, missingKeys: [] } },
+    /backup folder \/mnt\/backups \(ENOSPC\).*AVIARY_BACKUP_URL/,
+  ],
+  [
+    'a backup folder full of somebody else’s files',
+    { backups: { folder: '/mnt/backups', refuses: null, foreign: true, missingKeys: [] } },
+    /\/mnt\/backups holds files of another user.*AVIARY_BACKUP_URL/,
+  ],
+  [
+    'an S3 server without a key',
+    { backups: { folder: null, refuses: null, foreign: false, missingKeys: ['/d/s3/key-id'] } },
+    /\/d\/s3\/key-id is missing/,
   ],
   [
     'a clock from before the release',

@@ -1,11 +1,12 @@
 import { X509Certificate } from 'node:crypto';
 import { createServer } from 'node:net';
-import { readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { readFile, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { backupFacts, backupProblems, type BackupFacts } from './backup-place.js';
 import type { EngineFacts } from './engine-facts.js';
 import { apiProblem, engineFacts, engineSkewSeconds, ownObjects } from './engine-facts.js';
 import { conflictingRoutes, networkText, parseNetwork, parseRoutes, type Route } from './networks.js';
-import { readText } from './files.js';
+import { readText, writeRefusal } from './files.js';
 import { POOL_RECORD } from './layout.js';
 import type { Platform } from './settings.js';
 
@@ -28,6 +29,7 @@ export interface HostFacts {
   takenPorts: readonly number[];
   /** Why nothing can be written to the data folder, or null. */
   dataRefuses: string | null;
+  backups: BackupFacts;
   clock: {
     now: Date;
     /** How far the engine's clock is ahead. */
@@ -67,6 +69,7 @@ export function problems(platform: Platform, facts: HostFacts): string[] {
       `Nothing can be written to the data folder ${config.DATA_DIR} (${facts.dataRefuses}). Mend that, or set AVIARY_DATA_DIR in .env to another folder.`,
     );
   }
+  found.push(...backupProblems(facts.backups));
   const first = config.LEAST_DISK_GB * GIB;
   const least = facts.running ? Math.min(first, LEAST_DISK_LATER) : first;
   for (const [what, free] of [
@@ -128,18 +131,6 @@ export async function portIsFree(port: number, host: string): Promise<boolean> {
   server.once('error', () => resolve(false));
   server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   return promise;
-}
-
-/** Why a file cannot be made in the folder, or null; nothing is left behind. */
-async function writeRefusal(folder: string): Promise<string | null> {
-  const probe = join(folder, '.write-probe');
-  try {
-    await writeFile(probe, 'x');
-    await rm(probe);
-    return null;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error);
-  }
 }
 
 async function certifiedAt(dataDir: string): Promise<Date | null> {
@@ -208,6 +199,7 @@ export async function hostFacts(platform: Platform): Promise<HostFacts> {
     routes: parseRoutes(await readFile('/proc/net/route', 'utf8')),
     takenPorts,
     dataRefuses: await writeRefusal(config.DATA_DIR),
+    backups: await backupFacts(config),
     clock: {
       now: new Date(),
       skewSeconds: await engineSkewSeconds(),

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { givenSettings, loadConfig, type Config } from '#libs/config';
 import { isDomainError, platformPrefix } from '#libs/contracts';
 import { publicKeyText, signingKeyFromSeed } from '#libs/crypto';
@@ -60,6 +60,9 @@ function contradictions(config: HostConfig): string[] {
   }
   if (config.TLS_MODE === 'acme' && (config.ACME_EMAIL === '' || config.ACME_DNS_PROVIDER === '')) {
     found.push('AVIARY_TLS_MODE=acme needs AVIARY_ACME_EMAIL and AVIARY_ACME_DNS_PROVIDER in .env.');
+  }
+  if (config.BACKUP_URL !== '' && `${resolve(config.DATA_DIR)}/`.startsWith(`${resolve(config.BACKUP_URL)}/`)) {
+    found.push('AVIARY_BACKUP_URL must be a folder of its own: this one holds the data folder.');
   }
   return found;
 }

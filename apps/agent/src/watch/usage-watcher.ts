@@ -1,7 +1,7 @@
 import type { Bounds } from '#libs/async';
 import type { Database } from '#libs/db';
 import { LABEL, type EngineWatch } from '#libs/engine';
-import { recordUsage, type EngineSample, type UsageSample } from '#libs/tenants';
+import { SCRATCH, recordUsage, type EngineSample, type UsageSample } from '#libs/tenants';
 import type { ContainerFigures, HostFiles, HostFigures } from './host-files.js';
 import { sampleHost, sampleStacks, type Look, type Place } from './meter.js';
 
@@ -79,14 +79,27 @@ export class UsageWatcher {
   async measureDisk(signal?: AbortSignal): Promise<ReadonlyMap<string, number>> {
     const { engine, platformId } = this.deps;
     const disk = new Map<string, number>();
-    for (const { labels, bytes } of await engine.diskUse({ platform: platformId }, bounds(DISK_MS, signal))) {
+    const found = await engine.diskUse({ platform: platformId }, bounds(DISK_MS, signal));
+    const isSpare = await this.spares();
+    for (const { name, labels, bytes } of found) {
       const tenantId = labels[LABEL.tenant];
-      if (tenantId !== undefined) {
+      // What the platform puts beside a stack for its backups is not the customer's use of their plan.
+      if (tenantId !== undefined && labels[LABEL.role] !== SCRATCH && !isSpare(tenantId, name)) {
         disk.set(tenantId, (disk.get(tenantId) ?? 0) + bytes);
       }
     }
     this.disk = disk;
     return disk;
+  }
+
+  /** Volumes that a restore fills, or that one took the place of. */
+  private async spares(): Promise<(tenantId: string, name: string) => boolean> {
+    const rows = await this.deps.dataSource.query<{ id: string; epochs: number[] }[]>(
+      `select id, array_remove(kept_epochs || next_epoch, null) as epochs from tenants
+        where next_epoch is not null or kept_epochs <> '{}'`,
+    );
+    const epochs = new Map(rows.map((row) => [row.id, row.epochs]));
+    return (tenantId, name) => epochs.get(tenantId)?.some((epoch) => name.endsWith(`-${epoch}`)) === true;
   }
 }
 

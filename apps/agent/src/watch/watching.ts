@@ -5,7 +5,8 @@ import type { Logger } from '#libs/telemetry';
 import { forgetWarnings, pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
 import type { DiskGuard } from '../disk-guard.js';
 import type { MemoryGuard } from '../memory-guard.js';
-import { Timers } from '../timers.js';
+import { hostRoom } from '../capacity.js';
+import { NOTHING_DUE, Timers } from '../timers.js';
 import { HostFiles } from './host-files.js';
 import { UsageWatcher, type LastUsage } from './usage-watcher.js';
 
@@ -16,6 +17,10 @@ const PRUNE_SECONDS = 3_600;
 const DISK_SECONDS = 15 * 60;
 /** While a stack is near the end of its disk: what it writes meanwhile must fit into what is left. */
 const DISK_NEAR_SECONDS = 120;
+/** While the host has less free than must stay so: somebody fills it for all. */
+const DISK_TIGHT_SECONDS = 30;
+/** How soon it is seen that one of these has begun. */
+const DISK_LOOK_SECONDS = 10;
 
 interface WatchingParts {
   config: Config<'agent'>;
@@ -53,11 +58,21 @@ export function startWatching({ config, dataSource, watch, stop, logger, ...guar
     });
   if (usage) {
     timers.every('usage', SAMPLE_SECONDS, () => usage.turn(stop));
-    timers.every(
-      'disk use',
-      () => (guards.diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS),
-      async () => guards.diskGuard.heed(await usage.measureDisk(stop)),
-    );
+    let measuredAt = Number.NEGATIVE_INFINITY;
+    timers.every('disk use', DISK_LOOK_SECONDS, async () => {
+      const { disk } = await hostRoom();
+      const pace =
+        disk.freeMb < config.DISK_FLOOR_MB
+          ? DISK_TIGHT_SECONDS
+          : guards.diskGuard.near
+            ? DISK_NEAR_SECONDS
+            : DISK_SECONDS;
+      if (performance.now() - measuredAt < pace * 1_000) {
+        return NOTHING_DUE;
+      }
+      measuredAt = performance.now();
+      await guards.diskGuard.heed(await usage.measureDisk(stop), stop);
+    });
     timers.every('disk limits', SAMPLE_SECONDS, () => guards.diskGuard.turn(stop));
     timers.every('memory growth', GROWTH_SECONDS, () => guards.memoryGuard.turn(stop));
     timers.every('old warnings', PRUNE_SECONDS, () => forgetWarnings(dataSource, now()));

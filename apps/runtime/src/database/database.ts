@@ -105,7 +105,7 @@ export function isDatabaseAway(error: unknown): boolean {
   return (
     NETWORK.has(code) ||
     /^(08|53|57P|57014|40001|40P01|55P03)/.test(code) ||
-    /connection terminated|timeout exceeded when trying to connect|client has encountered|server closed/i.test(
+    /connection terminated|timeout expired|timeout exceeded when trying to connect|client has encountered|server closed/i.test(
       error.message,
     )
   );
