@@ -13,12 +13,15 @@ import { OperatorController } from './operator/operator.controller.js';
 import { OrphansController } from './operator/orphans.controller.js';
 import { PlansController } from './operator/plans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
+import { BackupsController } from './operator/backups.controller.js';
+import { ReleasesController } from './operator/releases.controller.js';
 import { WatchController } from './operator/watch.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
 import { ReportsController } from './reports/reports.controller.js';
 import type { Services } from './services.js';
 import { SignOnController } from './sign-on/sign-on.controller.js';
+import { StackBackupsController } from './stacks/stack-backups.controller.js';
 import { StackDomainsController } from './stacks/stack-domains.controller.js';
 import { StackOrdersController } from './stacks/stack-orders.controller.js';
 import { StackLogsController } from './stacks/stack-logs.controller.js';
@@ -37,12 +40,15 @@ export class PublicModule {
         StackLogsController,
         StackOrdersController,
         StackDomainsController,
+        StackBackupsController,
         HoldsController,
         OperationsController,
         SignOnController,
         ReportsController,
         OperatorController,
         CapacityController,
+        BackupsController,
+        ReleasesController,
         OrphansController,
         PlansController,
         HostsController,

@@ -16,6 +16,7 @@ import type { ApiClient } from './api/client.js';
 import { useMe } from './api/context.js';
 import { rangeLook, stackLook, type StackLook } from './domain/stack-look.js';
 import { ActivityPage } from './pages/activity.js';
+import { BackupsHomePage, BackupsPage } from './pages/backups.js';
 import { LoginPage } from './pages/login.js';
 import { NotFoundPage } from './pages/not-found.js';
 import { OperationPage } from './pages/operation.js';
@@ -131,6 +132,20 @@ const stack = createRoute({
     return <StackPage slug={stack.useParams().slug} look={stack.useSearch()} onLook={useLook()} />;
   },
 });
+const backupsHome = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/backups',
+  staticData: { title: 'backups.title' },
+  component: BackupsHomePage,
+});
+const backups = createRoute({
+  getParentRoute: () => shell,
+  path: '/app/stacks/$slug/backups',
+  staticData: { title: 'backups.title' },
+  component: function Backups() {
+    return <BackupsPage slug={backups.useParams().slug} />;
+  },
+});
 const activity = createRoute({
   getParentRoute: () => shell,
   path: '/app/activity',
@@ -191,6 +206,21 @@ const consoleStack = createRoute({
   component: function ConsoleStack() {
     return <StackPage slug={consoleStack.useParams().slug} look={consoleStack.useSearch()} onLook={useLook()} />;
   },
+});
+const consoleBackups = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/stacks/$slug/backups',
+  staticData: { title: 'backups.title' },
+  component: function ConsoleBackups() {
+    return <BackupsPage slug={consoleBackups.useParams().slug} />;
+  },
+});
+const FleetBackupsPage = lazy(async () => ({ default: (await import('./console/backups.js')).FleetBackupsPage }));
+const fleetBackups = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/backups',
+  staticData: { title: 'backups.all' },
+  component: FleetBackupsPage,
 });
 const OperationsPage = lazy(async () => ({ default: (await import('./console/operations.js')).OperationsPage }));
 const operations = createRoute({
@@ -269,9 +299,22 @@ const routeTree = root.addChildren([
     stackHome,
     newStack,
     stack,
+    backupsHome,
+    backups,
     activity,
     operation,
-    console_.addChildren([overview, stacks, consoleStack, operations, alarms, outbox, mail, users]),
+    console_.addChildren([
+      overview,
+      stacks,
+      consoleStack,
+      consoleBackups,
+      fleetBackups,
+      operations,
+      alarms,
+      outbox,
+      mail,
+      users,
+    ]),
   ]),
 ]);
 
@@ -298,6 +341,8 @@ declare module '@tanstack/react-router' {
       | 'stack.open'
       | 'app.title'
       | 'app.newTitle'
+      | 'backups.title'
+      | 'backups.all'
       | 'activity.title'
       | 'operation.id'
       | 'nav.fleet'

@@ -1,7 +1,15 @@
 import { Body, Controller, HttpStatus, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { acceptedSchema, resizeStackSchema, slugSchema, type Accepted, type ResizeStack } from '#libs/contracts';
-import { ResizeService, SleepService } from '#libs/tenants';
+import {
+  acceptedSchema,
+  resizeStackSchema,
+  slugSchema,
+  upgradeStackSchema,
+  type Accepted,
+  type ResizeStack,
+  type UpgradeStack,
+} from '#libs/contracts';
+import { ResizeService, SleepService, UpgradeService } from '#libs/tenants';
 import { CurrentActor, Subscriber } from '../http/access.js';
 import { Answers, WithToken } from '../http/answers.js';
 import { Idempotent } from '../http/idempotency.interceptor.js';
@@ -15,6 +23,7 @@ export class StackOrdersController {
   constructor(
     private readonly sleep: SleepService,
     private readonly limits: ResizeService,
+    private readonly releases: UpgradeService,
   ) {}
 
   @Post(':slug/hibernate')
@@ -64,5 +73,22 @@ export class StackOrdersController {
   @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The operation that rotates them.')
   rotateSecrets(@CurrentActor() actor: Person, @Param('slug', { schema: slugSchema }) slug: string): Promise<Accepted> {
     return this.limits.rotateSecrets(actor, slug);
+  }
+
+  @Post(':slug/upgrade')
+  @Subscriber()
+  @Idempotent()
+  @ApiOperation({
+    summary: 'Bring a stack to another release',
+    description:
+      'To the newest stable one, or to the one named. It is backed up first; what fails afterwards is rolled back by itself.',
+  })
+  @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The operation that upgrades it.')
+  upgrade(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Body({ schema: upgradeStackSchema }) body: UpgradeStack,
+  ): Promise<Accepted> {
+    return this.releases.upgrade(actor, slug, body);
   }
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Environment } from '../frame/command.js';
 import { auditCommands } from './audit.js';
+import { backupCommands } from './backup.js';
 import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
 import { hostCommands } from './host.js';
@@ -8,6 +9,7 @@ import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
 import { planCommands } from './plan.js';
+import { releaseCommands } from './release.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
 import { watchCommands } from './watch.js';
@@ -16,6 +18,8 @@ import { watchCommands } from './watch.js';
 export const NOUNS: readonly ((program: Command, environment: Environment) => void)[] = [
   tenantCommands,
   operationCommands,
+  backupCommands,
+  releaseCommands,
   userCommands,
   orphanCommands,
   outboxCommands,

@@ -58,6 +58,10 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     resize: `has its new limits${took}`,
     rotate_secrets: `has new passwords and keys${took}`,
     repair: `is as wanted again${took}`,
+    backup: `is backed up${took}`,
+    upgrade: `is on its new release${took}; the one before is kept to go back to`,
+    rollback: `is on its release before again${took}`,
+    restore: `has the data of its backup again${took}`,
   }[view.kind];
   output.result(OPERATION, view, `✓ ${stack.slug} ${end}`);
   return EXIT.done;
@@ -169,7 +173,7 @@ const destroy: Action = async (context, [slug = ''], flags) => {
     context,
     slug,
     flags['confirm'],
-    `Destroying ${slug} of ${stack.owner} deletes ${bots} and all its data, at once and for good.`,
+    `Destroying ${slug} of ${stack.owner} deletes ${bots}, all its data and its backups, at once and for good.`,
   );
   return settle(context, await platform.stacks.request(actor, slug, 'destroy'));
 };
@@ -184,6 +188,14 @@ const sleep =
 const resize: Action = async (context, [slug = ''], flags) => {
   const platform = await context.platform();
   return settle(context, await platform.resize.resize(await platform.operator(), slug, String(flags['plan'])));
+};
+
+const upgrade: Action = async (context, [slug = '', release]) => {
+  const platform = await context.platform();
+  return settle(
+    context,
+    await platform.upgrades.upgrade(await platform.operator(), slug, release === undefined ? {} : { release }),
+  );
 };
 
 const rotateSecrets: Action = async (context, [slug = '']) => {
@@ -273,6 +285,12 @@ export function tenantCommands(program: Command, environment: Environment): void
     .description('give a stack the limits of a plan; it restarts only if the number of bots changes')
     .requiredOption('--plan <code>', 'such as pro')
     .action(handle(environment, OPERATION, resize));
+  tenant
+    .command('upgrade <slug> [release]')
+    .description(
+      'bring a stack to a release, the newest stable one unless told; it is backed up first, and rolled back by itself',
+    )
+    .action(handle(environment, OPERATION, upgrade));
   tenant
     .command('rotate-secrets <slug>')
     .description('give a stack new passwords and keys, and restart it with them')

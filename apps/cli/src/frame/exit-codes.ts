@@ -31,6 +31,7 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   EMAIL_TAKEN: EXIT.busy,
   USERNAME_TAKEN: EXIT.busy,
   IDEMPOTENCY_IN_PROGRESS: EXIT.busy,
+  REPOSITORY_LOCKED: EXIT.busy,
   QUOTA_EXCEEDED: EXIT.refused,
   DISK_FULL: EXIT.refused,
   NO_CAPACITY: EXIT.refused,

@@ -7,12 +7,15 @@ import { createLogger, type Logger } from '#libs/telemetry';
 import {
   CapacityService,
   AgentPort,
+  BackupService,
   ChangeFeed,
   DomainService,
   HoldService,
   OperationService,
   parsePool,
+  ReleaseService,
   ResizeService,
+  UpgradeService,
   SleepService,
   StackLogs,
   StackService,
@@ -28,6 +31,9 @@ export interface Platform {
   holds: HoldService;
   sleep: SleepService;
   resize: ResizeService;
+  backups: BackupService;
+  releases: ReleaseService;
+  upgrades: UpgradeService;
   domains: DomainService;
   operations: OperationService;
   capacity: CapacityService;
@@ -77,6 +83,9 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    backups: new BackupService(deps),
+    releases: new ReleaseService(deps),
+    upgrades: new UpgradeService(deps),
     domains: new DomainService(deps),
     capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),

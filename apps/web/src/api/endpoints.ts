@@ -3,11 +3,14 @@ import {
   accessSchema,
   alarmListSchema,
   alarmSchema,
+  backupAcceptedSchema,
+  backupListSchema,
   capacityViewSchema,
   disclaimerSchema,
   dutiesSchema,
   domainListSchema,
   domainViewSchema,
+  fleetBackupsSchema,
   fleetOverviewSchema,
   hostUsageSchema,
   operationListSchema,
@@ -87,6 +90,16 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, `/stacks/${slug}/resize`, { ...post, body: { plan }, idempotencyKey }),
     rotateSecrets: (slug: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/rotate-secrets`, { ...post, idempotencyKey }),
+    backups: (slug: string, query: PageQuery = {}) =>
+      client.request(backupListSchema, withQuery(`/stacks/${slug}/backups`, query)),
+    takeBackup: (slug: string, idempotencyKey: string) =>
+      client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, idempotencyKey }),
+    restoreStack: (slug: string, backup: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/restore`, {
+        ...post,
+        body: { backup, confirm: slug },
+        idempotencyKey,
+      }),
     domains: (slug: string) => client.request(domainListSchema, `/stacks/${slug}/domains`),
     addDomain: (slug: string, domain: string) =>
       client.request(domainViewSchema, `/stacks/${slug}/domains`, { ...post, body: { domain } }),
@@ -109,6 +122,7 @@ export function createEndpoints(client: ApiClient) {
         client.request(alarmSchema, '/operator/alarms/acknowledge', { ...post, body: { key } }),
       schedules: () => client.request(dutiesSchema, '/operator/schedules'),
       plans: () => client.request(planListSchema, '/operator/plans'),
+      backups: (query: PageQuery = {}) => client.request(fleetBackupsSchema, withQuery('/operator/backups', query)),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

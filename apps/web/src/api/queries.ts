@@ -14,6 +14,9 @@ export const keys = {
   alarms: ['operator', 'alarms'] as const,
   schedules: ['operator', 'schedules'] as const,
   plans: ['operator', 'plans'] as const,
+  /** Below the stack's own, so that what changes the stack renews them too. */
+  backups: (slug: string) => ['stack', slug, 'backups'] as const,
+  fleetBackups: ['operator', 'backups'] as const,
   domains: (slug: string) => ['domains', slug] as const,
 };
 
@@ -48,6 +51,14 @@ export const hostUsageQuery = (api: Endpoints, range: UsageRange) =>
 
 export const alarmsQuery = (api: Endpoints) =>
   queryOptions({ queryKey: keys.alarms, queryFn: api.operator.alarms, refetchInterval: POLL_MS });
+
+/** The figures of the whole fleet, and its least safe stack. */
+export const fleetBackupsQuery = (api: Endpoints) =>
+  queryOptions({
+    queryKey: [...keys.fleetBackups, 'counts'] as const,
+    queryFn: () => api.operator.backups({ limit: 1 }),
+    refetchInterval: POLL_MS,
+  });
 
 export const operationsQuery = (api: Endpoints, query: OperationQuery) =>
   queryOptions({

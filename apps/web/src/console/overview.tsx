@@ -15,6 +15,7 @@ import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
 import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
+import { BackupsPanel } from './backups-panel.js';
 import { CapacityPanel } from './capacity.js';
 import { OrphansPanel } from './orphans.js';
 import { DEFAULT_RANGE, RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
@@ -356,6 +357,9 @@ function Fleet({ overview, look }: { overview: FleetOverview; look: HostsLook })
       </div>
       <div className="aw-gap">
         <OrphansPanel />
+      </div>
+      <div className="aw-gap">
+        <BackupsPanel />
       </div>
       <Figures overview={overview} />
       <Hosts {...look} />

@@ -13,6 +13,7 @@ export const STATUS_ORDER: readonly StackStatus[] = [
   'hibernating',
   'waking',
   'changing',
+  'restoring',
   'deleting',
   'repairing',
   'suspended',

@@ -1,5 +1,5 @@
 import type { StepView } from '#libs/contracts';
-import { asCli, elapsedMs, nextStepOf, phasesOf, progressOf } from './operation-rungs.js';
+import { asCli, elapsedMs, mayCancel, nextStepOf, phasesOf, progressOf } from './operation-rungs.js';
 
 const step = (seq: number, phase: string, part: Partial<StepView> = {}): StepView => ({
   seq,
@@ -67,10 +67,31 @@ describe('nextStepOf', () => {
   });
 });
 
+describe('mayCancel', () => {
+  const at = (kind: 'restore' | 'backup' | 'stop', phase: string) => ({
+    kind,
+    state: 'running' as const,
+    steps: ['safeguard', 'load', 'unpublish', 'swap'].map((name, index) =>
+      step(index, name, { state: name === phase ? 'running' : 'pending' }),
+    ),
+  });
+  it('ends a restore until the stack itself is touched', () => {
+    expect(['safeguard', 'load', 'unpublish', 'swap'].map((phase) => mayCancel(at('restore', phase)))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect([mayCancel(at('backup', 'x')), mayCancel(at('stop', 'x'))]).toEqual([true, false]);
+    expect(mayCancel({ ...at('stop', 'x'), state: 'queued' })).toBe(true);
+  });
+});
+
 describe('asCli', () => {
   const operation = { slug: 'u4k7mzq', requestedBy: 'ana' };
   it('names the same operation', () => {
     expect(asCli({ ...operation, kind: 'provision' })).toBe('aviary tenant create --user ana');
+    expect(asCli({ ...operation, kind: 'backup' })).toBe('aviary backup take u4k7mzq');
     expect(asCli({ ...operation, kind: 'restart' })).toBe('aviary tenant restart u4k7mzq');
     expect(asCli({ ...operation, kind: 'destroy' })).toBe('aviary tenant destroy u4k7mzq --confirm=u4k7mzq');
   });

@@ -63,7 +63,15 @@ export function elapsedMs(operation: Pick<OperationView, 'startedAt' | 'finished
 /** What a person can do about it: which button a failure or an end offers. */
 export type NextStep = 'retry' | 'wait' | 'contact' | 'none';
 
-const TRANSIENT = new Set(['TENANT_BUSY', 'LOST_RACE', 'FENCED', 'ENGINE_UNREACHABLE', 'UNAVAILABLE', 'NO_CAPACITY']);
+const TRANSIENT = new Set([
+  'TENANT_BUSY',
+  'REPOSITORY_LOCKED',
+  'LOST_RACE',
+  'FENCED',
+  'ENGINE_UNREACHABLE',
+  'UNAVAILABLE',
+  'NO_CAPACITY',
+]);
 /** Asking again would fail again, or could do harm: somebody has to look. */
 const NEEDS_A_PERSON = new Set([
   'DATA_MISSING',
@@ -71,6 +79,9 @@ const NEEDS_A_PERSON = new Set([
   'ROUTE_INVALID',
   'IMAGE_MISSING',
   'PLATFORM_MISMATCH',
+  'REPOSITORY_KEY',
+  'REPOSITORY_DAMAGED',
+  'REPOSITORY_MISSING',
 ]);
 
 /** What may simply be asked for again by whoever may ask for it; the others are asked for on the stack's page. */
@@ -91,8 +102,39 @@ export function repeatable(kind: OperationView['kind']): 'start' | 'stop' | 'res
     case 'resume':
     case 'resize':
     case 'rotate_secrets':
+    case 'backup':
+    case 'restore':
+    case 'upgrade':
+    case 'rollback':
       return null;
   }
+}
+
+/** Until there the stack is not touched: a backup stays beside it, a restore and an upgrade until the address goes. */
+export function isBeside(operation: Pick<OperationView, 'kind' | 'steps'>): boolean {
+  if (operation.kind === 'backup') {
+    return true;
+  }
+  const touched = ['unpublish', 'drain', 'swap', 'adopt', 'converge', 'health', 'publish'];
+  return (
+    (operation.kind === 'restore' || operation.kind === 'upgrade') &&
+    !operation.steps.some(
+      ({ phase, action, state }) =>
+        action === null && touched.includes(phase) && (state === 'running' || state === 'done' || state === 'failed'),
+    )
+  );
+}
+
+/** What ends an operation without harm: one past its beginning, or past the point where ending it would help, is left. */
+export function mayCancel(operation: Pick<OperationView, 'kind' | 'state' | 'steps'>): boolean {
+  const { kind, state } = operation;
+  if (kind === 'backup' || kind === 'restore' || kind === 'upgrade') {
+    return isBeside(operation);
+  }
+  return (
+    !['destroy', 'suspend', 'resume', 'resize', 'rollback'].includes(kind) &&
+    (state === 'queued' || !['stop', 'hibernate', 'rotate_secrets'].includes(kind))
+  );
 }
 
 export function nextStepOf(operation: Pick<OperationView, 'state' | 'error'>): NextStep {
@@ -119,6 +161,15 @@ export function asCli(operation: Pick<OperationView, 'kind' | 'slug' | 'requeste
       return `aviary tenant resize ${operation.slug} --plan=…`;
     case 'suspend':
       return `aviary tenant suspend ${operation.slug} --note='…' --confirm=${operation.slug}`;
+    case 'backup':
+      return `aviary backup take ${operation.slug}`;
+    case 'upgrade':
+      return `aviary tenant upgrade ${operation.slug} …`;
+    case 'rollback':
+      // The platform's own way back; to the same end leads an upgrade to the release before.
+      return `aviary tenant upgrade ${operation.slug} …`;
+    case 'restore':
+      return `aviary backup restore ${operation.slug} … --confirm=${operation.slug}`;
     case 'repair':
       // The platform orders those by itself; a person's order to the same end is a start.
       return `aviary tenant start ${operation.slug}`;

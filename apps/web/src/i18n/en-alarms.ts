@@ -37,6 +37,7 @@ export const alarms = {
     STACK_STILL_RUNNING: 'A stack that is to rest runs',
     STACKS_UNWELL: 'Most stacks of a host do not answer',
     CAPACITY_LOW: 'A host is nearly full',
+    BACKUP_OVERDUE: 'A stack runs without a fresh backup',
   },
 };
 

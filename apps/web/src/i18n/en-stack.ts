@@ -100,7 +100,7 @@ export const stack = {
   destroyEffectOrders_other: '{{count}} open orders go with them.',
   destroyEffectData: 'Its database, Redis and all volumes are erased.',
   destroyEffectAddress: 'The address {{host}} stops working.',
-  destroyEffectFinal: 'This cannot be undone. There is no backup.',
+  destroyEffectFinal: 'This cannot be undone. Its backups are deleted with it.',
   notFound: 'There is no such stack, or it is not yours.',
   hold: 'Held: {{reasons}}',
   reasons: {
@@ -111,6 +111,8 @@ export const stack = {
       '{{service}} ended {{times}} times in ten minutes, last with exit code {{exitCode}}, so the stack was stopped. Start it once the cause is gone. Its last words: {{log}}',
     OUT_OF_MEMORY:
       '{{service}} ran out of memory {{times}} times in ten minutes, so the stack was stopped. Run fewer bots or take a larger plan, then start it. Its last words: {{log}}',
+    DISK_OVERRUN:
+      'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB) and went on writing after it was asked to hold, so it was stopped; its data is kept. Change to a larger plan, then start it.',
     REPAIRS_FAILED:
       '{{failures}} attempts to repair the stack failed, so it was stopped. Start it once the cause is gone. The last one: {{last}}',
   },

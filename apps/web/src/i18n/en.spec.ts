@@ -1,5 +1,7 @@
 import {
   ALARM_CODES,
+  BACKUP_PROBLEMS,
+  BACKUP_REASONS,
   BOT_STATUS,
   CAPACITY_LEVELS,
   CAPACITY_RESOURCES,
@@ -7,6 +9,7 @@ import {
   DOMAIN_PROBLEMS,
   DOMAIN_REFUSALS,
   HOLD_REASONS,
+  LOST_THINGS,
   OPERATION_KINDS,
   ACCOUNT_STATES,
   STACK_NEXT,
@@ -58,6 +61,9 @@ describe('English', () => {
       ...STACK_NEXT.map((kind) => `stack.next.${kind}`),
       ...DOMAIN_PROBLEMS.map((problem) => `domains.problems.${problem}`),
       ...DOMAIN_REFUSALS.map((reason) => `domains.refused.${reason}`),
+      ...BACKUP_PROBLEMS.map((problem) => `backups.problem.${problem}`),
+      ...LOST_THINGS.map((what) => `backups.lost.${what}`),
+      ...BACKUP_REASONS.map((reason) => `backups.reasons.${reason}`),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),
@@ -66,7 +72,7 @@ describe('English', () => {
       ...CAPACITY_LEVELS.map((level) => `capacity.levels.${level}`),
     ];
     for (const key of keys) {
-      expect(t(key)).not.toBe(key);
+      expect(t(key, { count: 2 })).not.toBe(key);
     }
     expect(t(`status.${STACK_STATUS.attention.key}`, { ns: 'ui' })).toBe('Needs attention');
     expect(t(`status.${BOT_STATUS.waiting.key}`, { ns: 'ui' })).toBe('Waiting for price');

@@ -1,5 +1,6 @@
 import { signInTexts } from './en-sign-in.js';
 import { domains } from './en-domains.js';
+import { backups } from './en-backups.js';
 import { stack } from './en-stack.js';
 import { alarms, schedules } from './en-alarms.js';
 import { logs } from './en-logs.js';
@@ -10,6 +11,8 @@ export const en = {
   nav: {
     label: 'Main',
     stack: 'Stack',
+    backups: 'Backups',
+    allBackups: 'All backups',
     activity: 'Activity',
     fleet: 'Fleet',
     stacks: 'Stacks',
@@ -42,6 +45,7 @@ export const en = {
     loadFailed: 'Your stack could not be loaded',
   },
   stack,
+  backups,
   domains,
   usage,
   logs,
@@ -61,6 +65,10 @@ export const en = {
       resize: 'Change limits',
       rotate_secrets: 'New passwords',
       repair: 'Repair',
+      backup: 'Back up',
+      restore: 'Restore',
+      upgrade: 'Upgrade',
+      rollback: 'Roll back',
     },
     doing: {
       provision: 'Creating',
@@ -75,6 +83,10 @@ export const en = {
       resize: 'Changing limits',
       rotate_secrets: 'Giving new passwords',
       repair: 'Repairing',
+      backup: 'Backing up',
+      restore: 'Restoring',
+      upgrade: 'Upgrading',
+      rollback: 'Rolling back',
     },
     phase: {
       prepare: 'Secrets, certificate and template',
@@ -90,6 +102,14 @@ export const en = {
       raise: 'Start its containers behind the waiting page',
       limits: 'Change limits while it runs',
       renew: 'Make new passwords and keys',
+      dump: 'Write out the database whole',
+      store: 'Store all of it, and read it back',
+      prove: 'Restore it beside the stack and compare',
+      safeguard: 'Back up what is there now',
+      load: 'Load the backup beside the stack and compare',
+      swap: 'Put the loaded data in place',
+      preflight: 'Look whether the release can run here',
+      adopt: 'Change to the new release',
     },
     by: 'by {{name}}',
     step: 'step {{current}} of {{total}}: {{phase}}',
@@ -113,6 +133,7 @@ export const en = {
     again: 'Try again',
     cancel: 'Cancel operation',
     cancelEffect: 'It ends at its next safe point. What is done until then stays.',
+    cancelEffectBeside: 'The stack itself was not touched yet and stays as it is.',
     cancelEffectState: 'The stack may need a start or restart after that.',
     follow: 'Follow',
     copyCli: 'Copy as CLI',
@@ -133,7 +154,12 @@ export const en = {
       resize: 'The stack has its new limits.',
       rotate_secrets: 'The stack has new passwords and keys.',
       repair: 'The stack is as wanted again.',
+      backup: 'The backup was restored and checked, so it counts.',
+      upgrade: 'The stack runs on its new release.',
+      rollback: 'The stack runs on the release before, with its data as it was.',
+      restore: 'The stack has the data of the backup. What was there before is kept until the next good backup.',
     },
+    cancelledBeside: 'It was cancelled. The stack itself was not touched.',
     cancelledNow: 'It was cancelled. What was done until then stays.',
   },
   activity: {

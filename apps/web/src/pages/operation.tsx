@@ -22,7 +22,7 @@ import { useApi, useMe } from '../api/context.js';
 import type { StackAction } from '../api/endpoints.js';
 import { useOperationStream } from '../api/live.js';
 import { operationQuery, putOperation, stackQuery } from '../api/queries.js';
-import { asCli, elapsedMs, nextStepOf, repeatable } from '../domain/operation-rungs.js';
+import { asCli, elapsedMs, isBeside, mayCancel, nextStepOf, repeatable } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
@@ -30,6 +30,7 @@ import { Loaded } from '../parts/loaded.js';
 import { OpenDashboard } from '../parts/open-dashboard.js';
 import { OperationPill, useRungs } from '../parts/operation-words.js';
 import { Sentence } from '../parts/sentence.js';
+import { ToBackups } from '../parts/to-backups.js';
 import { NotFoundPage } from './not-found.js';
 
 function Headline({ operation }: { operation: OperationView }) {
@@ -82,11 +83,6 @@ function Actions({ operation }: { operation: OperationView }) {
   const me = useMe();
   const [asked, setAsked] = useState(false);
   const open = OPEN_OPERATION_STATES.includes(operation.state);
-  // a destroy or stop under way is past the point where ending it would help
-  const never = ['destroy', 'suspend', 'resume', 'resize'].includes(operation.kind);
-  const mayCancel =
-    !never &&
-    (operation.state === 'queued' || (open && !['stop', 'hibernate', 'rotate_secrets'].includes(operation.kind)));
   const cancel = useMutation({
     mutationFn: () => api.cancelOperation(operation.id),
     onSuccess: (next) => putOperation(queries, next),
@@ -94,7 +90,7 @@ function Actions({ operation }: { operation: OperationView }) {
   return (
     <>
       {me?.role === 'operator' ? <CopyCli operation={operation} /> : null}
-      {open && mayCancel ? (
+      {open && mayCancel(operation) ? (
         <Button variant="default" onClick={() => setAsked(true)} loading={cancel.isPending}>
           {t('operation.cancel')}
         </Button>
@@ -104,7 +100,10 @@ function Actions({ operation }: { operation: OperationView }) {
         onClose={() => setAsked(false)}
         onConfirm={() => cancel.mutateAsync()}
         verb={t('operation.cancel')}
-        effects={[t('operation.cancelEffect'), t('operation.cancelEffectState')]}
+        effects={[
+          t('operation.cancelEffect'),
+          isBeside(operation) ? t('operation.cancelEffectBeside') : t('operation.cancelEffectState'),
+        ]}
         grade="moderate"
       />
     </>
@@ -124,6 +123,13 @@ function Again({ operation }: { operation: OperationView }) {
       await navigate({ to: '/app/operations/$id', params: { id: next.id } });
     },
   });
+  if (operation.kind === 'backup' || operation.kind === 'restore') {
+    return (
+      <ToBackups slug={operation.slug} quiet>
+        {t('backups.to')}
+      </ToBackups>
+    );
+  }
   if (action === null) {
     // asked for with more than a press: a name typed, a reason given
     return (
@@ -172,7 +178,13 @@ function Outcome({ operation }: { operation: OperationView }) {
       <section className="av-panel aw-reason-panel" data-tone="ok">
         <div>
           <p>{t(`operation.now.${operation.kind}`)}</p>
-          {operation.kind === 'destroy' ? null : <GoOn slug={operation.slug} />}
+          {operation.kind === 'destroy' ? null : operation.kind === 'backup' ? (
+            <ToBackups slug={operation.slug} quiet>
+              {t('backups.to')}
+            </ToBackups>
+          ) : (
+            <GoOn slug={operation.slug} />
+          )}
         </div>
       </section>
     );
@@ -181,7 +193,7 @@ function Outcome({ operation }: { operation: OperationView }) {
     return (
       <section className="av-panel aw-reason-panel" data-tone="off">
         <div>
-          <p>{t('operation.cancelledNow')}</p>
+          <p>{isBeside(operation) ? t('operation.cancelledBeside') : t('operation.cancelledNow')}</p>
           <Again operation={operation} />
         </div>
       </section>

@@ -6,6 +6,7 @@ import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
 import type { Look } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
+import { BackupStanding } from './backup-words.js';
 import { TextLink } from './link-button.js';
 import { DomainPanel } from './domain-panel.js';
 import { LogPanel } from './log-panel.js';
@@ -15,6 +16,7 @@ import { OperationTable } from './operation-table.js';
 import { Sentence } from './sentence.js';
 import { StackActions } from './stack-actions.js';
 import { StackPill, useStackReason, useWarningText } from './stack-words.js';
+import { ToBackups } from './to-backups.js';
 import { UsagePanel } from './usage-panel.js';
 
 function Headline({ stack }: { stack: StackView }) {
@@ -59,14 +61,15 @@ function Reason({ stack }: { stack: StackView }) {
           {why !== null && holds.length > 0 ? (
             <p className="av-muted">{t('stack.hold', { reasons: holds.join(', ') })}</p>
           ) : null}
+          {stack.reasonCode === 'DATA_MISSING' && stack.desired !== 'deleted' ? (
+            <ToBackups slug={stack.slug}>{t('backups.restore')}</ToBackups>
+          ) : null}
         </div>
       ) : null}
       {stack.next === null ? null : (
         <div>
           <strong>{t('stack.nextTitle')}</strong>
-          <p>
-            <Next next={stack.next} />
-          </p>
+          <p>{stack.reasonCode === 'DATA_MISSING' ? t('backups.nextRestore') : <Next next={stack.next} />}</p>
         </div>
       )}
     </section>
@@ -232,6 +235,7 @@ export function StackDetail({ stack, ...look }: { stack: StackView } & Look) {
                 ),
               },
               { term: t('stack.api'), value: <Copyable value={stack.apiUrl} label={t('stack.copyUrl')} /> },
+              { term: t('backups.title'), value: <BackupStanding stack={stack} /> },
               { term: t('stack.release'), value: stack.release },
               { term: t('stack.created'), value: <Time value={stack.createdAt} style="date" /> },
               ...(own

@@ -1,9 +1,10 @@
-import { BOT_STATUS, DOMAIN_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
+import { BACKUP_STATUS, BOT_STATUS, DOMAIN_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
 import { STATUS_ICONS } from './icons.js';
 
 it('has the icon of every status', () => {
   const all = [
     ...Object.values(STACK_STATUS),
+    ...Object.values(BACKUP_STATUS),
     ...Object.values(BOT_STATUS),
     ...Object.values(OPERATION_STATUS),
     ...Object.values(DOMAIN_STATUS),

@@ -1,4 +1,5 @@
 import {
+  BACKUP_STATUS,
   BOT_STATUS,
   DOMAIN_STATUS,
   ERROR_TEXT,
@@ -20,6 +21,7 @@ export const en = {
     bot: words(BOT_STATUS),
     operation: words(OPERATION_STATUS),
     domain: words(DOMAIN_STATUS),
+    backup: words(BACKUP_STATUS),
   },
   /** By error code; the English ones stand once, beside the codes. */
   errors: { ...ERROR_TEXT },

@@ -1,0 +1,141 @@
+import { countedLoss, type BackupView, type OperationView, type StackBackups } from '#libs/contracts';
+import type { Command } from 'commander';
+import { confirmSlug, handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
+import { EXIT, type ExitCode } from '../frame/exit-codes.js';
+import { idOf, pageCursor, rows } from '../frame/flags.js';
+import { followOperation, operationError } from '../frame/follow.js';
+
+const LIST = 'aviary/backup-list/1';
+const FLEET = 'aviary/backup-fleet/1';
+const OPERATION = 'aviary/operation/1';
+
+const megabytes = (bytes: number | null): string => (bytes === null ? '' : `${(bytes / 1e6).toFixed(1)} MB`);
+const why = ({ error }: Pick<BackupView, 'error'>): string => (error === null ? '' : `${error.code}: ${error.message}`);
+
+/** Waits for the end unless told not to, and prints `told` then. */
+async function settle(
+  context: CommandContext,
+  operation: OperationView,
+  told: (view: OperationView) => Promise<string> | string,
+): Promise<ExitCode> {
+  const { output, options } = context;
+  if (options.detach) {
+    output.result(
+      OPERATION,
+      operation,
+      `${operation.slug}: ${operation.kind} accepted. Follow it with: aviary operation watch ${operation.id}`,
+    );
+    return EXIT.done;
+  }
+  const { view, code } = await followOperation(context, operation.id);
+  if (code !== EXIT.done) {
+    return output.failure(OPERATION, operationError(view), view);
+  }
+  output.result(OPERATION, view, `✓ ${view.slug} ${await told(view)}`);
+  return EXIT.done;
+}
+
+const paged = (flags: Readonly<Record<string, unknown>>): { cursor?: string; limit?: number } => {
+  const { cursor, limit } = flags as { cursor?: string; limit?: number };
+  return { ...(cursor === undefined ? {} : { cursor }), ...(limit === undefined ? {} : { limit }) };
+};
+
+const fleet = async (context: CommandContext, flags: Readonly<Record<string, unknown>>): Promise<void> => {
+  const platform = await context.platform();
+  const page = await platform.backups.fleet(await platform.operator(), paged(flags));
+  const { stacks, fresh, never, failed } = page.counts;
+  context.output.say(
+    `${fresh} of ${stacks} stacks have a checked backup younger than 26 hours; ${never} have none, the newest try failed of ${failed}`,
+  );
+  context.output.list<StackBackups>(FLEET, page, [
+    { head: 'tenant', value: ({ slug }) => slug },
+    { head: 'data of', value: ({ verifiedUntil }) => verifiedUntil ?? 'never' },
+    { head: 'newest', value: ({ newest }) => newest?.state ?? '' },
+    { head: 'owner', value: ({ owner }) => owner },
+    { head: 'why', value: ({ newest }) => (newest === null ? '' : why(newest)) },
+  ]);
+};
+
+const list: Action = async (context, [slug], flags) => {
+  if (slug === undefined) {
+    return fleet(context, flags);
+  }
+  const platform = await context.platform();
+  const page = await platform.backups.list(await platform.operator(), slug, paged(flags));
+  context.output.list<BackupView>(LIST, page, [
+    { head: 'backup', value: ({ id }) => id },
+    { head: 'data of', value: ({ takenAt, begunAt }) => takenAt ?? begunAt },
+    { head: 'state', value: ({ state }) => state },
+    { head: 'size', value: ({ bytes }) => megabytes(bytes) },
+    { head: 'added', value: ({ addedBytes }) => megabytes(addedBytes) },
+    { head: 'reason', value: ({ reason }) => reason },
+    { head: 'release', value: ({ release }) => release },
+    { head: 'why', value: why },
+  ]);
+  if (page.open !== null) {
+    context.output.say(`a ${page.open.kind} is ${page.open.state}: aviary operation watch ${page.open.id}`);
+  }
+  return undefined;
+};
+
+const take: Action = async (context, [slug = '']) => {
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const { operation } = await platform.backups.take(actor, slug);
+  return settle(context, operation, async ({ id }) => {
+    const { items } = await platform.backups.list(actor, slug, { limit: 1 });
+    const made = items.find(({ operationId }) => operationId === id);
+    return made === undefined
+      ? 'is backed up'
+      : `is backed up, restored and checked: ${megabytes(made.bytes)}, data of ${made.takenAt ?? made.begunAt}. Put it back with: aviary backup restore ${slug} ${made.id}`;
+  });
+};
+
+const restore: Action = async (context, [slug = '', given], flags) => {
+  const backup = idOf('backup', given);
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const stack = await platform.stacks.get(actor, slug);
+  const chosen = await platform.backups.get(actor, slug, backup);
+  const { safeguards, items } = await platform.backups.list(actor, slug);
+  const lost = countedLoss(
+    chosen,
+    items.find(({ state }) => state === 'verified'),
+  ).map(({ what, count }) => `${count} ${what}`);
+  const counted = lost.length === 0 ? '' : ` Among it, as the newest backup counts: ${lost.join(', ')}.`;
+  const at = chosen.takenAt ?? chosen.begunAt;
+  const guarded = safeguards
+    ? 'What is there now is backed up first.'
+    : 'What is there now cannot be backed up first; its volumes are kept until the next good backup.';
+  await confirmSlug(
+    context,
+    slug,
+    flags['confirm'],
+    `Restoring ${slug} of ${stack.owner} puts its data of ${at} back: everything since then is lost to it, fills and edits of bots among them.${counted} ${guarded}`,
+  );
+  const { operation } = await platform.backups.restore(actor, slug, { backup, confirm: slug });
+  return settle(
+    context,
+    operation,
+    () => `has its data of ${at} again; the data before is kept until the next good backup`,
+  );
+};
+
+export function backupCommands(program: Command, environment: Environment): void {
+  const backup = program.command('backup').description('backups of stacks, and putting them back');
+  backup
+    .command('list [slug]')
+    .description('backups of a stack, newest first; without one every stack, the oldest backup first')
+    .option('--cursor <id>', 'go on after a page', pageCursor)
+    .option('--limit <n>', 'rows a page, 50 at most', rows)
+    .action(handle(environment, LIST, list));
+  backup
+    .command('take <slug>')
+    .description('back a running stack up now, and wait until it is restored and checked')
+    .action(handle(environment, OPERATION, take));
+  backup
+    .command('restore <slug> <backup>')
+    .description('put the data of a backup in the place of a stack’s; what came after it is lost')
+    .option('--confirm <slug>', 'the stack’s name once more, where nobody can be asked')
+    .action(handle(environment, OPERATION, restore));
+}

@@ -1,0 +1,65 @@
+import type { Command } from 'commander';
+import type { ReleaseState, ReleaseView } from '#libs/contracts';
+import { handle, type Action, type Environment } from '../frame/command.js';
+
+const LIST = 'aviary/release-list/1';
+const RELEASE = 'aviary/release/1';
+
+const list: Action = async (context) => {
+  const platform = await context.platform();
+  context.output.list<ReleaseView>(LIST, await platform.releases.list(await platform.operator()), [
+    { head: 'release', value: ({ id }) => id },
+    { head: 'state', value: ({ state }) => state },
+    { head: 'stacks', value: ({ stacks }) => String(stacks) },
+    { head: 'failed on', value: ({ failed }) => String(failed) },
+    { head: 'since', value: ({ createdAt }) => createdAt },
+    { head: 'notes', value: ({ notes }) => notes },
+  ]);
+};
+
+const move =
+  (to: ReleaseState, told: (release: ReleaseView) => string): Action =>
+  async (context, [id = '']) => {
+    const platform = await context.platform();
+    const release = await platform.releases.move(await platform.operator(), id, to);
+    context.output.result(RELEASE, release, `✓ ${release.id} ${told(release)}`);
+  };
+
+const fixed: Action = async (context, [id = '']) => {
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const stacks = await platform.releases.markFixed(actor, id);
+  context.output.result(
+    RELEASE,
+    await platform.releases.get(actor, id),
+    `✓ ${id} may be tried again on ${stacks} stacks on which it failed`,
+  );
+};
+
+export function releaseCommands(program: Command, environment: Environment): void {
+  const release = program.command('release').description('versions of templates with their images, and who runs them');
+  release
+    .command('list')
+    .description('all of them, newest first, with how many stacks are on each')
+    .action(handle(environment, LIST, list));
+  const moves = [
+    ['offer', 'candidate', 'let operators upgrade stacks to it', () => 'is a candidate; next: aviary tenant upgrade'],
+    ['promote', 'stable', 'make new stacks of it', () => 'is stable: new stacks are made of it'],
+    [
+      'withdraw',
+      'withdrawn',
+      'let no stack go there any more',
+      ({ stacks }: ReleaseView) => `is withdrawn; ${stacks} stacks on it stay there`,
+    ],
+  ] as const;
+  for (const [verb, to, about, told] of moves) {
+    release
+      .command(`${verb} <release>`)
+      .description(about)
+      .action(handle(environment, RELEASE, move(to, told)));
+  }
+  release
+    .command('fixed <release>')
+    .description('let stacks be tried again on which an upgrade to it failed')
+    .action(handle(environment, RELEASE, fixed));
+}

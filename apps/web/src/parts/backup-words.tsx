@@ -1,0 +1,65 @@
+import { BACKUP_STATUS, type BackupView, type StackView, type StatusWord } from '#libs/contracts';
+import { StatusPill, useTimeText } from '#libs/ui';
+import { useMe } from '../api/context.js';
+import { ageOf, lookOf, standingOf } from '../domain/backups.js';
+import { useT } from '../i18n/use-text.js';
+import { TextLink } from './link-button.js';
+
+const NONE: StatusWord = { tone: 'none', key: 'backup.none', word: '', icon: 'CircleDashed' };
+
+export function useAgeText(): (ms: number) => string {
+  const t = useT();
+  return (ms) => {
+    const { unit, count } = ageOf(ms);
+    return t(`backups.ages.${unit}`, { count });
+  };
+}
+
+export function BackupPill({
+  backup,
+  openOperation,
+  size = 'sm',
+}: {
+  backup: Pick<BackupView, 'state' | 'operationId' | 'error'>;
+  openOperation: string | null;
+  size?: 'sm' | 'md';
+}) {
+  const t = useT();
+  const { status, left } = lookOf(backup, openOperation);
+  return <StatusPill status={status} size={size} {...(left === null ? {} : { word: t(`backups.${left}`) })} />;
+}
+
+/** Until when data is certain to come back, in one line. */
+export function CheckedUntil({ at, size = 'lg' }: { at: string | null; size?: 'md' | 'lg' }) {
+  const t = useT();
+  const time = useTimeText();
+  return at === null ? (
+    <StatusPill status={NONE} word={t('backups.emptyTitle')} size={size} />
+  ) : (
+    <StatusPill status={BACKUP_STATUS.verified} word={t('backups.checkedUntil', { time: time(at) })} size={size} />
+  );
+}
+
+/** Among the facts of a stack, and the way to its backups. */
+export function BackupStanding({ stack }: { stack: Pick<StackView, 'slug' | 'backup'> }) {
+  const t = useT();
+  const time = useTimeText();
+  const operator = useMe()?.role === 'operator';
+  const { backup, slug } = stack;
+  const standing = standingOf(backup);
+  return (
+    <span className="aw-backup-fact">
+      <TextLink to={operator ? '/console/stacks/$slug/backups' : '/app/stacks/$slug/backups'} params={{ slug }}>
+        {backup === null || backup.takenAt === null
+          ? t('backups.standing.none')
+          : t('backups.checkedUntil', { time: time(backup.takenAt) })}
+      </TextLink>
+      {standing === 'failed' ? (
+        <span className="aw-standing" data-tone="bad">
+          {' '}
+          {t('backups.standing.failed')}
+        </span>
+      ) : null}
+    </span>
+  );
+}
