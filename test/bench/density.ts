@@ -1,9 +1,11 @@
 import { totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
+import { waitFor } from '#libs/async';
 import { CAPACITY_DEFAULTS } from '#libs/contracts';
 import { HostFiles, type ContainerFigures } from '../../apps/agent/src/watch/host-files.js';
-import { docker } from '../support/engine.js';
+import { cutPower, docker, startEngine } from '../support/engine.js';
 import { engineObjects } from '../support/platform.js';
+import type { PortalClient } from '../support/portal-client.js';
 import { makeStacks, withOwnPlatform } from './own-platform.js';
 import { atMost, median, round, type BenchResult } from './report.js';
 
@@ -17,6 +19,7 @@ const IDLE_SECONDS = 60;
 const MEASURED_SECONDS = 60;
 const SERVICES = ['postgres', 'redis', 'runtime'] as const;
 const FREE_MEMORY_MB = 512;
+const BACK_MS = 900_000;
 const GIB_MB = 1_024;
 
 interface Found {
@@ -27,7 +30,7 @@ interface Found {
 /**
  * Fills a host of so much memory with real stacks that do nothing, until the platform refuses the next one, and measures
  * what they take. The host is as large as this machine; its share that may be promised is set so that as many stacks
- * fit as would on one of that size.
+ * fit as would on one of that size. Then the power is cut, and all of them start at once.
  */
 export function density({ limitGb, say }: Options): Promise<BenchResult> {
   const hostMb = Math.floor(totalmem() / 1024 ** 2);
@@ -81,6 +84,8 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
       const hostCpu = round(((hostSecond.cpuSeconds - hostFirst.cpuSeconds) / MEASURED_SECONDS) * 100, 1);
       const restarts = await docker('inspect', '-f', '{{.RestartCount}}', ...names);
       const died = restarts.split('\n').filter((times) => times !== '0').length;
+      say('the power is cut');
+      const back = await afterPowerCut(customer, slugs);
       return {
         metrics: {
           limit_gb: limitGb,
@@ -90,6 +95,9 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
           stack_cpu_percent: sum(({ cpuPercent }) => cpuPercent),
           host_mib_per_stack: hostMib,
           host_cpu_percent: hostCpu,
+          power_cut_engine_seconds: round(back.engine),
+          power_cut_half_seconds: round(median(back.served)),
+          power_cut_all_seconds: round(Math.max(...back.served)),
         },
         goals: [
           atMost(
@@ -114,6 +122,13 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
           },
           atMost('objects left of what was refused', '', 0, left),
           atMost('containers that were restarted', '', 0, died),
+          {
+            metric: 'stacks that serve again after a power cut',
+            unit: '',
+            goal: `= ${slugs.length}`,
+            value: back.served.length,
+            met: back.served.length === slugs.length,
+          },
         ],
         lines: [
           `${slugs.length} stacks made in ${round(making)} s on a host of ${limitGb} GiB (each may take ${memoryMb} MiB, promised ${round(overcommit, 2)} times)`,
@@ -121,11 +136,41 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
             ([service, { mib, cpuPercent }]) => `idle ${service.padEnd(10)} ${mib} MiB, ${cpuPercent} % of a core`,
           ),
           `the host: ${hostMib} MiB for each stack, everything counted; ${hostCpu} % of a core for all of it`,
+          `after a power cut the engine answered in ${round(back.engine)} s, half of the stacks in ${round(median(back.served))} s, all in ${round(Math.max(...back.served))} s`,
           refusal === null ? 'nothing was refused' : `refused: ${refusal.message}`,
         ],
       };
     },
   );
+}
+
+/** Seconds from the engine's next start until it answers, and until each stack that came back served its owner. */
+async function afterPowerCut(
+  customer: PortalClient,
+  slugs: readonly string[],
+): Promise<{ engine: number; served: number[] }> {
+  for (const slug of slugs) {
+    await customer.signOn(slug);
+  }
+  await cutPower();
+  const began = performance.now();
+  const seconds = (): number => (performance.now() - began) / 1_000;
+  await startEngine();
+  const engine = seconds();
+  const served = new Map<string, number>();
+  await waitFor(
+    async () => {
+      for (const slug of slugs.filter((one) => !served.has(one))) {
+        const answer = await customer.ask(customer.dashboardHost(slug), '/ready').catch(() => undefined);
+        if (answer?.status === 200) {
+          served.set(slug, seconds());
+        }
+      }
+      return served.size === slugs.length ? true : undefined;
+    },
+    { what: 'all stacks serving again', deadlineMs: BACK_MS, intervalMs: 200, maxIntervalMs: 500 },
+  ).catch(() => undefined); // How many came back is the figure.
+  return { engine, served: [...served.values()] };
 }
 
 /** Objects of stacks beyond those that were made; a stack has nine. */

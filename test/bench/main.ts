@@ -2,6 +2,7 @@
 // { bench, commit, machine, metrics, goals: [{ metric, unit, goal, value, met }] }. Exit 0 when it ran, met or not;
 // 1 where `chaos` found a promise broken. Some bring up a platform in an engine of their own.
 import { parseArgs } from 'node:util';
+import { backup } from './backup.js';
 import { chaosBench } from './chaos.js';
 import { dataPlane } from './data-plane.js';
 import { density } from './density.js';
@@ -23,6 +24,8 @@ const { values, positionals } = parseArgs({
     /** `reconcile`: so many real stacks instead of many in memory. `density`: GiB of the host. */
     real: { type: 'string' },
     limit: { type: 'string', default: '12' },
+    /** `backup`: megabytes of the database's rows. */
+    mb: { type: 'string', default: '1000' },
     /** Of `chaos`: replays its schedule of faults. */
     seed: { type: 'string' },
     minutes: { type: 'string', default: '10' },
@@ -34,6 +37,7 @@ const { values, positionals } = parseArgs({
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 const BENCHES: Record<string, () => Promise<BenchResult>> = {
+  backup: () => backup({ megabytes: Number(values.mb), rounds: Number(values.n ?? 2), say }),
   chaos: () =>
     chaosBench({
       stacks: Number(values.stacks),
@@ -56,10 +60,11 @@ const name = positionals[0] ?? '';
 const bench = BENCHES[name];
 /** Whether it brings up a platform in an engine of its own. */
 const own =
-  ['chaos', 'data-plane', 'density', 'proxy'].includes(name) || (name === 'reconcile' && values.real !== undefined);
+  ['backup', 'chaos', 'data-plane', 'density', 'proxy'].includes(name) ||
+  (name === 'reconcile' && values.real !== undefined);
 if (!bench) {
   say(
-    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--stacks 20] [--seed S] [--minutes 10] [--root FOLDER] [--json]`,
+    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--mb 1000] [--stacks 20] [--seed S] [--minutes 10] [--root FOLDER] [--json]`,
   );
   process.exit(2);
 }

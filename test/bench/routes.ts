@@ -44,7 +44,8 @@ interface Side {
 
 /**
  * From the writing of a stack's route until its first answer through the proxy over TLS, with `n` stacks already there:
- * by the route folder, and beside it by a plain write into the folder of a second proxy. Turn by turn, in one run.
+ * by the route folder, and beside it by a plain write of the same file into a folder that a second proxy reads, as
+ * anybody would do it by hand. Turn by turn, in one run.
  */
 export async function routes({ n, say }: Options): Promise<BenchResult> {
   const base = await mkdtemp(join(tmpdir(), 'aviary-bench-routes-'));
@@ -81,10 +82,18 @@ export async function routes({ n, say }: Options): Promise<BenchResult> {
     });
     const ca = await readFile(join(base, 'ca/ca.crt'), 'utf8');
     const present = Array.from({ length: n }, (_, number) => fileOf(number));
-    const start = async (name: string): Promise<{ traefik: TraefikProcess; directory: string }> => {
+    const start = async (
+      name: string,
+      change: (text: string) => string = (text) => text,
+    ): Promise<{ traefik: TraefikProcess; directory: string }> => {
       const directory = join(base, name, 'routes');
       await mkdir(directory, { recursive: true });
-      const traefik = new TraefikProcess({ binary: traefikBinary(), directory: join(base, name), routes: directory });
+      const traefik = new TraefikProcess({
+        binary: traefikBinary(),
+        directory: join(base, name),
+        routes: directory,
+        change,
+      });
       await traefik.choosePorts();
       return { traefik, directory };
     };
@@ -95,7 +104,7 @@ export async function routes({ n, say }: Options): Promise<BenchResult> {
       logger: quiet,
     });
     await folder.adopt([renderShared(settings), ...present]);
-    const plain = await start('hand');
+    const plain = await start('hand', (text) => text.replace(/filename: (.*)\/[^/]*\.yml/, 'directory: $1'));
     for (const { name, content } of [renderShared(settings), ...present]) {
       await writeFile(join(plain.directory, name), content);
     }

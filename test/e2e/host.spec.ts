@@ -185,20 +185,6 @@ describe('a platform on its host', () => {
     return new Map(document.data.checks.map((check) => [check.name, check]));
   }
 
-  /** With other settings in `.env`, for as long as `work` lasts. */
-  async function withSettings(settings: Record<string, string>, work: () => Promise<void>): Promise<void> {
-    const file = join(platform.facts.root, '.env');
-    const before = await readFile(file, 'utf8');
-    const kept = before.split('\n').filter((line) => !Object.hasOwn(settings, line.split('=')[0] ?? ''));
-    const changed = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
-    await writeFile(file, `${[...kept.filter(Boolean), ...changed].join('\n')}\n`);
-    try {
-      await work();
-    } finally {
-      await writeFile(file, before);
-    }
-  }
-
   it('the engine knows agent and worker to be healthy', async () => {
     await waitFor(
       async () => ((await health('agent')) === 'healthy' && (await health('worker')) === 'healthy' ? true : undefined),
@@ -232,11 +218,24 @@ describe('a platform on its host', () => {
     await expect(sh(...somebody, inData('ca/ca.crt'))).rejects.toThrow('Permission denied');
   });
 
+  it('what the portal wrote as the user it was before becomes its own with the next up', async () => {
+    const folders = ['routes', 'certs', 'ca', 'gate', 'agent', 'backups', 'restic', 'quarantine'].map(inData);
+    const of = async (uid: string): Promise<string> => sh('find', ...folders, '-uid', uid);
+    await docker('stop', '-t', '20', platform.container('agent'));
+    const own = await of('10011');
+    expect(own).toContain(inData('routes/'));
+    await sh('chown', '-hR', '10001:10001', ...folders);
+    const ran = await platform.run('up');
+    expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+    expect(await of('10001')).toBe('');
+    expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
+  }, 180_000);
+
   it('while it runs, a port that is not its own is still looked at', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(18_080, '0.0.0.0', resolve));
     try {
-      await withSettings({ AVIARY_HTTP_PORT: '18080' }, async () => {
+      await platform.withSettings({ AVIARY_HTTP_PORT: '18080' }, async () => {
         const ran = await platform.run('up');
         expect({ code: ran.code, refusals: refusals(ran) }).toEqual({
           code: 8,
@@ -258,7 +257,7 @@ describe('a platform on its host', () => {
       AVIARY_ACME_DNS_PROVIDER: 'exec',
       AVIARY_ACME_DIRECTORY: 'https://127.0.0.1:9/directory',
     };
-    await withSettings(settings, async () => {
+    await platform.withSettings(settings, async () => {
       const ran = await platform.run('up');
       expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
       const agent = platform.container('agent');
@@ -384,7 +383,7 @@ describe('a platform on its host', () => {
     const subnet = (): Promise<string> =>
       docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', `aviary-${platform.facts.prefix}-portal`);
     const before = await subnet();
-    await withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
+    await platform.withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
       const ran = await platform.run('up');
       expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
       expect(await subnet()).toBe('10.67.255.192/26');
@@ -401,7 +400,7 @@ describe('a platform on its host', () => {
     await owner.signUp(operator, 'person', 'correct horse battery staple');
     const { stack, operation } = await owner.createStack();
     await owner.operationEnd(operation.id);
-    await withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
+    await platform.withSettings({ AVIARY_ADDRESS_POOL: '10.64.0.0/14' }, async () => {
       const moved = await platform.run('up');
       expect(moved.code).toBe(8);
       expect(refusals(moved)).toContainEqual(

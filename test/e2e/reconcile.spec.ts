@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
+import { SERVED_FILE, type DynamicFile } from '#libs/edge';
 import { docker, killEngine, killProcess, pidOf, startEngine, testImage } from '../support/engine.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
@@ -42,10 +43,11 @@ async function shape(): Promise<string> {
   );
 }
 
+/** What was done to the stack; the night's backup, which goes on beside it, is none of it. */
 const operations = (where = ''): Promise<string> =>
   world.platform.sql(
     `select kind, state, coalesce(error->>'message', '') from operations
-      where tenant_id = '${stack.id}' and kind <> 'provision' ${where} order by created_at`,
+      where tenant_id = '${stack.id}' and kind not in ('provision', 'backup') ${where} order by created_at`,
   );
 
 /** The stack is as it was, answers its owner, and nothing is at work on it. */
@@ -144,22 +146,52 @@ describe('FM-13 a stack on a real engine comes back by itself', () => {
     });
   }, 300_000);
 
-  it('its route file edited, and deleted', async () => {
-    const ours = await readFile(route(), 'utf8');
-    const mended = (damage: string): Promise<true> =>
-      waitFor(async () => ((await readFile(route(), 'utf8').catch(() => '')) === ours ? true : undefined), {
-        what: `the route file as it was before it was ${damage}`,
+  it('its route file edited and deleted, and what the proxy reads', async () => {
+    const served = join(world.platform.facts.dataDir, 'routes', SERVED_FILE);
+    const paths = [route(), served];
+    // The canary's number goes on by itself.
+    const read = async (): Promise<string> => {
+      const texts = await Promise.all(paths.map((path) => readFile(path, 'utf8').catch(() => '')));
+      return texts.join('\n').replace(/"X-Aviary-Routes":"\d+"/, '');
+    };
+    const mended = async (damage: () => Promise<void>): Promise<void> => {
+      const ours = await read();
+      await damage();
+      expect(await read()).not.toBe(ours);
+      await waitFor(async () => ((await read()) === ours ? true : undefined), {
+        what: 'the files as they were before',
         ...SOON,
       });
-    await writeFile(route(), '{}');
-    await mended('edited');
-    await world.served(stack);
-    // The folder was looked at just now, so there is time to see that the proxy forgets it at once.
-    await rm(route());
-    await waitFor(async () => ((await world.answers(stack)) ? undefined : true), { what: 'the route’s end', ...SOON });
-    await mended('deleted');
+    };
+    // A file that is gone, and one that does not read, change nothing of what is served.
+    await mended(async () => {
+      await writeFile(route(), '{}');
+      await rm(served);
+    });
+    await mended(async () => {
+      await rm(route());
+      await writeFile(served, 'http: [');
+    });
+    expect(await world.answers(stack)).toBe(true);
+    // One that reads and leaves the stack out takes it away from its owner, until it is whole again.
+    const { http, ...rest } = JSON.parse(await readFile(served, 'utf8')) as DynamicFile;
+    const routers = Object.entries(http.routers).filter(([name]) => !name.startsWith(stack.slug));
+    const without = JSON.stringify({ ...rest, http: { ...http, routers: Object.fromEntries(routers) } });
+    await mended(async () => {
+      await waitFor(
+        async () => {
+          // It is whole again within seconds, which may be before the proxy has read it or anybody has asked.
+          await writeFile(served, without);
+          return (await world.answers(stack)) ? undefined : true;
+        },
+        { what: 'the route’s end', intervalMs: 1_000, maxIntervalMs: 1_000, ...SOON },
+      );
+      await writeFile(served, without);
+    });
     await back();
-  }, 240_000);
+    // A repair that came between went well: it looks at the proxy's file before it asks the proxy.
+    expect(await operations()).not.toContain('failed');
+  }, 300_000);
 
   it('every container gone but the volumes, as on a host that was rebuilt', async () => {
     await world.platform.stackSql(stack.slug, 'create table kept as select 42 as n');

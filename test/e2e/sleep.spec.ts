@@ -1,6 +1,7 @@
-import type { ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import pg from 'pg';
 import { waitFor } from '#libs/async';
 import type { Bot, Market, OperationList, TokenCreated } from '#libs/contracts';
@@ -204,11 +205,21 @@ describe('a stack that rests', () => {
     );
   }, 120_000);
 
-  it('FM-28 pulled no image in all this', () => {
+  it('FM-28 pulled no image in all this, and did not ask for one', async () => {
+    const { door } = world.platform;
+    const asked = (): string[] =>
+      door.calls.map(({ step }) => step).filter((step) => step.startsWith('POST /images/create'));
     // What finds nothing must find what there was.
     expect(heard.filter((line) => line === 'container start').length).toBeGreaterThan(8);
+    expect(door.calls.filter(({ step }) => step.endsWith('/start')).length).toBeGreaterThan(8);
     expect(heard.filter((line) => line === 'image pull')).toEqual([]);
-  });
+    expect(asked()).toEqual([]);
+    // Nothing listens there: the engine is asked, and refuses.
+    await expect(
+      promisify(execFile)('docker', ['-H', `unix://${door.path}`, 'pull', '127.0.0.1:9/nothing']),
+    ).rejects.toThrow();
+    expect(asked()).toHaveLength(1);
+  }, 60_000);
 
   it('FM-32 stays awake while a bot runs, also when the portal has not heard of it yet', async () => {
     const { owner, slug } = stack;

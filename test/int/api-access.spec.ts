@@ -115,7 +115,13 @@ it('answers 404 to another account on every route that names a thing of its owne
   );
   expect(scoped.length).toBeGreaterThanOrEqual(9);
   for (const route of scoped) {
-    const body = route.method === 'delete' ? { confirm: mine.stack.slug } : (BODIES[nameOf(route)] ?? {});
+    const confirm = mine.stack.slug;
+    const body =
+      route.method === 'delete'
+        ? { confirm }
+        : route.path.endsWith('/restore')
+          ? { confirm, backup: randomUUID() }
+          : (BODIES[nameOf(route)] ?? {});
     const answer = await t.http[route.method](filled(route.path)).set(stranger.auth).send(body);
     expect([nameOf(route), answer.status, (answer.body as ErrorBody).code]).toEqual([nameOf(route), 404, 'NOT_FOUND']);
   }

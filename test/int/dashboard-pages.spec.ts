@@ -1,3 +1,4 @@
+import { waitFor } from '#libs/async';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -246,21 +247,31 @@ describe('the pages of a stack', () => {
     await dialog.getByRole('button', { name: 'Stop Keeper' }).click();
     await page.locator('.av-pill', { hasText: 'Stopped' }).waitFor();
     await runtime.call('DELETE', `/bots/${id}`);
-    const { balances } = await runtime.call<Overview>('GET', '/overview');
-    const amount = balances.find(({ asset }) => asset === 'BTC')?.amount ?? '';
-    expect(amount).toMatch(/^0\.0*[1-9]/);
     await page.goto(origin);
     const kept = page.locator('.hero-facts div', { hasText: 'Kept by stopped bots' });
-    await kept.getByText(`${amount} BTC`).waitFor();
+    await kept.waitFor();
+    // A trade that was on its way when the bot stopped may be booked a moment later, here and there.
+    await waitFor(
+      async () => {
+        const { balances } = await runtime.call<Overview>('GET', '/overview');
+        const amount = balances.find(({ asset }) => asset === 'BTC')?.amount ?? '';
+        expect(amount).toMatch(/^0\.0*[1-9]/);
+        const shown = await kept.innerText();
+        if (!shown.includes(`${amount} BTC`)) {
+          throw new Error(`${amount} BTC are kept, and the page says: ${shown}`);
+        }
+        return true;
+      },
+      { what: 'what is kept on the page', deadlineMs: 30_000 },
+    );
     await expect(kept.innerText()).resolves.toMatch(/worth about\s[\d.,]+\sUSDT/);
     await page.goto('about:blank');
   });
 
   const ROUTES = ['/', '/bots', '/bots/new', '/bots/:id', '/trades', '/settings', '/nowhere'];
+  // Each colour scheme and each layout once: contrast is a matter of the one, room of the other.
   const LOOKS = [
     { name: 'light, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
-    { name: 'dark, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' as const },
-    { name: 'light, phone', viewport: { width: 360, height: 740 }, colorScheme: 'light' as const, hasTouch: true },
     { name: 'dark, phone', viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const, hasTouch: true },
   ];
   it.each(LOOKS)(

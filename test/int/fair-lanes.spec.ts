@@ -159,9 +159,11 @@ it('FM-10 what lost its job gets one again, however many older ones wait in the 
   const waiting = Array.from({ length: 61 }, (_unused, at) =>
     Object.assign({}, made, {
       id: newId(),
+      // Of a stack each, since of one stack only one is open.
+      tenantId: newId(),
       kind: 'restart' as const,
       state: 'queued' as const,
-      exclusive: false,
+      input: null,
       createdAt: new Date(Date.now() - 600_000 + at * 1_000),
       startedAt: null,
       finishedAt: null,
@@ -211,6 +213,7 @@ describe('FM-10 nothing is under way for ever', () => {
       database: world.database.dataSource,
       delivery: undefined as never,
       outbox: undefined as never,
+      queue: undefined as never,
       logger,
       now: () => new Date(),
       portalUrl: 'https://aviary.localhost',
@@ -266,10 +269,12 @@ it('FM-28 starts and restarts from the images that were pinned, asks for none by
   expect(asked()).toContain('createContainer');
   expect(world.engine.log.calls.filter(({ method }) => /image|pull/i.test(method))).toEqual([]);
   expect(names.filter((name) => asked().includes(name))).toEqual([]);
-  // Nothing of the port could fetch one: what is not there is told at once, and nothing waits for a registry.
+  // Nothing of the port could fetch one: what is to be made of an image that is gone is told at once, and nothing waits
+  // for a registry.
   world.engine.removeImage(IMAGES.AVIARY_IMAGE_POSTGRES);
   try {
     await run(await world.stacks.request(owner, slug, 'stop'));
+    await world.database.dataSource.query('update tenants set generation = generation + 1 where slug = $1', [slug]);
     expect(await run(await world.stacks.request(owner, slug, 'start'))).toMatchObject({
       state: 'failed',
       error: { code: 'IMAGE_MISSING' },

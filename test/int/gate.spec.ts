@@ -32,7 +32,8 @@ describe('the gate', () => {
       extra?: Record<string, string>;
     } = {},
   ): Promise<Reply> =>
-    ask(gate.port, `/auth?tenant=${options.tenant ?? TENANT}`, {
+    // By an owner's domain the route says whose it is; at the stack's own host, the host does.
+    ask(gate.port, options.tenant === undefined ? '/auth' : `/auth?tenant=${options.tenant}&slug=${SLUG}`, {
       headers: {
         'x-forwarded-host': options.host ?? HOST,
         'x-forwarded-uri': options.uri ?? '/',
@@ -42,11 +43,18 @@ describe('the gate', () => {
         ...options.extra,
       },
     });
-  /** A request by the route of the stack's own gate path. */
+  /** A request by the route of the gate's own path, or by one of a stack that the gate answers for. */
   const visit = (path: string, options: Parameters<typeof ask>[2] = {}): Promise<Reply> =>
     ask(gate.port, path, {
       ...options,
-      headers: { host: HOST, accept: 'text/html', 'x-aviary-tenant': TENANT, ...options.headers },
+      headers: {
+        host: HOST,
+        accept: 'text/html',
+        ...(options.headers?.['x-aviary-page'] === undefined
+          ? { 'x-aviary-page': 'gate' }
+          : { 'x-aviary-tenant': TENANT }),
+        ...options.headers,
+      },
     });
   const held = (token: string): string => `${GATE_COOKIE}=${token}`;
   const setCookies = (reply: Reply): string[] => reply.headers['set-cookie'] ?? [];
@@ -121,7 +129,6 @@ describe('the gate', () => {
       );
       const refused: Record<string, string> = {
         'foreign key': held(await gate.session({ tenant: TENANT, slug: SLUG, key: newSigningKey() })),
-        'wrong audience': held(await gate.session({ tenant: OTHER_TENANT, slug: SLUG })),
         'wrong host': held(await gate.session({ tenant: TENANT, slug: 'uzzz222' })),
         'wrong issuer': held(await gate.session({ tenant: TENANT, slug: SLUG, issuer: 'aviary-gate' })),
         expired: held(await gate.session({ tenant: TENANT, slug: SLUG, now: new Date(Date.now() - 4_000_000) })),
@@ -141,13 +148,36 @@ describe('the gate', () => {
         Object.entries(refused).map(async ([what, cookie]) => `${what} ${(await authorise(cookie)).status}`),
       );
       expect(answers).toEqual(Object.keys(refused).map((what) => `${what} 302`));
-      // The same token opens nothing when the route or the host is another stack's, remembered or not.
+      // The same token opens nothing when the host is another stack's, remembered or not.
       expect((await authorise(held(good))).status).toBe(200);
-      expect((await authorise(held(good), { tenant: OTHER_TENANT })).status).toBe(302);
       expect((await authorise(held(good), { host: 'uzzz222.stacks.test' })).status).toBe(302);
       expect((await authorise(null, { extra: { 'x-aviary-identity': 'a.b.c', 'x-aviary-user': 'root' } })).status).toBe(
         302,
       );
+    });
+
+    it('at a domain of an owner’s own opens to a session for there, of the stack its route names', async () => {
+      const host = 'bot.example.org';
+      const there = held(await gate.session({ tenant: TENANT, slug: SLUG, claims: { host } }));
+      const status = async (cookie: string, options: Parameters<typeof authorise>[1]): Promise<number> =>
+        (await authorise(cookie, options)).status;
+      expect(await status(there, { host, tenant: TENANT })).toBe(200);
+      expect(await status(there, { host, tenant: OTHER_TENANT })).toBe(302);
+      expect(await status(there, { host: 'other.example.org', tenant: TENANT })).toBe(302);
+      expect(await status(there, {})).toBe(302);
+      const own = held(await gate.session({ tenant: TENANT, slug: SLUG }));
+      expect(await status(own, { host, tenant: TENANT })).toBe(302);
+      const another = held(await gate.session({ tenant: OTHER_TENANT, slug: 'uzzz222', claims: { host } }));
+      expect(await status(another, { host, tenant: TENANT })).toBe(302);
+      // Only a route can say so, and never of a host of ours.
+      expect(await status(there, { host })).toBe(403);
+      expect(await status(own, { host: HOST, tenant: TENANT })).toBe(403);
+    });
+
+    it('names to the runtime the tenant the portal signed, so that another’s runtime refuses it', async () => {
+      const { headers } = await authorise(held(await gate.session({ tenant: OTHER_TENANT, slug: SLUG })));
+      const [, body = ''] = String(headers['x-aviary-identity']).split('.');
+      expect(JSON.parse(Buffer.from(body, 'base64url').toString())).toMatchObject({ aud: OTHER_TENANT });
     });
 
     it('refuses hosts that are no stack of this platform and routes that name no tenant', async () => {
@@ -289,10 +319,6 @@ describe('the gate', () => {
             }),
         ],
         [
-          'other tenant',
-          async () => answerWith(200, { token: await gate.session({ tenant: OTHER_TENANT, slug: SLUG }), next: '/' }),
-        ],
-        [
           'other slug',
           async () => answerWith(200, { token: await gate.session({ tenant: TENANT, slug: 'uzzz222' }), next: '/' }),
         ],
@@ -389,9 +415,8 @@ describe('the gate', () => {
       expect((await authorise(held(token))).status).toBe(302);
     });
 
-    it('works only by a route that names the tenant', async () => {
+    it('works only by a route, and on a dashboard’s host', async () => {
       expect((await ask(gate.port, '/.aviary/start', { headers: { host: HOST } })).status).toBe(404);
-      expect((await visit('/.aviary/start', { headers: { 'x-aviary-tenant': 'x' } })).status).toBe(404);
       expect((await visit('/.aviary/start', { headers: { host: 'portal.test' } })).status).toBe(404);
       expect((await visit('/.aviary/else')).status).toBe(404);
       expect((await visit('/.aviary/start', { method: 'POST' })).status).toBe(404);
@@ -517,7 +542,7 @@ describe('the gate', () => {
       const headers = { host: HOST, 'x-aviary-page': 'nothing' };
       expect((await ask(gate.port, '/healthz', { headers })).status).toBe(404);
       const cookie = held(await gate.session({ tenant: TENANT, slug: SLUG }));
-      const reply = await ask(gate.port, `/auth?tenant=${TENANT}`, {
+      const reply = await ask(gate.port, '/auth', {
         headers: { ...headers, cookie, 'x-forwarded-host': HOST },
       });
       expect(reply.status).toBe(404);

@@ -70,7 +70,8 @@ describe('every line of an operation', () => {
 
   const created = async (): Promise<Accepted> => world.stacks.create(await world.account(), { template: 'standard' });
   const run = ({ operation, stack }: Accepted, engine: Engine = world.engine): Promise<void> =>
-    world.runner({ engine }).run(operation.id, stack.id, never);
+    // A machine that is slow must not find the lease gone before the work does.
+    world.runner({ engine, leaseSeconds: 600 }).run(operation.id, stack.id, never);
   const row = ({ operation }: Accepted): Promise<OperationEntity> =>
     world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: operation.id });
   /** The engine, but for what a create of a container does. */

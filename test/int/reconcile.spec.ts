@@ -1,5 +1,6 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
-import { CAPACITY_DEFAULTS, DomainError, type Accepted } from '#libs/contracts';
+import { CAPACITY_DEFAULTS, DomainError, type Accepted, type EngineCapacity } from '#libs/contracts';
 import {
   AuditEntryEntity,
   EngineEntity,
@@ -220,6 +221,59 @@ describe('FM-13 what a customer wants becomes true again by itself', () => {
     expect(await mended(reconciler, stack)).toBeNull();
   });
 
+  it('what somebody undoes while a stack becomes healthy, its own operation mends', async () => {
+    const stack = await running();
+    const accepted = await world.stacks.request(stack.owner, stack.slug, 'restart');
+    const network = stack.named(stack.slug);
+    const reachable = async (): Promise<boolean> =>
+      (await states(stack)).every(({ networks }) => networks[network] !== undefined);
+    let undone = false;
+    const probes: Probes = {
+      ...healthyProbes,
+      ready: async (_facts, { signal }) => {
+        if (!undone) {
+          undone = true;
+          await world.engine.disconnectNetwork(stack.container('runtime'), network, bounds);
+        }
+        await waitFor(async () => ((await reachable()) ? true : undefined), {
+          what: 'the database',
+          deadlineMs: 20_000,
+          signal,
+        });
+      },
+    };
+    await world.runner({ probes }).run(accepted.operation.id, stack.id, never);
+    expect(undone).toBe(true);
+    expect(await rows(world).findOneByOrFail(OperationEntity, { id: accepted.operation.id })).toMatchObject({
+      state: 'done',
+      error: null,
+    });
+    expect(await reachable()).toBe(true);
+  }, 60_000);
+
+  it('a stack that its engine starts later and later is restarted at once, and not waited for', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    const runtime = stack.container('runtime');
+    // It ended, and its policy waits before it starts it again.
+    world.engine.exit(runtime, 1);
+    await world.engine.disconnectNetwork(runtime, stack.named(stack.slug), bounds);
+    let asked = 0;
+    const probes: Probes = {
+      ...healthyProbes,
+      ready: async () => {
+        asked += 1;
+        const now = (await states(stack)).find(({ name }) => name === runtime)?.status;
+        if (now !== 'running') {
+          throw new DomainError('HEALTH_GATE_FAILED', { message: `it is ${now}` });
+        }
+      },
+    };
+    expect(await mended(reconciler, stack, { probes })).toMatchObject({ kind: 'repair', state: 'done' });
+    // Once, after the restart.
+    expect(asked).toBe(1);
+  });
+
   it('begins a destroy that failed once more, after a while', async () => {
     const stack = await running();
     world.engine.log.failOn({ method: 'removeVolume', nth: 1, code: 'ENGINE_REFUSED' });
@@ -263,6 +317,116 @@ describe('events', () => {
       await following;
     }
   });
+
+  it('FM-25 stacks that do not answer, each for seconds, keep no other waiting for its repair', async () => {
+    const silent: Stack[] = [];
+    for (let count = 0; count < 9; count += 1) {
+      silent.push(await running());
+    }
+    const stack = await running();
+    const probes: Probes = {
+      ...healthyProbes,
+      // Until its deadline, as a connection to a host that drops packets.
+      served: ({ slug }, { signal }) =>
+        silent.some((one) => one.slug === slug)
+          ? new Promise((_resolve, reject) => {
+              const late = setTimeout(() => reject(new DomainError('HEALTH_GATE_FAILED')), 8_000);
+              signal.addEventListener('abort', () => {
+                clearTimeout(late);
+                reject(signal.reason as Error);
+              });
+            })
+          : Promise.resolve(),
+    };
+    const control = new AbortController();
+    const reconciler = world.reconciler({ probes, times: { settleMs: 20, passMs: 3_600_000, patienceMs: 50 } });
+    const following = reconciler.follow(control.signal);
+    const timers = new Timers(control.signal, createLogger('test', 'silent'));
+    timers.every('reconcile', 0.02, () => reconciler.turn(control.signal));
+    try {
+      silent.forEach(({ id }) => reconciler.suspect(id));
+      await waitFor(() => (world.engine.log.calls.some(({ method }) => method === 'observe') ? true : undefined), {
+        what: 'looks',
+        deadlineMs: 5_000,
+      });
+      world.engine.kill(stack.container('runtime'));
+      const began = performance.now();
+      await waitFor(() => open(stack.id).then((found) => found ?? undefined), { what: 'a repair', deadlineMs: 20_000 });
+      // Far less than one of them takes, and there are nine.
+      expect(performance.now() - began).toBeLessThan(6_000);
+    } finally {
+      control.abort(new Error('the test is over'));
+      await following;
+      await timers.ended();
+      await reconciler.ended();
+    }
+    await world.runner().run((await open(stack.id))?.id ?? '', stack.id, never);
+  }, 60_000);
+
+  it('FM-29 following them is begun anew where it broke off, and that it did is told once', async () => {
+    const stack = await running();
+    let streams = 0;
+    const engine = Object.assign(Object.create(world.engine) as typeof world.engine, {
+      async *events(...args: Parameters<typeof world.engine.events>): ReturnType<typeof world.engine.events> {
+        streams += 1;
+        if (streams === 1) {
+          throw new Error('nobody foresaw this');
+        }
+        yield* world.engine.events(...args);
+      },
+    });
+    const reconciler = world.reconciler({ engine, times: { settleMs: 20, passMs: 3_600_000 } });
+    const control = new AbortController();
+    const timers = new Timers(control.signal, createLogger('test', 'silent'));
+    const told: boolean[] = [];
+    timers.every('events', 0.02, async () => {
+      told.push(timers.states()['events'] === true);
+      await reconciler.listen(control.signal);
+    });
+    try {
+      await waitFor(() => (told.includes(true) && told.at(-1) === false ? true : undefined), {
+        what: 'the failure, told and over',
+        deadlineMs: 5_000,
+      });
+      expect(streams).toBe(2);
+      await step(reconciler);
+      world.engine.kill(stack.container('runtime'));
+      const repair = await waitFor(
+        async () => {
+          await step(reconciler);
+          return (await open(stack.id)) ?? undefined;
+        },
+        { what: 'a repair', deadlineMs: 10_000 },
+      );
+      await world.runner().run(repair.id, stack.id, never);
+    } finally {
+      control.abort();
+      await timers.ended();
+      await reconciler.ended();
+    }
+  });
+
+  it('FM-13 a file that somebody edits, of which no event tells, is found within the time between two looks at files', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler({ times: { settleMs: 20, passMs: 40, filesMs: 100 } });
+    const repair = (): Promise<OperationEntity> =>
+      waitFor(
+        async () => {
+          await step(reconciler);
+          return (await open(stack.id)) ?? undefined;
+        },
+        { what: 'a repair', deadlineMs: 10_000, intervalMs: 20, maxIntervalMs: 20 },
+      );
+    for (let turn = 0; turn < 5; turn += 1) {
+      await step(reconciler);
+      await pause(50);
+    }
+    expect(await open(stack.id)).toBeNull();
+    world.engine.editFile(stack.named('runtime-secrets'), 'spec.json', '{}');
+    const { id } = await repair();
+    await world.runner().run(id, stack.id, never);
+    expect(world.engine.fileIn(stack.named('runtime-secrets'), 'spec.json')).not.toBe('{}');
+  }, 60_000);
 
   it('a pass looks at all stacks by one look at the engine, and one stack’s trouble keeps no other from its repair', async () => {
     const [first, second] = [await running(), await running()];
@@ -487,32 +651,53 @@ describe('FM-13 what nobody would see', () => {
   });
 });
 
-it('FM-1 a resource of a host that runs out is an alarm at 80 % and a critical one at 95 %, and over when there is room', async () => {
-  const stack = await running();
-  const alarms = world.engineAlarms(world.reconciler());
-  const { manager } = world.database.dataSource;
-  const [engine] = await manager.find(EngineEntity);
-  const seen = async (share: number | null): Promise<unknown> => {
-    const { limits } = await tenant(stack);
-    const cpus = share === null ? 10_000 : await promisedCpus(share, limits.cpus);
-    await manager.update(EngineEntity, { id: engine?.id ?? '' }, { capacity: { ...engine?.capacity, cpus } as never });
-    await alarms.turn();
-    return (await listAlarms(world.database.dataSource, new Date()))
-      .filter(({ endedAt, key }) => endedAt === null && key.endsWith('/capacity/cpu'))
-      .map(({ code, severity }) => [code, severity]);
-  };
-  /** Cores of a host of which what is promised now is that part. */
-  async function promisedCpus(share: number, least: number): Promise<number> {
-    const { used } = alarms.room.find(({ resource }) => resource === 'cpu') ?? { used: least };
-    const overcommit = engine?.capacity.overcommit?.cpu ?? CAPACITY_DEFAULTS.overcommit.cpu;
-    return used / share / overcommit;
-  }
-  expect(await seen(null)).toEqual([]);
-  expect(await seen(0.79)).toEqual([]);
-  expect(await seen(0.81)).toEqual([['CAPACITY_LOW', 'warning']]);
-  expect(await seen(0.96)).toEqual([['CAPACITY_LOW', 'critical']]);
-  expect(await seen(null)).toEqual([]);
-});
+/** Figures of a host of which what is used now is that part. */
+const TIGHT: Record<string, (used: number, share: number, of: EngineCapacity) => Partial<EngineCapacity>> = {
+  memory: (used, share, { overcommit }) => ({
+    memoryMb: Math.round(used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).memory),
+  }),
+  cpu: (used, share, { overcommit }) => ({ cpus: used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).cpu }),
+  pids: (used, share, { overcommit }) => ({
+    pidMax: Math.round(used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).pids),
+  }),
+  neighbours: (used, share) => ({ neighbours: Math.round(used / share) }),
+  inotify: (used, share) => ({ cgroupVersion: '2', inotifyInstances: Math.round(used / share) }),
+  diskFree: (_used, share, { diskFloorMb }) => {
+    const floorMb = diskFloorMb ?? CAPACITY_DEFAULTS.diskFloorMb;
+    return { disk: { totalMb: 100_000 + floorMb, freeMb: Math.round(100_000 * (1 - share)) + floorMb } };
+  },
+};
+
+it.each(Object.keys(TIGHT))(
+  'FM-1 %s of a host that runs out is an alarm at 80 % and a critical one at 95 %, and over when there is room',
+  async (resource) => {
+    await running();
+    const alarms = world.engineAlarms(world.reconciler());
+    const { manager } = world.database.dataSource;
+    const [engine] = await manager.find(EngineEntity);
+    const roomy: EngineCapacity = { ...engine!.capacity, memoryMb: 1_000_000, cpus: 10_000 };
+    const seen = async (share: number): Promise<unknown> => {
+      await manager.update(EngineEntity, { id: engine!.id }, { capacity: roomy as never });
+      await alarms.turn();
+      const used = alarms.room.find((item) => item.resource === resource)?.used ?? 0;
+      const capacity = { ...roomy, ...TIGHT[resource]?.(used, share, roomy) };
+      await manager.update(EngineEntity, { id: engine!.id }, { capacity: capacity as never });
+      await alarms.turn();
+      return (await listAlarms(world.database.dataSource, new Date()))
+        .filter(({ endedAt, key }) => endedAt === null && key.endsWith(`/capacity/${resource}`))
+        .map(({ code, severity }) => [code, severity]);
+    };
+    try {
+      expect(await seen(0.78)).toEqual([]);
+      expect(await seen(0.82)).toEqual([['CAPACITY_LOW', 'warning']]);
+      expect(await seen(0.97)).toEqual([['CAPACITY_LOW', 'critical']]);
+      expect(await seen(0.1)).toEqual([]);
+    } finally {
+      await manager.update(EngineEntity, { id: engine!.id }, { capacity: engine!.capacity as never });
+      await alarms.turn();
+    }
+  },
+);
 
 it('a repair gives way to whatever a person asks for, and nobody is told that the stack is busy', async () => {
   const stack = await running();

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { waitFor } from '#libs/async';
@@ -215,4 +217,41 @@ it('cancels an order of its own that no bot knows, and books a trade that nobody
     `select state from paper_orders where client_order_id = 'foreign1'`,
   );
   expect(foreign?.state).toBe('open');
+}, 60_000);
+
+it('waits for a database that does not answer at all as it does for one that refuses', async () => {
+  await stack.provision({ tickMs: 1_000 });
+  // As behind a network that is gone: connections stand and nothing comes back.
+  let reachable = false;
+  const { host, port } = stack.database;
+  const sockets = new Set<Socket>();
+  const door = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    if (reachable) {
+      const onward = connect(port, host);
+      onward.on('error', () => socket.destroy());
+      socket.on('close', () => onward.destroy());
+      socket.pipe(onward).pipe(socket);
+    }
+  }).listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  try {
+    stack.write({
+      database: { ...stack.spec.database, host: '127.0.0.1', port: (door.address() as AddressInfo).port },
+    });
+    const runtime = await stack.start();
+    // One attempt is over, and the next was begun.
+    await waitFor(() => sockets.size > 1 || undefined, { what: 'a second attempt', deadlineMs: 20_000 });
+    expect(await runtime.request('GET', '/ready', { anonymous: true })).toMatchObject({
+      status: 503,
+      body: { ready: false, code: 'UNAVAILABLE' },
+    });
+    reachable = true;
+    await runtime.ready();
+    expect(runtime.logs.filter(({ msg }) => msg === 'the runtime cannot start')).toEqual([]);
+  } finally {
+    sockets.forEach((socket) => socket.destroy());
+    door.close();
+  }
 }, 60_000);

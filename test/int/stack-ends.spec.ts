@@ -105,6 +105,56 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     expect(await stack.warnings()).toEqual([]);
   });
 
+  it('FM-30 an end heard while another is written is counted once, and the memory told after the end belongs to it', async () => {
+    const stack = await running();
+    const { dataSource } = world.database;
+    const facts = await readFacts(dataSource.manager, world.facts, stack.id);
+    if (!facts) {
+      throw new Error('The stack is not there.');
+    }
+    const died = (exitCode: number): void =>
+      keeper.hear(stack.id, {
+        kind: 'container died',
+        name: stack.container('runtime'),
+        containerId: 'one',
+        labels: { [LABEL.service]: 'runtime' },
+        exitCode,
+      });
+    const { promise: reading, resolve: begun } = Promise.withResolvers<void>();
+    const { promise: read, resolve: goOn } = Promise.withResolvers<void>();
+    const keeper = world.endKeeper({
+      log: async function* () {
+        begun();
+        await read;
+        yield { at: new Date(0).toISOString(), stream: 'out' as const, text: 'last words' };
+      },
+    });
+    died(3);
+    const noting = keeper.note(facts, never);
+    await reading;
+    died(4);
+    goOn();
+    await noting;
+    expect(await first(stack)).toMatchObject({ params: { exitCode: 3, times: 1 } });
+    await keeper.note(facts, never);
+    expect(await first(stack)).toMatchObject({ params: { exitCode: 4, times: 2 } });
+    expect([...keeper.keys()]).toEqual([]);
+    // The two events of one end in the other order.
+    died(137);
+    keeper.hear(stack.id, {
+      kind: 'container out of memory',
+      name: stack.container('runtime'),
+      containerId: 'one',
+      labels: { [LABEL.service]: 'runtime' },
+      exitCode: null,
+    });
+    await keeper.note(facts, never);
+    expect(await first(stack)).toMatchObject({
+      code: 'SERVICE_OUT_OF_MEMORY',
+      params: { service: 'runtime', times: 1 },
+    });
+  });
+
   it('FM-30 too little memory is hidden by nothing else that ended, beside it or later that day', async () => {
     const stack = await running();
     const keeper = world.endKeeper();

@@ -221,6 +221,22 @@ describe('tries', () => {
     expect(performance.now() - begun).toBeGreaterThan(1_000);
   });
 
+  it('are one where the stack itself refuses to answer: that is not the portal’s database', async () => {
+    const owner = await world.account();
+    const accepted = await world.stacks.create(owner, { template: 'standard' });
+    const refused = Object.assign(new Error('connect ECONNREFUSED 10.128.0.4:8080'), { code: 'ECONNREFUSED' });
+    let asked = 0;
+    const ready = (): Promise<never> => {
+      asked += 1;
+      return Promise.reject(
+        new DomainError('HEALTH_GATE_FAILED', { cause: new Error('not in 60 s', { cause: refused }) }),
+      );
+    };
+    const ended = await run(accepted, { probes: { ...healthyProbes, ready } });
+    expect(ended).toMatchObject({ state: 'failed', attempts: 1, error: { code: 'HEALTH_GATE_FAILED' } });
+    expect(asked).toBe(1);
+  });
+
   it('an agent that was stopped on purpose costs none', async () => {
     const { owner, slug } = await provisioned();
     const restart = await world.stacks.request(owner, slug, 'restart');

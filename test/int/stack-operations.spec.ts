@@ -287,6 +287,7 @@ it('tells the log lines also of a stack that answers nothing until its deadline'
   const gate = PHASE_HANDLERS.health({
     deps: { probes, secrets: { rotatedPassword: () => Promise.resolve(null) } },
     engine: world.engine,
+    operation: { kind: 'start' },
     facts,
     signal: never,
     deadlineMs: 7_300,

@@ -57,8 +57,10 @@ const states = async (id: string): Promise<string[]> => {
   return containers.map(({ status }) => status);
 };
 /** What the stack's addresses lead to: the word of the gate's page, or nothing where they lead to the stack. */
-const page = async (slug: string): Promise<string> =>
-  /"X-Aviary-Page": ?"([a-z]*)"/.exec((await world.folder.read(`${slug}.yml`)) ?? '')?.[1] ?? 'no route';
+const page = async (slug: string): Promise<string> => {
+  const route = await world.folder.read(`${slug}.yml`);
+  return route === null ? 'no route' : (/"X-Aviary-Page": ?"([a-z]*)"/.exec(route)?.[1] ?? '');
+};
 const answering = (activity: Activity | null): Probes => ({
   ...healthyProbes,
   activity: () => Promise.resolve(activity),

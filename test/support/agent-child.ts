@@ -1,7 +1,7 @@
 // Run as a child by tests that kill it: the production agent on an engine that another process holds. Its stacks have
 // no real processes, so the probes ask that engine whether they would be ready.
 import { loadConfig } from '#libs/config';
-import { SocketEngine } from '#libs/engine';
+import { FakeStreams, SocketEngine } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from '../../apps/agent/src/agent.js';
 import { engineProbes } from './engine-probes.js';
@@ -16,10 +16,16 @@ const engine = new SocketEngine(socket);
 const stop = await startAgent({
   config,
   engine,
+  streams: new FakeStreams({
+    engine,
+    run: (container, [tool = '']) => {
+      throw new Error(`nothing is backed up here, and ${container} has no ${tool}`);
+    },
+  }),
   logger: createLogger('agent', config.LOG_LEVEL),
   probes: engineProbes(engine),
   // Its calls would be counted among those of operations.
-  reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR },
+  reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR, patienceMs: HOUR },
   lost: (error) => {
     process.stderr.write(`lost: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);

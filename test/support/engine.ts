@@ -30,7 +30,8 @@ export function testImage(name: (typeof IMAGES)[number]): string {
 }
 
 async function control(verb: 'start' | 'kill' | 'reboot'): Promise<void> {
-  await execute(SCRIPT, [verb], { timeout: 120_000 });
+  // After a power cut an engine answers once it has started all its containers.
+  await execute(SCRIPT, [verb], { timeout: 400_000 });
 }
 
 /** The engine is killed at once; containers live on without it, as with live-restore in production. */

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmod, cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { platformPrefix } from '#libs/contracts';
@@ -84,6 +84,20 @@ export class TestPlatform {
 
   run(name: 'up' | 'down' | 'aviary', ...args: string[]): Promise<Ran> {
     return script(this.facts.root, name, args, {});
+  }
+
+  /** With other settings in `.env`, for as long as `work` lasts; who wants them to be so runs `up`, afterwards too. */
+  async withSettings(settings: Readonly<Record<string, string>>, work: () => Promise<void>): Promise<void> {
+    const file = join(this.facts.root, '.env');
+    const before = await readFile(file, 'utf8');
+    const kept = before.split('\n').filter((line) => !Object.hasOwn(settings, line.split('=')[0] ?? ''));
+    const changed = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+    await writeFile(file, `${[...kept.filter(Boolean), ...changed].join('\n')}\n`);
+    try {
+      await work();
+    } finally {
+      await writeFile(file, before);
+    }
   }
 
   /** `scripts/aviary … --json`, parsed. */

@@ -6,7 +6,7 @@ import type { Actor } from '#libs/contracts';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { AccountEntity, EngineEntity, newId, PlanEntity } from '#libs/db';
 import { RouteFolder, type EdgeSettings } from '#libs/edge';
-import { FakeEngine, type Engine, type EngineWatch } from '#libs/engine';
+import { FakeEngine, type Engine, type EngineStreams, type EngineWatch } from '#libs/engine';
 import { createQueue, type Queue } from '#libs/jobs';
 import {
   EdgeKeeper,
@@ -15,10 +15,14 @@ import {
   OperationRunner,
   StackSecrets,
   type Probes,
+  type StackBackups,
   type StackDatabases,
 } from '#libs/orchestrator';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
+  BackupService,
+  ReleaseService,
+  UpgradeService,
   DomainService,
   HoldService,
   OperationService,
@@ -33,7 +37,8 @@ import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
 import { EngineAlarms } from '../../apps/agent/src/engine-alarms.js';
 import { EndKeeper } from '../../apps/agent/src/end-keeper.js';
 import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
-import { Reconciler, RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconciler.js';
+import { RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconcile-times.js';
+import { Reconciler } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
 import { StackChecker } from '../../apps/agent/src/stack-checker.js';
 import { testDatabase, type TestDatabase } from './postgres.js';
@@ -57,6 +62,9 @@ export interface StackWorld {
   holds: HoldService;
   sleep: SleepService;
   resize: ResizeService;
+  backups: BackupService;
+  releases: ReleaseService;
+  upgrades: UpgradeService;
   routes: EdgeRoutes;
   domains: DomainService;
   facts: FactSettings;
@@ -65,6 +73,8 @@ export interface StackWorld {
     engine?: Engine;
     probes?: Probes;
     databases?: StackDatabases;
+    streams?: EngineStreams;
+    backups?: StackBackups;
     leaseSeconds?: number;
     owner?: string;
   }): OperationRunner;
@@ -74,13 +84,14 @@ export interface StackWorld {
     times?: Partial<ReconcileTimes>;
     graceHours?: number;
     watch?: EngineWatch;
+    engine?: Engine;
   }): Reconciler;
   /** Looks at single stacks, all of which answer. */
   checker: StackChecker;
   /** An agent's alarms about its engine as a whole, told when they are told to be. */
   engineAlarms(reconciler: Pick<Reconciler, 'fleetUnwell'>): EngineAlarms;
   /** What keeps why services ended, as an agent has it. */
-  endKeeper(): EndKeeper;
+  endKeeper(watch?: Pick<EngineWatch, 'log'>): EndKeeper;
   /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
   diskGuard(options?: { probes?: Pick<Probes, 'hold'> }): DiskGuard;
   /** An active account with a plan of that code, and its actor. */
@@ -100,6 +111,17 @@ export const healthyProbes: Probes = {
 /** Nobody's password is to be changed. */
 const noDatabases: StackDatabases = {
   changePassword: () => Promise.reject(new Error('no stack of this test has a database')),
+};
+
+const never = (): Promise<never> => Promise.reject(new Error('no stack of this test is backed up'));
+const noStreams: EngineStreams = { exec: never, pack: never, unpack: never };
+const noBackups: StackBackups = {
+  dump: never,
+  store: never,
+  prove: never,
+  load: never,
+  swap: never,
+  erase: () => Promise.resolve(),
 };
 
 /** The services, queue, database and planner of production around an engine in memory. */
@@ -193,6 +215,9 @@ export async function stackWorld(
     holds: new HoldService(deps),
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
+    backups: new BackupService(deps),
+    releases: new ReleaseService(deps),
+    upgrades: new UpgradeService(deps),
     routes,
     domains: new DomainService(deps),
     runner: (options = {}) =>
@@ -205,6 +230,9 @@ export async function stackWorld(
           probes: options.probes ?? healthyProbes,
           databases: options.databases ?? noDatabases,
           edges,
+          streams: options.streams ?? noStreams,
+          backups: options.backups ?? noBackups,
+          queue,
           now,
         },
         {
@@ -216,10 +244,10 @@ export async function stackWorld(
         },
         logger,
       ),
-    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168, watch } = {}) => {
+    reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168, watch, engine: other = engine } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
       const portalUrl = `https://${PLACES.portalDomain}`;
-      const common = { dataSource, queue, portalUrl, engine, probes, settings, logger, now };
+      const common = { dataSource, queue, portalUrl, engine: other, probes, settings, logger, now };
       return new Reconciler({
         ...common,
         routes,
@@ -228,7 +256,7 @@ export async function stackWorld(
         checker: new StackChecker(common),
         ends: new EndKeeper({ ...common, watch }),
         orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
-        times: { ...RECONCILE_TIMES, settleMs: 0, ...times },
+        times: { ...RECONCILE_TIMES, settleMs: 0, patienceMs: 60_000, ...times },
       });
     },
     checker: new StackChecker({
@@ -242,14 +270,14 @@ export async function stackWorld(
       now,
     }),
     engineAlarms: (reconciler) => new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, logger, now }),
-    endKeeper: () => {
+    endKeeper: (watch) => {
       const portalUrl = `https://${PLACES.portalDomain}`;
       return new EndKeeper({
         dataSource,
         queue,
         portalUrl,
         engine,
-        watch: undefined,
+        watch: watch as EngineWatch | undefined,
         settings: { platformId },
         logger,
         now,

@@ -98,21 +98,31 @@ export function capacity(world: () => PlatformWorld): void {
     expect(new Set(ports.split('\n'))).toEqual(new Set(['0']));
   }, 240_000);
 
-  it('FM-27 the agent tells how full the disk is, and a floor above that blocks new stacks', async () => {
+  it('FM-27 the agent tells how full the disk is, and a floor above that blocks new stacks until it is lower', async () => {
     const { platform } = world();
-    const owner = await world().signedUp();
+    const [owner, taken] = [await world().signedUp(), await world().runningStack()];
     const free = (await item('diskFree')) ?? { used: 0, limit: 0 };
     expect(free.used).toBeGreaterThan(0);
-    // The agent writes what it sees over this every ten seconds, so it is away; back, it finds that there is room.
-    await world().withoutAgent(async () => {
-      await platform.sql(`update engines set capacity = jsonb_set(capacity, '{disk,freeMb}', '1')`);
+    const levelOf = (level: 'ok' | 'bad'): Promise<unknown> =>
+      waitFor(async () => ((await item('diskFree'))?.level === level ? true : undefined), {
+        what: `the agent calling the disk ${level}`,
+        ...SOON,
+      });
+    const up = async (): Promise<void> => expect(await platform.run('up')).toMatchObject({ code: 0 });
+    await platform.withSettings({ AVIARY_DISK_FLOOR_MB: String(2 * free.used) }, async () => {
+      await up();
+      await levelOf('bad');
+      const objects = await engineObjects();
       await expect(owner.createStack()).rejects.toThrow(/answered 503: .*"resource":"diskFree"/);
+      expect(await platform.cli('tenant', 'create', '--user', 'person1')).toMatchObject({ code: 6 });
+      expect(await engineObjects()).toEqual(objects);
+      // What is there goes on, and starts.
+      await taken.owner.order(taken.slug, 'restart');
+      await world().served(taken);
     });
-    await waitFor(async () => ((await item('diskFree'))?.level === 'ok' ? true : undefined), {
-      what: 'the agent telling what is free',
-      ...SOON,
-    });
+    await up();
+    await levelOf('ok');
     const { operation } = await owner.createStack();
     await owner.operationEnd(operation.id);
-  }, 180_000);
+  }, 240_000);
 }

@@ -8,7 +8,7 @@ import type { PortalClient } from '../../support/portal-client.js';
 import { SOON, type PlatformWorld } from './world.js';
 
 /** The agent's user in its container, which owns the route folder. */
-const AGENT = 10_001;
+const AGENT = 10_011;
 
 /** Bad input and faults, each one really there: on the engine, in its volumes, in the route folder. */
 export function faults(world: () => PlatformWorld): void {

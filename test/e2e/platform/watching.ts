@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { HostUsage, StackLog, StackUsage } from '#libs/contracts';
-import { docker, engineEndpoint } from '../../support/engine.js';
+import { docker, engineEndpoint, pidOf } from '../../support/engine.js';
 import type { PlatformWorld, RunningStack } from './world.js';
 
 const MIB = 1024 ** 2;
@@ -69,6 +69,23 @@ export function watching(world: () => PlatformWorld): void {
     await expect((await world().signedUp()).api('GET', `/stacks/${stack.slug}/usage`)).rejects.toThrow('404');
   }, 150_000);
 
+  it('reads no environment of a stack’s processes, nor a stack’s user the portal’s: each only its own', async () => {
+    const { platform } = world();
+    const [agent, runtime] = [platform.container('agent'), platform.service(stack.slug, 'runtime')];
+    const [ofAgent, ofRuntime] = await Promise.all([pidOf(agent), pidOf(runtime)]);
+    const byAgent = (pid: number): Promise<string> =>
+      docker('exec', agent, 'head', '-c', '1', `/host/proc/${pid}/environ`);
+    expect(await byAgent(ofAgent)).toHaveLength(1);
+    await expect(byAgent(ofRuntime)).rejects.toThrow('Permission denied');
+    const uid = (await docker('inspect', '-f', '{{.Config.User}}', runtime)).split(':')[0] ?? '';
+    const asStack = async (pid: number): Promise<string> => {
+      const somebody = ['--reuid', uid, '--regid', uid, '--clear-groups', 'head', '-c', '1', `/proc/${pid}/environ`];
+      return (await promisify(execFile)('setpriv', somebody)).stdout;
+    };
+    expect(await asStack(ofRuntime)).toHaveLength(1);
+    await expect(asStack(ofAgent)).rejects.toThrow('Permission denied');
+  });
+
   it('tells a scraper of agent, api, worker and gate on the portal’s own network, and nobody on the public address', async () => {
     const agent = await metrics('127.0.0.1:8081/metrics/agent');
     expect(agent).toMatch(/^200\n/);
@@ -81,6 +98,8 @@ export function watching(world: () => PlatformWorld): void {
     expect(await metrics(`${await addressOf('gate')}:8082/metrics`)).toMatch(
       /^aviary_gate_revocations_age_seconds \d/m,
     );
+    // The fifth place to scrape is the proxy itself.
+    expect(await (await fetch('http://127.0.0.1:19080/metrics')).text()).toMatch(/^traefik_/m);
     const outside = world().platform.client();
     for (const path of ['/metrics', '/metrics/agent']) {
       expect((await outside.ask(outside.place.portalDomain, path)).text).not.toContain('aviary_');
@@ -168,6 +187,12 @@ export function watching(world: () => PlatformWorld): void {
     }
     expect(everything[`log of ${platform.container('agent')}`]).toContain('"service":"agent"');
     expect(everything[`log of ${runtime}`]).toContain('"level"');
+    // Not a process of the stack that could not be read: each has an environment, and it was searched.
+    for (const service of ['postgres', 'redis', 'runtime'] as const) {
+      const environment = await readFile(`/proc/${await pidOf(platform.service(stack.slug, service))}/environ`, 'utf8');
+      expect(environment).toContain('PATH=');
+      expect(everything['processes']).toContain(environment);
+    }
     // And where one is let out, the same search finds it.
     const [letOut = ''] = secrets;
     await platform.stackSql(stack.slug, `do $$ begin raise log 'let out: ${letOut}'; end $$`);

@@ -1,0 +1,181 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { waitFor } from '#libs/async';
+import type { BackupList, BackupView, OperationView } from '#libs/contracts';
+import { docker } from '../support/engine.js';
+import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
+
+jest.setTimeout(300_000);
+
+let world: PlatformWorld;
+let stack: RunningStack;
+let backup: BackupView;
+
+const rowsIn = async (): Promise<number> =>
+  Number(await world.platform.stackSql(stack.slug, 'select count(*) from kept'));
+const backups = (): Promise<BackupList> => stack.owner.api<BackupList>('GET', `/stacks/${stack.slug}/backups`);
+const volumes = async (): Promise<string[]> =>
+  (await world.platform.objects()).volumes.filter((name) => name.includes(`${stack.slug}-data`));
+/** Nothing of a proof, a loading or a delivery is left on the engine. */
+const leftOver = async (): Promise<string[]> => {
+  const { containers, volumes: all } = await world.platform.objects();
+  return [...containers, ...all].filter((name) => /scratch|courier/.test(name));
+};
+
+const dumps = async (): Promise<boolean> =>
+  (await world.platform.stackSql(
+    stack.slug,
+    `select count(*) from pg_stat_activity where application_name = 'pg_dump'`,
+  )) !== '0';
+
+beforeAll(async () => {
+  world = await PlatformWorld.open();
+  stack = await world.runningStack();
+  await world.platform.stackSql(
+    stack.slug,
+    'create table kept as select n, md5(n::text) from generate_series(1, 5000) n',
+  );
+  // Enough for a dump to last a moment.
+  await world.platform.stackSql(
+    stack.slug,
+    'create table large as select n, repeat(md5(n::text), 12) as filling from generate_series(1, 300000) n',
+  );
+}, 400_000);
+afterAll(async () => {
+  await world?.platform.stop();
+}, 200_000);
+
+it('a running stack is backed up by one command, restored beside itself and compared, and nobody notices', async () => {
+  const before = await docker('inspect', '-f', '{{.State.StartedAt}}', world.platform.service(stack.slug, 'postgres'));
+  const { code, document } = await world.platform.cli<OperationView>('backup', 'take', stack.slug);
+  expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+  expect(document.data.steps.filter(({ action }) => action === null).map(({ phase, state }) => [phase, state])).toEqual(
+    [
+      ['dump', 'done'],
+      ['store', 'done'],
+      ['prove', 'done'],
+    ],
+  );
+  const { items, verifiedUntil } = await backups();
+  [backup] = items as [BackupView];
+  expect(backup).toMatchObject({ state: 'verified', reason: 'manual', error: null, operationId: document.data.id });
+  expect(backup.rows).toBeGreaterThan(5000);
+  expect(verifiedUntil).toBe(backup.takenAt);
+  expect(await leftOver()).toEqual([]);
+  expect(await docker('inspect', '-f', '{{.State.StartedAt}}', world.platform.service(stack.slug, 'postgres'))).toBe(
+    before,
+  );
+  await world.served(stack);
+});
+
+it('of what it stored nothing lies in clear on the host, and no password of it is to be seen', async () => {
+  const folder = join(world.platform.facts.dataDir, 'backups');
+  const found = async (text: string): Promise<string> =>
+    (await promisify(execFile)('grep', ['-rlaF', text, folder]).catch(({ stdout }: { stdout: string }) => ({ stdout })))
+      .stdout;
+  // What is searched is there: restic says so itself in its configuration's name.
+  expect((await promisify(execFile)('find', [folder, '-name', 'config'])).stdout.trim()).toContain(stack.id);
+  for (const text of ['kept', stack.slug, 'PGDMP', 'manifest']) {
+    expect({ text, found: await found(text) }).toEqual({ text, found: '' });
+  }
+  const { stdout } = await promisify(execFile)('stat', ['-c', '%a %u', folder]);
+  expect(stdout.trim()).toBe('700 10011');
+});
+
+it('FM-22 a restore puts the data of then in place, a safety backup of now first, and the stack serves', async () => {
+  await world.platform.stackSql(stack.slug, 'insert into kept select n, null from generate_series(5001, 5100) n');
+  expect(await rowsIn()).toBe(5100);
+  const { code, document } = await world.platform.cli<OperationView>(
+    'backup',
+    'restore',
+    stack.slug,
+    backup.id,
+    `--confirm=${stack.slug}`,
+  );
+  expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+  expect(await rowsIn()).toBe(5000);
+  await world.served(stack);
+  const [safety] = (await backups()).items;
+  expect(safety).toMatchObject({ reason: 'safety', state: 'verified' });
+  // The runtime writes too.
+  expect(safety?.rows).toBeGreaterThanOrEqual(backup.rows! + 100);
+  expect(await volumes()).toHaveLength(2);
+  expect(await leftOver()).toEqual([]);
+  // Neither volume is anybody's orphan, and what is kept goes with the next good backup.
+  expect(await world.platform.sql(`select count(*) from orphans where tenant_id = '${stack.id}'`)).toBe('0');
+  expect((await world.platform.cli('backup', 'take', stack.slug)).code).toBe(0);
+  expect(await volumes()).toHaveLength(1);
+  expect(await rowsIn()).toBe(5000);
+});
+
+it('FM-15 a stack whose data vanished is not made anew: a restore is offered, and brings it back', async () => {
+  const data = (await volumes()).toSorted().at(-1) ?? '';
+  await world.withoutAgent(async () => {
+    await docker('rm', '-f', world.platform.service(stack.slug, 'postgres'));
+    // As on a host whose disk was lost: with its data the password it is opened with.
+    await docker('volume', 'rm', data, `${world.platform.service(stack.slug, 'postgres')}-secrets`);
+  });
+  const lost = await waitFor(
+    async () => {
+      const seen = await stack.owner.stack(stack.slug);
+      return seen.reasonCode === 'DATA_MISSING' ? seen : undefined;
+    },
+    { what: 'the loss being told', ...SOON },
+  );
+  expect(lost.reason).toContain('restore a backup');
+  expect((await backups()).items[0]?.state).toBe('verified');
+  const { operation } = await stack.owner.api<{ operation: OperationView }>('POST', `/stacks/${stack.slug}/restore`, {
+    backup: backup.id,
+    confirm: stack.slug,
+  });
+  expect(await stack.owner.operationEnd(operation.id)).toMatchObject({ state: 'done', error: null });
+  expect(await rowsIn()).toBe(5000);
+  await world.served(stack);
+  expect(await stack.owner.stack(stack.slug)).toMatchObject({ reasonCode: null });
+});
+
+it.each([
+  ['dump', 'backup'],
+  ['prove', 'backup'],
+  ['load', 'restore'],
+] as const)(
+  'FM-10 an agent killed while it does %s of a %s: it is done again to its end, and nothing is left',
+  async (phase, kind) => {
+    const { operation } =
+      kind === 'backup'
+        ? await stack.owner.api<{ operation: OperationView }>('POST', `/stacks/${stack.slug}/backups`)
+        : await stack.owner.api<{ operation: OperationView }>('POST', `/stacks/${stack.slug}/restore`, {
+            backup: backup.id,
+            confirm: stack.slug,
+          });
+    await waitFor(
+      async () => {
+        const { containers } = await world.platform.objects();
+        const running = await world.platform.sql(
+          `select count(*) from operation_steps where operation_id = '${operation.id}' and phase = '${phase}' and state = 'running'`,
+        );
+        return running !== '0' &&
+          (phase === 'dump' ? await dumps() : containers.some((name) => name.endsWith('-scratch')))
+          ? true
+          : undefined;
+      },
+      { what: `the phase ${phase}`, deadlineMs: 120_000, intervalMs: 50, maxIntervalMs: 50 },
+    );
+    await docker('kill', '-s', 'KILL', world.platform.container('agent'));
+    await docker('start', world.platform.container('agent'));
+    expect(await stack.owner.operationEnd(operation.id)).toMatchObject({ state: 'done', error: null });
+    expect(await rowsIn()).toBe(5000);
+    expect(await leftOver()).toEqual([]);
+    // One whose reader is gone would wait for ever, its snapshot in the way of the database's own cleaning.
+    expect(await dumps()).toBe(false);
+    await world.served(stack);
+  },
+);
+
+it('destroying the stack takes its backups with it', async () => {
+  expect(await stack.owner.destroy(stack.slug)).toMatchObject({ state: 'done', error: null });
+  const { stdout } = await promisify(execFile)('ls', [join(world.platform.facts.dataDir, 'backups')]);
+  expect(stdout).not.toContain(stack.id);
+  expect(await world.platform.traces(stack)).toEqual([]);
+});

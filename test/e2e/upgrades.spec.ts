@@ -1,0 +1,136 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { waitFor } from '#libs/async';
+import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
+import { booksOf, tradingBot } from '../support/data-plane.js';
+import { docker, testImage } from '../support/engine.js';
+import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
+
+jest.setTimeout(300_000);
+
+let world: PlatformWorld;
+let stack: RunningStack;
+let bot: string;
+let first: string;
+const broken: string[] = [];
+
+const release = async (): Promise<string> =>
+  world.platform.sql(`select release_id from tenants where id = '${stack.id}'`);
+const startedAt = (service: 'postgres' | 'redis' | 'runtime'): Promise<string> =>
+  docker('inspect', '-f', '{{.State.StartedAt}} {{.Image}}', world.platform.service(stack.slug, service));
+const seenBot = async (): Promise<Bot> =>
+  (await stack.owner.ask<Bot>(stack.owner.dashboardHost(stack.slug), `/api/v1/bots/${bot}`)).body;
+const trades = (): Promise<unknown> =>
+  waitFor(async () => ((await seenBot()).openOrders.total > 0 ? true : undefined), { what: 'open orders', ...SOON });
+
+/** Another release of the same template: as the first but for one variable, or with another image for its runtime. */
+async function another(version: string, image?: string): Promise<string> {
+  const id = `standard@${version}+00000000`;
+  const images = image === undefined ? 'images' : `jsonb_set(images, '{runtime}', to_jsonb('${image}'::text))`;
+  await world.platform.sql(
+    `insert into releases (id, template, version, definition, images, state, created_at, notes)
+     select '${id}', template, '${version}',
+            jsonb_set(definition, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
+            ${images}, 'candidate', now(), '' from releases where id = '${first}'`,
+  );
+  return id;
+}
+
+/** An image as that one, but of a program that is not in it: it ends as soon as it is started. */
+async function endsAtOnce(image: string): Promise<string> {
+  const container = await docker('create', image);
+  try {
+    return await docker('commit', '--change', 'CMD ["node", "nowhere.cjs"]', container);
+  } finally {
+    await docker('rm', container);
+  }
+}
+
+/** Milliseconds for which the owner got no answer while it was done. */
+async function away(work: () => Promise<unknown>): Promise<number> {
+  let working = true;
+  let longest = 0;
+  let last = performance.now();
+  const asking = (async (): Promise<void> => {
+    while (working) {
+      if (await world.answers(stack).catch(() => undefined)) {
+        longest = Math.max(longest, performance.now() - last);
+        last = performance.now();
+      }
+      await pause(50);
+    }
+  })();
+  await work();
+  working = false;
+  await asking;
+  return longest;
+}
+
+beforeAll(async () => {
+  world = await PlatformWorld.open();
+  stack = await world.runningStack();
+  bot = await tradingBot(world.platform, stack);
+  await trades();
+  first = await release();
+}, 400_000);
+afterAll(async () => {
+  await world?.platform.stop();
+  for (const image of broken) {
+    await docker('rmi', image);
+  }
+}, 200_000);
+
+it('an upgrade backs the stack up, changes its runtime alone, and the bot goes on', async () => {
+  const next = await another('0.1.1');
+  const [postgres, redis, runtime] = await Promise.all([
+    startedAt('postgres'),
+    startedAt('redis'),
+    startedAt('runtime'),
+  ]);
+  let done: OperationView | undefined;
+  const ms = await away(async () => {
+    const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next);
+    expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+    done = document.data;
+    await world.served(stack);
+  });
+  expect(done?.steps.filter(({ action }) => action === null).map(({ phase, state }) => `${phase} ${state}`)).toEqual(
+    ['preflight', 'safeguard', 'unpublish', 'adopt', 'prepare', 'converge', 'health', 'publish'].map(
+      (phase) => `${phase} done`,
+    ),
+  );
+  expect(await Promise.all([startedAt('postgres'), startedAt('redis')])).toEqual([postgres, redis]);
+  expect(await startedAt('runtime')).not.toBe(runtime);
+  expect(await release()).toBe(next);
+  expect((await seenBot()).state).toBe('running');
+  await trades();
+  process.stdout.write(`away for ${Math.round(ms)} ms\n`);
+  const listed = await world.platform.cli<ReleaseList>('release', 'list');
+  expect(listed.document.data.items.find(({ id }) => id === next)).toMatchObject({ state: 'candidate', stacks: 1 });
+});
+
+it('FM-16 a release whose runtime does not come up is rolled back by itself, and the bot goes on', async () => {
+  const before = await release();
+  const image = await endsAtOnce(testImage('runtime'));
+  broken.push(image);
+  const bad = await another('0.1.2', image);
+  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
+  expect(code).not.toBe(0);
+  const rollback = String((document.data.error?.details as { rollback?: string } | undefined)?.rollback);
+  const over = await stack.owner.operationOver(rollback);
+  expect(over).toMatchObject({ kind: 'rollback', state: 'done' });
+  await world.served(stack);
+  expect(await release()).toBe(before);
+  expect((await seenBot()).state).toBe('running');
+  await trades();
+  const again = await world.platform.cli('tenant', 'upgrade', stack.slug, bad);
+  expect(again.document.error?.message).toContain('failed');
+  expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
+});
+
+it('and back to the release before, where the books still agree', async () => {
+  expect((await world.platform.cli('tenant', 'upgrade', stack.slug, first)).code).toBe(0);
+  await world.served(stack);
+  expect(await release()).toBe(first);
+  await trades();
+  await booksOf(world.platform, stack.slug);
+});

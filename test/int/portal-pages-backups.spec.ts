@@ -1,0 +1,236 @@
+import type { Page } from 'playwright-core';
+import { OperationEntity, TenantEntity } from '#libs/db';
+import { insertBackup } from '../support/backup-rows.js';
+import { person, stackOf, type TestPerson } from '../support/api.js';
+import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
+
+/** Backups as their owner and operators see them, in a real browser. No agent runs here: its rows are written by hand. */
+jest.setTimeout(120_000);
+
+const HOUR = 3_600_000;
+let portal: PortalBrowser;
+let owner: TestPerson;
+let page: Page;
+let stack: { id: string; slug: string };
+
+beforeAll(async () => {
+  portal = await portalBrowser();
+  owner = await person(portal.t);
+  stack = await running(owner);
+  page = await portal.open();
+}, 180_000);
+afterAll(async () => {
+  await portal?.close();
+});
+
+const db = () => portal.t.db.dataSource;
+const ago = (hours: number): Date => new Date(Date.now() - hours * HOUR);
+
+async function running(of: TestPerson): Promise<{ id: string; slug: string }> {
+  const accepted = await stackOf(portal.t, of);
+  await end(accepted.operation.id, 'done');
+  await seen(accepted.stack.id, { observed: 'running' });
+  return accepted.stack;
+}
+
+/** What its agent sees of a stack. */
+const seen = (id: string, of: Partial<TenantEntity>): Promise<unknown> =>
+  db().manager.update(
+    TenantEntity,
+    { id },
+    { reason: null, reasonCode: null, checkedAt: new Date(), observedSince: new Date(), ...of },
+  );
+
+const end = (operationId: string, state: string): Promise<unknown> =>
+  db().query(`update operations set state = $2, started_at = now(), finished_at = now() where id = $1`, [
+    operationId,
+    state,
+  ]);
+
+const openOf = (kind: 'backup' | 'restore'): Promise<OperationEntity> =>
+  db().manager.findOneByOrFail(OperationEntity, { tenantId: stack.id, kind, state: 'queued' });
+
+const take = (on: Page) => on.getByRole('button', { name: 'Back up now' });
+
+it('takes the first backup, follows it through its steps and says that it counts only once it is checked', async () => {
+  await portal.signIn(page, owner, '/app');
+  await page.getByRole('link', { name: 'Backups', exact: true }).first().click();
+  await page.waitForURL('**/app/backups');
+  await page.getByText('No backup yet').first().waitFor();
+  await portal.assertSound(page, 'backups-none');
+  await take(page).click();
+  await page.getByText('Queued').first().waitFor();
+  expect(await take(page).isDisabled()).toBe(true);
+  const { id } = await openOf('backup');
+  await page.getByRole('link', { name: 'Follow' }).click();
+  await page.waitForURL(`**/app/operations/${id}`);
+  for (const phase of [
+    'Write out the database whole',
+    'Store all of it, and read it back',
+    'Restore it beside the stack and compare',
+  ]) {
+    await page.getByText(phase).waitFor();
+  }
+  await portal.assertSound(page, 'backups-operation');
+  await page.goto(`${portal.origin}/app/backups`);
+
+  // as far as its agent comes
+  const begun = new Date();
+  await db().query(`update operations set state = 'running', started_at = now() where id = $1`, [id]);
+  const backup = await insertBackup(db(), stack, 'taking', { operationId: id, at: begun });
+  await page.getByText('Being taken…').waitFor();
+  const moved = (state: string): Promise<unknown> =>
+    db().query(
+      `update backups set state = $2, taken_at = begun_at, dumped_at = now(), stored_at = now(), verified_at = now() where id = $1`,
+      [backup, state],
+    );
+  await moved('stored');
+  await page.getByText('Stored', { exact: true }).waitFor();
+  expect(await page.getByRole('button', { name: 'Restore…' }).count()).toBe(0);
+  await moved('verified');
+  await end(id, 'done');
+  await page.getByText('Restored and checked', { exact: true }).waitFor();
+  await page.getByText(/^Restored and checked: \d\d:\d\d$/).waitFor();
+  await page.getByRole('button', { name: 'Restore…' }).waitFor();
+  await db().query('delete from backups');
+});
+
+it('FM-21 tells that the newest backup failed and why, and what is safe all the same', async () => {
+  await insertBackup(db(), stack, 'verified', { at: ago(50), reason: 'safety', fills: 28, bots: 1 });
+  await insertBackup(db(), stack, 'verified', { at: ago(26), reason: 'schedule' });
+  await insertBackup(db(), stack, 'dumped', { at: ago(20) });
+  await insertBackup(db(), stack, 'stored', {
+    at: ago(4),
+    error: { code: 'BACKUP_UNVERIFIED', message: 'public.bots has 2 rows instead of 3.' },
+  });
+  await insertBackup(db(), stack, 'failed', {
+    at: ago(2),
+    error: { code: 'REPOSITORY_FAILED', message: 'The storage answered 500 three times.' },
+  });
+  await page.goto(`${portal.origin}/app/backups`);
+  await page.getByText('The newest backup failed').waitFor();
+  expect(await page.getByText('The storage answered 500 three times.').count()).toBe(2);
+  await page.getByText('is safe all the same', { exact: false }).waitFor();
+  const rows = page.getByRole('row');
+  await rows.nth(5).waitFor();
+  const texts = await rows.allInnerTexts();
+  expect(
+    texts.slice(1).map((text) => /Restored and checked|Stored, not checked|Broken off|Failed/.exec(text)?.[0]),
+  ).toEqual(['Failed', 'Stored, not checked', 'Broken off', 'Restored and checked', 'Restored and checked']);
+  expect(await page.getByRole('button', { name: 'Restore…' }).count()).toBe(2);
+  await portal.assertSound(page, 'backups');
+  await page.goto(`${portal.origin}/app`);
+  await page.getByText('The newest try failed.').waitFor();
+  await page.getByRole('link', { name: /^Restored and checked: / }).click();
+  await page.waitForURL(`**/app/stacks/${stack.slug}/backups`);
+});
+
+it('restores only after saying what is lost and having the stack named', async () => {
+  await page.goto(`${portal.origin}/app/backups`);
+  const dialog = page.getByRole('dialog');
+  await page.getByRole('button', { name: 'Restore…' }).last().click();
+  await dialog.getByText('Among it, as the newest backup counts: 12 fills, 1 bot.').waitFor();
+  await portal.assertSound(page, 'backups-restore');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  const button = page.getByRole('button', { name: 'Restore…' }).first();
+  await button.click();
+  await dialog.getByText(/^Everything that came after .+ is lost, 26 hours of it/).waitFor();
+  await dialog.getByText('is backed up first', { exact: false }).waitFor();
+  const confirm = dialog.getByRole('button', { name: 'Restore backup' });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  expect(await db().manager.countBy(OperationEntity, { kind: 'restore' })).toBe(0);
+
+  await button.click();
+  await dialog.getByRole('textbox').fill(stack.slug);
+  await confirm.click();
+  await page.waitForURL('**/app/operations/*');
+  const restore = await openOf('restore');
+  expect(page.url()).toContain(restore.id);
+  await page.getByText('Load the backup beside the stack and compare').waitFor();
+  await page.getByText('Put the loaded data in place').waitFor();
+  await portal.assertSound(page, 'backups-restoring');
+  await page.getByRole('button', { name: 'Cancel operation' }).click();
+  await dialog.getByText('The stack itself was not touched yet and stays as it is.').waitFor();
+  await dialog.getByRole('button', { name: 'Cancel', exact: true }).click();
+  await page.goto(`${portal.origin}/app/backups`);
+  await page.getByRole('link', { name: 'Follow' }).waitFor();
+  expect([
+    await take(page).isDisabled(),
+    await page.getByRole('button', { name: 'Restore…' }).first().isDisabled(),
+  ]).toEqual([true, true]);
+  await end(restore.id, 'done');
+});
+
+it('says why none can be taken of a stack that rests, and leads from data that is gone to what brings it back', async () => {
+  await seen(stack.id, { observed: 'stopped', desired: 'stopped' });
+  await page.goto(`${portal.origin}/app/backups`);
+  await page.getByText('Start it to take a new one', { exact: false }).waitFor();
+  expect(await take(page).isDisabled()).toBe(true);
+  await page.getByRole('button', { name: 'Restore…' }).first().click();
+  await page.getByText('cannot be backed up first', { exact: false }).waitFor();
+
+  await seen(stack.id, {
+    observed: 'failed',
+    desired: 'running',
+    reason: 'The stack found an empty database where its own should be.',
+    reasonCode: 'DATA_MISSING',
+  });
+  await page.goto(`${portal.origin}/app`);
+  await page.getByText('Needs attention').first().waitFor();
+  await portal.assertSound(page, 'backups-data-missing');
+  await page.getByRole('link', { name: 'Restore…' }).click();
+  await page.waitForURL(`**/app/stacks/${stack.slug}/backups`);
+  await page.getByText('there is nothing to back up', { exact: false }).waitFor();
+  await page.getByRole('button', { name: 'Restore…' }).first().waitFor();
+});
+
+it('is accessible and never scrolls sideways, and says what failed to load with a way to try again', async () => {
+  for (const { name: _name, ...look } of LOOKS) {
+    const looked = await portal.open(look);
+    await portal.signIn(looked, owner, '/app/backups');
+    await looked.getByText('Stored, not checked').waitFor();
+    await portal.assertSound(looked);
+    await looked.route(`**/api/v1/stacks/${stack.slug}/backups*`, (route) =>
+      route.fulfill({
+        status: 500,
+        json: { code: 'INTERNAL', message: 'Something went wrong on our side.', errorId: 'e1', details: {} },
+      }),
+    );
+    await looked.goto(`${portal.origin}/app/stacks/${stack.slug}/backups`);
+    await looked.getByText('The backups could not be loaded').waitFor();
+    await portal.assertSound(looked);
+    await looked.unrouteAll();
+    await looked.getByRole('button', { name: 'Try again' }).click();
+    await looked.getByText('Stored, not checked').waitFor();
+    await looked.context().close();
+  }
+});
+
+it('shows operators every stack, the least safe first, and leads to its backups', async () => {
+  const other = await person(portal.t);
+  const without = await running(other);
+  const operator = await person(portal.t, 'operator');
+  const console_ = await portal.open();
+  await portal.signIn(console_, operator, '/console');
+  await console_.getByText('0 of 2 stacks', { exact: true }).waitFor();
+  await console_.getByRole('link', { name: without.slug, exact: true }).first().waitFor();
+  await portal.assertSound(console_, 'backups-overview');
+  await console_.getByRole('link', { name: 'All backups', exact: true }).first().click();
+  await console_.waitForURL('**/console/backups');
+  await console_.getByText('0 of 2 stacks checked within 26 hours').waitFor();
+  await console_.getByText('1 without any', { exact: false }).waitFor();
+  const rows = console_.getByRole('row');
+  await rows.nth(2).waitFor();
+  const texts = await rows.allInnerTexts();
+  expect([texts[1], texts[2]]).toEqual([expect.stringContaining(without.slug), expect.stringContaining(stack.slug)]);
+  expect(texts[2]).toContain('The storage answered 500 three times.');
+  await portal.assertSound(console_, 'backups-console');
+  await insertBackup(db(), without, 'verified', { at: ago(1) });
+  await console_.getByText('1 of 2 stacks checked within 26 hours').waitFor();
+  await console_.getByRole('link', { name: stack.slug }).click();
+  await console_.waitForURL(`**/console/stacks/${stack.slug}/backups`);
+  await console_.getByText('Stored, not checked').waitFor();
+  await console_.context().close();
+  expect(portal.complaints).toEqual([]);
+});

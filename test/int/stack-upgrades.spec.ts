@@ -1,0 +1,252 @@
+import { IsNull } from 'typeorm';
+import type { Accepted } from '#libs/contracts';
+import {
+  AuditEntryEntity,
+  OperationEntity,
+  OperationStepEntity,
+  ReleaseEntity,
+  TenantEntity,
+  UpgradeFailureEntity,
+} from '#libs/db';
+import type { StackBackups } from '#libs/orchestrator';
+import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
+
+jest.setTimeout(60_000);
+
+let world: StackWorld;
+let first: ReleaseEntity;
+let second: ReleaseEntity;
+const never = new AbortController().signal;
+/** What was backed up, by stack; upgrades here are about what comes after. */
+const backedUp: string[] = [];
+const backups: StackBackups = {
+  dump: ({ facts }) => Promise.resolve(`${backedUp.push(facts.slug)} dumped`),
+  store: () => Promise.resolve('stored'),
+  prove: () => Promise.resolve('proven'),
+  load: () => Promise.reject(new Error('nothing is restored here')),
+  swap: () => Promise.reject(new Error('nothing is restored here')),
+  erase: () => Promise.resolve(),
+};
+type RunOptions = NonNullable<Parameters<StackWorld['runner']>[0]>;
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+
+const db = () => world.database.dataSource.manager;
+const tenant = (id: string): Promise<TenantEntity> => db().findOneByOrFail(TenantEntity, { id });
+const operation = (id: string): Promise<OperationEntity> => db().findOneByOrFail(OperationEntity, { id });
+
+beforeAll(async () => {
+  world = await stackWorld();
+  [first] = (await db().find(ReleaseEntity)) as [ReleaseEntity];
+  const image = world.engine.addImage('example.org/runtime:next');
+  second = Object.assign(new ReleaseEntity(), first, {
+    id: 'standard@0.2.0+00000002',
+    version: '0.2.0',
+    images: { ...first.images, runtime: image },
+    createdAt: new Date(first.createdAt.getTime() + 1_000),
+    state: 'candidate' as const,
+    notes: 'Faster.',
+  });
+  await db().insert(ReleaseEntity, second as object);
+});
+afterAll(() => world.close());
+
+async function run({ operation: { id }, stack }: Pick<Accepted, 'operation' | 'stack'>, options: RunOptions = {}) {
+  await world.runner({ backups, ...options }).run(id, stack.id, never);
+  return operation(id);
+}
+
+async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
+  const owner = await world.account();
+  await world.releases.move(await world.operator(), second.id, 'withdrawn').catch(() => undefined);
+  const accepted = await world.stacks.create(owner, { template: 'standard' });
+  expect(await run(accepted)).toMatchObject({ state: 'done' });
+  await db().update(ReleaseEntity, { id: second.id }, { state: 'candidate' });
+  return { owner, slug: accepted.stack.slug, id: accepted.stack.id };
+}
+
+/** Image of each of the stack's containers, as the engine has them. */
+async function images({ id, slug }: { id: string; slug: string }): Promise<Record<string, string>> {
+  const owner = { platform: world.database.platformId, tenant: id };
+  const { containers } = await world.engine.observe(owner, { deadlineMs: 1_000 });
+  return Object.fromEntries(
+    containers.map(({ name, imageId }) => [name.slice(name.indexOf(slug) + slug.length + 1), imageId]),
+  );
+}
+
+/** Runs what the platform ordered by itself. */
+async function runOpen(tenantId: string, options: RunOptions = {}): Promise<OperationEntity> {
+  const open = await db().findOneByOrFail(OperationEntity, { tenantId, state: 'queued' });
+  await world.runner({ backups, ...options }).run(open.id, tenantId, never);
+  return operation(open.id);
+}
+
+it('an upgrade backs up, changes what differs and nothing else, and serves', async () => {
+  const stack = await running();
+  const started = world.engine.log.calls.length;
+  const accepted = await world.upgrades.upgrade(await world.operator(), stack.slug, { release: second.id });
+  expect(accepted.operation.steps.map(({ phase }) => phase)).toEqual([
+    'preflight',
+    'safeguard',
+    'unpublish',
+    'adopt',
+    'prepare',
+    'converge',
+    'health',
+    'publish',
+  ]);
+  expect(await run(accepted)).toMatchObject({ state: 'done', error: null });
+  expect(backedUp).toContain(stack.slug);
+  expect(await images(stack)).toEqual(second.images);
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: second.id, observed: 'running', reason: null });
+  // Databases go on: two of three containers were never stopped.
+  const stopped = world.engine.log.calls.slice(started).filter(({ method }) => method === 'stopContainer');
+  expect(stopped.map(({ args }) => String(args[0]).split('-').at(-1))).toEqual(['runtime']);
+  const entry = await db().findOneByOrFail(AuditEntryEntity, { action: 'stack.upgrade', targetId: stack.id });
+  expect(entry).toMatchObject({ before: { release: first.id }, after: { release: second.id } });
+  // And back: a downgrade is the same.
+  const back = await world.upgrades.upgrade(stack.owner, stack.slug, { release: first.id });
+  expect(await run(back)).toMatchObject({ state: 'done' });
+  expect(await images(stack)).toEqual(first.images);
+});
+
+it('FM-16 what fails the health gate is rolled back by itself, and the same is not tried again until it is fixed', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const sick: RunOptions['probes'] = {
+    ...healthyProbes,
+    ready: (facts) =>
+      facts.release === second.version ? Promise.reject(new Error('the new one does not answer')) : Promise.resolve(),
+  };
+  const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  const failed = await run(accepted, { probes: sick });
+  expect(failed.state).toBe('failed');
+  // At once, in the same moment: nobody comes between.
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id });
+  const rollback = await runOpen(stack.id, { probes: sick });
+  expect(rollback).toMatchObject({ kind: 'rollback', state: 'done', requestedBy: 'system:health-gate' });
+  expect(failed.error?.details).toMatchObject({ rollback: rollback.id });
+  expect(await images(stack)).toEqual(first.images);
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
+  await expect(world.upgrades.upgrade(operator, stack.slug, { release: second.id })).rejects.toMatchObject({
+    code: 'WRONG_STATE',
+    details: { why: 'failed_before' },
+  });
+  expect(await world.releases.get(operator, second.id)).toMatchObject({ failed: 1 });
+  expect(await world.releases.markFixed(operator, second.id)).toBe(1);
+  const again = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  expect(await run(again)).toMatchObject({ state: 'done' });
+});
+
+it('what cannot begin leaves the stack alone: no image, no backup, withdrawn meanwhile', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const third = 'standard@0.3.0+00000003';
+  await db().insert(
+    ReleaseEntity,
+    Object.assign({}, second, {
+      id: third,
+      version: '0.3.0',
+      images: { ...first.images, runtime: 'sha256:nowhere' },
+      state: 'candidate' as const,
+    }),
+  );
+  const before = await images(stack);
+  const missing = await run(await world.upgrades.upgrade(operator, stack.slug, { release: third }));
+  expect(missing).toMatchObject({ state: 'failed', error: { code: 'IMAGE_MISSING' } });
+  const broken = { ...backups, prove: () => Promise.reject(new Error('it does not come back')) };
+  const unsafe = await run(await world.upgrades.upgrade(operator, stack.slug, { release: second.id }), {
+    backups: broken,
+  });
+  expect(unsafe.state).toBe('failed');
+  const late = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  await world.releases.move(operator, second.id, 'withdrawn');
+  expect(await run(late)).toMatchObject({ state: 'failed', error: { details: { why: 'withdrawn' } } });
+  expect(await images(stack)).toEqual(before);
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
+  expect(await db().countBy(UpgradeFailureEntity, { tenantId: stack.id })).toBe(0);
+  expect(await db().countBy(OperationEntity, { tenantId: stack.id, kind: 'rollback' })).toBe(0);
+});
+
+it('is refused with the reason before anything is done', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const refused = async (actor: Owner | typeof operator, release: string | undefined) =>
+    world.upgrades.upgrade(actor, stack.slug, release === undefined ? {} : { release }).then(
+      () => null,
+      (error: { code: string; details: { why?: string } }) => error.details.why ?? error.code,
+    );
+  expect(await refused(operator, first.id)).toBe('same');
+  expect(await refused(stack.owner, second.id)).toBe('draft');
+  expect(await refused(operator, 'standard@9+00000000')).toBe('NOT_FOUND');
+  expect(await refused(stack.owner, undefined)).toBe('same');
+  await world.releases.move(operator, second.id, 'withdrawn');
+  expect(await refused(operator, second.id)).toBe('withdrawn');
+  await db().update(ReleaseEntity, { id: second.id }, { state: 'candidate' });
+  await db().update(TenantEntity, { id: stack.id }, { observed: 'failed' });
+  expect(await refused(operator, second.id)).toBe('not_running');
+  expect(await db().countBy(OperationEntity, { tenantId: stack.id, kind: 'upgrade' })).toBe(0);
+});
+
+it.each(['unpublish', 'adopt', 'converge', 'health'] as const)(
+  'FM-10 an agent that dies in %s: another goes on, and the stack is on the new release',
+  async (phase) => {
+    const stack = await running();
+    const accepted = await world.upgrades.upgrade(await world.operator(), stack.slug, { release: second.id });
+    const stop = new AbortController();
+    const dying = world.runner({
+      backups,
+      leaseSeconds: 1,
+      probes: {
+        ...healthyProbes,
+        ready: () => {
+          if (phase === 'health') {
+            stop.abort(new Error('the agent dies'));
+          }
+          return stop.signal.aborted ? Promise.reject(stop.signal.reason as Error) : Promise.resolve();
+        },
+      },
+    });
+    const watching = setInterval(() => {
+      void db()
+        .findOneBy(OperationStepEntity, { operationId: accepted.operation.id, phase, action: IsNull() })
+        .then((step) => {
+          if (step && step.state !== 'pending') {
+            stop.abort(new Error('the agent dies'));
+          }
+        });
+    }, 5);
+    await dying.run(accepted.operation.id, stack.id, stop.signal).catch(() => undefined);
+    clearInterval(watching);
+    expect(await run(accepted)).toMatchObject({ state: 'done' });
+    expect(await images(stack)).toEqual(second.images);
+    expect(await tenant(stack.id)).toMatchObject({ releaseId: second.id, observed: 'running' });
+  },
+);
+
+it('a suspend in the middle of it leaves the release that is known to work', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  let reached = (): void => undefined;
+  const inHealth = new Promise<void>((resolve) => {
+    reached = resolve;
+  });
+  const probes: RunOptions['probes'] = {
+    ...healthyProbes,
+    ready: (_facts, { signal }) => {
+      reached();
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    },
+  };
+  const working = run(accepted, { probes, leaseSeconds: 1 });
+  await inHealth;
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: second.id });
+  const suspended = await world.holds.suspend(operator, stack.slug, 'A look is needed.');
+  await working;
+  expect(await run(suspended)).toMatchObject({ state: 'done' });
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'stopped' });
+  expect(await run(await world.holds.resume(operator, stack.slug))).toMatchObject({ state: 'done' });
+  expect(await images(stack)).toEqual(first.images);
+});
