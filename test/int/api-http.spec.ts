@@ -29,6 +29,14 @@ describe('with the built pages', () => {
     rmSync(web, { recursive: true });
   });
 
+  it('outlasts the idle connections of the proxy on both listeners: whoever asks must be the one who closes', async () => {
+    for (const http of [t.http, t.internal]) {
+      const answer = await http.get('/healthz').set('Connection', 'keep-alive');
+      const seconds = /timeout=(\d+)/.exec(String(answer.headers['keep-alive']))?.[1];
+      expect(Number(seconds)).toBeGreaterThan(90);
+    }
+  });
+
   describe('errors', () => {
     it('have one shape, and their id is that of the request and of the log line', async () => {
       const answer = await t.http.get('/api/v1/nothing/here').expect(404);

@@ -112,6 +112,46 @@ describe('the portal in a browser', () => {
     await operator.context().close();
   }, 120_000);
 
+  describe('when a part of it does not arrive', () => {
+    const cut = (on: Page, times?: number) =>
+      on.route('**/assets/*.js', (route) => route.abort('connectionreset'), times === undefined ? {} : { times });
+
+    it('loads again by itself, once, then says so', async () => {
+      const looked = await portal.open({ viewport: { width: 360, height: 740 } });
+      await cut(looked, 1);
+      await looked.goto(`${origin}/login`);
+      await looked.getByLabel('E-mail address or user name').waitFor();
+      await cut(looked);
+      await looked.goto(`${origin}/signup`);
+      await looked.getByRole('heading', { name: 'This page could not be loaded' }).waitFor();
+      await portal.assertSound(looked, 'load-failure');
+      await looked.unrouteAll();
+      await looked.getByRole('button', { name: 'Load again' }).click();
+      await looked.getByLabel('E-mail address').waitFor();
+      await looked.context().close();
+    }, 60_000);
+
+    it('loads again for a page that comes later', async () => {
+      const operator = await portal.open();
+      await portal.signIn(operator, await person(t, 'operator'), '/console');
+      await operator.getByRole('heading', { level: 1 }).waitFor();
+      await cut(operator, 1);
+      await operator.getByRole('link', { name: 'Users' }).first().click();
+      await operator.getByRole('row').filter({ hasText: 'ana@example.org' }).waitFor();
+      await operator.context().close();
+    }, 60_000);
+
+    it('asks the portal again until it answers', async () => {
+      const looked = await portal.open();
+      await looked.route('**/api/v1/**', (route) => route.abort('connectionreset'), { times: 1 });
+      await looked.goto(`${origin}/app`);
+      await looked.getByRole('heading', { name: 'The portal does not answer' }).waitFor();
+      await looked.getByLabel('E-mail address or user name').waitFor();
+      await looked.context().close();
+      expect(portal.complaints.splice(0)).toEqual([expect.stringContaining('PortalAwayError')]);
+    }, 60_000);
+  });
+
   it.each(LOOKS)(
     'is accessible and never scrolls sideways, signed out and in: $name',
     async ({ name: _name, ...look }) => {

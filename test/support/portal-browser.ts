@@ -131,6 +131,7 @@ async function startFront(t: TestApi, port: number): Promise<Server> {
   const server = createServer({ key: leaf.key, cert: leaf.certificate }, (incoming, answer) => {
     forward(target, incoming, answer);
   });
+  server.keepAliveTimeout = 120_000;
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return server;

@@ -9,6 +9,7 @@ import { ApiClient, browserExclusive } from './api/client.js';
 import { PortalContext } from './api/context.js';
 import { createEndpoints } from './api/endpoints.js';
 import { isApiError, PortalAwayError } from './api/errors.js';
+import { POLL_MS } from './api/queries.js';
 import { en } from './i18n/en.js';
 import { createPortalRouter } from './router.js';
 
@@ -25,6 +26,7 @@ const queries = new QueryClient({
       // what the server refused it refuses again; what did not arrive may arrive
       retry: (failures, error) =>
         failures < 2 && (error instanceof PortalAwayError || isApiError(error, 'UNAVAILABLE', 'RATE_LIMITED')),
+      refetchInterval: ({ state }) => (state.error instanceof PortalAwayError ? POLL_MS : false),
     },
     mutations: { networkMode: 'always' },
   },

@@ -10,6 +10,8 @@ import { securityHeaders } from './security-headers.js';
 
 /** The largest honest body is a batch of a hundred reports, about 70 kB. */
 const BODY_LIMIT = '100kb';
+/** Longer than the proxy keeps an idle connection (Traefik: 90 s), else it would send a request into one just closing. */
+const KEEP_ALIVE_MS = 120_000;
 
 /** What both listeners share, in the order a request passes it; routes and pages come after. */
 export async function createHttpApp(
@@ -23,6 +25,7 @@ export async function createHttpApp(
     abortOnError: false,
   });
   app.useLogger(app.get(NestLogger));
+  app.getHttpServer().keepAliveTimeout = KEEP_ALIVE_MS;
   app.disable('x-powered-by');
   app.disable('etag');
   // Exact addresses and networks only: "true" would believe what anybody writes into X-Forwarded-For.

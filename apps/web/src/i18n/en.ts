@@ -353,7 +353,7 @@ export const en = {
   away: {
     title: 'The portal does not answer',
     retry: 'Try again',
-    body: 'Your stack runs on without it. This page tries again when you ask, or when you are back online.',
+    body: 'Your stack runs on without it. This page asks again every few seconds; what you were doing, try again then.',
   },
   unreadable: 'The portal answered something this page does not understand. Load the page again.',
   retryIn_one: 'Try again in {{count}} s.',

@@ -3,6 +3,7 @@ import { Outlet, useMatches, useRouter, type ErrorComponentProps } from '@tansta
 import { useEffect } from 'react';
 import { useMe } from '../api/context.js';
 import { PortalAwayError } from '../api/errors.js';
+import { POLL_MS } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
 import { AuthFrame } from '../pages/auth-frame.js';
@@ -29,7 +30,12 @@ export function Root() {
 export function CrashPage({ error }: ErrorComponentProps) {
   const t = useT();
   const router = useRouter();
-  if (error instanceof PortalAwayError) {
+  const away = error instanceof PortalAwayError;
+  useEffect(() => {
+    const timer = away ? setInterval(() => void router.invalidate(), POLL_MS) : undefined;
+    return () => clearInterval(timer);
+  }, [away, router]);
+  if (away) {
     return (
       <AuthFrame title={t('away.title')} lead={t('away.body')}>
         <div className="aw-stack">
