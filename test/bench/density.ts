@@ -1,6 +1,6 @@
 import { totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { waitFor } from '#libs/async';
+import { DeadlineError, waitFor } from '#libs/async';
 import { CAPACITY_DEFAULTS } from '#libs/contracts';
 import { HostFiles, type ContainerFigures } from '../../apps/agent/src/watch/host-files.js';
 import { cutPower, docker, startEngine } from '../support/engine.js';
@@ -155,7 +155,7 @@ async function afterPowerCut(
   await cutPower();
   const began = performance.now();
   const seconds = (): number => (performance.now() - began) / 1_000;
-  await startEngine();
+  await startEngine(300);
   const engine = seconds();
   const served = new Map<string, number>();
   await waitFor(
@@ -169,7 +169,12 @@ async function afterPowerCut(
       return served.size === slugs.length ? true : undefined;
     },
     { what: 'all stacks serving again', deadlineMs: BACK_MS, intervalMs: 200, maxIntervalMs: 500 },
-  ).catch(() => undefined); // How many came back is the figure.
+  ).catch((error: unknown) => {
+    // How many came back is the figure.
+    if (!(error instanceof DeadlineError)) {
+      throw error;
+    }
+  });
   return { engine, served: [...served.values()] };
 }
 

@@ -45,26 +45,6 @@ async function endsAtOnce(image: string): Promise<string> {
   }
 }
 
-/** Milliseconds for which the owner got no answer while it was done. */
-async function away(work: () => Promise<unknown>): Promise<number> {
-  let working = true;
-  let longest = 0;
-  let last = performance.now();
-  const asking = (async (): Promise<void> => {
-    while (working) {
-      if (await world.answers(stack).catch(() => undefined)) {
-        longest = Math.max(longest, performance.now() - last);
-        last = performance.now();
-      }
-      await pause(50);
-    }
-  })();
-  await work();
-  working = false;
-  await asking;
-  return longest;
-}
-
 beforeAll(async () => {
   world = await PlatformWorld.open();
   stack = await world.runningStack();
@@ -86,14 +66,11 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
     startedAt('redis'),
     startedAt('runtime'),
   ]);
-  let done: OperationView | undefined;
-  const ms = await away(async () => {
-    const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next);
-    expect({ code, error: document.error }).toEqual({ code: 0, error: null });
-    done = document.data;
-    await world.served(stack);
-  });
-  expect(done?.steps.filter(({ action }) => action === null).map(({ phase, state }) => `${phase} ${state}`)).toEqual(
+  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next);
+  expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+  const done = document.data;
+  await world.served(stack);
+  expect(done.steps.filter(({ action }) => action === null).map(({ phase, state }) => `${phase} ${state}`)).toEqual(
     ['preflight', 'safeguard', 'unpublish', 'adopt', 'prepare', 'converge', 'health', 'publish'].map(
       (phase) => `${phase} done`,
     ),
@@ -103,7 +80,6 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
   expect(await release()).toBe(next);
   expect((await seenBot()).state).toBe('running');
   await trades();
-  process.stdout.write(`away for ${Math.round(ms)} ms\n`);
   const listed = await world.platform.cli<ReleaseList>('release', 'list');
   expect(listed.document.data.items.find(({ id }) => id === next)).toMatchObject({ state: 'candidate', stacks: 1 });
 });

@@ -269,9 +269,10 @@ describe('the pages of a stack', () => {
   });
 
   const ROUTES = ['/', '/bots', '/bots/new', '/bots/:id', '/trades', '/settings', '/nowhere'];
-  // Each colour scheme and each layout once: contrast is a matter of the one, room of the other.
   const LOOKS = [
     { name: 'light, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'light' as const },
+    { name: 'dark, 1280', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' as const },
+    { name: 'light, phone', viewport: { width: 360, height: 740 }, colorScheme: 'light' as const, hasTouch: true },
     { name: 'dark, phone', viewport: { width: 360, height: 740 }, colorScheme: 'dark' as const, hasTouch: true },
   ];
   it.each(LOOKS)(

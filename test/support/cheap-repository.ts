@@ -3,12 +3,6 @@ import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Repository, type ResticSettings } from '#libs/restic';
 
-/**
- * restic's keys are made so that opening a repository takes half a second of a processor, at each of its commands. That
- * is most of what tests of backups would take; repositories made here are opened by the same restic with a key of the
- * same kind that costs nothing. Format of a key: https://restic.readthedocs.io/en/stable/100_references.html, "Keys,
- * Encryption and MAC".
- */
 interface Key {
   kdf: 'scrypt';
   N: number;
@@ -22,7 +16,13 @@ const NONCE = 16;
 const TAG = 16;
 const CHEAP = { N: 2, r: 8, p: 1 };
 
-/** Makes one repository by restic, whose copies differ in nothing but their password. */
+/**
+ * Copies of a repository that restic made, each with a password of its own.
+ *
+ * restic's keys are made so that opening a repository takes half a second of a processor, at each of its commands. That
+ * is most of what tests of backups would take; copies are opened by the same restic with a key of the same kind that
+ * costs nothing. Format of a key: https://restic.readthedocs.io/en/stable/100_references.html, "Keys, Encryption and MAC".
+ */
 export class CheapRepositories {
   private constructor(
     private readonly folder: string,

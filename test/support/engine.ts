@@ -29,9 +29,11 @@ export function testImage(name: (typeof IMAGES)[number]): string {
   return fromRunner(`AVIARY_IMAGE_${name.replace('-', '_').toUpperCase()}`);
 }
 
-async function control(verb: 'start' | 'kill' | 'reboot'): Promise<void> {
-  // After a power cut an engine answers once it has started all its containers.
-  await execute(SCRIPT, [verb], { timeout: 400_000 });
+async function control(verb: 'start' | 'kill' | 'reboot', withinSeconds = 60): Promise<void> {
+  await execute(SCRIPT, [verb], {
+    timeout: (withinSeconds + 60) * 1_000,
+    env: { ...process.env, AVIARY_TEST_ENGINE_SECONDS: String(withinSeconds) },
+  });
 }
 
 /** The engine is killed at once; containers live on without it, as with live-restore in production. */
@@ -39,9 +41,9 @@ export async function killEngine(): Promise<void> {
   await control('kill');
 }
 
-/** Starts a killed engine and resolves when it answers. */
-export async function startEngine(): Promise<void> {
-  await control('start');
+/** Starts a killed engine and resolves when it answers: after a power cut, once it has started all its containers. */
+export async function startEngine(withinSeconds?: number): Promise<void> {
+  await control('start', withinSeconds);
 }
 
 /** A power cut: engine, containers and firewall rules are gone; disks stay. `startEngine` is the next boot. */

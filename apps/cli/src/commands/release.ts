@@ -5,6 +5,8 @@ import { handle, type Action, type Environment } from '../frame/command.js';
 const LIST = 'aviary/release-list/1';
 const RELEASE = 'aviary/release/1';
 
+const counted = (stacks: number): string => (stacks === 1 ? '1 stack' : `${stacks} stacks`);
+
 const list: Action = async (context) => {
   const platform = await context.platform();
   context.output.list<ReleaseView>(LIST, await platform.releases.list(await platform.operator()), [
@@ -32,7 +34,7 @@ const fixed: Action = async (context, [id = '']) => {
   context.output.result(
     RELEASE,
     await platform.releases.get(actor, id),
-    `✓ ${id} may be tried again on ${stacks} stacks on which it failed`,
+    `✓ ${id} may be tried again on ${counted(stacks)} on which it failed`,
   );
 };
 
@@ -49,7 +51,7 @@ export function releaseCommands(program: Command, environment: Environment): voi
       'withdraw',
       'withdrawn',
       'let no stack go there any more',
-      ({ stacks }: ReleaseView) => `is withdrawn; ${stacks} stacks on it stay there`,
+      ({ stacks }: ReleaseView) => `is withdrawn; ${counted(stacks)} on it ${stacks === 1 ? 'stays' : 'stay'} there`,
     ],
   ] as const;
   for (const [verb, to, about, told] of moves) {

@@ -156,7 +156,7 @@ export const en = {
       repair: 'The stack is as wanted again.',
       backup: 'The backup was restored and checked, so it counts.',
       upgrade: 'The stack runs on its new release.',
-      rollback: 'The stack runs on the release before, with its data as it was.',
+      rollback: 'The stack runs on the release before, on the data it had meanwhile. The backup taken before is kept.',
       restore: 'The stack has the data of the backup. What was there before is kept until the next good backup.',
     },
     cancelledBeside: 'It was cancelled. The stack itself was not touched.',

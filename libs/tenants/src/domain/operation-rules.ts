@@ -32,36 +32,37 @@ export type PhaseName =
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 
+/** From what is there to an address that answers. */
+const UP = [
+  { name: 'prepare', deadlineMs: 20 * SECOND },
+  { name: 'converge', deadlineMs: 120 * SECOND },
+  { name: 'health', deadlineMs: 60 * SECOND },
+  { name: 'publish', deadlineMs: 20 * SECOND },
+] as const satisfies readonly PhaseRule[];
+
+/** The same where every service may have to be replaced first, with its grace, and a new program adapts its data. */
+const UP_ANEW = [
+  { name: 'prepare', deadlineMs: 20 * SECOND },
+  { name: 'converge', deadlineMs: 240 * SECOND },
+  { name: 'health', deadlineMs: 120 * SECOND },
+  { name: 'publish', deadlineMs: 20 * SECOND },
+] as const satisfies readonly PhaseRule[];
+
 /**
  * The phases of each operation, known when it starts; the page draws them as its progress bar. Deadlines are
  * generous bounds against work that hangs (a stop may wait for every service's grace), not targets.
  */
 export const OPERATION_PHASES = {
-  provision: [
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
-  ],
+  provision: UP,
   start: [
     // A creation that ended early may not have come to it; where it has, nothing is made twice.
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    ...UP,
   ],
   stop: [
     { name: 'unpublish', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 240 * SECOND },
   ],
-  restart: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'drain', deadlineMs: 240 * SECOND },
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
-  ],
+  restart: [{ name: 'unpublish', deadlineMs: 20 * SECOND }, { name: 'drain', deadlineMs: 240 * SECOND }, ...UP],
   repair: [
     { name: 'prepare', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 240 * SECOND },
@@ -79,12 +80,7 @@ export const OPERATION_PHASES = {
     { name: 'converge', deadlineMs: 240 * SECOND },
   ],
   // What comes back is what the owner wants by then; of a stack that is to be stopped, the last three find nothing to do.
-  resume: [
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
-  ],
+  resume: [...UP],
   hibernate: [
     // Before it is asked for the last time: through a closed door nobody starts a bot behind the answer.
     { name: 'unpublish', deadlineMs: 20 * SECOND },
@@ -139,18 +135,9 @@ export const OPERATION_PHASES = {
     { name: 'safeguard', deadlineMs: 8 * HOUR },
     { name: 'unpublish', deadlineMs: 20 * SECOND },
     { name: 'adopt', deadlineMs: 20 * SECOND },
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 240 * SECOND },
-    { name: 'health', deadlineMs: 120 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    ...UP_ANEW,
   ],
-  rollback: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'prepare', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 240 * SECOND },
-    { name: 'health', deadlineMs: 120 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
-  ],
+  rollback: [{ name: 'unpublish', deadlineMs: 20 * SECOND }, ...UP_ANEW],
 } as const satisfies Record<OperationKind, readonly PhaseRule[]>;
 
 /**
