@@ -36,7 +36,8 @@ image_inputs() {
 image_parents() {
   case $1 in
     portal | runtime) echo base builder-node ;;
-    traefik | lego | test-tools) echo base builder-go ;;
+    traefik | lego) echo base edge-programs ;;
+    edge-programs | test-tools) echo base builder-go ;;
     *) echo base ;;
   esac
 }
