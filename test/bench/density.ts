@@ -7,6 +7,7 @@ import { cutPower, docker, startEngine } from '../support/engine.js';
 import { engineObjects } from '../support/platform.js';
 import type { PortalClient } from '../support/portal-client.js';
 import { makeStacks, withOwnPlatform } from './own-platform.js';
+import { busiest, processorSeconds } from './processor.js';
 import { atMost, median, round, type BenchResult } from './report.js';
 
 interface Options {
@@ -17,6 +18,7 @@ interface Options {
 
 const IDLE_SECONDS = 60;
 const MEASURED_SECONDS = 60;
+const BUSIEST = 12;
 const SERVICES = ['postgres', 'redis', 'runtime'] as const;
 const FREE_MEMORY_MB = 512;
 const BACK_MS = 900_000;
@@ -54,11 +56,18 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
       say(`${slugs.length} stacks run; idle for ${IDLE_SECONDS} s, then measured for ${MEASURED_SECONDS} s`);
       await pause(IDLE_SECONDS * 1_000);
       const names = slugs.flatMap((slug) => SERVICES.map((service) => platform.service(slug, service)));
-      const [first, hostFirst] = [await figures(host, names), await host.host()];
+      const containers = await containerNames(names);
+      const look = async () => ({
+        stacks: await figures(host, names),
+        host: await host.host(),
+        programs: await processorSeconds((id) => containers.get(id)),
+      });
+      const first = await look();
       await pause(MEASURED_SECONDS * 1_000);
-      const [second, hostSecond] = [await figures(host, names), await host.host()];
+      const second = await look();
+      const programs = busiest(first.programs, second.programs, { seconds: MEASURED_SECONDS, count: BUSIEST });
       const each = SERVICES.map((service): [string, Found] => {
-        const own = [...second].filter(([name]) => name.endsWith(`-${service}`));
+        const own = [...second.stacks].filter(([name]) => name.endsWith(`-${service}`));
         return [
           service,
           {
@@ -67,7 +76,7 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
               median(
                 own.map(
                   ([name, { cpuSeconds }]) =>
-                    ((cpuSeconds - (first.get(name)?.cpuSeconds ?? 0)) / MEASURED_SECONDS) * 100,
+                    ((cpuSeconds - (first.stacks.get(name)?.cpuSeconds ?? 0)) / MEASURED_SECONDS) * 100,
                 ),
               ),
               2,
@@ -80,8 +89,8 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
           each.reduce((total, [, found]) => total + of(found), 0),
           2,
         );
-      const hostMib = round((hostSecond.memoryBytes - before.memoryBytes) / 1024 ** 2 / slugs.length, 1);
-      const hostCpu = round(((hostSecond.cpuSeconds - hostFirst.cpuSeconds) / MEASURED_SECONDS) * 100, 1);
+      const hostMib = round((second.host.memoryBytes - before.memoryBytes) / 1024 ** 2 / slugs.length, 1);
+      const hostCpu = round(((second.host.cpuSeconds - first.host.cpuSeconds) / MEASURED_SECONDS) * 100, 1);
       const restarts = await docker('inspect', '-f', '{{.RestartCount}}', ...names);
       const died = restarts.split('\n').filter((times) => times !== '0').length;
       say('the power is cut');
@@ -136,6 +145,7 @@ export function density({ limitGb, say }: Options): Promise<BenchResult> {
             ([service, { mib, cpuPercent }]) => `idle ${service.padEnd(10)} ${mib} MiB, ${cpuPercent} % of a core`,
           ),
           `the host: ${hostMib} MiB for each stack, everything counted; ${hostCpu} % of a core for all of it`,
+          `of that: ${programs.map(({ name, percent }) => `${name} ${round(percent, 1)} %`).join(', ')}`,
           `after a power cut the engine answered in ${round(back.engine)} s, half of the stacks in ${round(median(back.served))} s, all in ${round(Math.max(...back.served))} s`,
           refusal === null ? 'nothing was refused' : `refused: ${refusal.message}`,
         ],
@@ -185,6 +195,21 @@ async function tracesBeyond(stacks: number, platformId: string): Promise<number>
   return (Object.keys(each) as (keyof typeof each)[]).reduce(
     (beyond, kind) => beyond + Math.abs(own[kind].length - stacks * each[kind]),
     0,
+  );
+}
+
+/** What each container is called in a list of what a host's processor does: stacks by service, all others by name. */
+async function containerNames(ofStacks: readonly string[]): Promise<Map<string, string>> {
+  const stacks = new Set(ofStacks);
+  const lines = await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Names}}');
+  return new Map(
+    lines.split('\n').map((line): [string, string] => {
+      const [id = '', name = ''] = line.split(' ');
+      return [
+        id,
+        stacks.has(name) ? `stacks' ${SERVICES.find((service) => name.endsWith(`-${service}`)) ?? name}` : name,
+      ];
+    }),
   );
 }
 
