@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
 import { booksOf, tradingBot } from '../support/data-plane.js';
