@@ -219,20 +219,24 @@ it('cancels an order of its own that no bot knows, and books a trade that nobody
   expect(foreign?.state).toBe('open');
 }, 60_000);
 
-it('waits for a database that does not answer at all as it does for one that refuses', async () => {
-  await stack.provision({ tickMs: 1_000 });
-  // As behind a network that is gone: connections stand and nothing comes back.
-  let reachable = false;
+/** A way to the stack's database that `pass` says of each connection, counted from one, whether it leads there. */
+async function throughDoor(
+  pass: (nth: number) => 'through' | 'hangs' | 'cut',
+  work: (seen: () => number) => Promise<void>,
+): Promise<void> {
   const { host, port } = stack.database;
   const sockets = new Set<Socket>();
   const door = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => socket.destroy());
-    if (reachable) {
+    const way = pass(sockets.size);
+    if (way === 'through') {
       const onward = connect(port, host);
       onward.on('error', () => socket.destroy());
       socket.on('close', () => onward.destroy());
       socket.pipe(onward).pipe(socket);
+    } else if (way === 'cut') {
+      socket.destroy();
     }
   }).listen(0, '127.0.0.1');
   await once(door, 'listening');
@@ -240,18 +244,43 @@ it('waits for a database that does not answer at all as it does for one that ref
     stack.write({
       database: { ...stack.spec.database, host: '127.0.0.1', port: (door.address() as AddressInfo).port },
     });
-    const runtime = await stack.start();
-    // One attempt is over, and the next was begun.
-    await waitFor(() => sockets.size > 1 || undefined, { what: 'a second attempt', deadlineMs: 20_000 });
-    expect(await runtime.request('GET', '/ready', { anonymous: true })).toMatchObject({
-      status: 503,
-      body: { ready: false, code: 'UNAVAILABLE' },
-    });
-    reachable = true;
-    await runtime.ready();
-    expect(runtime.logs.filter(({ msg }) => msg === 'the runtime cannot start')).toEqual([]);
+    await work(() => sockets.size);
   } finally {
     sockets.forEach((socket) => socket.destroy());
     door.close();
   }
+}
+
+it('waits for a database that does not answer at all as it does for one that refuses', async () => {
+  await stack.provision({ tickMs: 1_000 });
+  // As behind a network that is gone: connections stand and nothing comes back.
+  let reachable = false;
+  await throughDoor(
+    () => (reachable ? 'through' : 'hangs'),
+    async (seen) => {
+      const runtime = await stack.start();
+      // One attempt is over, and the next was begun.
+      await waitFor(() => seen() > 1 || undefined, { what: 'a second attempt', deadlineMs: 20_000 });
+      expect(await runtime.request('GET', '/ready', { anonymous: true })).toMatchObject({
+        status: 503,
+        body: { ready: false, code: 'UNAVAILABLE' },
+      });
+      reachable = true;
+      await runtime.ready();
+      expect(runtime.logs.filter(({ msg }) => msg === 'the runtime cannot start')).toEqual([]);
+    },
+  );
+}, 60_000);
+
+it('begins anew by itself where the database goes away between its first connection and the next', async () => {
+  await stack.provision({ tickMs: 1_000 });
+  await throughDoor(
+    (nth) => (nth === 2 || nth === 3 ? 'cut' : 'through'),
+    async (seen) => {
+      const runtime = await stack.start();
+      await runtime.ready();
+      await runtime.recovered();
+      expect(seen()).toBeGreaterThan(3);
+    },
+  );
 }, 60_000);

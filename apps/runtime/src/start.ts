@@ -1,14 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '#libs/telemetry';
 import { Authenticator } from './access/authenticator.js';
 import { PlatformCheck } from './access/platform-check.js';
 import { App } from './app.js';
+import { isDatabaseAway, type Database } from './database/database.js';
 import type { HttpServer } from './http/server.js';
 import { routesOf } from './http/routes.js';
 import { StaticFiles } from './http/static-files.js';
 import { Cache } from './live/cache.js';
 import { readPriceSettings } from './market/price-source.js';
 import { openStackDatabase } from './stack/stack-database.js';
-import { readStackFiles } from './stack/stack-files.js';
+import { readStackFiles, type StackFiles } from './stack/stack-files.js';
+
+const AGAIN_MS = 500;
+
+/**
+ * Where everything of a host starts at once, a database that let one connection in may not have time for the next: then
+ * from the beginning, for ending would only have everything started once more.
+ */
+async function openApp(deps: {
+  files: StackFiles;
+  cache: Cache;
+  logger: Logger;
+  signal: AbortSignal;
+}): Promise<{ app: App; database: Database }> {
+  const { files, logger, signal } = deps;
+  for (;;) {
+    const database = await openStackDatabase(files, logger, signal);
+    try {
+      const app = new App({ ...deps, database, settings: await readPriceSettings(database) });
+      await app.open();
+      return { app, database };
+    } catch (error) {
+      await database.close();
+      if (!isDatabaseAway(error)) {
+        throw error;
+      }
+      logger.warn({ err: error }, 'the database went away while the stack was opened');
+      await delay(AGAIN_MS, undefined, { signal });
+    }
+  }
+}
 
 /** Opens the stack and puts it behind the server. Throws DATA_MISSING when the database is not the stack's own. */
 export async function startRuntime(options: {
@@ -23,9 +55,7 @@ export async function startRuntime(options: {
   // Connects on its own while the database is opened.
   const cache = new Cache({ ...files.spec.redis, password: files.redisPassword, logger });
   try {
-    const database = await openStackDatabase(files, logger, signal);
-    const app = new App({ files, database, cache, logger, settings: await readPriceSettings(database) });
-    await app.open();
+    const { app, database } = await openApp({ files, cache, logger, signal });
     const { tokens } = app;
     const platform = new PlatformCheck(files);
     server.stage = {
