@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { waitFor } from '#libs/async';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { ERROR_CODES, type ErrorBody } from '#libs/contracts';
 import { RATE_LIMITS } from '../../apps/api/src/http/rate-limits.js';
@@ -334,3 +336,24 @@ describe('rate limits', () => {
     }
   });
 });
+
+it('ends although a connection never carried a request, and the answer under way on another is given whole', async () => {
+  const ending = await testApi();
+  const silent = connect(Number(new URL(ending.url).port), '127.0.0.1');
+  const gone = once(silent, 'close');
+  await once(silent, 'connect');
+  let letGo = (): void => undefined;
+  const held = new Promise<void>((resolve) => (letGo = resolve));
+  const list = jest.spyOn(ending.api.services.stacks, 'list').mockImplementationOnce(async () => {
+    await held;
+    return { items: [], next: null };
+  });
+  const { auth } = await person(ending);
+  const answer = fetch(`${ending.url}/api/v1/stacks`, { headers: auth });
+  await waitFor(() => list.mock.calls.length > 0 || undefined, { what: 'the request', deadlineMs: 5_000 });
+  const closed = ending.close();
+  letGo();
+  await expect((await answer).json()).resolves.toEqual({ items: [], next: null });
+  await closed;
+  await gone;
+}, 20_000);

@@ -1,8 +1,10 @@
+import type { Server } from 'node:http';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Config } from '#libs/config';
 import { httpsOrigin } from '#libs/config';
 import { PrivateModule, PublicModule } from './app.module.js';
 import { createHttpApp } from './http/http-app.js';
+import { OpenAnswers } from './http/open-answers.js';
 import { serveOpenApi } from './http/openapi.js';
 import { servePages } from './http/pages.js';
 import { createServices, type ServiceOptions, type Services } from './services.js';
@@ -26,6 +28,7 @@ export async function bootApi(config: Config<'api'>, options: ServiceOptions): P
     serveOpenApi(publicApp, httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT));
     servePages(publicApp, config.WEB_DIR);
     const privateApp = await createHttpApp(PrivateModule.with(services), http);
+    const answers = [publicApp, privateApp].map((app) => new OpenAnswers(app.getHttpServer() as Server));
     await publicApp.init();
     await privateApp.init();
     return {
@@ -35,7 +38,9 @@ export async function bootApi(config: Config<'api'>, options: ServiceOptions): P
       // Answers under way finish first; what they use is closed after them.
       close: async () => {
         services.streams.endAll();
-        await Promise.all([publicApp.close(), privateApp.close()]);
+        const closed = Promise.all([publicApp.close(), privateApp.close()]);
+        answers.forEach((open) => open.end());
+        await closed;
         await services.close();
       },
     };

@@ -59,6 +59,8 @@ server.listen(config.GATE_PORT, config.GATE_HOST, () => {
   logger.info({ port: config.GATE_PORT, host: config.GATE_HOST }, 'the gate answers');
 });
 
+/** Longer than an answer of ours takes. */
+const GRACE_MS = 2_000;
 let stopping = false;
 const stop = (signal: string): void => {
   if (stopping) {
@@ -68,6 +70,8 @@ const stop = (signal: string): void => {
   logger.info({ signal }, 'the gate stops');
   server.close();
   server.closeIdleConnections();
+  // A connection that never carried a request is not idle to Node, and the proxy has some.
+  setTimeout(() => server.closeAllConnections(), GRACE_MS).unref();
   revocations.stop().catch((error: unknown) => {
     logger.error({ err: error }, 'the list of revocations was not written');
     process.exitCode = 1;
