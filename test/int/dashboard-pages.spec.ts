@@ -1,15 +1,12 @@
 import { waitFor } from '#libs/async';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import type { Bot, BotList, Market, Overview, TradeList } from '#libs/contracts';
 import { dec, presetParams, sum, text } from '#libs/trading';
 import { firstScript } from '../support/browser.js';
+import { builtPages, type BuiltPages } from '../support/built-pages.js';
 import { forward } from '../support/forward.js';
 import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
@@ -17,9 +14,8 @@ import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/
 jest.setTimeout(45_000);
 
 /** The built pages, served by a real runtime behind a stand-in for the gate, in a real browser. */
-const ROOT = join(__dirname, '..', '..');
 const redis = new TestRedis();
-const built = mkdtempSync(join(tmpdir(), 'aviary-dashboard-'));
+let pages: BuiltPages;
 let stack: TestStack;
 let runtime: RuntimeProcess;
 let gate: Server;
@@ -29,18 +25,6 @@ let context: BrowserContext;
 let page: Page;
 let signedIn = true;
 const complaints: string[] = [];
-
-async function build(): Promise<void> {
-  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-  const child = spawn(process.execPath, [vite, 'build', 'apps/dashboard', '--outDir', built, '--logLevel', 'error'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) {
-    throw new Error(`the dashboard does not build (exit ${String(code)})`);
-  }
-}
 
 /** Adds who is asking, as the gate does, and answers its own paths. */
 async function startGate(port: number): Promise<Server> {
@@ -75,12 +59,12 @@ async function openPage(options: Parameters<Browser['newContext']>[0] = {}): Pro
 }
 
 beforeAll(async () => {
-  await Promise.all([build(), redis.start()]);
+  [pages] = await Promise.all([builtPages('dashboard'), redis.start()]);
   const port = await freePort();
   origin = `http://127.0.0.1:${port}`;
   stack = await TestStack.create({ redis, dashboardUrl: origin });
   await stack.provision({ tickMs: 50 });
-  runtime = await stack.startReady({ dashboard: built });
+  runtime = await stack.startReady({ dashboard: pages.folder });
   gate = await startGate(port);
   browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -96,7 +80,7 @@ afterAll(async () => {
   gate?.close();
   await stack?.close();
   await redis.close();
-  rmSync(built, { recursive: true, force: true });
+  pages?.remove();
 });
 
 const theBot = async (): Promise<Bot> => {
@@ -374,7 +358,7 @@ describe('the pages of a stack', () => {
     gate.closeAllConnections();
     const port = new URL(origin).port;
     gate.close();
-    runtime = await stack.startReady({ dashboard: built });
+    runtime = await stack.startReady({ dashboard: pages.folder });
     gate = await startGate(Number(port));
     await page.locator('.av-dot[data-liveness="live"]').waitFor({ timeout: 45_000 });
   }, 120_000);

@@ -1,17 +1,13 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
 import { testApi, type TestApi, type TestPerson } from './api.js';
+import { builtPages } from './built-pages.js';
 import { forward } from './forward.js';
 import { freePort } from './runtime.js';
-
-const ROOT = join(__dirname, '..', '..');
 
 /** Where a folder is named here, pages a test looks at are also kept there as pictures, for a person to look at. */
 const PICTURES = process.env['AVIARY_TEST_PICTURES'];
@@ -42,11 +38,8 @@ export interface PortalBrowser {
 export async function portalBrowser(env: Record<string, string> = {}): Promise<PortalBrowser> {
   const port = await freePort();
   const origin = `https://aviary.localhost:${port}`;
-  const built = mkdtempSync(join(tmpdir(), 'aviary-web-'));
-  const [, t] = await Promise.all([
-    build(built),
-    testApi({ AVIARY_WEB_DIR: built, AVIARY_HTTPS_PORT: String(port), ...env }),
-  ]);
+  const pages = await builtPages('web');
+  const t = await testApi({ AVIARY_WEB_DIR: pages.folder, AVIARY_HTTPS_PORT: String(port), ...env });
   const front = await startFront(t, port);
   const browser = await chromium.launch({
     executablePath: '/usr/bin/chromium',
@@ -93,7 +86,7 @@ export async function portalBrowser(env: Record<string, string> = {}): Promise<P
       front.closeAllConnections();
       front.close();
       await t.close();
-      rmSync(built, { recursive: true, force: true });
+      pages.remove();
     },
   };
 }
@@ -109,18 +102,6 @@ async function pictures(on: Page, path: string): Promise<void> {
   await on.emulateMedia({ colorScheme: null });
   if (before !== null) {
     await on.setViewportSize(before);
-  }
-}
-
-async function build(into: string): Promise<void> {
-  const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-  const child = spawn(process.execPath, [vite, 'build', 'apps/web', '--outDir', into, '--logLevel', 'error'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) {
-    throw new Error(`the pages do not build (exit ${String(code)})`);
   }
 }
 
