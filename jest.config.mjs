@@ -34,6 +34,8 @@ export default {
     project('unit', ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test/support'], { testRegex: '\\.spec\\.tsx?$' }),
     project('int', ['<rootDir>/test/int'], {
       testRegex: '\\.spec\\.ts$',
+      // what hangs fails by it; a loaded machine is slow
+      testTimeout: 30_000,
       globalSetup: '<rootDir>/test/support/postgres-global.mjs',
       globalTeardown: '<rootDir>/test/support/postgres-global-stop.mjs',
     }),

@@ -164,6 +164,10 @@ const operation = createRoute({
   },
 });
 
+/** Where a part did not arrive and the page is being loaded again for it (public/load-failure.js), there is none. */
+const arrived = async <Part,>(part: Promise<Part | undefined>): Promise<Part> =>
+  (await part) ?? new Promise<never>(() => undefined);
+
 /** Whoever may not see the console sees that there is nothing; the API refuses them anyway. */
 const console_ = createRoute({
   getParentRoute: () => shell,
@@ -178,7 +182,7 @@ const console_ = createRoute({
     );
   },
 });
-const OverviewPage = lazy(async () => ({ default: (await import('./console/overview.js')).OverviewPage }));
+const OverviewPage = lazy(async () => ({ default: (await arrived(import('./console/overview.js'))).OverviewPage }));
 const overview = createRoute({
   getParentRoute: () => console_,
   path: '/console',
@@ -188,7 +192,7 @@ const overview = createRoute({
     return <OverviewPage look={overview.useSearch()} onLook={useLook()} />;
   },
 });
-const StacksPage = lazy(async () => ({ default: (await import('./console/stacks.js')).StacksPage }));
+const StacksPage = lazy(async () => ({ default: (await arrived(import('./console/stacks.js'))).StacksPage }));
 const stacks = createRoute({
   getParentRoute: () => console_,
   path: '/console/stacks',
@@ -215,14 +219,18 @@ const consoleBackups = createRoute({
     return <BackupsPage slug={consoleBackups.useParams().slug} />;
   },
 });
-const FleetBackupsPage = lazy(async () => ({ default: (await import('./console/backups.js')).FleetBackupsPage }));
+const FleetBackupsPage = lazy(async () => ({
+  default: (await arrived(import('./console/backups.js'))).FleetBackupsPage,
+}));
 const fleetBackups = createRoute({
   getParentRoute: () => console_,
   path: '/console/backups',
   staticData: { title: 'backups.all' },
   component: FleetBackupsPage,
 });
-const OperationsPage = lazy(async () => ({ default: (await import('./console/operations.js')).OperationsPage }));
+const OperationsPage = lazy(async () => ({
+  default: (await arrived(import('./console/operations.js'))).OperationsPage,
+}));
 const operations = createRoute({
   getParentRoute: () => console_,
   path: '/console/operations',
@@ -232,14 +240,14 @@ const operations = createRoute({
     return <OperationsPage filter={operations.useSearch()} onFilter={useFilter('/console/operations')} />;
   },
 });
-const AlarmsPage = lazy(async () => ({ default: (await import('./console/alarms.js')).AlarmsPage }));
+const AlarmsPage = lazy(async () => ({ default: (await arrived(import('./console/alarms.js'))).AlarmsPage }));
 const alarms = createRoute({
   getParentRoute: () => console_,
   path: '/console/alarms',
   staticData: { title: 'alarms.title' },
   component: AlarmsPage,
 });
-const OutboxPage = lazy(async () => ({ default: (await import('./console/outbox.js')).OutboxPage }));
+const OutboxPage = lazy(async () => ({ default: (await arrived(import('./console/outbox.js'))).OutboxPage }));
 const outbox = createRoute({
   getParentRoute: () => console_,
   path: '/console/outbox',
@@ -249,7 +257,7 @@ const outbox = createRoute({
     return <OutboxPage filter={outbox.useSearch()} onFilter={useFilter('/console/outbox')} />;
   },
 });
-const MailPage = lazy(async () => ({ default: (await import('./console/outbox.js')).MailPage }));
+const MailPage = lazy(async () => ({ default: (await arrived(import('./console/outbox.js'))).MailPage }));
 const mail = createRoute({
   getParentRoute: () => console_,
   path: '/console/outbox/$id',
@@ -258,7 +266,7 @@ const mail = createRoute({
     return <MailPage id={mail.useParams().id} />;
   },
 });
-const UsersPage = lazy(async () => ({ default: (await import('./console/users.js')).UsersPage }));
+const UsersPage = lazy(async () => ({ default: (await arrived(import('./console/users.js'))).UsersPage }));
 const users = createRoute({
   getParentRoute: () => console_,
   path: '/console/users',
