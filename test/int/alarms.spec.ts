@@ -3,6 +3,7 @@ import type { Alarm, AlarmList, ErrorBody, PlanList } from '#libs/contracts';
 import { createQueue, settleAlarms, type Finding, type Queue } from '#libs/jobs';
 import { mailAlarms, OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
+import { expiryFindings } from '../../apps/agent/src/certificate-watch.js';
 import { ProxyLook } from '../../apps/agent/src/proxy-look.js';
 import { person, testApi, type TestApi, type TestPerson } from '../support/api.js';
 
@@ -109,6 +110,25 @@ describe('mails about alarms', () => {
     ]);
   });
 
+  it('come again for a certificate with fewer days left, although somebody had acknowledged it, and not for more', async () => {
+    const ends = (days: number): Finding[] =>
+      expiryFindings({ portal: new Date(at(0).getTime() + (days - 0.5) * 86_400_000) }, 'acme', at(0));
+    const told = async (days: number, minute: number): Promise<number> => {
+      await settle(ends(days), minute);
+      await mail(minute);
+      return (await mails()).length;
+    };
+    const [{ key }] = ends(21) as [Finding];
+    expect(await told(21, 0)).toBe(1);
+    await acknowledge(key).expect(200);
+    expect(await told(20, 1)).toBe(1);
+    expect(await told(14, 2)).toBe(2);
+    expect((await mails()).map(({ subject }) => subject)).toEqual(Array(2).fill(`Alarm (warning): ${key}`));
+    await acknowledge(key).expect(200);
+    expect(await told(20, 3)).toBe(2);
+    expect(await told(7, 4)).toBe(3);
+  });
+
   it('are written once, however many workers look at the same moment', async () => {
     await settle([finding()], 0);
     // each on a connection that is open already, so that none has finished before another begins
@@ -142,7 +162,8 @@ describe('an alarm over the api', () => {
     expect(answer).toMatchObject({ key, acknowledgedBy: operator.username });
     expect(((await acknowledge(key).expect(200)).body as Alarm).acknowledgedAt).toBe(answer.acknowledgedAt);
     const audited: { actor_name: string; target_id: string }[] = await t.db.dataSource.query(
-      `select actor_name, target_id from audit_entries where action = 'alarm.acknowledge'`,
+      `select actor_name, target_id from audit_entries where action = 'alarm.acknowledge' and target_id = $1`,
+      [key],
     );
     expect(audited).toEqual([{ actor_name: operator.username, target_id: key }]);
     expect((await verifyAudit(t.db.dataSource)).ok).toBe(true);

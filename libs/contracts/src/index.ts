@@ -1,6 +1,7 @@
 export * from './errors.js';
 export * from './names.js';
 export * from './status.js';
+export * from './alarm-rank.js';
 export * from './watch.js';
 export * from './operations.js';
 export * from './stacks.js';

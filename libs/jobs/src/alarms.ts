@@ -1,12 +1,12 @@
-import type { Alarm } from '#libs/contracts';
+import { alarmRank, type Alarm } from '#libs/contracts';
 import { AlarmEntity, tx, type Database } from '#libs/db';
 import type { Finding } from './domain/duty.js';
 
 const ENDED_SHOWN_MS = 7 * 86_400_000;
 const ENDED_KEPT_MS = 90 * 86_400_000;
 
-/** Who acknowledged a warning did not acknowledge what it became, nor what comes back after it was over. */
-const STILL_KNOWN = `alarms.ended_at is null and (alarms.severity = 'critical' or excluded.severity = 'warning')`;
+/** Who acknowledged an alarm did not acknowledge what it became ($7), nor what comes back after it was over. */
+const STILL_KNOWN = `alarms.ended_at is null and not $7`;
 
 export interface Settled {
   /** Not open before. */
@@ -29,6 +29,12 @@ export async function settleAlarms(
     const raised: Finding[] = [];
     for (const finding of findings.toSorted((a, b) => (a.key < b.key ? -1 : 1))) {
       const { key, code, severity, message, params } = finding;
+      // Locked, so that it is the same one that is acknowledged, judged and written.
+      const [before]: Pick<Finding, 'severity' | 'params'>[] = await db.query(
+        'select severity, params from alarms where key = $1 for update',
+        [key],
+      );
+      const worse = before !== undefined && alarmRank(finding) > alarmRank(before);
       const rows: { fresh: boolean }[] = await db.query(
         `insert into alarms (key, code, severity, message, params, since, seen_at) values ($1, $2, $3, $4, $5, $6, $6)
          on conflict (key) do update set code = excluded.code, severity = excluded.severity, message = excluded.message,
@@ -37,7 +43,7 @@ export async function settleAlarms(
            acknowledged_by = case when ${STILL_KNOWN} then alarms.acknowledged_by end,
            since = case when alarms.ended_at is null then alarms.since else excluded.since end
          returning since = seen_at as fresh`,
-        [key, code, severity, message, JSON.stringify(params), now],
+        [key, code, severity, message, JSON.stringify(params), now, worse],
       );
       if (rows[0]?.fresh) {
         raised.push(finding);

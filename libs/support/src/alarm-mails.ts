@@ -1,5 +1,6 @@
+import { alarmRank } from '#libs/contracts';
 import { AccountEntity, AlarmEntity, tx, type Database } from '#libs/db';
-import { alarmNews, alarmRank } from './domain/alarm-news.js';
+import { alarmNews } from './domain/alarm-news.js';
 import { renderMail, type RenderedMail } from './notify/layout.js';
 import type { OutboxService } from './outbox.service.js';
 

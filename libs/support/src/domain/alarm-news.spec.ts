@@ -1,4 +1,5 @@
-import { alarmNews, alarmRank, type ToldAlarm } from './alarm-news.js';
+import { alarmRank } from '#libs/contracts';
+import { alarmNews, type ToldAlarm } from './alarm-news.js';
 
 const start = new Date('2026-03-01T12:00:00Z').getTime();
 const at = (minute: number): Date => new Date(start + minute * 60_000);
@@ -56,12 +57,5 @@ describe('mails about an alarm', () => {
     expect(alarmNews(alarm({ ...told, mailedRank: 200 }), at(1))).toBeNull();
     expect(alarmNews(alarm({ acknowledgedAt: at(0) }), at(1))).toBeNull();
     expect(alarmNews(alarm({ ...told, acknowledgedAt: at(0), endedAt: at(1) }), at(11))).toBe('over');
-  });
-
-  it('know that fewer days left are worse', () => {
-    const left = [21, 14, 7, 0].map((level) => alarmRank({ severity: 'warning', params: { level } }));
-    expect(left).toEqual(left.toSorted((a, b) => a - b));
-    expect(new Set(left).size).toBe(4);
-    expect(Math.max(...left)).toBeLessThan(alarmRank({ severity: 'critical', params: {} }));
   });
 });

@@ -1,7 +1,7 @@
+import { alarmRank, type Alarm } from '#libs/contracts';
+
 /** An alarm and what operators were mailed about it. */
-export interface ToldAlarm {
-  severity: 'warning' | 'critical';
-  params: Readonly<Record<string, unknown>>;
+export interface ToldAlarm extends Pick<Alarm, 'severity' | 'params'> {
   endedAt: Date | null;
   acknowledgedAt: Date | null;
   /** When they were last mailed that it is so. */
@@ -14,13 +14,6 @@ export interface ToldAlarm {
 const QUIET_MS = 3_600_000;
 /** What ended counts as over after this long; before it may only be between two fits. */
 const OVER_MS = 600_000;
-
-/** How bad an alarm is: a critical one above every warning, and of one kind the one with the lower `level` left. */
-export function alarmRank({ severity, params }: Pick<ToldAlarm, 'severity' | 'params'>): number {
-  const level = params['level'];
-  const near = typeof level === 'number' ? 99 - Math.min(99, Math.max(0, Math.round(level))) : 0;
-  return (severity === 'critical' ? 200 : 100) + near;
-}
 
 /**
  * What operators are to be mailed now: that it is so, that it is over, or nothing. That it is so is told once; again
