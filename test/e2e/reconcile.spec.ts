@@ -3,6 +3,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
+import type { Alarm, AlarmCode, AlarmList } from '#libs/contracts';
 import { SERVED_FILE, type DynamicFile } from '#libs/edge';
 import { docker, killEngine, killProcess, pidOf, startEngine, testImage } from '../support/engine.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
@@ -240,6 +241,66 @@ describe('FM-13 a stack on a real engine comes back by itself', () => {
       intervalMs: 500,
     });
   }, 120_000);
+});
+
+/** As the api tells them, which needs no engine to be asked. */
+async function told(code: AlarmCode): Promise<Alarm | undefined> {
+  const { items } = await world.operator.api<AlarmList>('GET', '/operator/alarms');
+  return items.find((alarm) => alarm.code === code);
+}
+
+/** As an operator on the host sees them. */
+async function listed(code: AlarmCode): Promise<Alarm | undefined> {
+  const { document } = await world.platform.cli<AlarmList>('alarm', 'list');
+  return document.data.items.find((alarm) => alarm.code === code);
+}
+
+/** How many mails say these words: one may tell of other alarms beside it. */
+const mailsThatSay = (words: string): Promise<string> =>
+  world.platform.sql(`select count(*) from outbox_mails where text like '%${words}%'`);
+
+describe('what nobody is left to repair is told', () => {
+  const over = (code: AlarmCode): Promise<true> =>
+    waitFor(async () => ((await listed(code))?.endedAt ? true : undefined), {
+      what: `the end of ${code}`,
+      deadlineMs: 120_000,
+      intervalMs: 2_000,
+    });
+
+  it('an engine that is away: a critical alarm and a mail, over once it answers', async () => {
+    await killEngine();
+    try {
+      await waitFor(async () => ((await told('ENGINE_AWAY'))?.mailedAt ? true : undefined), {
+        what: 'the alarm and its mail',
+        deadlineMs: 300_000,
+        intervalMs: 2_000,
+      });
+    } finally {
+      await startEngine();
+    }
+    const alarm = await listed('ENGINE_AWAY');
+    expect(alarm).toMatchObject({ key: 'engine/local/away', severity: 'critical', acknowledgedAt: null });
+    expect(await mailsThatSay('The container engine of the host local does not answer')).toBe('1');
+    await over('ENGINE_AWAY');
+    await back();
+  }, 600_000);
+
+  it('an agent that is gone: a critical alarm and a mail, over once it is back', async () => {
+    await world.withoutAgent(async () => {
+      const alarm = await waitFor(
+        async () => {
+          const seen = await listed('AGENT_SILENT');
+          return seen?.mailedAt ? seen : undefined;
+        },
+        { what: 'the alarm and its mail', deadlineMs: 420_000, intervalMs: 2_000 },
+      );
+      expect(alarm).toMatchObject({ key: 'agent/local/silent', severity: 'critical', endedAt: null });
+      expect((await world.platform.cli('alarm', 'list')).code).toBe(8);
+    });
+    expect(await mailsThatSay('The agent of the host local gave its last sign of life')).toBe('1');
+    await over('AGENT_SILENT');
+    await back();
+  }, 600_000);
 });
 
 it('FM-25 a process that dies again and again stops the stack, which says why and waits for a person', async () => {

@@ -35,6 +35,7 @@ import {
 } from '#libs/tenants';
 import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
 import { EngineAlarms } from '../../apps/agent/src/engine-alarms.js';
+import { EngineAnswer } from '../../apps/agent/src/engine-answer.js';
 import { EndKeeper } from '../../apps/agent/src/end-keeper.js';
 import { OrphanKeeper } from '../../apps/agent/src/orphan-keeper.js';
 import { RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/reconcile-times.js';
@@ -89,7 +90,7 @@ export interface StackWorld {
   /** Looks at single stacks, all of which answer. */
   checker: StackChecker;
   /** An agent's alarms about its engine as a whole, told when they are told to be. */
-  engineAlarms(reconciler: Pick<Reconciler, 'fleetUnwell'>): EngineAlarms;
+  engineAlarms(reconciler: Pick<Reconciler, 'fleetUnwell'>, answer?: EngineAnswer): EngineAlarms;
   /** What keeps why services ended, as an agent has it. */
   endKeeper(watch?: Pick<EngineWatch, 'log'>): EndKeeper;
   /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
@@ -269,7 +270,8 @@ export async function stackWorld(
       logger,
       now,
     }),
-    engineAlarms: (reconciler) => new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, logger, now }),
+    engineAlarms: (reconciler, answer = new EngineAnswer({ engine })) =>
+      new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, answer, logger, now }),
     endKeeper: (watch) => {
       const portalUrl = `https://${PLACES.portalDomain}`;
       return new EndKeeper({

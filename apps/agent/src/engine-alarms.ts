@@ -3,6 +3,7 @@ import { TenantEntity, type Database } from '#libs/db';
 import { settleAlarms, type Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
 import { capacityWarning, engineRoom, type AddressPool } from '#libs/tenants';
+import type { EngineAnswer } from './engine-answer.js';
 import type { Reconciler } from './reconciler.js';
 
 interface AlarmDeps {
@@ -10,6 +11,7 @@ interface AlarmDeps {
   engineId: string;
   pool: AddressPool;
   reconciler: Pick<Reconciler, 'fleetUnwell'>;
+  answer: Pick<EngineAnswer, 'away'>;
   logger: Logger;
   now: () => Date;
 }
@@ -28,9 +30,25 @@ export class EngineAlarms {
   async turn(): Promise<void> {
     const { dataSource, engineId, pool, logger, now } = this.deps;
     this.items = await engineRoom(dataSource.manager, engineId, pool);
-    const findings = [...this.capacity(), ...(await this.stillRunning()), ...this.unwell()];
+    const findings = [...this.away(), ...this.capacity(), ...(await this.stillRunning()), ...this.unwell()];
     const { raised } = await settleAlarms(dataSource, `engine/${engineId}`, { findings }, now());
     raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
+  }
+
+  private away(): Finding[] {
+    const { answer, engineId } = this.deps;
+    const { away: why } = answer;
+    return why === null
+      ? []
+      : [
+          {
+            key: this.key('away'),
+            code: 'ENGINE_AWAY',
+            severity: 'critical',
+            message: `The container engine of the host ${engineId} does not answer: ${why} What runs may run on, but no stack is made, started, stopped or repaired, and every order waits. Look at the engine on its host: systemctl status docker`,
+            params: { engine: engineId, why },
+          },
+        ];
   }
 
   private capacity(): Finding[] {

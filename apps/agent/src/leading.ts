@@ -30,6 +30,7 @@ import { engineCapacity } from './capacity.js';
 import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
 import { EngineAlarms } from './engine-alarms.js';
+import { EngineAnswer } from './engine-answer.js';
 import { FirewallKeeper } from './firewall-keeper.js';
 import { beat } from './heartbeat.js';
 import { keepCertificates } from './keep-certificates.js';
@@ -68,6 +69,7 @@ const RECONCILE_SECONDS = 0.25;
 /** How soon events are followed again where following them broke off. */
 const LISTEN_SECONDS = 2;
 const SIGN_OF_LIFE_SECONDS = 10;
+const ENGINE_ANSWER_SECONDS = 10;
 /** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
 const DATABASE_AWAY_MS = 10 * 60_000;
 
@@ -286,7 +288,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     },
   });
   const duties = new DutyWatch({ database: dataSource, logger, now });
-  const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, logger, now });
+  const answer = new EngineAnswer({ engine });
+  const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, answer, logger, now });
   const figures: Leading['figures'] = {
     proxy: truth.figures,
     get routeLagMs() {
@@ -318,6 +321,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   timers.every('events', LISTEN_SECONDS, () => reconciler.listen(stopping.signal));
   timers.every('engine pass', RECONCILE_SECONDS, () => reconciler.passTurn(stopping.signal));
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
+  timers.every('engine answer', ENGINE_ANSWER_SECONDS, () => answer.turn(stopping.signal));
   timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
   timers.every('own containers', DUTY_SECONDS, () => reviveOwn(upkeep, config.PLATFORM_ID, logger));
   timers.every('check', CHECK_SECONDS, async () => {

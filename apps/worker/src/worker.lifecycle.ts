@@ -3,6 +3,7 @@ import type { Database } from '#libs/db';
 import type { DutyWatch, HandlerEntry, Queue, Scheduler } from '#libs/jobs';
 import type { MailSender } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
+import type { AgentWatch } from './agent-watch.js';
 import { WorkerMetrics } from './worker-metrics.js';
 
 export interface WorkerParts {
@@ -12,6 +13,7 @@ export interface WorkerParts {
   sender: MailSender | null;
   handlers: readonly HandlerEntry[];
   watch: DutyWatch;
+  agents: AgentWatch;
   logger: Logger;
 }
 
@@ -37,10 +39,7 @@ export class WorkerLifecycle implements OnApplicationBootstrap, OnApplicationShu
     await this.parts.queue.workAll('worker', this.parts.handlers, { concurrency: CONCURRENCY });
     await this.parts.scheduler.start();
     this.watching = setInterval(() => {
-      this.looking = this.parts.watch
-        .turn()
-        // The database is away, and the next look comes by itself.
-        .catch((err: unknown) => this.parts.logger.error({ err }, 'could not look for missed work'));
+      this.looking = this.look();
     }, WATCH_MS);
   }
 
@@ -51,6 +50,15 @@ export class WorkerLifecycle implements OnApplicationBootstrap, OnApplicationShu
     await this.parts.queue.stop(STOP_MS);
     this.parts.sender?.close();
     await this.parts.database.destroy();
+  }
+
+  /** Where one cannot look, the database is away: the other still tries, and the next look comes by itself. */
+  private async look(): Promise<void> {
+    const { watch, agents, logger } = this.parts;
+    await Promise.all([
+      watch.turn().catch((err: unknown) => logger.error({ err }, 'could not look for missed work')),
+      agents.turn().catch((err: unknown) => logger.error({ err }, 'could not look for signs of life of agents')),
+    ]);
   }
 
   /** What a scraper reads. */

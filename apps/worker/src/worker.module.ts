@@ -4,6 +4,7 @@ import { assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, DutyWatch, notingRuns, Queue, Scheduler } from '#libs/jobs';
 import { MailDelivery, MailSender, OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
+import { AgentWatch } from './agent-watch.js';
 import { SCHEDULES } from './schedules.js';
 import { workerHandlers } from './handlers.js';
 import { WorkerLifecycle } from './worker.lifecycle.js';
@@ -61,7 +62,8 @@ export class WorkerModule {
               now,
             });
             const watch = new DutyWatch({ database, logger, now });
-            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers, watch, logger });
+            const agents = new AgentWatch({ database, logger, now });
+            return new WorkerLifecycle({ database, queue, scheduler, sender, handlers, watch, agents, logger });
           },
         },
       ],

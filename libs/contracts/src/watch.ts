@@ -16,6 +16,8 @@ export const ALARM_CODES = [
   'STACKS_UNWELL',
   'CAPACITY_LOW',
   'BACKUP_OVERDUE',
+  'ENGINE_AWAY',
+  'AGENT_SILENT',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];
 

@@ -38,6 +38,8 @@ export const alarms = {
     STACKS_UNWELL: 'Most stacks of a host do not answer',
     CAPACITY_LOW: 'A host is nearly full',
     BACKUP_OVERDUE: 'A stack runs without a fresh backup',
+    ENGINE_AWAY: 'A container engine does not answer',
+    AGENT_SILENT: 'The agent of a host is silent',
   },
 };
 
