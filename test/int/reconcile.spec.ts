@@ -1,15 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
-import { CAPACITY_DEFAULTS, DomainError, type Accepted, type EngineCapacity } from '#libs/contracts';
-import {
-  AuditEntryEntity,
-  EngineEntity,
-  HoldEntity,
-  OperationEntity,
-  OrphanEntity,
-  OutboxMailEntity,
-  TenantEntity,
-} from '#libs/db';
+import { DomainError, type Accepted } from '#libs/contracts';
+import { AuditEntryEntity, HoldEntity, OperationEntity, OrphanEntity, OutboxMailEntity, TenantEntity } from '#libs/db';
 import { LABEL, plainContainer } from '#libs/engine';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
@@ -650,54 +642,6 @@ describe('FM-13 what nobody would see', () => {
     await timers.ended();
   });
 });
-
-/** Figures of a host of which what is used now is that part. */
-const TIGHT: Record<string, (used: number, share: number, of: EngineCapacity) => Partial<EngineCapacity>> = {
-  memory: (used, share, { overcommit }) => ({
-    memoryMb: Math.round(used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).memory),
-  }),
-  cpu: (used, share, { overcommit }) => ({ cpus: used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).cpu }),
-  pids: (used, share, { overcommit }) => ({
-    pidMax: Math.round(used / share / (overcommit ?? CAPACITY_DEFAULTS.overcommit).pids),
-  }),
-  neighbours: (used, share) => ({ neighbours: Math.round(used / share) }),
-  inotify: (used, share) => ({ cgroupVersion: '2', inotifyInstances: Math.round(used / share) }),
-  diskFree: (_used, share, { diskFloorMb }) => {
-    const floorMb = diskFloorMb ?? CAPACITY_DEFAULTS.diskFloorMb;
-    return { disk: { totalMb: 100_000 + floorMb, freeMb: Math.round(100_000 * (1 - share)) + floorMb } };
-  },
-};
-
-it.each(Object.keys(TIGHT))(
-  'FM-1 %s of a host that runs out is an alarm at 80 % and a critical one at 95 %, and over when there is room',
-  async (resource) => {
-    await running();
-    const alarms = world.engineAlarms(world.reconciler());
-    const { manager } = world.database.dataSource;
-    const [engine] = await manager.find(EngineEntity);
-    const roomy: EngineCapacity = { ...engine!.capacity, memoryMb: 1_000_000, cpus: 10_000 };
-    const seen = async (share: number): Promise<unknown> => {
-      await manager.update(EngineEntity, { id: engine!.id }, { capacity: roomy as never });
-      await alarms.turn();
-      const used = alarms.room.find((item) => item.resource === resource)?.used ?? 0;
-      const capacity = { ...roomy, ...TIGHT[resource]?.(used, share, roomy) };
-      await manager.update(EngineEntity, { id: engine!.id }, { capacity: capacity as never });
-      await alarms.turn();
-      return (await listAlarms(world.database.dataSource, new Date()))
-        .filter(({ endedAt, key }) => endedAt === null && key.endsWith(`/capacity/${resource}`))
-        .map(({ code, severity }) => [code, severity]);
-    };
-    try {
-      expect(await seen(0.78)).toEqual([]);
-      expect(await seen(0.82)).toEqual([['CAPACITY_LOW', 'warning']]);
-      expect(await seen(0.97)).toEqual([['CAPACITY_LOW', 'critical']]);
-      expect(await seen(0.1)).toEqual([]);
-    } finally {
-      await manager.update(EngineEntity, { id: engine!.id }, { capacity: engine!.capacity as never });
-      await alarms.turn();
-    }
-  },
-);
 
 it('a repair gives way to whatever a person asks for, and nobody is told that the stack is busy', async () => {
   const stack = await running();
