@@ -1,17 +1,25 @@
 import { randomUUID } from 'node:crypto';
+import { LABEL } from '#libs/engine';
 import { docker, testImage } from '../../support/engine.js';
 import { engineObjects } from '../../support/platform.js';
 import type { PlatformWorld } from './world.js';
 
-/**
- * One container that runs, one network and one volume with something in it, as another platform on this engine would
- * have them: names that begin as ours do and our tenant's id, but another platform's id.
- */
-export class ForeignObjects {
+/** Labels of another platform's objects of a tenant that has our tenant's id. */
+export const anotherPlatforms = (tenant: string): Record<string, string> => ({
+  [LABEL.platform]: randomUUID(),
+  [LABEL.tenant]: tenant,
+});
+
+/** One container that runs, one network and one volume with something in it, that the platform has not made. */
+export class PlantedObjects {
   private readonly names: { container: string; network: string; volume: string };
   private found = '';
 
-  constructor(base: string, suffix: { container: string; network: string; volume: string }) {
+  constructor(
+    base: string,
+    suffix: { container: string; network: string; volume: string },
+    private readonly subnet = '198.18.77.0/28',
+  ) {
     this.names = {
       container: base + suffix.container,
       network: base + suffix.network,
@@ -19,11 +27,11 @@ export class ForeignObjects {
     };
   }
 
-  async plant(tenant: string): Promise<void> {
-    const labels = ['--label', `aviary.platform=${randomUUID()}`, '--label', `aviary.tenant=${tenant}`];
+  async plant(wanted: Readonly<Record<string, string>>): Promise<void> {
+    const labels = Object.entries(wanted).flatMap(([name, value]) => ['--label', `${name}=${value}`]);
     const { container, network, volume } = this.names;
     await docker('volume', 'create', ...labels, volume);
-    await docker('network', 'create', ...labels, '--subnet', '198.18.77.0/28', network);
+    await docker('network', 'create', ...labels, '--subnet', this.subnet, network);
     const options = ['--name', container, ...labels, '--network', network, '--volume', `${volume}:/theirs`];
     const script = 'echo precious > /theirs/data; exec sleep 3600';
     await docker('run', '--detach', ...options, testImage('base'), 'sh', '-c', script);
@@ -51,11 +59,19 @@ export class ForeignObjects {
     return Object.values(this.names);
   }
 
+  /** What of it there is. */
   async remove(): Promise<void> {
     const { container, network, volume } = this.names;
-    await docker('rm', '--force', container);
-    await docker('network', 'rm', network);
-    await docker('volume', 'rm', volume);
+    const { containers, networks, volumes } = await engineObjects();
+    if (containers.includes(container)) {
+      await docker('rm', '--force', container);
+    }
+    if (networks.includes(network)) {
+      await docker('network', 'rm', network);
+    }
+    if (volumes.includes(volume)) {
+      await docker('volume', 'rm', volume);
+    }
   }
 }
 
@@ -69,8 +85,8 @@ export function foreign(world: () => PlatformWorld): void {
     const { stack, operation, theirs } = await world().withoutAgent(async () => {
       const made = await owner.createStack();
       const base = `aviary-${platform.facts.prefix}-${made.stack.slug}`;
-      const planted = new ForeignObjects(base, { container: '-redis', network: '', volume: '-data-1' });
-      await planted.plant(made.stack.id);
+      const planted = new PlantedObjects(base, { container: '-redis', network: '', volume: '-data-1' });
+      await planted.plant(anotherPlatforms(made.stack.id));
       return { ...made, theirs: planted };
     });
     try {
@@ -92,12 +108,12 @@ export function foreign(world: () => PlatformWorld): void {
   it('FM-15 objects of another platform beside a stack stay as they are while it stops, starts, is looked after and destroyed', async () => {
     const { platform } = world();
     const { owner, slug, id } = await world().runningStack();
-    const theirs = new ForeignObjects(`aviary-${platform.facts.prefix}-${slug}`, {
+    const theirs = new PlantedObjects(`aviary-${platform.facts.prefix}-${slug}`, {
       container: '-other',
       network: '-other',
       volume: '-data-2',
     });
-    await theirs.plant(id);
+    await theirs.plant(anotherPlatforms(id));
     try {
       await docker('restart', platform.container('agent'));
       for (const kind of ['stop', 'start', 'restart'] as const) {

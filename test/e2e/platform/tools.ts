@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { docker, killEngine, startEngine } from '../../support/engine.js';
 import { engineObjects, type EngineObjects } from '../../support/platform.js';
-import { ForeignObjects } from './foreign.js';
+import { anotherPlatforms, PlantedObjects } from './foreign.js';
 import type { PlatformWorld } from './world.js';
 
 interface Check {
@@ -66,12 +66,12 @@ export function purge(world: () => PlatformWorld): void {
     const { platform } = world();
     const { slug, id } = await world().runningStack();
     await docker('volume', 'create', 'somebody-elses');
-    const theirs = new ForeignObjects(`aviary-${platform.facts.prefix}-${slug}`, {
+    const theirs = new PlantedObjects(`aviary-${platform.facts.prefix}-${slug}`, {
       container: '-other',
       network: '-other',
       volume: '-data-2',
     });
-    await theirs.plant(id);
+    await theirs.plant(anotherPlatforms(id));
     const ended = await platform.run('down', '--purge', '--yes');
     expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({ code: 0 });
     expect(await platform.objects()).toEqual({ containers: [], networks: [], volumes: [] });
