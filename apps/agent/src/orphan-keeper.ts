@@ -1,9 +1,9 @@
-import { uuidSchema } from '#libs/contracts';
 import type { Database } from '#libs/db';
 import { LABEL, type Engine, type EngineObjects } from '#libs/engine';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { SCRATCH, forgetOrphan, noteOrphans, overdueOrphans, type Unwanted } from '#libs/tenants';
+import { tenantIn } from './stack-names.js';
 
 interface OrphanDeps {
   dataSource: Database;
@@ -45,7 +45,7 @@ export class OrphanKeeper {
     const { engine, platformId, logger } = this.deps;
     const removed = new Set<string>();
     for (const { name, labels, status } of containers) {
-      const tenant = labels[LABEL.tenant];
+      const tenant = tenantIn(labels);
       if (labels[LABEL.role] !== 'courier' || status !== 'created' || tenant === undefined || stacks.has(tenant)) {
         continue;
       }
@@ -105,11 +105,10 @@ function unwantedAmong({ containers, networks, volumes }: EngineObjects, facts: 
     ...volumes.map(({ name, labels }) => ({ kind: 'volume' as const, name, labels })),
   ];
   return all.flatMap(({ kind, name, labels }) => {
-    const tenantId = labels[LABEL.tenant];
-    // Without a tenant it is the portal's or an edge: the platform's own and in use. What is no id is nobody's of ours.
+    const tenantId = tenantIn(labels);
     const stack = tenantId === undefined ? undefined : wanted.get(tenantId);
     // The planner clears away what backups are proven on.
     const known = stack !== undefined && (stack.has(name) || labels[LABEL.role] === SCRATCH);
-    return tenantId === undefined || !uuidSchema.safeParse(tenantId).success || known ? [] : [{ kind, name, tenantId }];
+    return tenantId === undefined || known ? [] : [{ kind, name, tenantId }];
   });
 }

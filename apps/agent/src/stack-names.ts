@@ -1,8 +1,16 @@
-import { platformPrefix } from '#libs/contracts';
+import { platformPrefix, uuidSchema } from '#libs/contracts';
 import { SCRATCH } from '#libs/tenants';
-import { LABEL, type EngineObjects, type NetworkState, type ObjectEvent } from '#libs/engine';
+import { LABEL, type EngineObjects, type Labels, type NetworkState, type ObjectEvent } from '#libs/engine';
 
 const BESIDE = new Set([SCRATCH, 'courier']);
+
+/**
+ * Which stack labels of ours name. Without a tenant it is the portal's or an edge: the platform's own and in use. What is
+ * no id is nobody's of ours, and the database would refuse the question.
+ */
+export function tenantIn(labels: Labels): string | undefined {
+  return uuidSchema.safeParse(labels[LABEL.tenant]).data;
+}
 
 /** Whose an object of the engine is: by its labels, or by what was seen before where an event tells none. */
 export class StackNames {
@@ -30,7 +38,7 @@ export class StackNames {
   tenantOf({ name, containerId, labels }: ObjectEvent): string | undefined {
     if (labels !== null) {
       // What stands beside a stack for a moment is ended by whoever made it, and is no service of anybody's.
-      return BESIDE.has(labels[LABEL.role] ?? '') ? undefined : labels[LABEL.tenant];
+      return BESIDE.has(labels[LABEL.role] ?? '') ? undefined : tenantIn(labels);
     }
     const slug = name.startsWith(this.prefix) ? name.slice(this.prefix.length).split('-')[0] : undefined;
     const byName = slug === undefined ? undefined : this.tenantOfSlug.get(slug);
