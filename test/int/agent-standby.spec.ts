@@ -2,11 +2,13 @@ import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
-import { OperationEntity } from '#libs/db';
+import { OperationEntity, OrphanEntity } from '#libs/db';
 import { FakeEngineServer } from '#libs/engine';
 import { AgentProcess, agentHome, type AgentHome } from '../support/agent-process.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
+/** Short, so that what was paused still finds its deadlines far away. */
+const SHORT = { AVIARY_LEASE_SECONDS: '4' };
 /** What the requirement allows from an agent's death to the work going on. */
 const TAKEN_OVER_MS = 30_000;
 
@@ -108,10 +110,8 @@ it('a killed agent’s work half-way is ended by the other within 30 s', async (
   expect(performance.now() - began).toBeLessThan(TAKEN_OVER_MS);
 }, 120_000);
 
-it('an agent that was paused, taken over from and resumed changes nothing more, neither engine nor routes nor rules', async () => {
-  // Short, so that the answer it waits for still finds it waiting.
-  const settings = { AVIARY_LEASE_SECONDS: '4' };
-  const old = await start('old', settings);
+it('an agent that was paused with its change begun, taken over from and resumed begins no other, neither engine nor routes nor rules', async () => {
+  const old = await start('old', SHORT);
   await becomesActive(old, 5_000);
   const owner = await world.account('pro');
   await waitFor(() => door('old').mutations > 0 || undefined, { what: 'the firewall', deadlineMs: 10_000 });
@@ -120,7 +120,7 @@ it('an agent that was paused, taken over from and resumed changes nothing more, 
   await sprung;
   // In the middle of an operation, between two changes of the engine.
   old.pause();
-  const successor = await start('successor', settings);
+  const successor = await start('successor', SHORT);
   await becomesActive(successor, TAKEN_OVER_MS);
   expect(await ended(operation.id, 60_000)).toMatchObject({ state: 'done', error: null });
   const destroyed = await world.stacks.request(owner, stack.slug, 'destroy');
@@ -144,3 +144,61 @@ it('an agent that was paused, taken over from and resumed changes nothing more, 
   expect(mine(stack.slug)).toEqual([]);
   expect(await successor.active()).toBe(true);
 }, 180_000);
+
+/** Paused where nothing can hold it back any more: it has proven that it may, and has not sent the call. */
+describe('an agent paused between its proof and the call it was for', () => {
+  async function resumed(method: 'startContainer' | 'createVolume', then: 'stop' | 'destroy') {
+    const old = await start('old', { ...SHORT, TEST_STOPS_BEFORE: method });
+    await becomesActive(old, 5_000);
+    const owner = await world.account('pro');
+    const { operation, stack } = await world.stacks.create(owner, { template: 'standard' });
+    await waitFor(async () => (await old.stands()) || undefined, { what: 'the pause', deadlineMs: 30_000 });
+    const successor = await start('successor', { ...SHORT, TEST_RECONCILES: 'yes' });
+    await becomesActive(successor, TAKEN_OVER_MS);
+    expect(await ended(operation.id, 60_000)).toMatchObject({ state: 'done', error: null });
+    const next = await world.stacks.request(owner, stack.slug, then);
+    expect(await ended(next.operation.id)).toMatchObject({ state: 'done', error: null });
+    const before = { mutations: door('old').mutations, left: mine(stack.slug), running: await running(stack.id) };
+    old.resume();
+    await waitFor(() => old.exitCode ?? undefined, {
+      what: 'the old agent seeing that it is over',
+      deadlineMs: 20_000,
+    });
+    expect(old.said).toContain('lost: Another agent works on the engine');
+    // That one, which no engine can be told to refuse, and none after it.
+    expect(door('old').mutations).toBe(before.mutations + 1);
+    return { stack, before };
+  }
+
+  const running = async (tenant: string): Promise<string[]> => {
+    const { containers } = await world.engine.observe(
+      { platform: world.database.platformId, tenant },
+      { deadlineMs: 5_000 },
+    );
+    return containers.filter(({ status }) => status === 'running').map(({ name }) => name);
+  };
+
+  it('starts one container of a stack that was stopped meanwhile, and the other stops it again', async () => {
+    const { stack, before } = await resumed('startContainer', 'stop');
+    expect(before.running).toEqual([]);
+    const { manager } = world.database.dataSource;
+    const { id } = await waitFor(
+      async () => (await manager.findOneBy(OperationEntity, { tenantId: stack.id, kind: 'repair' })) ?? undefined,
+      { what: 'the repair', deadlineMs: 30_000 },
+    );
+    expect(await ended(id)).toMatchObject({ state: 'done', error: null });
+    expect(await running(stack.id)).toEqual([]);
+    expect(mine(stack.slug)).toEqual(before.left);
+  }, 180_000);
+
+  it('makes one volume of a stack that is gone, empty, and it is listed as one that no stack wants', async () => {
+    const { stack, before } = await resumed('createVolume', 'destroy');
+    expect(before.left).toEqual([]);
+    const left = mine(stack.slug);
+    expect(left).toHaveLength(1);
+    await world.reconciler().pass(new AbortController().signal);
+    expect(await world.database.dataSource.manager.find(OrphanEntity)).toMatchObject([
+      { kind: 'volume', name: left[0], tenantId: stack.id, why: 'no_stack', removeAt: expect.any(Date) },
+    ]);
+  }, 180_000);
+});

@@ -1,7 +1,7 @@
 // Run as a child by tests that kill it: the production agent on an engine that another process holds. Its stacks have
 // no real processes, so the probes ask that engine whether they would be ready.
 import { loadConfig } from '#libs/config';
-import { FakeStreams, SocketEngine } from '#libs/engine';
+import { FakeStreams, SocketEngine, type Engine } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from '../../apps/agent/src/agent.js';
 import { engineProbes } from './engine-probes.js';
@@ -11,8 +11,29 @@ if (!socket) {
   throw new Error('usage: agent-child <engine socket>');
 }
 const HOUR = 3_600_000;
+
+/** This process stands still at the first call of that name, which it was allowed and has not sent. */
+function stoppingBefore(lent: Engine, name: string | undefined): Engine {
+  let stopped = false;
+  return new Proxy(lent, {
+    get(target, asked): unknown {
+      const member: unknown = Reflect.get(target, asked);
+      if (typeof member !== 'function') {
+        return member;
+      }
+      return (...args: unknown[]): unknown => {
+        if (asked === name && !stopped) {
+          stopped = true;
+          process.kill(process.pid, 'SIGSTOP');
+        }
+        return Reflect.apply(member, target, args) as unknown;
+      };
+    },
+  });
+}
+
 const config = loadConfig('agent');
-const engine = new SocketEngine(socket);
+const engine = stoppingBefore(new SocketEngine(socket), process.env['TEST_STOPS_BEFORE']);
 const stop = await startAgent({
   config,
   engine,
@@ -25,7 +46,9 @@ const stop = await startAgent({
   logger: createLogger('agent', config.LOG_LEVEL),
   probes: engineProbes(engine),
   // Its calls would be counted among those of operations.
-  reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR, patienceMs: HOUR },
+  ...(process.env['TEST_RECONCILES'] === 'yes'
+    ? {}
+    : { reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR, patienceMs: HOUR } }),
   lost: (error) => {
     process.stderr.write(`lost: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { waitFor } from '#libs/async';
 import { platformPrefix } from '#libs/contracts';
@@ -109,6 +109,12 @@ export class AgentProcess {
   /** Stops it where it stands, as a machine does that is out of memory or put to sleep. */
   pause(): void {
     this.child.kill('SIGSTOP');
+  }
+
+  /** True while it stands still, whoever stopped it. */
+  async stands(): Promise<boolean> {
+    const stat = await readFile(`/proc/${this.child.pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
   }
 
   resume(): void {
