@@ -323,6 +323,25 @@ export class BackupWorld {
     return repository;
   }
 
+  async countOf({ postgres }: BackedUpStack): Promise<number> {
+    return Number((await this.databases.sql(postgres, 'select count(*) from fills'))[0]?.['count']);
+  }
+
+  /** What there is beside the stack's own containers and volumes. */
+  leftOver({ slug }: BackedUpStack): string[] {
+    const { containers, volumes } = this.world.engine.names();
+    return [...containers, ...volumes].filter((name) => name.includes(slug) && /scratch|courier/.test(name));
+  }
+
+  /** Whatever a test had put in the place of the usual. */
+  asUsual(): void {
+    this.databases.instead = () => null;
+    this.databases.beforeRestore = null;
+    this.databases.afterRestore = null;
+    this.retention = { last: 10, daily: 7, weekly: 4, monthly: 6 };
+    this.restic.binary = RESTIC;
+  }
+
   async close(): Promise<void> {
     await this.world.close();
     await this.databases.close();

@@ -1,0 +1,173 @@
+import { mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { waitFor } from '#libs/async';
+import { manifestSchema } from '#libs/backup';
+import { BackupEntity, TenantEntity } from '#libs/db';
+import { BackupWorld, type BackedUpStack } from '../support/backup-world.js';
+
+jest.setTimeout(300_000);
+
+let world: BackupWorld;
+
+beforeAll(async () => {
+  world = await BackupWorld.start();
+});
+afterAll(() => world.close());
+afterEach(() => world.asUsual());
+
+const db = () => world.world.database.dataSource.manager;
+const rowOf = (id: string) => db().findOneByOrFail(TenantEntity, { id });
+
+describe('a restore', () => {
+  it('FM-22 puts the data of then in place after a safety backup, and keeps what was there until the next good one', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    await world.databases.sql(stack.postgres, 'insert into fills select n, 1 from generate_series(2001, 2050) n');
+    expect(await world.countOf(stack)).toBe(1050);
+    const operation = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(operation).toMatchObject({ state: 'done', error: null });
+    expect(await world.countOf(stack)).toBe(1000);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 2, keptEpochs: [1], nextEpoch: null, observed: 'running' });
+    const safety = await world.backupOf(operation.id);
+    expect(safety).toMatchObject({ state: 'verified', reason: 'safety' });
+    expect(manifestSchema.parse(safety!.manifest).databases[0]?.tables).toContainEqual({
+      schema: 'public',
+      name: 'fills',
+      rows: 1050,
+    });
+    const volumes = () => world.world.engine.names().volumes.filter((name) => name.includes(`${stack.slug}-data`));
+    expect(volumes()).toHaveLength(2);
+    await world.backUp(stack);
+    expect(volumes()).toHaveLength(1);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 2, keptEpochs: [] });
+    expect(await world.countOf(stack)).toBe(1000);
+    // And back to what was there before the restore, by its safety backup.
+    const again = await world.run(await world.ask(stack, 'restore', { backup: safety!.id }), stack.id);
+    expect(again).toMatchObject({ state: 'done' });
+    expect(await world.countOf(stack)).toBe(1050);
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+
+  it('cancelled while the data is loaded leaves the stack as it was', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    // The proof of the safety backup before it is let through.
+    let loading = false;
+    world.databases.beforeRestore = async () => {
+      loading = (await rowOf(stack.id)).nextEpoch !== null;
+      world.databases.instead = (tool) => (loading && tool === 'pg_restore' ? { file: 'sleep', args: ['100'] } : null);
+    };
+    const running = world.run(id, stack.id);
+    await waitFor(() => loading || undefined, { what: 'the loading', deadlineMs: 110_000 });
+    await world.world.operations.cancel(stack.owner, id);
+    expect(await running).toMatchObject({ state: 'cancelled' });
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, keptEpochs: [], observed: 'running' });
+    expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toHaveLength(1);
+    expect(await world.countOf(stack)).toBe(1000);
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+
+  it('FM-10 whose agent ended in the proof of the safety backup goes on with that backup, and loses none', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    const stop = new AbortController();
+    world.databases.beforeRestore = () => {
+      stop.abort(new Error('the agent is stopping'));
+      return Promise.resolve();
+    };
+    await expect(world.runner().run(id, stack.id, stop.signal)).rejects.toThrow('the agent is stopping');
+    const before = await world.backupOf(id);
+    expect(before).toMatchObject({ state: 'stored', error: null });
+    world.databases.beforeRestore = null;
+    let dumps = 0;
+    world.databases.instead = (tool) => {
+      dumps += tool === 'pg_dump' ? 1 : 0;
+      return null;
+    };
+    expect(await world.run(id, stack.id)).toMatchObject({ state: 'done', error: null });
+    expect(dumps).toBe(0);
+    const after = await world.backupOf(id);
+    expect(after).toMatchObject({ state: 'verified', parts: before!.parts });
+    const there = await (await world.repository(stack.id)).snapshots([], new AbortController().signal);
+    expect(there.map(({ id: snapshot }) => snapshot)).toEqual(
+      expect.arrayContaining(after!.parts.map(({ snapshotId }) => snapshotId)),
+    );
+  });
+
+  it('keeps what each of several took the place of, until the next good backup', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    for (let turn = 0; turn < 2; turn += 1) {
+      await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    }
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 3, keptEpochs: [1, 2] });
+    await world.backUp(stack);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 3, keptEpochs: [] });
+    expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toHaveLength(1);
+  });
+
+  it('of a backup that was never verified is refused, and changes nothing', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    await db().update(BackupEntity, { id: backup!.id }, { state: 'stored' });
+    const operation = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(operation).toMatchObject({ state: 'failed', error: { code: 'NOT_FOUND' } });
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+  });
+});
+
+describe('a volume that the template names', () => {
+  const keeping = (volumes: string[]) =>
+    db().query(`update releases set definition = jsonb_set(definition, '{aviary,backup,volumes}', $1::jsonb)`, [
+      JSON.stringify(volumes),
+    ]);
+  beforeAll(() => keeping(['cache']));
+  afterAll(() => keeping([]));
+
+  /** Folder that stands for the stack's volume beside its database. */
+  const cacheOf = async ({ postgres }: BackedUpStack): Promise<string> => {
+    const folder = world.volumeFolder(world.databases.volumeAt(postgres.replace(/-postgres$/, '-redis'), '/data'));
+    await mkdir(folder, { recursive: true });
+    return folder;
+  };
+
+  it('is stored and comes back with its files, their modes, owners and times', async () => {
+    const stack = await world.stack();
+    const before = await cacheOf(stack);
+    await mkdir(join(before, 'deep/er'), { recursive: true, mode: 0o750 });
+    const content = Buffer.alloc(3_000_000, 'aviary');
+    await writeFile(join(before, 'deep/er/file'), content, { mode: 0o640 });
+    await utimes(join(before, 'deep/er/file'), 1_700_000_000, 1_700_000_000);
+    const { operation, backup } = await world.backUp(stack);
+    expect(operation).toMatchObject({ state: 'done', error: null });
+    expect(backup!.parts.map(({ name }) => name)).toEqual(['postgres.dump', 'cache.tar', 'manifest.json']);
+    await writeFile(join(before, 'deep/er/file'), 'changed since');
+    await writeFile(join(before, 'new'), 'made since');
+    const restored = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(restored).toMatchObject({ state: 'done', error: null });
+    const after = await cacheOf(stack);
+    expect(after).not.toBe(before);
+    expect(await readdir(after)).toEqual(['deep']);
+    expect((await readFile(join(after, 'deep/er/file'))).equals(content)).toBe(true);
+    expect(await stat(join(after, 'deep/er/file'))).toMatchObject({ mode: 0o100640, mtimeMs: 1_700_000_000_000 });
+    expect((await stat(join(after, 'deep/er'))).mode & 0o777).toBe(0o750);
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+
+  it('and does not come back as it was stored: the stack stays as it is, and the volumes begun go', async () => {
+    const stack = await world.stack();
+    await writeFile(join(await cacheOf(stack), 'file'), 'as it was');
+    const { backup } = await world.backUp(stack);
+    const manifest = manifestSchema.parse(backup!.manifest);
+    const volumes = manifest.volumes.map((volume) => ({ ...volume, sha256: '0'.repeat(64) }));
+    await db().update(BackupEntity, { id: backup!.id }, { manifest: { ...manifest, volumes } });
+    const had = world.world.engine.names().volumes.filter((name) => name.includes(stack.slug));
+    const restored = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
+    expect(restored).toMatchObject({ state: 'failed', error: { code: 'BACKUP_UNVERIFIED' } });
+    expect(world.world.engine.names().volumes.filter((name) => name.includes(stack.slug))).toEqual(had);
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+});
