@@ -10,6 +10,7 @@ import {
   ACTIVITY_AUDIENCE,
   activitySchema,
   IDENTITY_HEADER,
+  STORE_TEXT,
   type Activity,
   type Bot,
   type ErrorBody,
@@ -361,7 +362,7 @@ describe('a database that is not the stack’s own', () => {
   }, 30_000);
 });
 
-it('tells those who ask /ready that a store does not answer, and nothing of what it said', async () => {
+it('tells those who ask /ready that PostgreSQL does not answer as it should, and nothing of what it said', async () => {
   const other = await TestStack.create({ redis });
   const process_ = await other.start();
   await process_.ready();
@@ -371,9 +372,9 @@ it('tells those who ask /ready that a store does not answer, and nothing of what
       const { status, body } = await process_.request('GET', '/ready', { anonymous: true });
       return status === 503 ? body : undefined;
     },
-    { what: '/ready saying that a store does not answer', deadlineMs: 10_000 },
+    { what: '/ready saying that PostgreSQL does not', deadlineMs: 10_000 },
   );
-  expect(told).toEqual({ ready: false, code: 'UNAVAILABLE', message: 'A store does not answer.' });
+  expect(told).toEqual({ ready: false, code: 'POSTGRES_AWAY', message: STORE_TEXT.POSTGRES_AWAY });
   await other.close();
 }, 30_000);
 

@@ -4,7 +4,14 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
-import { streamEventSchema, type Bot, type Market, type TokenCreated } from '#libs/contracts';
+import {
+  STORE_TEXT,
+  streamEventSchema,
+  type Bot,
+  type Market,
+  type StoreCode,
+  type TokenCreated,
+} from '#libs/contracts';
 import { presetParams } from '#libs/trading';
 import { emptyDatabase, freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 import { checkBooks } from '../support/runtime-books.js';
@@ -170,6 +177,15 @@ describe('when a store restarts', () => {
   });
 
   const ready = async (): Promise<number> => (await runtime.request('GET', '/ready', { anonymous: true })).status;
+  /** What /ready says once it names this. */
+  const notReady = (code: StoreCode): Promise<unknown> =>
+    waitFor(
+      async () => {
+        const { body } = await runtime.request<{ code?: string }>('GET', '/ready', { anonymous: true });
+        return body.code === code ? body : undefined;
+      },
+      { what: code, deadlineMs: 15_000 },
+    );
   const fills = async (id: string): Promise<number> => (await runtime.call<Bot>('GET', `/bots/${id}`)).fills;
 
   it('waits for Postgres, goes on, and neither loses nor doubles anything', async () => {
@@ -178,7 +194,11 @@ describe('when a store restarts', () => {
       const before = await fills(id);
       await waitFor(async () => (await fills(id)) > before + 2 || undefined, { what: 'fills', deadlineMs: 30_000 });
       await server.stop();
-      await waitFor(async () => (await ready()) === 503 || undefined, { what: 'not ready', deadlineMs: 10_000 });
+      expect(await notReady('POSTGRES_AWAY')).toEqual({
+        ready: false,
+        code: 'POSTGRES_AWAY',
+        message: STORE_TEXT.POSTGRES_AWAY,
+      });
       const start = await runtime.request('POST', `/api/v1/bots/${id}/pause`);
       expect(start.status).toBe(503);
       await server.start();
@@ -205,7 +225,7 @@ describe('when a store restarts', () => {
 
   it('trades on while Redis is away', async () => {
     await redis.stop();
-    await waitFor(async () => (await ready()) === 503 || undefined, { what: 'not ready', deadlineMs: 15_000 });
+    expect(await notReady('REDIS_AWAY')).toEqual({ ready: false, code: 'REDIS_AWAY', message: STORE_TEXT.REDIS_AWAY });
     const [bot] = (await runtime.call<{ items: Bot[] }>('GET', '/bots')).items;
     const before = await fills(bot?.id ?? '');
     await waitFor(async () => (await fills(bot?.id ?? '')) > before || undefined, {
@@ -215,6 +235,21 @@ describe('when a store restarts', () => {
     await redis.start();
     await waitFor(async () => (await ready()) === 200 || undefined, { what: 'ready', deadlineMs: 15_000 });
   }, 90_000);
+
+  it('names a store that takes connections and answers nothing, and both where both are away', async () => {
+    redis.pause();
+    await notReady('REDIS_AWAY');
+    await server.stop();
+    await notReady('STORES_AWAY');
+    redis.resume();
+    await notReady('POSTGRES_AWAY');
+    // One that starts meanwhile says what it waits for, and goes on when it is there.
+    expect(await runtime.stop()).toBe(0);
+    runtime = await stack.start();
+    await notReady('POSTGRES_AWAY');
+    await server.start();
+    await waitFor(async () => (await ready()) === 200 || undefined, { what: 'ready', deadlineMs: 20_000 });
+  }, 120_000);
 
   it('never trades on a database that was swapped under it', async () => {
     const spec = stack.spec.database.database;

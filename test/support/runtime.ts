@@ -50,6 +50,15 @@ export class TestRedis {
     return this;
   }
 
+  /** Its connections stand, and nothing is answered, until `resume`. */
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child?.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     if (this.child?.exitCode === null) {
       const gone = once(this.child, 'exit');

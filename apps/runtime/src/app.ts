@@ -1,5 +1,5 @@
 import { withDeadline } from '#libs/async';
-import type { Activity, Hold, HoldAnswer, Pair, Ready } from '#libs/contracts';
+import { isDomainError, type Activity, type Hold, type HoldAnswer, type Pair, type Ready } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
 import { TokenService } from './access/token-service.js';
@@ -18,12 +18,15 @@ import { Ticker } from './market/ticker.js';
 import { addEvent, Outbox } from './reports/outbox.js';
 import { PortalClient } from './reports/portal-client.js';
 import { Holds } from './stack/holds.js';
+import { StoresAway } from './stack/stores-away.js';
 import type { StackFiles } from './stack/stack-files.js';
 
 /** What a crash may lose of the charts; more often would cost every idle stack a disk flush. */
 const SAVE_MS = 15_000;
 /** /ready is open to everybody who reaches the address: its writes are bounded. */
 const READY_MS = 500;
+/** A store that hangs must be named before those who ask through the proxy (2 s) give up. */
+const STORE_MS = 1_500;
 /** Within the grace the engine gives, also while the database is away. */
 const DRAIN_MS = 5_000;
 /** Less than the platform waits for the answer. */
@@ -254,12 +257,20 @@ export class App {
 
   private async probe(): Promise<Ready> {
     const { spec } = this.files;
-    const [rows] = await Promise.all([
-      this.deps.database.sql<{ tenant: string }>('update stack set checked_at = now() returning tenant'),
-      this.deps.cache.probe(),
+    const within = { deadlineMs: STORE_MS };
+    const [postgres, redis] = await Promise.allSettled([
+      withDeadline('PostgreSQL', within, () => this.probeDatabase()),
+      withDeadline('Redis', within, () => this.deps.cache.probe()),
     ]);
-    if (rows[0]?.tenant !== spec.tenant) {
-      throw new Error('The stack’s row is missing.');
+    const causes = [postgres, redis].flatMap((store): unknown[] => (store.status === 'rejected' ? [store.reason] : []));
+    if (postgres.status === 'rejected') {
+      if (isDomainError(postgres.reason, 'DATA_MISSING')) {
+        throw postgres.reason;
+      }
+      throw new StoresAway(redis.status === 'rejected' ? 'STORES_AWAY' : 'POSTGRES_AWAY', causes);
+    }
+    if (redis.status === 'rejected') {
+      throw new StoresAway('REDIS_AWAY', causes);
     }
     return {
       ready: true,
@@ -269,6 +280,15 @@ export class App {
       postgres: 'ok',
       redis: 'ok',
     };
+  }
+
+  private async probeDatabase(): Promise<void> {
+    const [row] = await this.deps.database.sql<{ tenant: string }>(
+      'update stack set checked_at = now() returning tenant',
+    );
+    if (row?.tenant !== this.files.spec.tenant) {
+      throw new Error('The stack’s row is missing.');
+    }
   }
 
   /** Stops ticking, lets what is under way finish, stores what is only in memory. Orders stay: bots resume later. */

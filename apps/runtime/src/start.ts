@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { STORE_TEXT } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { Authenticator } from './access/authenticator.js';
 import { PlatformCheck } from './access/platform-check.js';
@@ -23,10 +24,11 @@ async function openApp(deps: {
   cache: Cache;
   logger: Logger;
   signal: AbortSignal;
+  waits: () => void;
 }): Promise<{ app: App; database: Database }> {
-  const { files, logger, signal } = deps;
+  const { logger, signal, waits } = deps;
   for (;;) {
-    const database = await openStackDatabase(files, logger, signal);
+    const database = await openStackDatabase(deps);
     try {
       const app = new App({ ...deps, database, settings: await readPriceSettings(database) });
       await app.open();
@@ -37,6 +39,7 @@ async function openApp(deps: {
         throw error;
       }
       logger.warn({ err: error }, 'the database went away while the stack was opened');
+      waits();
       await delay(AGAIN_MS, undefined, { signal });
     }
   }
@@ -55,7 +58,10 @@ export async function startRuntime(options: {
   // Connects on its own while the database is opened.
   const cache = new Cache({ ...files.spec.redis, password: files.redisPassword, logger });
   try {
-    const { app, database } = await openApp({ files, cache, logger, signal });
+    const waits = (): void => {
+      server.stage = { site: null, code: 'POSTGRES_AWAY', message: STORE_TEXT.POSTGRES_AWAY };
+    };
+    const { app, database } = await openApp({ files, cache, logger, signal, waits });
     const { tokens } = app;
     const platform = new PlatformCheck(files);
     server.stage = {

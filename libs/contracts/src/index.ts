@@ -10,6 +10,7 @@ export * from './stack-warnings.js';
 export * from './domains.js';
 export * from './identity.js';
 export * from './stack-spec.js';
+export * from './stores.js';
 export * from './releases.js';
 export * from './reports.js';
 export * from './jobs.js';

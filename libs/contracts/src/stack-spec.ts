@@ -47,7 +47,10 @@ export const readySchema = z.object({
   redis: z.literal('ok'),
 });
 export type Ready = z.infer<typeof readySchema>;
-/** The 503 body: `code` is DATA_MISSING or UNAVAILABLE; the first never mends itself. */
+/**
+ * The 503 body: `code` is DATA_MISSING, which never mends itself, one of STORE_CODES, or UNAVAILABLE while the stack
+ * starts. A runtime of before stores were told apart says UNAVAILABLE for them too.
+ */
 export const notReadySchema = z.object({ ready: z.literal(false), code: z.string(), message: z.string() });
 
 /**

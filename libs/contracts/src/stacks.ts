@@ -4,6 +4,7 @@ import { displayNameSchema, serviceNameSchema, slugSchema, uuidSchema } from './
 import { operationViewSchema } from './operations.js';
 import { stackWarningSchema } from './stack-warnings.js';
 import { STACK_STATUS, type StackStatus } from './status.js';
+import { STORE_CODES } from './stores.js';
 
 export const DESIRED_STATES = ['running', 'stopped', 'hibernated', 'deleted'] as const;
 export type DesiredState = (typeof DESIRED_STATES)[number];
@@ -56,6 +57,7 @@ export const STACK_REASONS = [
   'OUT_OF_MEMORY',
   'REPAIRS_FAILED',
   'DISK_OVERRUN',
+  ...STORE_CODES,
 ] as const;
 export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 

@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { ErrorDetails, StackReasonCode } from '#libs/contracts';
+import { STORE_CODES, STORE_TEXT, type ErrorDetails, type StackReasonCode, type StoreCode } from '#libs/contracts';
 import type { TenantEntity } from '#libs/db';
 
 /** Why a stack is not as wanted: in English, and by a code with what its text speaks of. */
@@ -9,12 +9,21 @@ export interface Reason {
   params: Record<string, string | number>;
 }
 
+/** The store that the runtime said it waits for, by the code it gave the probe. */
+const storeOf = ({ code, details }: { code: StackReasonCode; details: ErrorDetails }): StoreCode | undefined =>
+  code === 'HEALTH_GATE_FAILED' ? STORE_CODES.find((store) => store === details['ready']) : undefined;
+
 /** The reason an error gives. Of its details, what a sentence can hold: log lines and lists stay with the operation. */
 export function reasonOf(error: { code: StackReasonCode; message: string; details: ErrorDetails }): Reason {
   const params = Object.entries(error.details).filter(
     (entry): entry is [string, string | number] => typeof entry[1] === 'string' || typeof entry[1] === 'number',
   );
-  return { code: error.code, message: error.message, params: Object.fromEntries(params) };
+  const store = storeOf(error);
+  return {
+    code: store ?? error.code,
+    message: store === undefined ? error.message : STORE_TEXT[store],
+    params: Object.fromEntries(params),
+  };
 }
 
 export interface Observation {

@@ -106,8 +106,25 @@ function judge(answer: Answer, facts: StackFacts): Ready {
       new DomainError('DATA_MISSING', { message: notReady.data.message, details: { why: 'database' } }),
     );
   }
-  throw new Error(notReady.success ? notReady.data.message : `status ${answer.status}`);
+  throw notReady.success ? new NotReadyProbe(notReady.data) : new Error(`status ${answer.status}`);
 }
+
+/** The runtime itself said that it is not ready, and why. */
+class NotReadyProbe extends Error {
+  readonly code: string;
+
+  constructor({ code, message }: { code: string; message: string }) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A store that hangs keeps the answer for longer than one try waits. */
+const isTimeout = (error: unknown): boolean =>
+  typeof error === 'object' &&
+  error !== null &&
+  'name' in error &&
+  (error.name === 'AbortError' || error.name === 'TimeoutError');
 
 class FatalProbe extends Error {
   constructor(readonly reason: DomainError) {
@@ -128,6 +145,7 @@ async function until(
 ): Promise<void> {
   const { what, without } = AWAITED[check];
   let fatal: DomainError | undefined;
+  let told: NotReadyProbe | undefined;
   try {
     await waitFor(
       async () => {
@@ -138,7 +156,13 @@ async function until(
             fatal = error.reason;
             return true;
           }
-          throw error;
+          if (error instanceof NotReadyProbe) {
+            told = error;
+          } else if (!isTimeout(error)) {
+            // Whoever answers something else, or not even takes a connection, is no longer as it said.
+            told = undefined;
+          }
+          throw told ?? error;
         }
         return true;
       },
@@ -146,10 +170,15 @@ async function until(
     );
   } catch (error) {
     if (error instanceof DeadlineError) {
-      const why = error.cause instanceof Error ? error.cause.message : 'no answer';
+      const why = (error.cause instanceof Error ? error.cause.message : 'no answer').replace(/\.$/, '');
       throw new DomainError('HEALTH_GATE_FAILED', {
         message: `${without} after ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
-        details: { why: check, last: why, seconds: Math.round(bounds.deadlineMs / 1_000) },
+        details: {
+          why: check,
+          last: why,
+          seconds: Math.round(bounds.deadlineMs / 1_000),
+          ...(error.cause instanceof NotReadyProbe ? { ready: error.cause.code } : {}),
+        },
         cause: error,
       });
     }

@@ -7,8 +7,11 @@ import {
   type Activity,
   type HoldAnswer,
   type Ready,
+  STORE_TEXT,
+  type StoreCode,
 } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
+import { StoresAway } from '../stack/stores-away.js';
 import type { Authenticator } from '../access/authenticator.js';
 import { SAFE_HEADERS, sendError, sendJson } from './answers.js';
 import { checkAccess, findRoute, type Route } from './router.js';
@@ -27,8 +30,14 @@ export interface Site {
   hold: (authorization: string | undefined) => Promise<HoldAnswer>;
 }
 
+/** Why the stack is not ready, in words for everybody who asks. */
+export interface NotReady {
+  code: 'UNAVAILABLE' | 'DATA_MISSING' | StoreCode;
+  message: string;
+}
+
 /** `site` while the stack is open, else why it is not. */
-export type Stage = { site: Site } | { site: null; code: 'UNAVAILABLE' | 'DATA_MISSING'; message: string };
+export type Stage = { site: Site } | ({ site: null } & NotReady);
 
 /** Encoded separators and NUL: the edge refuses them; whoever comes past it gets no further here. */
 const HIDDEN_SEPARATOR = /%2f|%5c|%00|\\/i;
@@ -69,7 +78,7 @@ export class HttpServer {
     }
     if (!this.stage.site) {
       const { code, message } = this.stage;
-      throw new DomainError(code, { message });
+      throw new DomainError(code === 'DATA_MISSING' ? code : 'UNAVAILABLE', { message });
     }
     if (url.pathname === '/activity' && request.method === 'GET') {
       sendJson(response, 200, await this.stage.site.activity(request.headers.authorization));
@@ -98,11 +107,7 @@ export class HttpServer {
         this.notReady = reason;
         this.logger.error({ err: error }, 'not ready');
       }
-      // A database that is not the stack's own is said here as at the start: the portal tells a person by this code.
-      const stage = isDomainError(error, 'DATA_MISSING')
-        ? { code: error.code, message: error.message }
-        : { code: 'UNAVAILABLE', message: 'A store does not answer.' };
-      sendJson(response, 503, { ready: false, ...stage });
+      sendJson(response, 503, { ready: false, ...notReady(error) });
     }
   }
 
@@ -112,6 +117,16 @@ export class HttpServer {
       this.server.closeAllConnections();
     });
   }
+}
+
+/** By its code the portal tells a person; a database that is not the stack's own is said here as at the start. */
+function notReady(error: unknown): NotReady {
+  if (isDomainError(error, 'DATA_MISSING')) {
+    return { code: 'DATA_MISSING', message: error.message };
+  }
+  return error instanceof StoresAway
+    ? { code: error.code, message: STORE_TEXT[error.code] }
+    : { code: 'UNAVAILABLE', message: 'The stack cannot tell whether it is ready.' };
 }
 
 function urlOf(request: IncomingMessage): URL {

@@ -105,9 +105,19 @@ function isStillBeingMade(error: unknown): boolean {
 
 /**
  * Opens the stack's Postgres, waiting for it as long as it takes: both start together. Throws DATA_MISSING, which
- * never mends itself, and anything that is not an absence.
+ * never mends itself, and anything that is not an absence. `waits` is told each time it was asked in vain.
  */
-export async function openStackDatabase(files: StackFiles, logger: Logger, signal: AbortSignal): Promise<Database> {
+export async function openStackDatabase({
+  files,
+  logger,
+  signal,
+  waits,
+}: {
+  files: StackFiles;
+  logger: Logger;
+  signal: AbortSignal;
+  waits: () => void;
+}): Promise<Database> {
   const { spec, databasePassword } = files;
   const connection = { ...spec.database, password: databasePassword };
   const began = performance.now();
@@ -130,6 +140,7 @@ export async function openStackDatabase(files: StackFiles, logger: Logger, signa
         throw error;
       }
       logger.debug({ reason: error instanceof Error ? error.message : 'unknown' }, 'waiting for the database');
+      waits();
     } finally {
       await client.end().catch(() => {
         // Ending a connection that never stood is no news.

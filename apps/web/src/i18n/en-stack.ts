@@ -1,3 +1,5 @@
+import { STORE_TEXT } from '#libs/contracts';
+
 /** Texts of a stack's page. */
 export const stack = {
   since: 'since {{time}}',
@@ -113,6 +115,7 @@ export const stack = {
       '{{service}} ran out of memory {{times}} times in ten minutes, so the stack was stopped. Run fewer bots or take a larger plan, then start it. Its last words: {{log}}',
     DISK_OVERRUN:
       'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB) and went on writing after it was asked to hold, so it was stopped; its data is kept. Change to a larger plan, then start it.',
+    ...STORE_TEXT,
     REPAIRS_FAILED:
       '{{failures}} attempts to repair the stack failed, so it was stopped. Start it once the cause is gone. The last one: {{last}}',
   },

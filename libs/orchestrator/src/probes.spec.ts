@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { STORE_TEXT } from '#libs/contracts';
+import type { StackFacts } from './planner/want.js';
+import { HttpProbes } from './probes.js';
+
+const TENANT = '0b8d9d44-9c5e-4a44-8a39-0a5d6a1f0b11';
+const away = { ready: false, code: 'REDIS_AWAY', message: STORE_TEXT.REDIS_AWAY };
+
+/** A runtime on every address of this host; what it answers is asked anew each time, and null is no answer at all. */
+let answer: () => { status: number; body: object } | null;
+let server: Server;
+let facts: StackFacts;
+beforeAll(async () => {
+  server = createServer((_request, response) => {
+    const given = answer();
+    if (given) {
+      response.writeHead(given.status, { 'content-type': 'application/json' }).end(JSON.stringify(given.body));
+    }
+  }).listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  facts = {
+    tenantId: TENANT,
+    generation: 3,
+    pool: { base: 127 * 2 ** 24, prefix: 8 },
+    edges: { runtime: { edge: 0, slot: 0 } },
+    template: { aviary: { runtime: { service: 'runtime', port, ready: '/ready' } } },
+  } as unknown as StackFacts;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+
+const probes = new HttpProbes({
+  tenantDomain: 'stacks.test',
+  proxy: { host: '127.0.0.1', port: 1 },
+  ca: () => Promise.resolve(''),
+});
+const ready = (): Promise<void> => probes.ready(facts, { deadlineMs: 1_000, signal: new AbortController().signal });
+
+describe('a look at a runtime by its address', () => {
+  it('says which store it waits for, also where its newest answer does not come in time', async () => {
+    const named = { code: 'HEALTH_GATE_FAILED', details: { why: 'not_ready', ready: 'REDIS_AWAY' } };
+    answer = () => ({ status: 503, body: away });
+    await expect(ready()).rejects.toMatchObject(named);
+    let asked = 0;
+    answer = () => (asked++ === 0 ? { status: 503, body: away } : null);
+    await expect(ready()).rejects.toMatchObject(named);
+    expect(asked).toBeGreaterThan(1);
+  });
+
+  it('names none once somebody answers otherwise, and is over when the runtime is ready', async () => {
+    let asked = 0;
+    answer = () => (asked++ === 0 ? { status: 503, body: away } : { status: 502, body: {} });
+    const failed = (await ready().catch((error: unknown) => error)) as { message: string; details: object };
+    expect(failed.message).toBe('The runtime was not ready after 1 s: status 502.');
+    expect(failed.details).not.toHaveProperty('ready');
+    const body = { ready: true, tenant: TENANT, generation: 3, release: '1', postgres: 'ok', redis: 'ok' };
+    answer = () => ({ status: 200, body });
+    await expect(ready()).resolves.toBeUndefined();
+  });
+});
