@@ -77,8 +77,8 @@ describe('aviary', () => {
       },
     });
     const table = await aviary(env, ['capacity']);
-    expect(table.stdout.split('\n')[0]).toMatch(/^ENGINE +RESOURCE +STATE +USED +PROMISED +TODO$/);
-    expect(table.stdout).toMatch(/^h1 +pids +unknown +0 processes$/m);
+    expect(table.stdout.split('\n')[0]).toMatch(/^ENGINE +RESOURCE +STATE +USED +PROMISED +TODO +SEEN$/);
+    expect(table.stdout).toMatch(/^h1 +pids +unknown +0 processes +\d{4}-\d\d-\d\dT[\d:.]+Z$/m);
     const plain = (await aviary(env, ['capacity', '--plain'])).stdout.split('\n')[0]?.split('\t');
     expect(plain?.slice(0, 3)).toEqual(['h1', 'memory', 'ok']);
     expect((await aviary(env, ['capacity', '--as', 'ana'])).code).toBe(4);

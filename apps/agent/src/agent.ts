@@ -34,7 +34,7 @@ export interface AgentParts {
 }
 
 const ENGINE_MS = 20_000;
-const NOT_LOOKED_AT = { mismatches: 0, repairs: { file: 0, restart: 0 } };
+const NOT_LOOKED_AT = { mismatches: 0, repairs: { file: 0, restart: 0 }, routes: null };
 
 /**
  * Puts the agent together. Resolves once it works, or stands by because another agent has the engine; then it takes over
@@ -78,6 +78,7 @@ export async function startAgent({
       proxy: leading?.figures.proxy ?? NOT_LOOKED_AT,
       routeLagMs: leading?.figures.routeLagMs ?? null,
       passedAt: leading?.figures.passedAt ?? null,
+      pass: leading?.figures.pass ?? null,
       room: leading?.figures.room ?? [],
     }),
     now: () => new Date(),
@@ -138,6 +139,7 @@ export async function startAgent({
     // One that is being put together right now is stopped once it stands.
     await work.catch(() => undefined);
     await leading?.stop();
+    await standBy.leave();
     // Last: until here, what was begun is ours.
     await held?.release();
     await dataSource.destroy();

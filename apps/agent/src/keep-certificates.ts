@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { Semaphore } from '#libs/async';
 import type { Config } from '#libs/config';
+import type { AcmeBudget } from '#libs/contracts';
 import {
+  acmeBudget,
   canaryHost,
   certificateExpiries,
   ensureCertificates,
@@ -54,6 +56,8 @@ export function keepCertificates({
   keeper: CertificateKeeper;
   domains: DomainKeeper;
   watch: CertificateWatch;
+  /** What may still be ordered; null where no authority is asked. */
+  budget: () => Promise<AcmeBudget | null>;
 } {
   const { prove, logger, now } = parts;
   const acme = { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER };
@@ -106,5 +110,5 @@ export function keepCertificates({
     touch,
     now,
   });
-  return { keeper, domains, watch };
+  return { keeper, domains, watch, budget: () => acmeBudget(options()) };
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { httpsOrigin, type Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
-import { EngineEntity, ReleaseEntity, type Database } from '#libs/db';
+import { ReleaseEntity, type Database } from '#libs/db';
 import {
   readPortalAuthority,
   readServed,
@@ -26,7 +26,6 @@ import {
 } from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
-import { engineCapacity } from './capacity.js';
 import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
 import { EngineAlarms } from './engine-alarms.js';
@@ -46,6 +45,7 @@ import { registerReleases } from './releases.js';
 import { stackBackups } from './stack-backups.js';
 import { reviveOwn } from './own-containers.js';
 import { restartProxy } from './proxy-container.js';
+import { signOfLife, tellFigures } from './sign-of-life.js';
 import { ProxyKeeper } from './proxy-keeper.js';
 import { ProxyLook } from './proxy-look.js';
 import { RouteCanary } from './route-canary.js';
@@ -134,21 +134,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   };
   const portalCa = (): Promise<string> => readPortalAuthority({ mode: config.TLS_MODE, dataDir: config.DATA_DIR });
 
-  const signOfLife = async (): Promise<unknown> =>
-    dataSource
-      .createQueryBuilder()
-      .insert()
-      .into(EngineEntity)
-      .values({
-        id: config.ENGINE_ID,
-        kind: 'docker',
-        capacity: await engineCapacity(info, config),
-        createdAt: now(),
-        seenAt: now(),
-      })
-      .orUpdate(['capacity', 'seen_at'], ['id'])
-      .execute();
-  await signOfLife();
+  const sign = { config, dataSource, info, now };
+  await signOfLife(sign);
   const { releases, leftOut } = await registerReleases({
     directory: config.TEMPLATE_DIR,
     images: {
@@ -298,6 +285,9 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     get passedAt() {
       return reconciler.passedAt;
     },
+    get pass() {
+      return reconciler.lastPass;
+    },
     get room() {
       return alarms.room;
     },
@@ -331,7 +321,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   });
   timers.every('duties', DUTY_SECONDS, () => duties.turn());
   timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());
-  timers.every('sign of life', SIGN_OF_LIFE_SECONDS, signOfLife);
+  timers.every('sign of life', SIGN_OF_LIFE_SECONDS, () => signOfLife(sign));
+  timers.every('figures', SIGN_OF_LIFE_SECONDS, () => tellFigures(sign, { ...figures, budget: certificates.budget }));
   const { HEARTBEAT_URL: watchdog } = config;
   if (watchdog !== '') {
     timers.every('heartbeat', DUTY_SECONDS, () => beat(watchdog, duties.findings()));

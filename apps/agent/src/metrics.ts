@@ -9,6 +9,8 @@ export interface AgentFigures {
   routeLagMs: number | null;
   /** When the whole engine was last compared with what is wanted; null where this agent does not work. */
   passedAt: Date | null;
+  /** The newest look at the whole engine that came to its end; null before the first. */
+  pass: { at: Date; seconds: number; stacks: number } | null;
   /** What is taken of each of the engine's resources, as a part of what there is. */
   room: readonly CapacityItem[];
 }

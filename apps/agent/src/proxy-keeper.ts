@@ -1,6 +1,13 @@
 import { DeadlineError, waitFor } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
-import { compareServed, describeMismatches, type Mismatch, type RouteFolder, type Served } from '#libs/edge';
+import {
+  compareServed,
+  countServed,
+  describeMismatches,
+  type Mismatch,
+  type RouteFolder,
+  type Served,
+} from '#libs/edge';
 import type { Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
 
@@ -22,11 +29,14 @@ interface ProxyDeps {
   logger: Pick<Logger, 'warn' | 'error' | 'info'>;
   /** Until a difference counts, until the proxy must follow, and until it must stand after a restart. */
   waits?: typeof WAITS;
+  now?: () => Date;
 }
 
 export interface ProxyFigures {
   mismatches: number;
   repairs: { file: number; restart: number };
+  /** Stacks' route files at the last look, and how many of them are served; null before the first. */
+  routes: { at: Date; rendered: number; served: number | null } | null;
 }
 
 /**
@@ -35,7 +45,7 @@ export interface ProxyFigures {
  * a second time would not help and would cut everybody's connections.
  */
 export class ProxyKeeper {
-  readonly figures: ProxyFigures = { mismatches: 0, repairs: { file: 0, restart: 0 } };
+  readonly figures: ProxyFigures = { mismatches: 0, repairs: { file: 0, restart: 0 }, routes: null };
   private restartedFor: string | undefined;
 
   constructor(private readonly deps: ProxyDeps) {}
@@ -70,14 +80,22 @@ export class ProxyKeeper {
         return this.good();
       }
     }
-    this.figures.mismatches = state === 'silent' ? 0 : state.length;
+    this.note(state);
     return [finding(state)];
   }
 
   private good(): [] {
-    this.figures.mismatches = 0;
+    this.note([]);
     this.restartedFor = undefined;
     return [];
+  }
+
+  private note(state: State): void {
+    const { folder, now = () => new Date() } = this.deps;
+    const mismatches = state === 'silent' ? [] : state;
+    const { rendered, served } = countServed(folder.files(), mismatches);
+    this.figures.mismatches = mismatches.length;
+    this.figures.routes = { at: now(), rendered, served: state === 'silent' ? null : served };
   }
 
   /**

@@ -20,6 +20,7 @@ import {
 import type { Logger } from '#libs/telemetry';
 import { DueLooks } from './due-looks.js';
 import type { EndKeeper } from './end-keeper.js';
+import type { AgentFigures } from './metrics.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
 import { RECONCILE_TIMES, type ReconcileTimes } from './reconcile-times.js';
 import { Repairs } from './repairs.js';
@@ -67,6 +68,7 @@ export class Reconciler {
   private readonly unwell: UnwellStacks;
   private readonly filesSeenAt = new Map<string, number>();
   private passed: Date;
+  private newestPass: AgentFigures['pass'] = null;
 
   constructor(private readonly deps: ReconcilerDeps) {
     this.passed = deps.now();
@@ -116,6 +118,10 @@ export class Reconciler {
   /** When the whole engine was last compared with what is wanted; at first, when this reconciler began. */
   get passedAt(): Date {
     return this.passed;
+  }
+
+  get lastPass(): AgentFigures['pass'] {
+    return this.newestPass;
   }
 
   /** Why no stack is restarted although it does not answer: most are unwell at once. Null while that is not so. */
@@ -192,7 +198,9 @@ export class Reconciler {
     }
     await orphans.note(objects, facts, now());
     this.passed = now();
-    logger.debug({ stacks: facts.length, ms: Math.round(performance.now() - began) }, 'looked at the whole engine');
+    const took = performance.now() - began;
+    this.newestPass = { at: this.passed, seconds: took / 1_000, stacks: facts.length };
+    logger.debug({ stacks: facts.length, ms: Math.round(took) }, 'looked at the whole engine');
     if (failures.length > 0) {
       throw new AggregateError(failures, `${failures.length} of ${facts.length} stacks could not be compared`, {
         cause: failures[0],

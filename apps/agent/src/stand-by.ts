@@ -7,6 +7,9 @@ import type { Logger } from '#libs/telemetry';
 /** Together with the lease's time and the agent's own start, a dead one's work is taken over well within 30 s. */
 const ASK_AGAIN_MS = 2_000;
 
+const ANNOUNCE_MS = 10_000;
+const FORGET_SECONDS = 3_600;
+
 interface StandByDeps {
   database: Database;
   engineId: string;
@@ -16,6 +19,7 @@ interface StandByDeps {
 
 /** Waits for the right to act on the engine, and keeps it. */
 export class StandBy {
+  private announcedAt: number | undefined;
   private waitingFor: { owner: string; first: Date; renewed: boolean } | undefined;
 
   constructor(private readonly deps: StandByDeps) {}
@@ -26,8 +30,10 @@ export class StandBy {
     const taken = await EngineLease.take(database, engineId, lease);
     if (taken) {
       this.waitingFor = undefined;
+      await this.leave();
       return taken;
     }
+    await this.announce();
     const holder = await EngineLease.holder(database, engineId);
     if (holder && this.waitingFor?.owner !== holder.owner) {
       logger.info({ holder: holder.owner }, 'another agent works on this engine, standing by');
@@ -53,6 +59,36 @@ export class StandBy {
         this.deps.logger.warn({ err: error }, 'portal database away, standing by');
       }
       await pause(between, undefined, { signal });
+    }
+  }
+
+  /** Says that this one would take over, and forgets those that were not heard of for long. */
+  private async announce(): Promise<void> {
+    if (this.announcedAt !== undefined && performance.now() - this.announcedAt < ANNOUNCE_MS) {
+      return;
+    }
+    const { database, engineId, lease } = this.deps;
+    await database.query(
+      `with forgotten as (
+         delete from engine_stand_bys where engine_id = $1 and seen_at < now() - make_interval(secs => $3))
+       insert into engine_stand_bys (engine_id, owner, since, seen_at) values ($1, $2, now(), now())
+       on conflict (engine_id, owner) do update set seen_at = excluded.seen_at`,
+      [engineId, lease.owner, FORGET_SECONDS],
+    );
+    this.announcedAt = performance.now();
+  }
+
+  /** Once it works or ends. Nothing is lost where the database is away: who is not heard of is not shown for long. */
+  async leave(): Promise<void> {
+    if (this.announcedAt === undefined) {
+      return;
+    }
+    const { database, engineId, lease, logger } = this.deps;
+    this.announcedAt = undefined;
+    try {
+      await database.query('delete from engine_stand_bys where engine_id = $1 and owner = $2', [engineId, lease.owner]);
+    } catch (error) {
+      logger.warn({ err: error }, 'that this agent stands by no more could not be written');
     }
   }
 

@@ -12,6 +12,7 @@ import {
   StackLogs,
   ChangeFeed,
   DomainService,
+  FleetOverviewQuery,
   HoldService,
   OperationService,
   OrphanService,
@@ -34,7 +35,6 @@ import { LiveStreams } from './http/live-streams.js';
 import { Metrics } from './http/metrics.js';
 import { NetworkLimitGuard, RATE_COUNTER, RATE_LIMIT_TABLE, RouteLimitGuard } from './http/rate-limit.guard.js';
 import { validationPipe } from './http/validation.pipe.js';
-import { FleetOverviewQuery } from './operator/fleet-overview.js';
 import { WatchQuery } from './operator/watch-query.js';
 import type { Services } from './services.js';
 

@@ -20,6 +20,7 @@ import {
   StackLogs,
   ChangeFeed,
   DomainService,
+  FleetOverviewQuery,
   HoldService,
   OperationService,
   OrphanService,
@@ -44,7 +45,6 @@ import { Metrics } from './http/metrics.js';
 import { MemoryCounter, RedisCounter, type RateCounter } from './http/rate-counter.js';
 import { RATE_LIMITS, type RateLimits } from './http/rate-limits.js';
 import type { SessionLookup } from './http/session-lookup.js';
-import { FleetOverviewQuery } from './operator/fleet-overview.js';
 import { WatchQuery } from './operator/watch-query.js';
 
 export interface ServiceOptions {

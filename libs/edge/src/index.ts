@@ -21,7 +21,8 @@ export {
   expectedFirewall,
   type FirewallSettings,
 } from './domain/firewall.js';
-export { compareServed, describeMismatches, type Mismatch, type Served } from './domain/proxy-truth.js';
+export { acmeBudget } from './certificates/acme.js';
+export { compareServed, countServed, describeMismatches, type Mismatch, type Served } from './domain/proxy-truth.js';
 export { readServed } from './proxy-api.js';
 export { RouteFolder, type RouteFolderOptions, type Quarantined } from './route-folder.js';
 export {

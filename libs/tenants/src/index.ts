@@ -11,6 +11,7 @@ export * from './repair.js';
 export * from './orphans.js';
 export * from './orphan.service.js';
 export * from './capacity.js';
+export * from './fleet-overview.js';
 export * from './stack.service.js';
 export * from './hold.service.js';
 export * from './sleep.service.js';

@@ -1,6 +1,7 @@
 import type { Database } from '#libs/db';
 import { Counter, createRegistry, Gauge, Histogram } from '#libs/telemetry';
 import type { AgentFigures } from '../metrics.js';
+import { reconcileLagSeconds } from './reconcile-lag.js';
 import type { LastUsage } from './usage-watcher.js';
 
 interface MetricsDeps {
@@ -221,11 +222,9 @@ export class AgentMetrics {
 
   private async readStacks(): Promise<void> {
     const { dataSource, engineId, now } = this.deps;
-    const rows: { desired: string; observed: string; n: number; lag: number | null }[] = await dataSource.query(
-      `select desired, observed, count(*)::int as n,
-              extract(epoch from $2::timestamptz - min(coalesce(checked_at, created_at)))::float8 as lag
-         from tenants where engine_id = $1 group by desired, observed`,
-      [engineId, now()],
+    const rows: { desired: string; observed: string; n: number }[] = await dataSource.query(
+      'select desired, observed, count(*)::int as n from tenants where engine_id = $1 group by desired, observed',
+      [engineId],
     );
     this.stacks.reset();
     for (const { desired, observed, n } of rows) {
@@ -238,8 +237,7 @@ export class AgentMetrics {
     );
     orphans.forEach(({ why, n }) => this.orphans.set({ why }, n));
     const { passedAt } = this.deps.agent();
-    const sincePass = passedAt === null ? 0 : (now().getTime() - passedAt.getTime()) / 1_000;
-    this.reconcileLag.set(Math.max(0, sincePass, ...rows.map(({ lag }) => lag ?? 0)));
+    this.reconcileLag.set(await reconcileLagSeconds(dataSource, { engineId, passedAt, now: now() }));
   }
 
   private async readUsage(): Promise<void> {

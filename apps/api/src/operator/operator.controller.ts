@@ -12,13 +12,12 @@ import {
   type StackList,
 } from '#libs/contracts';
 import { AccountService } from '#libs/accounts';
-import { OperationService, StackService } from '#libs/tenants';
+import { FleetOverviewQuery, OperationService, StackService } from '#libs/tenants';
 import { CurrentActor, Operator } from '../http/access.js';
 import { Answers, pageQuery, WithToken } from '../http/answers.js';
 import type { Person } from '../http/request.js';
 import { operationListQuery } from '../operations/operations.controller.js';
 import { stackListQuery } from '../stacks/stacks.controller.js';
-import { FleetOverviewQuery } from './fleet-overview.js';
 
 const userListQuery = z.strictObject({
   ...pageQuery,
@@ -41,8 +40,8 @@ export class OperatorController {
   @Operator()
   @ApiOperation({ summary: 'The fleet in figures' })
   @Answers(HttpStatus.OK, fleetOverviewSchema, 'Counted now.')
-  overview(): Promise<FleetOverview> {
-    return this.fleet.read();
+  overview(@CurrentActor() actor: Person): Promise<FleetOverview> {
+    return this.fleet.read(actor);
   }
 
   @Get('stacks')

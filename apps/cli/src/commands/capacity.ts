@@ -5,7 +5,7 @@ import { looked } from '../frame/problems.js';
 import { formatPlain, formatTable, type Column } from '../frame/table.js';
 
 const SCHEMA = 'aviary/capacity/1';
-type Row = CapacityItem & { engine: string };
+type Row = CapacityItem & { engine: string; seenAt: string };
 
 const COLUMNS: readonly Column<Row>[] = [
   { head: 'engine', value: ({ engine }) => engine },
@@ -14,13 +14,14 @@ const COLUMNS: readonly Column<Row>[] = [
   { head: 'used', value: ({ share }) => (share === null ? '' : `${Math.round(share * 100)} %`) },
   { head: 'promised', value: ({ used, limit, unit }) => `${used}${limit === null ? '' : ` of ${limit}`} ${unit}` },
   { head: 'todo', value: ({ todo }) => todo ?? '' },
+  { head: 'seen', value: ({ seenAt }) => seenAt },
 ];
 
 /** Tells; what refuses a stack for want of room is the service that makes it. */
 const show: Action = async (context) => {
   const platform = await context.platform();
   const view = await platform.capacity.read(await platform.operator());
-  const rows = view.engines.flatMap(({ engine, items }) => items.map((item) => ({ ...item, engine })));
+  const rows = view.engines.flatMap(({ engine, seenAt, items }) => items.map((item) => ({ ...item, engine, seenAt })));
   const { output } = context;
   const short = rows.filter(({ level }) => level === 'bad').map(({ engine, resource }) => `${resource} of ${engine}`);
   return looked(context, {

@@ -4,6 +4,7 @@ import { auditCommands } from './audit.js';
 import { backupCommands } from './backup.js';
 import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
+import { fleetCommands } from './fleet.js';
 import { hostCommands } from './host.js';
 import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
@@ -23,6 +24,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   userCommands,
   orphanCommands,
   outboxCommands,
+  fleetCommands,
   capacityCommand,
   hostCommands,
   planCommands,

@@ -10,6 +10,7 @@ import {
   BackupService,
   ChangeFeed,
   DomainService,
+  FleetOverviewQuery,
   HoldService,
   OperationService,
   parsePool,
@@ -37,6 +38,7 @@ export interface Platform {
   domains: DomainService;
   operations: OperationService;
   capacity: CapacityService;
+  fleet: FleetOverviewQuery;
   usage: UsageService;
   logs: StackLogs;
   feed: ChangeFeed;
@@ -88,6 +90,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     upgrades: new UpgradeService(deps),
     domains: new DomainService(deps),
     capacity: new CapacityService(deps, pool),
+    fleet: new FleetOverviewQuery(dataSource, now),
     operations: new OperationService(deps),
     usage: new UsageService({ database: dataSource, now }),
     logs: new StackLogs({ database: dataSource, agent: new AgentPort(config.AGENT_SOCKET) }),

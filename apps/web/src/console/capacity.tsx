@@ -1,11 +1,12 @@
 import type { CapacityItem, CapacityView } from '#libs/contracts';
-import { Panel } from '#libs/ui';
+import { Panel, Since } from '#libs/ui';
 import { Table } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useApi } from '../api/context.js';
 import { keys, POLL_MS } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Loaded } from '../parts/loaded.js';
+import { Sentence } from '../parts/sentence.js';
 
 const TONES = { ok: 'ok', warn: 'warn', bad: 'bad', unknown: 'none' } as const;
 
@@ -30,23 +31,30 @@ function Resource({ item }: { item: CapacityItem }) {
 function Engine({ engine }: { engine: CapacityView['engines'][number] }) {
   const t = useT();
   return (
-    <Table className="aw-table">
-      <caption className="av-hidden">{engine.engine}</caption>
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>{t('capacity.resource')}</Table.Th>
-          <Table.Th className="aw-num">{t('capacity.promised')}</Table.Th>
-          <Table.Th className="aw-num">{t('capacity.share')}</Table.Th>
-          <Table.Th>{t('capacity.state')}</Table.Th>
-          <Table.Th>{t('capacity.todo')}</Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {engine.items.map((item) => (
-          <Resource key={item.resource} item={item} />
-        ))}
-      </Table.Tbody>
-    </Table>
+    <>
+      <p className="av-muted av-small aw-pad">
+        <Sentence text={(ago) => t('capacity.seen', { name: engine.engine, ago })}>
+          <Since value={engine.seenAt} />
+        </Sentence>
+      </p>
+      <Table className="aw-table">
+        <caption className="av-hidden">{engine.engine}</caption>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>{t('capacity.resource')}</Table.Th>
+            <Table.Th className="aw-num">{t('capacity.promised')}</Table.Th>
+            <Table.Th className="aw-num">{t('capacity.share')}</Table.Th>
+            <Table.Th>{t('capacity.state')}</Table.Th>
+            <Table.Th>{t('capacity.todo')}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {engine.items.map((item) => (
+            <Resource key={item.resource} item={item} />
+          ))}
+        </Table.Tbody>
+      </Table>
+    </>
   );
 }
 

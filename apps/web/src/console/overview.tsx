@@ -3,31 +3,29 @@ import { EmptyState, Facts, formatDuration, PageTitle, Panel, StatusPill, Time, 
 import { IconBell } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
 import { useApi } from '../api/context.js';
 import { alarmsQuery, hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
 import { unknownAlarms } from '../domain/alarms.js';
 import type { RangeLook } from '../domain/stack-look.js';
-import { countsInOrder, groupByCode, queueIsOld, worstFirst } from '../domain/fleet.js';
+import { countsInOrder, groupByCode, worstFirst } from '../domain/fleet.js';
 import { useT } from '../i18n/use-text.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
 import { OperationTable } from '../parts/operation-table.js';
 import { Sentence } from '../parts/sentence.js';
-import { StackPill, useFleetText, useStackReason } from '../parts/stack-words.js';
+import { useFleetText, useStackReason } from '../parts/stack-words.js';
 import { BackupsPanel } from './backups-panel.js';
 import { CapacityPanel } from './capacity.js';
+import { EngineHeadline, EnginePanel } from './engine-panel.js';
+import { NeedsAPerson } from './needs-a-person.js';
 import { OrphansPanel } from './orphans.js';
 import { DEFAULT_RANGE, RangeSwitch, UsageSeries, Warnings } from '../parts/usage-panel.js';
-import { useCells, useTroubled } from './fleet-data.js';
+import { useCells } from './fleet-data.js';
 
 interface HostsLook {
   look: RangeLook;
   onLook: (change: RangeLook) => void;
 }
-
-/** On the first page; their own page has the others. */
-const MOST_ALARMS = 5;
 
 function StatusCounts({ overview }: { overview: FleetOverview }) {
   const fleetText = useFleetText();
@@ -76,99 +74,6 @@ function Cells({ stacks, total }: { stacks: readonly StackView[]; total: number 
         </TextLink>
       ) : null}
     </>
-  );
-}
-
-function NeedsAPerson({ overview }: { overview: FleetOverview }) {
-  const t = useT();
-  const why = useStackReason();
-  const { stacks } = useTroubled();
-  const alarms = unknownAlarms(useQuery(alarmsQuery(useApi())).data?.items ?? []);
-  const { operations, outbox } = overview;
-  const rows: { key: string; tone: string; what: ReactNode; link: ReactNode }[] = [];
-  for (const stack of stacks) {
-    rows.push({
-      key: stack.id,
-      tone: STACK_STATUS[stack.status].tone,
-      what: (
-        <>
-          <span className="av-mono">{stack.slug}</span> <StackPill stack={stack} size="sm" /> {why(stack)}
-        </>
-      ),
-      link: (
-        <TextLink to="/console/stacks/$slug" params={{ slug: stack.slug }}>
-          {t('fleet.look')}
-          <span className="av-hidden"> {stack.slug}</span>
-        </TextLink>
-      ),
-    });
-  }
-  if (queueIsOld(overview)) {
-    const duration = formatDuration((operations.oldestQueuedSeconds ?? 0) * 1000);
-    rows.push({
-      key: 'queue',
-      tone: 'bad',
-      what: t('fleet.queueOld', { duration }),
-      link: (
-        <TextLink to="/console/operations" search={{ state: 'queued' }}>
-          {t('fleet.look')}
-        </TextLink>
-      ),
-    });
-  }
-  if (operations.overdue > 0) {
-    rows.push({
-      key: 'overdue',
-      tone: 'warn',
-      what: t('fleet.overdueNeeds', { count: operations.overdue }),
-      link: (
-        <TextLink to="/console/operations" search={{ state: 'running' }}>
-          {t('fleet.look')}
-        </TextLink>
-      ),
-    });
-  }
-  if (outbox.failed > 0) {
-    rows.push({
-      key: 'mail',
-      tone: 'warn',
-      what: t('fleet.mailFailed', { count: outbox.failed }),
-      link: (
-        <TextLink to="/console/outbox" search={{ state: 'failed' }}>
-          {t('fleet.look')}
-        </TextLink>
-      ),
-    });
-  }
-  for (const { key, code, severity } of alarms.slice(0, MOST_ALARMS)) {
-    rows.push({
-      key: `alarm ${key}`,
-      tone: severity === 'critical' ? 'bad' : 'warn',
-      what: (
-        <>
-          {t(`alarms.kinds.${code}`)} <span className="av-mono av-muted av-small">{key}</span>
-        </>
-      ),
-      link: (
-        <TextLink to="/console/alarms">
-          {t('fleet.look')}
-          <span className="av-hidden"> {key}</span>
-        </TextLink>
-      ),
-    });
-  }
-  if (rows.length === 0) {
-    return <p className="av-muted aw-pad">{t('fleet.needsNone')}</p>;
-  }
-  return (
-    <ul className="aw-needs">
-      {rows.map((row) => (
-        <li key={row.key} data-tone={row.tone}>
-          <span className="aw-needs-what">{row.what}</span>
-          {row.link}
-        </li>
-      ))}
-    </ul>
   );
 }
 
@@ -329,6 +234,7 @@ function Fleet({ overview, look }: { overview: FleetOverview; look: HostsLook })
                 <Time value={overview.at} style="seconds" />
               </Sentence>
             </span>
+            <EngineHeadline engines={overview.engines} />
           </>
         }
         actions={<AlarmsLink />}
@@ -352,6 +258,11 @@ function Fleet({ overview, look }: { overview: FleetOverview; look: HostsLook })
           <NeedsAPerson overview={overview} />
         </Panel>
       </div>
+      {overview.engines.map((engine) => (
+        <div key={engine.engine} className="aw-gap">
+          <EnginePanel engine={engine} />
+        </div>
+      ))}
       <div className="aw-gap">
         <CapacityPanel />
       </div>

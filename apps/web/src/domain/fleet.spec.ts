@@ -1,12 +1,13 @@
-import { STACK_STATUS, type FleetOverview, type OperationView } from '#libs/contracts';
-import { countsInOrder, groupByCode, queueIsOld, STATUS_ORDER, worstFirst } from './fleet.js';
+import { STACK_STATUS, type EngineStanding, type FleetOverview, type OperationView } from '#libs/contracts';
+import { countsInOrder, groupByCode, newsOfEngines, STATUS_ORDER, worstFirst } from './fleet.js';
 
-const overview = (part: Partial<FleetOverview['stacks']>, oldest: number | null = null): FleetOverview => ({
+const overview = (part: Partial<FleetOverview['stacks']>): FleetOverview => ({
   at: '2026-11-21T14:00:00.000Z',
   stacks: { total: 0, asWanted: 0, byStatus: {}, ...part },
-  operations: { queued: 0, running: 0, overdue: 0, failedLastDay: 0, doneLastDay: 0, oldestQueuedSeconds: oldest },
+  operations: { queued: 0, running: 0, overdue: 0, failedLastDay: 0, doneLastDay: 0, oldestQueuedSeconds: null },
   users: { total: 0, byState: {} },
   outbox: { queued: 0, failed: 0, kept: 0, sentLastDay: 0 },
+  engines: [],
 });
 const failed = (id: string, code: string): OperationView => ({ id, error: { code } }) as OperationView;
 
@@ -34,7 +35,21 @@ describe('fleet', () => {
       ['A', 1, '1'],
     ]);
   });
-  it('knows a queue that nobody takes from', () => {
-    expect([null, 4, 31].map((seconds) => queueIsOld(overview({}, seconds)))).toEqual([false, false, true]);
+  it('tells of all engines what is known of each of them', () => {
+    const at = (minute: number) => `2026-11-21T14:0${minute}:00.000Z`;
+    const engine = (minute: number | null, served: number | null): EngineStanding =>
+      ({
+        figures: {
+          pass: minute === null ? null : { at: at(minute), seconds: minute, stacks: 1 },
+          routes: { at: at(0), rendered: 5, served },
+        },
+      }) as EngineStanding;
+    expect(newsOfEngines([])).toEqual({ pass: null, routes: null });
+    expect(newsOfEngines([engine(4, 5), engine(2, 4)])).toEqual({
+      pass: { at: at(2), seconds: 2, stacks: 1 },
+      routes: { served: 9, rendered: 10 },
+    });
+    expect(newsOfEngines([engine(4, 5), engine(null, null)])).toEqual({ pass: null, routes: null });
+    expect(newsOfEngines([engine(4, 5), { figures: null } as EngineStanding])).toEqual({ pass: null, routes: null });
   });
 });

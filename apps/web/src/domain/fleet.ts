@@ -1,4 +1,11 @@
-import { STACK_STATUS, type FleetOverview, type OperationView, type StackStatus } from '#libs/contracts';
+import {
+  STACK_STATUS,
+  type EngineFigures,
+  type EngineStanding,
+  type FleetOverview,
+  type OperationView,
+  type StackStatus,
+} from '#libs/contracts';
 
 /** Statuses as the overview lists them: what runs first, then what rests, what works, what worries. */
 export const STATUS_ORDER: readonly StackStatus[] = [
@@ -58,8 +65,26 @@ export function groupByCode(operations: readonly OperationView[]): CodeCount[] {
   return [...groups.values()].toSorted((a, b) => b.count - a.count);
 }
 
-/** A queue older than this means that nobody takes from it. */
-const QUEUE_OLD_SECONDS = 30;
-export function queueIsOld(overview: FleetOverview): boolean {
-  return (overview.operations.oldestQueuedSeconds ?? 0) > QUEUE_OLD_SECONDS;
+/**
+ * Of all engines in one line: the newest look at the one that was looked at longest ago, and routes together. Null where
+ * one of them is not known.
+ */
+export function newsOfEngines(engines: readonly EngineStanding[]): {
+  pass: NonNullable<EngineFigures['pass']> | null;
+  routes: { served: number; rendered: number } | null;
+} {
+  const passes = engines.map(({ figures }) => figures?.pass ?? null);
+  const routes = engines.map(({ figures }) => figures?.routes ?? null);
+  const known = passes.filter((pass) => pass !== null);
+  return {
+    pass:
+      known.length < passes.length ? null : (known.toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at))[0] ?? null),
+    routes: routes.reduce<{ served: number; rendered: number } | null>(
+      (sum, one) =>
+        sum === null || one === null || one.served === null
+          ? null
+          : { served: sum.served + one.served, rendered: sum.rendered + one.rendered },
+      engines.length === 0 ? null : { served: 0, rendered: 0 },
+    ),
+  };
 }

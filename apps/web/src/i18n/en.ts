@@ -3,6 +3,7 @@ import { domains } from './en-domains.js';
 import { backups } from './en-backups.js';
 import { stack } from './en-stack.js';
 import { alarms, schedules } from './en-alarms.js';
+import { engines } from './en-engines.js';
 import { logs } from './en-logs.js';
 import { usage } from './en-usage.js';
 
@@ -48,6 +49,7 @@ export const en = {
   backups,
   domains,
   usage,
+  engines,
   logs,
   alarms,
   schedules,
@@ -202,6 +204,7 @@ export const en = {
   capacity: {
     title: 'Capacity',
     loadFailed: 'The room on the hosts could not be read',
+    seen: '{{name}}, as its agent said {{ago}}',
     resource: 'Resource',
     promised: 'Taken',
     share: 'Share',

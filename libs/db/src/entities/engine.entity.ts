@@ -1,4 +1,4 @@
-import type { EngineCapacity } from '#libs/contracts';
+import type { EngineCapacity, EngineFigures } from '#libs/contracts';
 import { Check, Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 
 /** A Docker host with its agent, or a swarm with an agent on a manager. */
@@ -21,6 +21,10 @@ export class EngineEntity {
   /** Last sign of life of its agent. */
   @Column('timestamptz')
   seenAt: Date;
+
+  /** What its agent said of itself last; null before it said anything. */
+  @Column('jsonb', { nullable: true })
+  figures: EngineFigures | null;
 }
 
 /** The one agent that may act on an engine now; the others stand by until it has run out. */
@@ -43,4 +47,22 @@ export class EngineLeaseEntity {
 
   @Column('timestamptz')
   expiresAt: Date;
+}
+
+/** An agent that waits until the one that works on its engine is gone. Rows of those that died are left until another's is written. */
+@Entity('engine_stand_bys')
+export class EngineStandByEntity {
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'engine_stand_bys_pk' })
+  @ForeignKey(() => EngineEntity, { onDelete: 'CASCADE', name: 'engine_stand_bys_engine_fk' })
+  engineId: string;
+
+  /** One life of one process. */
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'engine_stand_bys_pk' })
+  owner: string;
+
+  @Column('timestamptz')
+  since: Date;
+
+  @Column('timestamptz')
+  seenAt: Date;
 }

@@ -4,7 +4,7 @@ import { AuditEntryEntity, AuditSealEntity } from './audit.entity.js';
 import { BackupEntity, RepositoryEntity } from './backup.entity.js';
 import { DisclaimerAcceptanceEntity } from './disclaimer-acceptance.entity.js';
 import { TenantDomainEntity } from './tenant-domain.entity.js';
-import { EngineEntity, EngineLeaseEntity } from './engine.entity.js';
+import { EngineEntity, EngineLeaseEntity, EngineStandByEntity } from './engine.entity.js';
 import { IdempotentRequestEntity } from './idempotent-request.entity.js';
 import { MailTokenEntity } from './mail-token.entity.js';
 import { OperationEntity, OperationStepEntity } from './operation.entity.js';
@@ -70,6 +70,7 @@ export const ENTITIES = [
   EdgeSlotEntity,
   EngineEntity,
   EngineLeaseEntity,
+  EngineStandByEntity,
   EngineUsageEntity,
   HeartbeatEntity,
   HoldEntity,

@@ -5,6 +5,7 @@ import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { Backups1763700000019 } from './1763700000019-backups.js';
 import { Upgrades1763700000020 } from './1763700000020-upgrades.js';
+import { EngineFigures1763700000021 } from './1763700000021-engine-figures.js';
 import { OrphansDue1763700000018 } from './1763700000018-orphans-due.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
@@ -35,4 +36,5 @@ export const MIGRATIONS = [
   OrphansDue1763700000018,
   Backups1763700000019,
   Upgrades1763700000020,
+  EngineFigures1763700000021,
 ];

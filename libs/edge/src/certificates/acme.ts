@@ -4,8 +4,15 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type PemPair, certificateProblems, localCertificateNames } from '#libs/crypto';
-import { DomainError } from '#libs/contracts';
-import { type Order, nextOrderAt, nextSharedOrderAt, orderSchema, recentOrders } from '../domain/acme-budget.js';
+import { type AcmeBudget, DomainError } from '#libs/contracts';
+import {
+  budgetLeft,
+  type Order,
+  nextOrderAt,
+  nextSharedOrderAt,
+  orderSchema,
+  recentOrders,
+} from '../domain/acme-budget.js';
 import type { AcmeOptions, CertificateOptions } from './options.js';
 import { MODE, readPair, readText, servePair, writeWhole } from './files.js';
 
@@ -135,6 +142,16 @@ export async function order(want: Wanted, options: CertificateOptions, acme: Acm
   } finally {
     await writeOrders(directory, [...orders, current]);
   }
+}
+
+/** What may still be ordered for the platform itself and for customers' domains; null where no authority is asked. */
+export async function acmeBudget(options: CertificateOptions): Promise<AcmeBudget | null> {
+  if (options.mode !== 'acme') {
+    return null;
+  }
+  const orders = await readOrders(join(options.dataDir, 'acme'));
+  const names = wanted(options).map(({ name }) => name);
+  return budgetLeft(orders, names, options.now);
 }
 
 async function readOrders(directory: string): Promise<Order[]> {

@@ -1,4 +1,4 @@
-import { nextOrderAt, nextSharedOrderAt, type Order, recentOrders } from './acme-budget.js';
+import { budgetLeft, nextOrderAt, nextSharedOrderAt, type Order, recentOrders } from './acme-budget.js';
 
 const now = new Date('2026-03-10T12:00:00.000Z');
 const ago = (hours: number, outcome: Order['outcome'] = 'issued', certificate = 'portal'): Order => ({
@@ -24,6 +24,26 @@ describe('FM-8 the budget of orders', () => {
     const orders = [ago(1, 'failed'), ago(2, 'started'), ago(3, 'failed'), ago(10, 'failed')];
     expect(nextOrderAt(orders, 'portal', now)).toEqual(new Date('2026-03-10T14:00:00.000Z'));
     expect(nextOrderAt([...orders.slice(1), ago(13, 'failed')], 'portal', now)).toBeNull();
+  });
+
+  it('is told as what is left of it', () => {
+    const orders = [ago(1), ago(2, 'failed'), ago(11, 'started'), ago(13, 'failed'), ago(169), ago(2.5, 'issued', 'x')];
+    expect(budgetLeft(orders, ['portal', 'tenants'], now)).toEqual({
+      certificates: [
+        { name: 'portal', issued: { left: 3, of: 4 }, failed: { left: 2, of: 4 }, nextAt: null },
+        { name: 'tenants', issued: { left: 4, of: 4 }, failed: { left: 4, of: 4 }, nextAt: null },
+      ],
+      shared: { left: 197, of: 200 },
+    });
+    const spent = [ago(1), ago(2), ago(3), ago(160), ago(161)];
+    expect(budgetLeft(spent, ['portal'], now).certificates).toEqual([
+      {
+        name: 'portal',
+        issued: { left: 0, of: 4 },
+        failed: { left: 4, of: 4 },
+        nextAt: nextOrderAt(spent, 'portal', now)?.toISOString(),
+      },
+    ]);
   });
 
   it('forgets what no longer counts', () => {

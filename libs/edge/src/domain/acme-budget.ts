@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AcmeBudget } from '#libs/contracts';
 
 /** One attempt to get a certificate, as it is kept on disk. */
 export const orderSchema = z.strictObject({
@@ -47,11 +48,39 @@ export function nextSharedOrderAt(orders: readonly Order[], account: string, now
 
 /** From when on another order is within the budget; null when it is now. */
 export function nextOrderAt(orders: readonly Order[], certificate: string, now: Date): Date | null {
-  const past = (issued: boolean): Order[] =>
-    orders.filter((order) => order.certificate === certificate && (order.outcome === 'issued') === issued);
+  const { issued, failed } = past(orders, certificate);
   return latest(
-    [nextAt(past(true), BUDGET.issued, now), nextAt(past(false), BUDGET.failed, now)].filter((next) => next !== null),
+    [nextAt(issued, BUDGET.issued, now), nextAt(failed, BUDGET.failed, now)].filter((next) => next !== null),
   );
+}
+
+/** One that never ended counts as failed. */
+function past(orders: readonly Order[], certificate: string): { issued: Order[]; failed: Order[] } {
+  const own = orders.filter((order) => order.certificate === certificate);
+  return {
+    issued: own.filter(({ outcome }) => outcome === 'issued'),
+    failed: own.filter(({ outcome }) => outcome !== 'issued'),
+  };
+}
+
+/** What of the budget is left for these certificates, and for customers' domains. */
+export function budgetLeft(orders: readonly Order[], certificates: readonly string[], now: Date): AcmeBudget {
+  const left = (counted: readonly Order[], { most, withinMs }: Budget): { left: number; of: number } => ({
+    left: Math.max(0, most - counted.filter((order) => Date.parse(order.at) + withinMs > now.getTime()).length),
+    of: most,
+  });
+  return {
+    certificates: certificates.map((name) => {
+      const { issued, failed } = past(orders, name);
+      return {
+        name,
+        issued: left(issued, BUDGET.issued),
+        failed: left(failed, BUDGET.failed),
+        nextAt: nextOrderAt(orders, name, now)?.toISOString() ?? null,
+      };
+    }),
+    shared: left(orders, BUDGET.shared),
+  };
 }
 
 const latest = (times: readonly Date[]): Date | null => times.toSorted((a, b) => b.getTime() - a.getTime())[0] ?? null;

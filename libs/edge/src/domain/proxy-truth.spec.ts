@@ -1,5 +1,5 @@
 import { renderCanary, renderShared } from './shared-routes.js';
-import { compareServed, describeMismatches, type Served } from './proxy-truth.js';
+import { compareServed, countServed, describeMismatches, type Served } from './proxy-truth.js';
 import { renderTenantRoutes, type EdgeSettings } from './tenant-routes.js';
 import type { DynamicFile, RouteFile } from './dynamic.js';
 
@@ -129,4 +129,13 @@ describe('what the proxy serves', () => {
     expect(words).toContain('router uabcdef-dashboard of uabcdef.yml is not served; ');
     expect(words.endsWith('; and 1 more')).toBe(true);
   });
+});
+
+it('counts the stacks of which all is served, and no file of ours', () => {
+  expect(countServed(files, compareServed(files, servedOf(files)))).toEqual({ rendered: 2, served: 2 });
+  const all = servedOf(files);
+  const less = { ...all, routers: all.routers.filter(({ name }) => !name.startsWith('uasleep')) };
+  expect(countServed(files, compareServed(files, less))).toEqual({ rendered: 2, served: 1 });
+  const more = servedOf([...files, stack('10.1.2.5', 'uforeig')]);
+  expect(countServed(files, compareServed(files, more))).toEqual({ rendered: 2, served: 2 });
 });

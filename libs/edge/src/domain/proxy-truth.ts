@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { DynamicFile, RouteFile } from './dynamic.js';
+import { isTenantFile } from './render.js';
 
 const thing = { name: z.string(), provider: z.string(), status: z.string().default('enabled') };
 
@@ -65,6 +66,16 @@ export function compareServed(files: readonly RouteFile[], served: Served): Mism
       (wanted, is) => covers(is, wanted),
     ),
   ];
+}
+
+/** How many stacks have a file, and of how many nothing is missing or served otherwise. */
+export function countServed(
+  files: readonly Pick<RouteFile, 'name'>[],
+  mismatches: readonly Mismatch[],
+): { rendered: number; served: number } {
+  const stacks = files.map(({ name }) => name).filter(isTenantFile);
+  const wrong = new Set(mismatches.map(({ file }) => file));
+  return { rendered: stacks.length, served: stacks.filter((name) => !wrong.has(name)).length };
 }
 
 function comparePart<W, S extends { name: string; provider: string; status: string }>(

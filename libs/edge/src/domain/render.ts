@@ -13,6 +13,7 @@ export const CANARY_FILE = 'aviary-canary.yml';
 /** What the proxy reads: the one file that is composed of all the others. */
 export const SERVED_FILE = 'aviary-served.yml';
 const TENANT_FILE = /^(u[a-z2-7]{6})\.yml$/;
+export const isTenantFile = (name: string): boolean => TENANT_FILE.test(name);
 
 /**
  * Refuses (ROUTE_INVALID) a file that Traefik could stumble over or that speaks for another than its own name: its

@@ -1,6 +1,16 @@
-import type { FleetOverview, HoldReason, OperationKind, StackStatus } from '#libs/contracts';
-import { headline, type ObservedState } from '#libs/tenants';
+import {
+  type Actor,
+  DomainError,
+  engineFiguresSchema,
+  type EngineStanding,
+  type FleetOverview,
+  type HoldReason,
+  type OperationKind,
+  type StackStatus,
+} from '#libs/contracts';
 import type { Database } from '#libs/db';
+import { requireActor } from './authorise.js';
+import { headline, type ObservedState } from './domain/headline.js';
 
 const AS_WANTED: readonly StackStatus[] = ['running', 'stopped', 'asleep'];
 
@@ -13,22 +23,70 @@ interface StackRow {
   operation_state: 'queued' | 'running' | null;
 }
 
-/** The figures of the console's first page: four statements, whatever the size of the fleet. */
+interface EngineRow {
+  id: string;
+  seen_at: Date;
+  figures: unknown;
+  owner: string | null;
+  taken_at: Date;
+  expires_at: Date;
+  held: boolean;
+  stand_by: { owner: string; since: string; seenAt: string }[];
+}
+
+/** An agent that stands by says so every ten seconds. */
+const STANDS_BY_SECONDS = 30;
+
+/** The fleet at one moment, for the console's first page and the command line: five statements, whatever its size. */
 export class FleetOverviewQuery {
   constructor(
     private readonly database: Database,
     private readonly now: () => Date,
   ) {}
 
-  async read(): Promise<FleetOverview> {
+  async read(actor: Actor): Promise<FleetOverview> {
+    if (requireActor(actor).kind !== 'operator') {
+      throw new DomainError('FORBIDDEN');
+    }
     const now = this.now();
-    const [stacks, operations, users, outbox] = await Promise.all([
+    const [stacks, operations, users, outbox, engines] = await Promise.all([
       this.stacks(now),
       this.operations(now),
       this.users(),
       this.outbox(now),
+      this.engines(),
     ]);
-    return { at: now.toISOString(), stacks, operations, users, outbox };
+    return { at: now.toISOString(), stacks, operations, users, outbox, engines };
+  }
+
+  /** Whether a lease is held is told by the clock it is taken by, the database's. */
+  private async engines(): Promise<EngineStanding[]> {
+    const rows: EngineRow[] = await this.database.query(
+      `select e.id, e.seen_at, e.figures, l.owner, l.taken_at, l.expires_at, l.expires_at > now() as held,
+              coalesce((select json_agg(json_build_object('owner', s.owner, 'since', s.since, 'seenAt', s.seen_at)
+                                        order by s.since)
+                          from engine_stand_bys s
+                         where s.engine_id = e.id and s.seen_at > now() - make_interval(secs => $1)), '[]') as stand_by
+         from engines e left join engine_leases l on l.engine_id = e.id order by e.id`,
+      [STANDS_BY_SECONDS],
+    );
+    const time = (text: string): string => new Date(text).toISOString();
+    return rows.map((row) => ({
+      engine: row.id,
+      seenAt: row.seen_at.toISOString(),
+      lease:
+        row.owner === null
+          ? null
+          : {
+              owner: row.owner,
+              takenAt: row.taken_at.toISOString(),
+              expiresAt: row.expires_at.toISOString(),
+              held: row.held,
+            },
+      standBy: row.stand_by.map(({ owner, since, seenAt }) => ({ owner, since: time(since), seenAt: time(seenAt) })),
+      // An agent of another release may say other things: then they are not known.
+      figures: engineFiguresSchema.safeParse(row.figures).data ?? null,
+    }));
   }
 
   private async stacks(now: Date): Promise<FleetOverview['stacks']> {
