@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
+import type { EngineStanding } from '#libs/contracts';
 import { OperationEntity, OrphanEntity } from '#libs/db';
 import { FakeEngineServer } from '#libs/engine';
+import { FleetOverviewQuery } from '#libs/tenants';
 import { AgentProcess, agentHome, type AgentHome } from '../support/agent-process.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
@@ -64,6 +67,17 @@ const ended = (operationId: string, deadlineMs = TAKEN_OVER_MS): Promise<Operati
     { what: `the end of operation ${operationId}`, deadlineMs },
   );
 
+/** As an operator reads it. */
+async function engineOf({ database }: StackWorld): Promise<EngineStanding> {
+  const actor = { kind: 'operator', accountId: randomUUID(), username: 'olga', via: 'cli' } as const;
+  const query = new FleetOverviewQuery(database.dataSource, () => new Date());
+  const [engine] = (await query.read({ ...actor, ip: null, sessionId: null })).engines;
+  if (!engine) {
+    throw new Error('there is no engine');
+  }
+  return engine;
+}
+
 const mine = (slug: string): string[] =>
   Object.values(world.engine.names())
     .flat()
@@ -79,6 +93,10 @@ it('a second agent of one engine stands by, touches nothing, and takes over from
   expect(await ended(operation.id)).toMatchObject({ state: 'done', error: null });
   expect(mine(stack.slug)).not.toEqual([]);
   expect(door('second').mutations).toBe(0);
+  const standing = await engineOf(world);
+  expect(standing).toMatchObject({ lease: { held: true }, standBy: [{ owner: expect.stringMatching(/^local@/) }] });
+  const [waits] = standing.standBy;
+  expect(waits?.owner).not.toBe(standing.lease?.owner);
   // Well, because the other is seen to live; it could take over at any time.
   await waitFor(async () => ((await second.health()).status === 200 ? true : undefined), {
     what: 'a stand-by that is well',
@@ -89,10 +107,27 @@ it('a second agent of one engine stands by, touches nothing, and takes over from
   await becomesActive(second, TAKEN_OVER_MS);
   // One that ends in order lets go: nobody waits for the lease to run out.
   expect(performance.now() - began).toBeLessThan(10_000);
+  expect(await engineOf(world)).toMatchObject({ lease: { owner: waits?.owner, held: true }, standBy: [] });
   const next = await world.stacks.request(owner, stack.slug, 'destroy');
   expect(await ended(next.operation.id)).toMatchObject({ state: 'done' });
   expect(mine(stack.slug)).toEqual([]);
 }, 120_000);
+
+it('tells on its engine’s row when it last looked at everything, and its lag', async () => {
+  await world.stacks.create(await world.account('pro'), { template: 'standard' });
+  const agent = await start('first');
+  await becomesActive(agent, 5_000);
+  const { figures } = await waitFor(
+    async () => {
+      const engine = await engineOf(world);
+      return engine.figures?.pass ? engine : undefined;
+    },
+    { what: 'a look at the whole engine', deadlineMs: 40_000 },
+  );
+  expect(figures?.pass?.stacks).toBe(1);
+  expect(Date.parse(figures?.at ?? '')).toBeGreaterThanOrEqual(Date.parse(figures?.pass?.at ?? ''));
+  expect(figures).toMatchObject({ acme: null, proxyRepairs: { files: 0 } });
+}, 60_000);
 
 it('a killed agent’s work half-way is ended by the other within 30 s', async () => {
   const first = await start('first');

@@ -4,6 +4,7 @@ import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
 import { waitFor } from '#libs/async';
 import { cleanSignOnCodes } from '#libs/tenants';
 import { person, stackOf, testApi, type TestApi, type TestPerson } from '../support/api.js';
+import { engineFigures, engineWithAgents, OWNER, STANDS_BY } from '../support/engine-rows.js';
 
 let t: TestApi;
 let owner: TestPerson;
@@ -303,6 +304,28 @@ describe('the console', () => {
     const stacks = (await get(`stacks?q=${owner.username}`)).body as { items: StackView[] };
     expect(stacks.items.length).toBeGreaterThan(0);
     expect(stacks.items.every((stack) => stack.owner === owner.username)).toBe(true);
+  });
+
+  it('tells who works on an engine, who would take over and what it said last; of nothing known, nothing', async () => {
+    const operator = await person(t, 'operator');
+    const read = async () => {
+      const answer = await t.http.get('/api/v1/operator/overview').set(operator.auth).expect(200);
+      return (answer.body as FleetOverview).engines;
+    };
+    expect(await read()).toMatchObject([{ engine: 'local', lease: null, standBy: [], figures: null }]);
+    const figures = engineFigures();
+    await engineWithAgents(t.db.dataSource, 'local', figures);
+    const [engine] = await read();
+    expect(engine).toMatchObject({ lease: { owner: OWNER, held: true }, standBy: [{ owner: STANDS_BY }], figures });
+    expect(engine?.standBy).toHaveLength(1);
+    await t.db.dataSource.query(`update engine_leases set expires_at = now() - interval '1 second'`);
+    // What an agent of another release wrote and this one cannot read.
+    await t.db.dataSource.query(`update engines set figures = '{"at": "then"}'`);
+    expect(await read()).toMatchObject([{ lease: { owner: OWNER, held: false }, figures: null }]);
+    await t.http.get('/api/v1/operator/overview').set(owner.auth).expect(403);
+    await t.db.dataSource.query('delete from engine_leases');
+    await t.db.dataSource.query('delete from engine_stand_bys');
+    await t.db.dataSource.query('update engines set figures = null');
   });
 
   it('reads the outbox and sends a mail again', async () => {

@@ -1,6 +1,7 @@
 import { settleAlarms } from '#libs/jobs';
 import { recordUsage } from '#libs/tenants';
 import { aviary, document, environment, twoPeople } from '../support/cli.js';
+import { engineFigures, engineWithAgents, OWNER, STANDS_BY } from '../support/engine-rows.js';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
 
 // Several test files and an engine may share two cores.
@@ -93,6 +94,50 @@ describe('aviary', () => {
     const full = await aviary(env, ['capacity']);
     expect([full.code, full.stdout]).toEqual([8, expect.stringMatching(/^h1 +diskFree +bad/m)]);
     expect(full.stderr).toContain('Runs out: diskFree of h1.');
+  });
+
+  it('shows the fleet and its engines with the time of each figure, and ends with 8 where somebody has to see to it', async () => {
+    const fresh = await testDatabase();
+    try {
+      const of = environment(fresh);
+      await twoPeople(fresh);
+      const none = document(await aviary(of, ['fleet', 'show', '--json']));
+      expect(none).toMatchObject({ schema: 'aviary/fleet/1', ok: true, exit: 0, data: { engines: [] } });
+      const figures = engineFigures();
+      await engineWithAgents(fresh.dataSource, 'h1', figures);
+      expect(document(await aviary(of, ['fleet', 'show', '--json']))).toMatchObject({
+        ok: true,
+        data: {
+          stacks: { total: 0 },
+          engines: [{ engine: 'h1', lease: { owner: OWNER, held: true }, standBy: [{ owner: STANDS_BY }], figures }],
+        },
+      });
+      const told = await aviary(of, ['fleet', 'show']);
+      expect([told.code, told.stdout.split('\n')[0]]).toEqual([0, expect.stringMatching(/^OF +FIGURE +VALUE +AS OF$/)]);
+      const plain = (await aviary(of, ['fleet', 'show', '--plain'])).stdout.split('\n').map((line) => line.split('\t'));
+      const line = (figure: string) => plain.find(([whose, what]) => whose === 'h1' && what === figure)?.slice(2);
+      expect(line('worked on by')?.[0]).toBe(OWNER);
+      expect(line('stands by')?.[0]).toBe(STANDS_BY);
+      expect(line('last whole pass')).toEqual(['1.8 s over 412 stacks', figures.at]);
+      expect(line('reconcile lag')).toEqual(['42.0 s', figures.at]);
+      expect(line('routes served')).toEqual(['412 of 412', figures.at]);
+      expect(line('proxy repaired')).toEqual(['3 by files, 1 by a restart', figures.at]);
+      expect(line('new route live')).toEqual(['after 340 ms', figures.at]);
+      expect(line('orders left for portal')?.[0]).toBe('3 of 4 in a week, 4 of 4 failed ones in half a day');
+      expect(line('orders left for domains')).toEqual(['198 of 200 in three hours', figures.at]);
+      expect((await aviary(of, ['fleet', 'show', '--as', 'ana'])).code).toBe(4);
+      const at = figures.at;
+      await engineWithAgents(fresh.dataSource, 'h1', engineFigures({ routes: { at, rendered: 412, served: 411 } }));
+      const less = await aviary(of, ['fleet', 'show']);
+      expect([less.code, less.stdout]).toEqual([8, expect.stringMatching(/^h1 +routes served +411 of 412/m)]);
+      expect(less.stderr).toContain('h1: its proxy does not serve every route');
+      await fresh.dataSource.query(`update engines set seen_at = now() - interval '1 minute', figures = null`);
+      const silent = document(await aviary(of, ['fleet', 'show', '--json']));
+      expect(silent).toMatchObject({ ok: false, exit: 8, data: { engines: [{ figures: null }] } });
+      expect(silent.error).toMatchObject({ message: expect.stringContaining('h1: its agent says nothing') as string });
+    } finally {
+      await fresh.close();
+    }
   });
 
   it('shows what hosts use over time, and to operators alone', async () => {

@@ -3,6 +3,7 @@ import { HoldEntity, ScheduleEntity, ScheduleTickEntity, TenantEntity } from '#l
 import { DutyWatch, settleAlarms, type Finding } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
 import { person, stackOf, type TestPerson } from '../support/api.js';
+import { engineFigures, engineWithAgents, OWNER, STANDS_BY } from '../support/engine-rows.js';
 import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
 
 /** The console's page of alarms and recurring work, and what an operator chooses from, in a real browser. */
@@ -133,6 +134,47 @@ describe('alarms and recurring work in the console', () => {
   });
 });
 
+describe('engines on the first page of the console', () => {
+  const database = () => portal.t.db.dataSource;
+  const term = (name: string) => page.locator('.av-facts > div').filter({ has: page.getByText(name, { exact: true }) });
+
+  it('says what is not known, and names one whose agent is silent', async () => {
+    await database().query(`update engines set seen_at = now() - interval '2 minutes'`);
+    await page.goto(`${portal.origin}/console`);
+    await page.getByRole('heading', { name: 'Engine local' }).waitFor();
+    await term('Works on it').getByText('nobody yet').waitFor();
+    await term('Its agent’s figures').getByText('not known').waitFor();
+    await page.getByRole('listitem').filter({ hasText: 'Its agent gives no sign of life' }).waitFor();
+    await page.getByText('local, as its agent said', { exact: false }).waitFor();
+  });
+
+  it('tells who works on it, who would take over, its last pass and its routes', async () => {
+    await engineWithAgents(database(), 'local');
+    await page.goto(`${portal.origin}/console`);
+    await page.getByText(/pass 1\.8 s at \d\d:\d\d:\d\d/).waitFor();
+    await page.getByText('routes served 412 of 412').waitFor();
+    await term('Works on it').getByText(OWNER).waitFor();
+    await term('Stands by').getByText(STANDS_BY).waitFor();
+    await term('Last whole pass').getByText('1.8 s over 412 stacks').waitFor();
+    await term('Reconcile lag').getByText('42 s').waitFor();
+    await term('Routes served').getByText('412 of 412').waitFor();
+    await term('New route served after').getByText('0.3 s').waitFor();
+    await term('Proxy repaired').getByText('3 × files written again, 1 × restarted').waitFor();
+    await term('Orders left: portal').getByText('3 of 4 in a week', { exact: false }).waitFor();
+    expect(await page.getByText('Its agent gives no sign of life').count()).toBe(0);
+    for (const { name: _name, ...look } of LOOKS) {
+      await page.setViewportSize(look.viewport);
+      await page.emulateMedia({ colorScheme: look.colorScheme });
+      await portal.assertSound(page, 'engines');
+    }
+    const at = new Date().toISOString();
+    await engineWithAgents(database(), 'local', engineFigures({ routes: { at, rendered: 412, served: 411 } }));
+    // by itself, as the page looks again
+    await page.getByRole('listitem').filter({ hasText: 'Its proxy does not serve every route' }).waitFor();
+    await page.getByText('routes served 411 of 412').waitFor();
+  });
+});
+
 describe('an operator who changes the limits of a stack', () => {
   it('chooses from the plans there are, with the present one named, and the stack is asked for that one', async () => {
     const { stack } = await stackOf(portal.t, await person(portal.t));
@@ -183,6 +225,8 @@ describe('the owner of a stack that is not as wanted', () => {
     await own.getByText('Not running: postgres.').waitFor();
     await own.getByText(/^It is repaired by itself at \d\d:\d\d:\d\d, attempt 2 of 4\./).waitFor();
     await portal.assertSound(own, 'stack-repairs');
+    await broken({ reason: 'x', reasonCode: 'REDIS_AWAY', reasonParams: {} });
+    await own.getByText('Redis of this stack does not answer as it should.', { exact: false }).waitFor();
     await database
       .getRepository(HoldEntity)
       .insert({ tenantId: stack.id, reason: 'breaker', note: 'x', createdAt: new Date() });
