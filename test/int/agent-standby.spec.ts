@@ -113,20 +113,15 @@ it('a second agent of one engine stands by, touches nothing, and takes over from
   expect(mine(stack.slug)).toEqual([]);
 }, 120_000);
 
-it('tells on its engine’s row when it last looked at everything, and its lag', async () => {
+it('tells on its engine’s row what it has seen, and nothing of what it has not looked at yet', async () => {
   await world.stacks.create(await world.account('pro'), { template: 'standard' });
-  const agent = await start('first');
-  await becomesActive(agent, 5_000);
-  const { figures } = await waitFor(
-    async () => {
-      const engine = await engineOf(world);
-      return engine.figures?.pass ? engine : undefined;
-    },
-    { what: 'a look at the whole engine', deadlineMs: 40_000 },
-  );
-  expect(figures?.pass?.stacks).toBe(1);
-  expect(Date.parse(figures?.at ?? '')).toBeGreaterThanOrEqual(Date.parse(figures?.pass?.at ?? ''));
-  expect(figures).toMatchObject({ acme: null, proxyRepairs: { files: 0 } });
+  await becomesActive(await start('first'), 5_000);
+  const figures = await waitFor(async () => (await engineOf(world)).figures ?? undefined, {
+    what: 'figures of the agent',
+    deadlineMs: 20_000,
+  });
+  // The agents of these tests look at the whole engine once an hour, and no proxy runs here.
+  expect(figures).toMatchObject({ pass: null, routeLagMs: null, acme: null, proxyRepairs: { files: 0, restarts: 0 } });
 }, 60_000);
 
 it('a killed agent’s work half-way is ended by the other within 30 s', async () => {

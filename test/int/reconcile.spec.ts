@@ -10,6 +10,8 @@ import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService } from '#libs/tenants
 import { createLogger } from '#libs/telemetry';
 import type { Reconciler } from '../../apps/agent/src/reconciler.js';
 import { Timers } from '../../apps/agent/src/timers.js';
+import { tellFigures } from '../../apps/agent/src/sign-of-life.js';
+import { WELL } from '../support/agent-figures.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 let world: StackWorld;
@@ -779,3 +781,27 @@ it('FM-24 stacks are looked at every four to five minutes, not all at once, and 
   expect(await looked(301)).toBe(many.length);
   expect(new Set(world.engine.log.calls.map(({ method }) => method))).toEqual(new Set(['observe']));
 }, 60_000);
+
+it('tells on the engine’s row when all of it was last looked at, over how many stacks, and its lag', async () => {
+  const stack = await running();
+  const reconciler = world.reconciler();
+  const { dataSource } = world.database;
+  const tell = async (): Promise<EngineEntity['figures']> => {
+    const { lastPass: pass, passedAt } = reconciler;
+    const said = { ...WELL, pass, passedAt, budget: () => Promise.resolve(null) };
+    await tellFigures({ config: { ENGINE_ID: 'local' }, dataSource, now: () => new Date() }, said);
+    return (await rows(world).findOneByOrFail(EngineEntity, { id: 'local' })).figures;
+  };
+  expect(await tell()).toMatchObject({ pass: null, routeLagMs: 340, routes: null });
+  const compared = await reconciler.pass(never);
+  await dataSource.query('update tenants set checked_at = now()');
+  const after = await tell();
+  expect(after?.pass).toEqual({
+    at: reconciler.passedAt.toISOString(),
+    seconds: expect.any(Number) as number,
+    stacks: compared,
+  });
+  expect(after?.reconcileLagSeconds).toBeLessThan(600);
+  await rows(world).update(TenantEntity, { id: stack.id }, { checkedAt: new Date(Date.now() - 3_600_000) });
+  expect((await tell())?.reconcileLagSeconds).toBeGreaterThanOrEqual(3_600);
+});

@@ -32,7 +32,10 @@ export async function signOfLife({ config, dataSource, info, now }: SignDeps): P
 }
 
 /** Writes beside it what the agent itself has seen. Apart, since what cannot be read of it is no lack of life. */
-export async function tellFigures({ config, dataSource, now }: SignDeps, said: Said): Promise<void> {
+export async function tellFigures(
+  { config, dataSource, now }: Pick<SignDeps, 'dataSource' | 'now'> & { config: Pick<Config<'agent'>, 'ENGINE_ID'> },
+  said: Said,
+): Promise<void> {
   const { proxy, pass, passedAt, routeLagMs, budget } = said;
   const { routes, repairs } = proxy;
   const at = now();
