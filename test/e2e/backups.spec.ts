@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { BackupList, BackupView, OperationView } from '#libs/contracts';
 import { docker } from '../support/engine.js';
+import { generatedSecrets } from '../support/platform-secrets.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -22,6 +24,20 @@ const leftOver = async (): Promise<string[]> => {
   const { containers, volumes: all } = await world.platform.objects();
   return [...containers, ...all].filter((name) => /scratch|courier/.test(name));
 };
+
+/** Files below a folder that hold the text. A search that did not get through is an error, not an empty answer. */
+async function filesWith(text: string, folder: string): Promise<string[]> {
+  try {
+    const { stdout } = await promisify(execFile)('grep', ['-rlaF', '-e', text, folder]);
+    return stdout.split('\n').filter(Boolean);
+  } catch (error) {
+    // 1 is grep's word for: all was read, and it is nowhere.
+    if ((error as { code?: unknown }).code === 1) {
+      return [];
+    }
+    throw error;
+  }
+}
 
 const dumps = async (): Promise<boolean> =>
   (await world.platform.stackSql(
@@ -71,13 +87,35 @@ it('a running stack is backed up by one command, restored beside itself and comp
 
 it('of what it stored nothing lies in clear on the host, and no password of it is to be seen', async () => {
   const folder = join(world.platform.facts.dataDir, 'backups');
-  const found = async (text: string): Promise<string> =>
-    (await promisify(execFile)('grep', ['-rlaF', text, folder]).catch(({ stdout }: { stdout: string }) => ({ stdout })))
-      .stdout;
+  const secrets = await generatedSecrets(world.platform);
+  expect(secrets.map(({ what }) => what)).toEqual(
+    expect.arrayContaining([
+      `repository/${stack.id}`,
+      ...['database-password', 'redis-password', 'stack-key'].map((name) => `tenant/${stack.id}/${name}`),
+    ]),
+  );
+  const searched = [
+    // As a dump names it: four letters alone may stand by chance in what is encrypted.
+    { what: 'table', text: 'public.kept' },
+    { what: 'slug', text: stack.slug },
+    { what: 'dump', text: 'PGDMP' },
+    { what: 'part', text: 'manifest' },
+    ...secrets,
+  ];
   // What is searched is there: restic says so itself in its configuration's name.
   expect((await promisify(execFile)('find', [folder, '-name', 'config'])).stdout.trim()).toContain(stack.id);
-  for (const text of ['kept', stack.slug, 'PGDMP', 'manifest']) {
-    expect({ text, found: await found(text) }).toEqual({ text, found: '' });
+  for (const { what, text } of searched) {
+    expect({ what, found: await filesWith(text, folder) }).toEqual({ what, found: [] });
+  }
+  // And where they do lie in clear, the same search finds each of them.
+  const planted = join(folder, stack.id, 'planted');
+  await writeFile(planted, searched.map(({ text }) => text).join('\n'), { mode: 0o600 });
+  try {
+    for (const { what, text } of searched) {
+      expect({ what, found: await filesWith(text, folder) }).toEqual({ what, found: [planted] });
+    }
+  } finally {
+    await rm(planted);
   }
   const { stdout } = await promisify(execFile)('stat', ['-c', '%a %u', folder]);
   expect(stdout.trim()).toBe('700 10011');

@@ -86,6 +86,11 @@ export class TestPlatform {
     return script(this.facts.root, name, args, {});
   }
 
+  /** What `.env` says, by full name. */
+  async settings(): Promise<Map<string, string>> {
+    return envOf(this.facts.root);
+  }
+
   /** With other settings in `.env`, for as long as `work` lasts; who wants them to be so runs `up`, afterwards too. */
   async withSettings(settings: Readonly<Record<string, string>>, work: () => Promise<void>): Promise<void> {
     const file = join(this.facts.root, '.env');
@@ -214,6 +219,16 @@ export async function copyOfRepository(): Promise<string> {
   return root;
 }
 
+async function envOf(root: string): Promise<Map<string, string>> {
+  const lines = (await readFile(join(root, '.env'), 'utf8')).split('\n');
+  return new Map(
+    lines.flatMap((line) => {
+      const [, name, value] = /^(AVIARY_[A-Z0-9_]+)=(.*)$/.exec(line) ?? [];
+      return name === undefined ? [] : [[name, value ?? ''] as const];
+    }),
+  );
+}
+
 /** Runs `scripts/up` and reads what it made. */
 async function broughtUp(root: string, settings: Readonly<Record<string, string>>): Promise<PlatformFacts> {
   const dataDir = join(root, 'data');
@@ -221,12 +236,7 @@ async function broughtUp(root: string, settings: Readonly<Record<string, string>
   if (ran.code !== 0) {
     throw new Error(`scripts/up ended with ${ran.code}: ${ran.stderr}`);
   }
-  const env = Object.fromEntries(
-    (await readFile(join(root, '.env'), 'utf8')).split('\n').flatMap((line) => {
-      const [, name, value] = /^(AVIARY_[A-Z_]+)=(.*)$/.exec(line) ?? [];
-      return name === undefined ? [] : [[name, value ?? '']];
-    }),
-  ) as Record<string, string>;
+  const env = await envOf(root);
   const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1];
   if (!password) {
     throw new Error(`scripts/up printed no password: ${ran.stdout}`);
@@ -235,15 +245,15 @@ async function broughtUp(root: string, settings: Readonly<Record<string, string>
     root,
     dataDir,
     place: {
-      portalDomain: env['AVIARY_PORTAL_DOMAIN'] ?? '',
-      tenantDomain: env['AVIARY_TENANT_DOMAIN'] ?? '',
-      httpsPort: Number(env['AVIARY_HTTPS_PORT']),
+      portalDomain: env.get('AVIARY_PORTAL_DOMAIN') ?? '',
+      tenantDomain: env.get('AVIARY_TENANT_DOMAIN') ?? '',
+      httpsPort: Number(env.get('AVIARY_HTTPS_PORT')),
       address: '127.0.0.1',
       ca: await readFile(join(dataDir, 'ca/ca.crt'), 'utf8'),
     },
-    prefix: platformPrefix(env['AVIARY_PLATFORM_ID'] ?? ''),
-    platformId: env['AVIARY_PLATFORM_ID'] ?? '',
-    operatorEmail: env['AVIARY_OPERATOR_EMAIL'] ?? '',
+    prefix: platformPrefix(env.get('AVIARY_PLATFORM_ID') ?? ''),
+    platformId: env.get('AVIARY_PLATFORM_ID') ?? '',
+    operatorEmail: env.get('AVIARY_OPERATOR_EMAIL') ?? '',
     operatorPassword: password,
     firstUp: ran,
   };
