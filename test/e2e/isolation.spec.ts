@@ -3,7 +3,7 @@ import { readFile, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { docker, killEngine, startEngine } from '../support/engine.js';
-import { tried, type Place } from '../support/inside.js';
+import { tried, whileTaken, type Place } from '../support/inside.js';
 import { openGrounds, type Ends, type Grounds } from './isolation/grounds.js';
 import {
   answerOf,
@@ -114,6 +114,21 @@ describe('from inside a stack', () => {
       await world.served(grounds.own);
       await world.served(grounds.other);
       await world.served(grounds.far);
+    });
+
+    it('takes of what the kernel grants its user from other stacks, as docs/security.md says, and nothing from the portal’s processes', async () => {
+      const left = async (container: string): Promise<string[]> => tried({ container }, ['inotify']);
+      const { own, other, containers } = grounds;
+      await whileTaken(own.names.runtime, 'inotify', async (taken) => {
+        expect(taken).toBeGreaterThan(0);
+        // So it is used up, for whoever is the same user.
+        expect(await left(other.names.runtime)).toEqual(['full']);
+        expect(await left(containers.worker)).toEqual(['allowed']);
+        // Nothing a stack runs needs one.
+        await world.served(own);
+        await world.served(other);
+      });
+      expect(await left(other.names.runtime)).toEqual(['allowed']);
     });
 
     it('FM-26 fills three files of 10 MB with its log and no more', async () => {

@@ -1,8 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { docker } from './engine.js';
+import { docker, engineEndpoint } from './engine.js';
 
 const PROGRAM = readFileSync(join(__dirname, 'probe.pl'), 'utf8');
 
@@ -16,6 +17,22 @@ export async function tried(place: Place, probes: readonly string[]): Promise<st
     throw new Error(`${probes.length} probes printed ${words.length} words: ${words.join(', ')}`);
   }
   return words;
+}
+
+/** Does `work` while a process in the container holds all that its user may have; `taken` is how many that were. */
+export async function whileTaken(container: string, what: 'inotify', work: (taken: number) => Promise<void>) {
+  const probe = ['perl', '-e', PROGRAM, '--', `take ${what}`];
+  const child = spawn('docker', ['-H', engineEndpoint(), 'exec', '-i', container, ...probe], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  const [said] = (await Promise.race([once(child.stdout, 'data'), closed.then(() => [''])])) as [Buffer | string];
+  try {
+    await work(Number.parseInt(String(said), 10));
+  } finally {
+    child.stdin.end();
+    await closed;
+  }
 }
 
 async function printed(place: Place, probes: readonly string[]): Promise<string> {

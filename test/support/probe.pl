@@ -1,9 +1,10 @@
 # Tries what its arguments name, each "kind what…", and prints one word for each, in their order. It needs only what
 # every Debian image has (perl-base), so that the same program runs in a stack's containers and wherever it may.
 #   tcp ADDRESS PORT | udp ADDRESS PORT | name HOST PORT | unix PATH | raw | packet | mount | namespace | device PATH
-#   write PATH | read PATH | fork COUNT | memory MIB | log MIB
+#   write PATH | read PATH | fork COUNT | memory MIB | log MIB | inotify | take inotify
 # Network: open, refused, unreachable, dropped (nothing in time), unknown (a name nobody knows), absent (no such socket).
-# All else: allowed, denied, absent, full (of processes), killed (for its memory).
+# All else: allowed, denied, absent, full (of processes, of what a user may have), killed (for its memory).
+# What takes all there is says at once how much that was, and keeps it until its input ends.
 use strict;
 use warnings;
 use Errno qw(EINPROGRESS);
@@ -13,7 +14,7 @@ use Socket qw(:all);
 my $PATIENCE = 1.5;
 my $NAME_PATIENCE = 6;
 # x86_64
-my ($MOUNT, $UNSHARE, $MKNOD) = (165, 272, 133);
+my ($MOUNT, $UNSHARE, $MKNOD, $INOTIFY_INIT1) = (165, 272, 133, 294);
 my $CLONE_NEWNS = 0x20000;
 my $PF_PACKET = 17;
 
@@ -31,7 +32,7 @@ sub kernel_word {
   return 'allowed' if $done;
   return 'denied' if $!{EPERM} || $!{EACCES} || $!{EROFS};
   return 'absent' if $!{ENOENT};
-  return 'full' if $!{EAGAIN};
+  return 'full' if $!{EAGAIN} || $!{EMFILE};
   return "error: $!";
 }
 
@@ -141,6 +142,15 @@ my %try = (
     }
     waitpid($child, 0);
     return ($? & 127) == 9 ? 'killed' : $? == 0 ? 'allowed' : "error: ended with $?";
+  },
+  inotify => sub { kernel_word(syscall($INOTIFY_INIT1, 0) >= 0) },
+  take => sub {
+    my $taken = 0;
+    $taken += 1 while syscall($INOTIFY_INIT1, 0) >= 0;
+    my $word = kernel_word(0);
+    syswrite(STDOUT, "$taken\n");
+    1 while sysread(STDIN, my $nothing, 64);
+    return $word;
   },
   log => sub {
     my ($mib) = @_;
