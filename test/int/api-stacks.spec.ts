@@ -45,7 +45,7 @@ describe('stacks', () => {
 
   it('stop, start, restart and go, one operation after the other', async () => {
     const { stack, operation } = await stackOf(t, owner);
-    const busy = await post(`/stacks/${stack.slug}/stop`);
+    const busy = await post(`/stacks/${stack.slug}/restart`);
     expect([busy.status, code(busy)]).toEqual([409, 'TENANT_BUSY']);
     await finish(operation.id);
     for (const kind of ['stop', 'start', 'restart']) {
@@ -59,6 +59,28 @@ describe('stacks', () => {
       .send({ confirm: stack.slug })
       .expect(202);
     expect((gone.body as Accepted).operation.kind).toBe('destroy');
+  });
+
+  it('are destroyed once, by whom the answer did not reach too', async () => {
+    const { stack, operation } = await stackOf(t, owner);
+    await finish(operation.id);
+    const destroy = (key?: string) =>
+      t.http
+        .delete(`/api/v1/stacks/${stack.slug}`)
+        .set({ ...owner.auth, ...(key === undefined ? {} : { 'Idempotency-Key': key }) })
+        .send({ confirm: stack.slug });
+    const key = randomUUID();
+    const first = await destroy(key).expect(202);
+    expect(first.headers['idempotency-replayed']).toBeUndefined();
+    // Another press, or no key at all: the stack is on its way already.
+    for (const again of [await destroy().expect(202), await destroy(randomUUID()).expect(202)]) {
+      expect((again.body as Accepted).operation.id).toBe((first.body as Accepted).operation.id);
+    }
+    await finish((first.body as Accepted).operation.id);
+    await t.db.dataSource.query('delete from tenants where id = $1', [stack.id]);
+    const replay = await destroy(key).expect(202);
+    expect([replay.headers['idempotency-replayed'], replay.body]).toEqual(['true', first.body]);
+    await destroy(randomUUID()).expect(404);
   });
 
   it('are destroyed only when named', async () => {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
-import { ReleaseEntity } from '#libs/db';
+import { ReleaseEntity, tx } from '#libs/db';
 import type { PhaseContext } from './phase-context.js';
 
 const inputSchema = z.object({ from: z.string(), to: z.string() });
@@ -30,10 +30,11 @@ export async function readyToUpgrade({ deps, engine, operation, signal }: PhaseC
 /** From here on the stack is wanted as the new release has it. */
 export async function adoptRelease({ deps, facts, operation, prove }: PhaseContext): Promise<string> {
   const { to } = inputSchema.parse(operation.input);
-  await prove();
-  await deps.dataSource.query(`update tenants set release_id = $2 where id = $1 and desired <> 'deleted'`, [
-    facts.tenantId,
-    to,
-  ]);
+  await tx(deps.dataSource, async (db) => {
+    // Whoever takes our place does it behind this lock, and then we are fenced off.
+    await db.query('select from tenants where id = $1 for update', [facts.tenantId]);
+    await prove();
+    await db.query(`update tenants set release_id = $2 where id = $1 and desired <> 'deleted'`, [facts.tenantId, to]);
+  });
   return `${facts.release} before`;
 }

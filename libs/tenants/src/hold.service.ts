@@ -2,8 +2,7 @@ import { DomainError, type Accepted, type Actor } from '#libs/contracts';
 import { HoldEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
 import type { TenantDeps } from './settings.js';
-import { accepted, lockStack, orderOperation } from './stack.change.js';
-import { openOperations } from './operation.repository.js';
+import { lockStack, orderOperation } from './stack.change.js';
 
 /** Keeps a stack from running, whatever its owner wants of it, and lets go of it again. Operators only. */
 export class HoldService {
@@ -25,10 +24,6 @@ export class HoldService {
         .values({ tenantId: tenant.id, reason: 'operator', note, createdAt: this.deps.now() })
         .orUpdate(['note'], ['tenant_id', 'reason'])
         .execute();
-      const [open] = await openOperations(db, [tenant.id], this.deps.now());
-      if (open?.kind === 'suspend') {
-        return accepted(db, this.deps, tenant, open.id);
-      }
       return orderOperation(db, this.deps, {
         tenant,
         kind: 'suspend',
@@ -48,10 +43,6 @@ export class HoldService {
     return tx(this.deps.dataSource, async (db) => {
       const tenant = await lockStack(db, actor, slug, 'resume');
       const held = await db.findOneBy(HoldEntity, { tenantId: tenant.id, reason: 'operator' });
-      const [open] = await openOperations(db, [tenant.id], this.deps.now());
-      if (!held && open?.kind === 'resume') {
-        return accepted(db, this.deps, tenant, open.id);
-      }
       await db.delete(HoldEntity, { tenantId: tenant.id, reason: 'operator' });
       return orderOperation(db, this.deps, { tenant, kind: 'resume', actor, before: { note: held?.note ?? null } });
     });

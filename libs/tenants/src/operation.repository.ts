@@ -1,6 +1,7 @@
-import type { EntityManager } from 'typeorm';
+import { In, IsNull, Not, type EntityManager } from 'typeorm';
 import type { OperationKind, OperationView, StepView } from '#libs/contracts';
 import { OperationEntity, OperationStepEntity } from '#libs/db';
+import type { PhaseName } from './domain/operation-rules.js';
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
@@ -78,6 +79,15 @@ export async function openOperations(
     .andWhere(`operation.state in ('queued', 'running') and operation.exclusive`)
     .getMany();
   return operationViews(db, rows, now);
+}
+
+/** The first phase that is not done: what it is in, or goes on with. Null once all are. */
+export async function phaseOf(db: EntityManager, operationId: string): Promise<PhaseName | null> {
+  const step = await db.findOne(OperationStepEntity, {
+    where: { operationId, action: IsNull(), state: Not(In(['done', 'skipped'])) },
+    order: { seq: 'ASC' },
+  });
+  return (step?.phase as PhaseName | undefined) ?? null;
 }
 
 interface OperationFilter {

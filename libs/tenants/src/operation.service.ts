@@ -1,10 +1,9 @@
-import { In, IsNull, Not } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import { DomainError, type Actor, type OperationList, type OperationView } from '#libs/contracts';
 import { OperationEntity, OperationStepEntity, TenantEntity, tx, type Tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
-import { mayCancel, type PhaseName } from './domain/operation-rules.js';
-import { findOperations, operationViews } from './operation.repository.js';
+import { mayCancel } from './domain/operation-rules.js';
+import { findOperations, operationViews, phaseOf } from './operation.repository.js';
 import type { TenantDeps } from './settings.js';
 
 export interface OperationListQuery {
@@ -52,7 +51,7 @@ export class OperationService {
    */
   async cancel(actor: Actor, id: string): Promise<OperationView> {
     const found = await this.find(actor, id);
-    if (!mayCancel(found.kind, found.state, await this.phaseOf(id))) {
+    if (!mayCancel(found.kind, found.state, await phaseOf(this.deps.dataSource.manager, id))) {
       throw new DomainError('WRONG_STATE', {
         message: `A ${found.kind} that is ${found.state} cannot be cancelled.`,
         details: { why: 'not_cancellable', kind: found.kind, state: found.state },
@@ -99,15 +98,6 @@ export class OperationService {
       });
     });
     return this.get(actor, id);
-  }
-
-  /** The first phase that is not done: what it is in, or goes on with. */
-  private async phaseOf(operationId: string): Promise<PhaseName | null> {
-    const step = await this.deps.dataSource.manager.findOne(OperationStepEntity, {
-      where: { operationId, action: IsNull(), state: Not(In(['done', 'skipped'])) },
-      order: { seq: 'ASC' },
-    });
-    return (step?.phase as PhaseName | undefined) ?? null;
   }
 
   private async find(actor: Actor, id: string): Promise<OperationEntity> {

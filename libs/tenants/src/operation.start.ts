@@ -11,6 +11,7 @@ import {
   preempts,
   type PhaseName,
 } from './domain/operation-rules.js';
+import { phaseOf } from './operation.repository.js';
 
 interface StartInput {
   tenant: TenantEntity;
@@ -86,7 +87,7 @@ function busy(slug: string, { id, kind, createdAt }: OperationEntity): DomainErr
 
 /**
  * Inserts the operation with its phases and enqueues the job that looks at it, in the caller's transaction.
- * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open.
+ * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open whose place it may not take.
  */
 export async function startOperation(
   tx: EntityManager,
@@ -96,7 +97,7 @@ export async function startOperation(
   const { tenant, kind, actor, now } = input;
   const open = await openOperation(tx, tenant.id);
   const shared = isShared(kind);
-  if (open && (shared || !preempts(kind, open.kind))) {
+  if (open && (shared || !preempts(kind, { kind: open.kind, phase: await phaseOf(tx, open.id) }))) {
     throw busy(tenant.slug, open);
   }
   const beside = shared ? await openBeside(tx, tenant.id) : null;

@@ -61,8 +61,8 @@ export interface Order {
 }
 
 /**
- * Starts the operation, changes what is wanted and writes down who asked, for a stack that is locked; a stop or start
- * that is open already is given to whoever asks for it again. Throws
+ * Starts the operation, changes what is wanted and writes down who asked, for a stack that is locked; one that
+ * leads to a state and is open already is given to whoever asks for it again. Throws
  * TENANT_BUSY, WRONG_STATE for what a hold forbids, and NO_CAPACITY for what would run and has no room.
  */
 export async function orderOperation(

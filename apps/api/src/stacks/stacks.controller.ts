@@ -106,6 +106,7 @@ export class StacksController {
 
   @Delete(':slug')
   @Subscriber()
+  @Idempotent()
   @ApiOperation({ summary: 'Destroy a stack and its data', description: 'Confirm by naming the stack.' })
   @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The operation that destroys it.')
   destroy(

@@ -107,8 +107,8 @@ export function createEndpoints(client: ApiClient) {
       client.request(domainViewSchema, `/stacks/${slug}/domains/${domain}/verify`, post),
     removeDomain: (slug: string, domain: string) =>
       client.request(null, `/stacks/${slug}/domains/${domain}`, { method: 'DELETE' }),
-    destroyStack: (slug: string) =>
-      client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug } }),
+    destroyStack: (slug: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}`, { method: 'DELETE', body: { confirm: slug }, idempotencyKey }),
     operations: (query: OperationQuery = {}) => client.request(operationListSchema, withQuery('/operations', query)),
     operation: (id: string) => client.request(operationViewSchema, `/operations/${id}`),
     cancelOperation: (id: string) => client.request(operationViewSchema, `/operations/${id}/cancel`, post),

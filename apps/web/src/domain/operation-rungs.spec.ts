@@ -1,5 +1,5 @@
 import type { StepView } from '#libs/contracts';
-import { asCli, elapsedMs, mayCancel, nextStepOf, phasesOf, progressOf } from './operation-rungs.js';
+import { asCli, elapsedMs, givesWayToStop, mayCancel, nextStepOf, phasesOf, progressOf } from './operation-rungs.js';
 
 const step = (seq: number, phase: string, part: Partial<StepView> = {}): StepView => ({
   seq,
@@ -84,6 +84,25 @@ describe('mayCancel', () => {
     ]);
     expect([mayCancel(at('backup', 'x')), mayCancel(at('stop', 'x'))]).toEqual([true, false]);
     expect(mayCancel({ ...at('stop', 'x'), state: 'queued' })).toBe(true);
+  });
+});
+
+describe('givesWayToStop', () => {
+  const at = (kind: 'provision' | 'restore' | 'resize' | 'stop', phase: string) => ({
+    kind,
+    steps: ['safeguard', 'load', 'unpublish', 'swap'].map((name, index) =>
+      step(index, name, { state: name === phase ? 'running' : 'pending' }),
+    ),
+  });
+  it('is so for what brings a stack up, and for a restore until the stack itself is touched', () => {
+    expect(givesWayToStop(at('provision', 'swap'))).toBe(true);
+    expect(['safeguard', 'load', 'unpublish', 'swap'].map((phase) => givesWayToStop(at('restore', phase)))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect([givesWayToStop(at('resize', 'load')), givesWayToStop(at('stop', 'load'))]).toEqual([false, false]);
   });
 });
 

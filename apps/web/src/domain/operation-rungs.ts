@@ -137,6 +137,11 @@ export function mayCancel(operation: Pick<OperationView, 'kind' | 'state' | 'ste
   );
 }
 
+/** Whether a stop takes its place at once: what only brings the stack up, and what has not touched it yet. */
+export function givesWayToStop(operation: Pick<OperationView, 'kind' | 'steps'>): boolean {
+  return ['provision', 'start', 'restart', 'wake', 'resume', 'repair'].includes(operation.kind) || isBeside(operation);
+}
+
 export function nextStepOf(operation: Pick<OperationView, 'state' | 'error'>): NextStep {
   if (operation.state === 'cancelled') {
     return 'retry';

@@ -8,6 +8,7 @@ import { useState, type ReactNode } from 'react';
 import { useApi, useMe } from '../api/context.js';
 import type { StackAction } from '../api/endpoints.js';
 import { keys, putOperation, putStack } from '../api/queries.js';
+import { givesWayToStop } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
 import { PlanChoice } from './plan-choice.js';
@@ -60,7 +61,10 @@ function useStackRequests(stack: StackView) {
     mutationFn: (action: StackAction) => api.actOnStack(stack.slug, action, crypto.randomUUID()),
     onSuccess: accept,
   });
-  const destroy = useMutation({ mutationFn: () => api.destroyStack(stack.slug), onSuccess: accept });
+  const destroy = useMutation({
+    mutationFn: () => api.destroyStack(stack.slug, crypto.randomUUID()),
+    onSuccess: accept,
+  });
   const suspend = useMutation({
     mutationFn: (note: string) => api.operator.suspend(stack.slug, note, crypto.randomUUID()),
     onSuccess: accept,
@@ -92,7 +96,11 @@ export function StackActions({ stack }: { stack: StackView }) {
   const [asked, setAsked] = useState<Asked | null>(null);
   const [note, setNote] = useState('');
 
-  const busy = stack.openOperation !== null && OPEN_OPERATION_STATES.includes(stack.openOperation.state);
+  const open =
+    stack.openOperation !== null && OPEN_OPERATION_STATES.includes(stack.openOperation.state)
+      ? stack.openOperation
+      : null;
+  const busy = open !== null;
   const idle = IDLE.has(stack.status);
   const trades = (stack.heartbeat?.runningBots ?? 0) > 0;
   const gone = stack.desired === 'deleted';
@@ -118,7 +126,7 @@ export function StackActions({ stack }: { stack: StackView }) {
         <>
           <Button
             variant="default"
-            disabled={busy || gone}
+            disabled={(open !== null && !givesWayToStop(open)) || gone}
             loading={act.isPending && act.variables === 'stop'}
             onClick={() => setAsked('stop')}
           >

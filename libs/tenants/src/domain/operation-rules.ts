@@ -218,23 +218,41 @@ export function operationDeadlineMs(kind: OperationKind): number {
   return OPERATION_PHASES[kind].reduce((sum, phase) => sum + phase.deadlineMs, 0);
 }
 
-/** What only brings a stack up, which nobody waits for who wants it down. */
-const STOPPABLE: readonly OperationKind[] = ['start', 'restart', 'wake'];
+/** An operation that is open, and the first of its phases that is not done. */
+export interface OpenWork {
+  kind: OperationKind;
+  phase: PhaseName | null;
+}
+
+/** What only brings a stack up, which nobody waits for who wants it down. What is half made is made on by a start. */
+const STOPPABLE: readonly OperationKind[] = ['provision', 'start', 'restart', 'wake', 'resume'];
+
+/** A stop finds the stack as it was before, or does itself what is left to do. */
+function givesWayToStop({ kind, phase }: OpenWork): boolean {
+  return STOPPABLE.includes(kind) || (phase !== null && leavesStackAlone(kind, phase));
+}
 
 /**
  * Destroy and suspend are legal from every state and take the place of whatever is open; a stop that of what brings the
- * stack up; a repair gives way to whatever a person asks for, which comes to the same end. The others wait their turn.
+ * stack up, and of what has not touched it yet (a backup that goes before may take hours); a repair gives way to
+ * whatever a person asks for, which comes to the same end. Everything else is refused while one is open.
  */
-export function preempts(kind: OperationKind, open: OperationKind): boolean {
+export function preempts(kind: OperationKind, open: OpenWork): boolean {
   return (
-    kind !== open &&
-    (kind === 'destroy' || kind === 'suspend' || open === 'repair' || (kind === 'stop' && STOPPABLE.includes(open)))
+    kind !== open.kind &&
+    (kind === 'destroy' || kind === 'suspend' || open.kind === 'repair' || (kind === 'stop' && givesWayToStop(open)))
   );
 }
 
+/**
+ * Those that lead to a state. The others do something once more, or anew with what was given: a second restart may be
+ * for what changed since the first began, a second resize for another plan.
+ */
+const TO_A_STATE: readonly OperationKind[] = ['start', 'stop', 'destroy', 'suspend', 'resume', 'hibernate', 'wake'];
+
 /** Asked for again while one is open, it is that one: whoever asks wants the state it leads to. */
 export function isSameAs(kind: OperationKind, open: OperationKind): boolean {
-  return kind === open && (kind === 'stop' || kind === 'start');
+  return kind === open && TO_A_STATE.includes(kind);
 }
 
 /** Their rows were changed when they were asked for, so that not doing them would leave rows and engine apart. */

@@ -2,6 +2,7 @@ import { OPERATION_KINDS, OPERATION_STATES } from '#libs/contracts';
 import { headline, STALE_AFTER_MS, type HeadlineInput } from './headline.js';
 import {
   forbiddenByHold,
+  isSameAs,
   mayCancel,
   mayMove,
   OPERATION_PHASES,
@@ -84,10 +85,48 @@ describe('operations', () => {
     const forbidden = OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['operator']));
     expect(forbidden).toEqual(['start', 'restart', 'wake', 'upgrade']);
     expect(OPERATION_KINDS.filter((kind) => forbiddenByHold(kind, ['breaker']))).toEqual([]);
-    expect(OPERATION_KINDS.filter((kind) => preempts(kind, 'start'))).toEqual(['stop', 'destroy', 'suspend']);
-    expect(OPERATION_KINDS.filter((kind) => preempts('stop', kind))).toEqual(['start', 'restart', 'wake', 'repair']);
+  });
+
+  it('a destroy and a suspend take the place of whatever is open, a repair gives way to whatever is asked for', () => {
+    const overStart = OPERATION_KINDS.filter((kind) => preempts(kind, { kind: 'start', phase: 'converge' }));
+    expect(overStart).toEqual(['stop', 'destroy', 'suspend']);
     // It comes to what is wanted, and so does whatever a person asks for.
-    expect(OPERATION_KINDS.filter((kind) => !preempts(kind, 'repair'))).toEqual(['repair']);
+    const waiting = OPERATION_KINDS.filter((kind) => !preempts(kind, { kind: 'repair', phase: 'heal' }));
+    expect(waiting).toEqual(['repair']);
+  });
+
+  it('a stop takes the place of what brings a stack up, in any phase, and of what has not touched the stack yet', () => {
+    const stopped = OPERATION_KINDS.flatMap((kind) =>
+      OPERATION_PHASES[kind]
+        .filter(({ name: phase }) => preempts('stop', { kind, phase }))
+        .map(({ name }) => `${kind} ${name}`),
+    );
+    const whole = (['provision', 'start', 'restart', 'wake', 'resume', 'repair'] as const).flatMap((kind) =>
+      OPERATION_PHASES[kind].map(({ name }) => `${kind} ${name}`),
+    );
+    const beside = [
+      ...['dump', 'store', 'prove'].map((phase) => `backup ${phase}`),
+      ...['safeguard', 'load'].map((phase) => `restore ${phase}`),
+      ...['preflight', 'safeguard'].map((phase) => `upgrade ${phase}`),
+    ];
+    expect(stopped.toSorted()).toEqual([...whole, ...beside].toSorted());
+    // All its phases are done: what it did stands, and its end is a moment away.
+    expect(preempts('stop', { kind: 'upgrade', phase: null })).toBe(false);
+  });
+
+  it('asked for again it is the open one where it leads to a state, and another where it does something', () => {
+    expect(OPERATION_KINDS.filter((kind) => isSameAs(kind, kind))).toEqual([
+      'start',
+      'stop',
+      'destroy',
+      'suspend',
+      'resume',
+      'hibernate',
+      'wake',
+    ]);
+    expect(
+      OPERATION_KINDS.flatMap((kind) => OPERATION_KINDS.filter((open) => open !== kind && isSameAs(kind, open))),
+    ).toEqual([]);
   });
 });
 
