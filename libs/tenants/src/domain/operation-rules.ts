@@ -54,10 +54,7 @@ const UP_ANEW = [
  */
 export const OPERATION_PHASES = {
   provision: UP,
-  start: [
-    // A creation that ended early may not have come to it; where it has, nothing is made twice.
-    ...UP,
-  ],
+  start: UP,
   stop: [
     { name: 'unpublish', deadlineMs: 20 * SECOND },
     { name: 'converge', deadlineMs: 240 * SECOND },
@@ -80,7 +77,7 @@ export const OPERATION_PHASES = {
     { name: 'converge', deadlineMs: 240 * SECOND },
   ],
   // What comes back is what the owner wants by then; of a stack that is to be stopped, the last three find nothing to do.
-  resume: [...UP],
+  resume: UP,
   hibernate: [
     // Before it is asked for the last time: through a closed door nobody starts a bot behind the answer.
     { name: 'unpublish', deadlineMs: 20 * SECOND },
