@@ -65,6 +65,7 @@ describe('what the proxy serves is what the files say', () => {
         await traefik.start();
       },
       logger: quiet,
+      now: () => new Date(),
     });
   const wrong = async () =>
     compareServed(folder.files(), await readServed(traefik.adminPort, AbortSignal.timeout(5_000)));
@@ -193,6 +194,7 @@ describe('what the proxy serves is what the files say', () => {
         await traefik.start();
       },
       logger: quiet,
+      now: () => new Date(),
       waits: { settleMs: 500, followMs: 1_500, startMs: 5_000 },
     });
     const told = [

@@ -189,24 +189,30 @@ describe('a stop takes the place', () => {
           confirm: stack.slug,
         });
 
-  it.each(['upgrade', 'restore'] as const)('of the backup that goes before (%s), and nothing else is done', async (kind) => {
-    const stack = await running();
-    const { releaseId, epoch } = await tenant(stack.id);
-    const accepted = await order(kind, stack);
-    const { begun, work } = lasting();
-    const runner = world.runner({ backups: { ...taken, dump: work } });
-    const working = runner.run(accepted.operation.id, stack.id, never);
-    await begun;
-    expect(await states(stack.id)).toEqual(['running', 'running', 'running']);
-    const stop = await world.stacks.request(stack.owner, stack.slug, 'stop');
-    await runner.run(stop.operation.id, stack.id, never);
-    await working;
-    expect(await row(accepted.operation.id)).toMatchObject({ state: 'cancelled', error: { details: { why: 'stop' } } });
-    expect(await row(stop.operation.id)).toMatchObject({ state: 'done', error: null });
-    expect(await states(stack.id)).toEqual(['exited', 'exited', 'exited']);
-    const after = { desired: 'stopped', observed: 'stopped', releaseId, epoch } as const;
-    expect(await tenant(stack.id)).toMatchObject(after);
-  });
+  it.each(['upgrade', 'restore'] as const)(
+    'of the backup that goes before (%s), and nothing else is done',
+    async (kind) => {
+      const stack = await running();
+      const { releaseId, epoch } = await tenant(stack.id);
+      const accepted = await order(kind, stack);
+      const { begun, work } = lasting();
+      const runner = world.runner({ backups: { ...taken, dump: work } });
+      const working = runner.run(accepted.operation.id, stack.id, never);
+      await begun;
+      expect(await states(stack.id)).toEqual(['running', 'running', 'running']);
+      const stop = await world.stacks.request(stack.owner, stack.slug, 'stop');
+      await runner.run(stop.operation.id, stack.id, never);
+      await working;
+      expect(await row(accepted.operation.id)).toMatchObject({
+        state: 'cancelled',
+        error: { details: { why: 'stop' } },
+      });
+      expect(await row(stop.operation.id)).toMatchObject({ state: 'done', error: null });
+      expect(await states(stack.id)).toEqual(['exited', 'exited', 'exited']);
+      const after = { desired: 'stopped', observed: 'stopped', releaseId, epoch } as const;
+      expect(await tenant(stack.id)).toMatchObject(after);
+    },
+  );
 
   it.each(['upgrade', 'restore'] as const)('no more once it touches the stack (%s)', async (kind) => {
     const stack = await running();

@@ -262,6 +262,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     read: (signal) => readServed(config.PROXY_PORT, signal),
     restart: () => restartProxy(upkeep, config.PLATFORM_ID),
     logger,
+    now,
   });
   const proxyLook = new ProxyLook({
     ...common,

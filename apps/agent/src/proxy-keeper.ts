@@ -20,6 +20,12 @@ const WAITS = {
   startMs: 30_000,
 };
 
+/** From one restart to the next: each cuts everybody's connections, and what the first did not mend, few others will. */
+const FIRST_PAUSE_MS = 15 * 60_000;
+const LONGEST_PAUSE_MS = 6 * 3_600_000;
+/** So long without a restart, and the next one is the first again. */
+const FORGOTTEN_MS = 2 * LONGEST_PAUSE_MS;
+
 interface ProxyDeps {
   folder: Pick<RouteFolder, 'files' | 'quarantine' | 'touch'>;
   /** What the proxy serves; throws UNAVAILABLE while it does not answer. */
@@ -27,9 +33,9 @@ interface ProxyDeps {
   /** Ends and starts the proxy's process. */
   restart: () => Promise<void>;
   logger: Pick<Logger, 'warn' | 'error' | 'info'>;
+  now: () => Date;
   /** Until a difference counts, until the proxy must follow, and until it must stand after a restart. */
   waits?: typeof WAITS;
-  now?: () => Date;
 }
 
 export interface ProxyFigures {
@@ -41,24 +47,29 @@ export interface ProxyFigures {
 
 /**
  * The proxy must serve what the files say, and says so itself. One that reads its folder no more looks healthy in every
- * other way. What differs is written again; a proxy that does not follow then is restarted, once for the same difference:
- * a second time would not help and would cut everybody's connections.
+ * other way. What differs is written again; a proxy that does not follow then is restarted, and again only after a
+ * pause that doubles, whatever differs by then: what grows or comes back is nothing a restart mends for good. One that
+ * falls silent is restarted at once: it serves nobody who could be cut off.
  */
 export class ProxyKeeper {
   readonly figures: ProxyFigures = { mismatches: 0, repairs: { file: 0, restart: 0 }, routes: null };
-  private restartedFor: string | undefined;
+  private restarts = 0;
+  private restartedAt: Date | undefined;
+  /** Restarted since it last gave an answer. */
+  private restartedSilent = false;
 
   constructor(private readonly deps: ProxyDeps) {}
 
   /** Looks and repairs. What could not be repaired is the answer. */
   async turn(): Promise<Finding[]> {
-    const { folder, logger, restart, waits = WAITS } = this.deps;
+    const { folder, logger, restart, now, waits = WAITS } = this.deps;
     let state = await this.settled(waits.settleMs);
     if (state === 'true') {
       return this.good();
     }
     logger.warn({ wrong: words(state) }, 'the proxy does not serve what the route files say');
     if (state !== 'silent') {
+      this.restartedSilent = false;
       await folder.quarantine();
       await folder.touch();
       state = await this.settled(waits.followMs);
@@ -68,10 +79,11 @@ export class ProxyKeeper {
         return this.good();
       }
     }
-    const signature = words(state);
-    if (this.restartedFor !== signature) {
-      this.restartedFor = signature;
-      logger.error({ wrong: signature }, 'the proxy does not follow its files and is restarted');
+    if (this.mayRestart(state)) {
+      this.restarts += 1;
+      this.restartedAt = now();
+      this.restartedSilent = state === 'silent';
+      logger.error({ wrong: words(state) }, 'the proxy does not follow its files and is restarted');
       await restart();
       this.figures.repairs.restart += 1;
       state = await this.settled(waits.startMs);
@@ -81,17 +93,36 @@ export class ProxyKeeper {
       }
     }
     this.note(state);
-    return [finding(state)];
+    return [finding(state, { last: this.restartedAt, next: this.nextRestart() })];
+  }
+
+  /** Undefined before the first, and where the last one is long past. */
+  private nextRestart(): Date | undefined {
+    if (this.restartedAt === undefined) {
+      return undefined;
+    }
+    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.restarts - 1));
+    return new Date(this.restartedAt.getTime() + pauseMs);
+  }
+
+  private mayRestart(state: State): boolean {
+    const now = this.deps.now();
+    if (this.restartedAt !== undefined && now.getTime() - this.restartedAt.getTime() >= FORGOTTEN_MS) {
+      this.restarts = 0;
+      this.restartedAt = undefined;
+    }
+    const next = this.nextRestart();
+    return next === undefined || next <= now || (state === 'silent' && !this.restartedSilent);
   }
 
   private good(): [] {
     this.note([]);
-    this.restartedFor = undefined;
+    this.restartedSilent = false;
     return [];
   }
 
   private note(state: State): void {
-    const { folder, now = () => new Date() } = this.deps;
+    const { folder, now } = this.deps;
     const mismatches = state === 'silent' ? [] : state;
     const { rendered, served } = countServed(folder.files(), mismatches);
     this.figures.mismatches = mismatches.length;
@@ -162,21 +193,24 @@ type State = 'silent' | readonly Mismatch[];
 
 const words = (state: State): string => (state === 'silent' ? 'it does not answer' : describeMismatches(state));
 
-function finding(state: State): Finding {
+const minute = (date: Date): string => `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+
+function finding(state: State, { last, next }: { last: Date | undefined; next: Date | undefined }): Finding {
+  const restarted =
+    last && next ? ` It was restarted at ${minute(last)} and will be again at ${minute(next)}, if need be.` : '';
   return state === 'silent'
     ? {
         key: 'proxy/silent',
         code: 'PROXY_SILENT',
         severity: 'critical',
-        message:
-          'The proxy does not answer and a restart did not help: no stack can be reached. See the log of its container.',
+        message: `The proxy does not answer: no stack can be reached.${restarted} See the log of its container.`,
         params: {},
       }
     : {
         key: 'proxy/routes',
         code: 'PROXY_MISMATCH',
         severity: 'critical',
-        message: `The proxy does not serve what the route files say, also after a restart: ${describeMismatches(state)}. See the log of its container.`,
+        message: `The proxy does not serve what the route files say: ${describeMismatches(state)}.${restarted} See the log of its container.`,
         params: { count: state.length, files: [...new Set(state.map(({ file }) => file))].slice(0, 50) },
       };
 }
