@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { backoffMs, DeadlineError, KeyedMutex, waitFor } from '#libs/async';
 import { DomainError, isDomainError, type ErrorCode, type ErrorDetails, type OperationKind } from '#libs/contracts';
-import { OperationStepEntity, tx, type OperationEntity, type Tx } from '#libs/db';
+import { isDatabaseAway, OperationStepEntity, tx, type OperationEntity, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import {
@@ -31,25 +31,6 @@ export interface RunnerSettings extends FactSettings {
 
 const DATABASE_PAUSE_MS = 100;
 const LONGEST_DATABASE_PAUSE_MS = 30_000;
-
-/** SQLSTATE classes and socket errors that mean "the database is away", not "the statement is wrong". */
-const AWAY = /^(08|57P0[123]|53300)|^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EAI_AGAIN|ENOTFOUND)$/;
-function databaseIsAway(error: unknown): boolean {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    // Whose absence it was is known: a stack's own runtime or database, or the engine. A phase's deadline knows nothing.
-    if (at instanceof DomainError && at.code !== 'DEADLINE_EXCEEDED') {
-      return false;
-    }
-    const code = (at as { code?: unknown }).code;
-    if (
-      (typeof code === 'string' && AWAY.test(code)) ||
-      /Connection terminated|timeout exceeded when trying to connect/.test(at.message)
-    ) {
-      return true;
-    }
-  }
-  return false;
-}
 
 /** Rows are locked in one order everywhere, the stack's first: a request for a new operation locks them so too. */
 async function lockTenant(db: Pick<Tx, 'query'>, tenantId: string): Promise<void> {
@@ -109,7 +90,7 @@ export class OperationRunner {
         await this.once(operationId, stop);
         return;
       } catch (error) {
-        if (!databaseIsAway(error)) {
+        if (!isDatabaseAway(error)) {
           throw error;
         }
         this.logger.warn({ operation: operationId, err: error }, 'portal database away, waiting for it');
@@ -289,7 +270,7 @@ export class OperationRunner {
       this.logger.warn({ operation: operation.id }, 'operation taken over by another worker');
       return;
     }
-    if (stop.aborted || databaseIsAway(error)) {
+    if (stop.aborted || isDatabaseAway(error)) {
       // Not the operation's fault: it stays open and is looked at again, here or by another agent.
       await lease
         .release(!stop.aborted)
