@@ -3,7 +3,7 @@ import type { CertificateReport } from '#libs/edge';
 import type { Logger } from '#libs/telemetry';
 
 const CALM_SECONDS = 12 * 3600;
-/** A name that does not lead here yet costs no order, so it is looked at often: its owner is mending it right now. */
+/** A name of which DNS says before the order that it does not lead here costs none, so it is looked at often: its owner is mending it. */
 const UNORDERED_SECONDS = 120;
 /** A failed order counts: the authority allows few in an hour, and our own budget (libs/edge) four in half a day. */
 const ORDERED_SECONDS = 900;

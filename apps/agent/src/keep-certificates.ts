@@ -60,7 +60,12 @@ export function keepCertificates({
   budget: () => Promise<AcmeBudget | null>;
 } {
   const { prove, logger, now } = parts;
-  const acme = { email: config.ACME_EMAIL, directory: config.ACME_DIRECTORY, dnsProvider: config.ACME_DNS_PROVIDER };
+  const acme = {
+    email: config.ACME_EMAIL,
+    directory: config.ACME_DIRECTORY,
+    dnsProvider: config.ACME_DNS_PROVIDER,
+    publicAddresses: config.PUBLIC_ADDRESSES,
+  };
   const options = (): CertificateOptions => ({
     mode: config.TLS_MODE,
     dataDir: config.DATA_DIR,

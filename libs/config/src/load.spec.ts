@@ -35,3 +35,10 @@ it('refuses placeholders in production only', () => {
   expect(() => loadConfig('api', env)).toThrow('AVIARY_ENGINE_ID is a placeholder');
   expect(loadConfig('api', { ...env, AVIARY_ENV: 'development' }).ENGINE_ID).toBe('changeme');
 });
+
+it('writes addresses as DNS answers them, and takes nothing else for one', () => {
+  const addresses = (value: string) => loadConfig('host', { AVIARY_PUBLIC_ADDRESSES: value }).PUBLIC_ADDRESSES;
+  expect(addresses(' 192.0.2.1, 2001:DB8:0:0::1 ')).toEqual(['192.0.2.1', '2001:db8::1']);
+  expect(addresses('')).toEqual([]);
+  expect(() => addresses('portal.example')).toThrow('AVIARY_PUBLIC_ADDRESSES');
+});

@@ -25,6 +25,11 @@ const list = z
       .filter(Boolean),
   );
 
+/** As DNS answers, so that they can be compared: IPv6 in its shortest form. */
+const addresses = list.pipe(
+  z.array(z.union([z.ipv4(), z.ipv6().transform((address) => new URL(`http://[${address}]`).hostname.slice(1, -1))])),
+);
+
 /** What every process of the platform needs. Names of variables are these keys with the prefix AVIARY_. */
 export const commonShape = {
   ENV: z.enum(['production', 'development', 'test']).default('production'),
@@ -155,6 +160,8 @@ export const shapes = {
     ACME_DIRECTORY: z.string().default(''),
     /** lego's name of the DNS provider for the tenants' wildcard. */
     ACME_DNS_PROVIDER: z.string().default(''),
+    /** All addresses that lead to this host; empty where nobody said. */
+    PUBLIC_ADDRESSES: addresses,
     PROXY_PORT: proxyPort,
     AGENT_SOCKET: agentSocket,
     /** The host's control groups and processes, mounted read-only: what stacks and host use is read there. */
@@ -201,6 +208,7 @@ export const shapes = {
     ACME_EMAIL: z.string().default(''),
     ACME_DIRECTORY: z.string().default(''),
     ACME_DNS_PROVIDER: z.string().default(''),
+    PUBLIC_ADDRESSES: addresses,
     /** Less memory than this, and less free disk at the first start, is refused. */
     LEAST_MEMORY_MB: atLeast(0).default(1_536),
     LEAST_DISK_GB: atLeast(0).default(8),

@@ -28,10 +28,7 @@ export async function readDomainRecords(
   dnsServers?: readonly string[],
   deadlineMs = LOOK_MS,
 ): Promise<DomainRecords> {
-  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
-  if (dnsServers) {
-    resolver.setServers([...dnsServers]);
-  }
+  const resolver = resolverOf(dnsServers);
   let over = false;
   const end = setTimeout(() => {
     over = true;
@@ -62,6 +59,23 @@ export async function readDomainRecords(
   }
 }
 
+/** IPv4 and IPv6 addresses of a name, each as its own answer. */
+export async function readAddresses(
+  name: string,
+  dnsServers?: readonly string[],
+): Promise<[Answer<string[]>, Answer<string[]>]> {
+  const resolver = resolverOf(dnsServers);
+  return Promise.all([answer(resolver.resolve4(name)), answer(resolver.resolve6(name))]);
+}
+
+function resolverOf(dnsServers: readonly string[] | undefined): Resolver {
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
+  if (dnsServers) {
+    resolver.setServers([...dnsServers]);
+  }
+  return resolver;
+}
+
 type Ask = <T>(question: (dns: Resolver) => Promise<T[]>) => Promise<Answer<T[]>>;
 
 async function answer<T>(asked: Promise<T[]>): Promise<Answer<T[]>> {
@@ -74,7 +88,7 @@ async function answer<T>(asked: Promise<T[]>): Promise<Answer<T[]>> {
 }
 
 /** Both families or nothing: an address of ours beside one that was not seen would be half the truth. */
-function both(first: Answer<string[]>, second: Answer<string[]>): Answer<string[]> {
+export function both(first: Answer<string[]>, second: Answer<string[]>): Answer<string[]> {
   if ('failed' in first || 'failed' in second) {
     return 'failed' in first ? first : second;
   }

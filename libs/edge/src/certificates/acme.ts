@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { Resolver } from 'node:dns/promises';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -13,6 +12,8 @@ import {
   orderSchema,
   recentOrders,
 } from '../domain/acme-budget.js';
+import { type AddressProblem, type Answer, judgeAddresses } from '../domain/domain-records.js';
+import { both, readAddresses } from '../domain-resolver.js';
 import type { AcmeOptions, CertificateOptions } from './options.js';
 import { MODE, readPair, readText, servePair, writeWhole } from './files.js';
 
@@ -163,21 +164,39 @@ async function writeOrders(directory: string, orders: readonly Order[]): Promise
   await writeWhole(join(directory, 'orders.json'), `${JSON.stringify(orders, null, 1)}\n`, MODE.secret);
 }
 
-/** A name that leads nowhere would cost a failed validation, of which the authority allows few. */
-async function checkNames(want: Wanted, { dnsServers }: AcmeOptions): Promise<void> {
-  const resolver = new Resolver({ timeout: 3000, tries: 2 });
-  if (dnsServers) {
-    resolver.setServers([...dnsServers]);
-  }
+/**
+ * What would cost a failed validation, of which the authority allows few. It asks the portal's name itself (HTTP-01), so
+ * that has to lead here; which addresses lead here only a person can say, as routers and providers lead others to this
+ * host than it has itself. Without that, and for the wildcard, which a record proves, a name is to have any address.
+ * Owners' domains were judged before.
+ */
+async function checkNames(want: Wanted, { dnsServers, publicAddresses = [] }: AcmeOptions): Promise<void> {
+  const ours = want.challenge === 'http' && want.account === undefined ? publicAddresses : [];
   for (const name of want.names) {
-    const host = name.replace(/^\*/, 'uaaaaaa');
-    const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
-    if (answers.every((answer) => answer.status === 'rejected' || answer.value.length === 0)) {
-      throw new DomainError('UNAVAILABLE', {
-        message: `No certificate was ordered: ${name} has no address in DNS. Point it at this host first.`,
-        details: { name },
-      });
+    const families = await readAddresses(name.replace(/^\*/, 'uaaaaaa'), dnsServers);
+    const problem = ours.length > 0 ? judgeAddresses(both(...families), { found: ours }) : missing(families);
+    if (problem) {
+      const message = `No certificate was ordered: ${said(problem, name)}`;
+      throw new DomainError('UNAVAILABLE', { message, details: { name } });
     }
+  }
+}
+
+/** One family that is not answered says nothing against the other. */
+function missing(families: readonly Answer<string[]>[]): AddressProblem | null {
+  return families.some((answer) => 'found' in answer && answer.found.length > 0)
+    ? null
+    : { code: 'ADDRESS_MISSING', params: {} };
+}
+
+function said({ code, params }: AddressProblem, name: string): string {
+  switch (code) {
+    case 'ADDRESS_MISSING':
+      return `${name} has no address in DNS. Point it at this host first.`;
+    case 'ADDRESS_OTHER':
+      return `${name} leads to ${params.found}, which AVIARY_PUBLIC_ADDRESSES does not name. Point it at this host first.`;
+    case 'DNS_FAILED':
+      return `DNS did not say where ${name} leads (${params.reason}).`;
   }
 }
 

@@ -9,6 +9,8 @@ export interface AcmeOptions {
   lego?: string;
   /** `address:port` of resolvers to ask before an order; the host's own where absent. */
   dnsServers?: readonly string[];
+  /** All addresses under which the world reaches this host, as DNS writes them; empty or absent where nobody said. */
+  publicAddresses?: readonly string[];
 }
 
 export interface CertificateOptions {

@@ -22,9 +22,31 @@ export interface Judgement {
   problem: { code: DomainProblem; params: Record<string, string> } | null;
 }
 
+/** What keeps a name from leading to us. */
+export type AddressProblem =
+  | { code: 'DNS_FAILED'; params: { reason: string } }
+  | { code: 'ADDRESS_MISSING'; params: Record<string, never> }
+  | { code: 'ADDRESS_OTHER'; params: { found: string } };
+
+/** All addresses must be ours: an authority, like a browser, may take any of them. Null where they are. */
+export function judgeAddresses(
+  addresses: Answer<readonly string[]>,
+  ours: Answer<readonly string[]>,
+): AddressProblem | null {
+  if ('failed' in addresses || 'failed' in ours) {
+    const reason = 'failed' in addresses ? addresses.failed : 'failed' in ours ? ours.failed : '';
+    return { code: 'DNS_FAILED', params: { reason } };
+  }
+  if (addresses.found.length === 0) {
+    return { code: 'ADDRESS_MISSING', params: {} };
+  }
+  const others = addresses.found.filter((address) => !ours.found.includes(address));
+  return others.length === 0 ? null : { code: 'ADDRESS_OTHER', params: { found: others.join(', ') } };
+}
+
 /**
- * All addresses must be ours: an authority, like a browser, may take any of them. A name server that does not answer
- * says nothing about the owner's records, so it is told apart from a record that is not there.
+ * A name server that does not answer says nothing about the owner's records, so it is told apart from a record that is
+ * not there.
  */
 export function judgeRecords(
   records: DomainRecords,
@@ -32,10 +54,8 @@ export function judgeRecords(
 ): Judgement {
   const { texts, addresses, ours, authorities } = records;
   const isOwned = 'failed' in texts ? null : texts.found.includes(challenge);
-  const leadsHere =
-    'failed' in addresses || 'failed' in ours
-      ? null
-      : addresses.found.length > 0 && addresses.found.every((address) => ours.found.includes(address));
+  const astray = judgeAddresses(addresses, ours);
+  const leadsHere = astray?.code === 'DNS_FAILED' ? null : astray === null;
   const problem = (code: DomainProblem, params: Record<string, string> = {}): Judgement => ({
     owned: isOwned,
     leadsHere,
@@ -50,18 +70,8 @@ export function judgeRecords(
       ? problem('TXT_OTHER')
       : problem('TXT_MISSING');
   }
-  if ('failed' in addresses || 'failed' in ours) {
-    return problem('DNS_FAILED', {
-      reason: 'failed' in addresses ? addresses.failed : 'failed' in ours ? ours.failed : '',
-    });
-  }
-  if (addresses.found.length === 0) {
-    return problem('ADDRESS_MISSING');
-  }
-  if (!leadsHere) {
-    return problem('ADDRESS_OTHER', {
-      found: addresses.found.filter((address) => !ours.found.includes(address)).join(', '),
-    });
+  if (astray) {
+    return problem(astray.code, astray.params);
   }
   if ('failed' in authorities) {
     return problem('DNS_FAILED', { reason: authorities.failed });
