@@ -264,7 +264,7 @@ it('waits for a database that does not answer at all as it does for one that ref
       await waitFor(() => seen() > 1 || undefined, { what: 'a second attempt', deadlineMs: 20_000 });
       expect(await runtime.request('GET', '/ready', { anonymous: true })).toMatchObject({
         status: 503,
-        body: { ready: false, code: 'UNAVAILABLE' },
+        body: { ready: false, code: 'POSTGRES_AWAY' },
       });
       reachable = true;
       await runtime.ready();
