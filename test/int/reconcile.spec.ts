@@ -1,7 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
 import { DomainError, type Accepted } from '#libs/contracts';
-import { AuditEntryEntity, EngineEntity, HoldEntity, OperationEntity, OrphanEntity, OutboxMailEntity, TenantEntity } from '#libs/db';
+import {
+  AuditEntryEntity,
+  EngineEntity,
+  HoldEntity,
+  OperationEntity,
+  OrphanEntity,
+  OutboxMailEntity,
+  TenantEntity,
+} from '#libs/db';
 import { LABEL, plainContainer } from '#libs/engine';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
