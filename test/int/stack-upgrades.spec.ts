@@ -2,6 +2,7 @@ import { IsNull } from 'typeorm';
 import type { Accepted } from '#libs/contracts';
 import {
   AuditEntryEntity,
+  newId,
   OperationEntity,
   OperationStepEntity,
   ReleaseEntity,
@@ -57,7 +58,7 @@ async function run({ operation: { id }, stack }: Pick<Accepted, 'operation' | 's
 
 async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
   const owner = await world.account();
-  await world.releases.move(await world.operator(), second.id, 'withdrawn').catch(() => undefined);
+  await world.releases.move(await world.operator(), second.id, 'withdraw').catch(() => undefined);
   const accepted = await world.stacks.create(owner, { template: 'standard' });
   expect(await run(accepted)).toMatchObject({ state: 'done' });
   await db().update(ReleaseEntity, { id: second.id }, { state: 'candidate' });
@@ -137,6 +138,27 @@ it('FM-16 what fails the health gate is rolled back by itself, and the same is n
   expect(await run(again)).toMatchObject({ state: 'done' });
 });
 
+it('owners are offered the newest stable release their stack can go to, each stack its own', async () => {
+  const [stack, other] = [await running(), await running()];
+  const operator = await world.operator();
+  const offers = async () => {
+    const { items } = await world.stacks.list(operator);
+    return [stack, other].map(({ id }) => items.find((item) => item.id === id)?.upgrade ?? null);
+  };
+  expect(await offers()).toEqual([null, null]);
+  await world.releases.move(operator, second.id, 'promote');
+  const offer = { release: second.id, version: second.version };
+  expect(await offers()).toEqual([offer, offer]);
+  const failure = { fromRelease: first.id, toRelease: second.id, operationId: newId(), message: '', at: new Date() };
+  await db().insert(UpgradeFailureEntity, { ...failure, tenantId: other.id });
+  expect(await offers()).toEqual([offer, null]);
+  await world.releases.markFixed(operator, second.id);
+  await db().update(TenantEntity, { id: stack.id }, { releaseId: second.id });
+  expect(await offers()).toEqual([null, offer]);
+  await world.releases.move(operator, second.id, 'withdraw');
+  expect(await offers()).toEqual([null, null]);
+});
+
 it('what cannot begin leaves the stack alone: no image, no backup, withdrawn meanwhile', async () => {
   const stack = await running();
   const operator = await world.operator();
@@ -159,7 +181,7 @@ it('what cannot begin leaves the stack alone: no image, no backup, withdrawn mea
   });
   expect(unsafe.state).toBe('failed');
   const late = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
-  await world.releases.move(operator, second.id, 'withdrawn');
+  await world.releases.move(operator, second.id, 'withdraw');
   expect(await run(late)).toMatchObject({ state: 'failed', error: { details: { why: 'withdrawn' } } });
   expect(await images(stack)).toEqual(before);
   expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
@@ -179,7 +201,7 @@ it('is refused with the reason before anything is done', async () => {
   expect(await refused(stack.owner, second.id)).toBe('draft');
   expect(await refused(operator, 'standard@9+00000000')).toBe('NOT_FOUND');
   expect(await refused(stack.owner, undefined)).toBe('same');
-  await world.releases.move(operator, second.id, 'withdrawn');
+  await world.releases.move(operator, second.id, 'withdraw');
   expect(await refused(operator, second.id)).toBe('withdrawn');
   await db().update(ReleaseEntity, { id: second.id }, { state: 'candidate' });
   await db().update(TenantEntity, { id: stack.id }, { observed: 'failed' });

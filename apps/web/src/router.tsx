@@ -228,6 +228,13 @@ const fleetBackups = createRoute({
   staticData: { title: 'backups.all' },
   component: FleetBackupsPage,
 });
+const ReleasesPage = lazy(async () => ({ default: (await arrived(import('./console/releases.js'))).ReleasesPage }));
+const releases = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/releases',
+  staticData: { title: 'releases.title' },
+  component: ReleasesPage,
+});
 const OperationsPage = lazy(async () => ({
   default: (await arrived(import('./console/operations.js'))).OperationsPage,
 }));
@@ -317,6 +324,7 @@ const routeTree = root.addChildren([
       consoleStack,
       consoleBackups,
       fleetBackups,
+      releases,
       operations,
       alarms,
       outbox,
@@ -358,6 +366,7 @@ declare module '@tanstack/react-router' {
       | 'stacks.name'
       | 'operations.title'
       | 'alarms.title'
+      | 'releases.title'
       | 'outbox.title'
       | 'users.title';
   }

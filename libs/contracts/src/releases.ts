@@ -7,6 +7,20 @@ import { z } from 'zod';
 export const RELEASE_STATES = ['draft', 'candidate', 'stable', 'withdrawn'] as const;
 export type ReleaseState = (typeof RELEASE_STATES)[number];
 
+/** What an operator may do with a release: from which states, and what it is then. Mended, a withdrawn one comes back. */
+export const RELEASE_MOVES = {
+  offer: { from: ['draft', 'withdrawn'], to: 'candidate' },
+  promote: { from: ['candidate'], to: 'stable' },
+  withdraw: { from: ['draft', 'candidate', 'stable'], to: 'withdrawn' },
+} as const satisfies Record<string, { from: readonly ReleaseState[]; to: ReleaseState }>;
+export type ReleaseMove = keyof typeof RELEASE_MOVES;
+
+const MOVES = Object.keys(RELEASE_MOVES) as ReleaseMove[];
+
+export function releaseMoves(state: ReleaseState): ReleaseMove[] {
+  return MOVES.filter((move) => RELEASE_MOVES[move].from.some((from) => from === state));
+}
+
 export const releaseViewSchema = z.object({
   /** `<template>@<version>+<digest>` */
   id: z.string(),

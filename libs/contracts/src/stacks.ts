@@ -81,6 +81,8 @@ export const stackViewSchema = z.object({
   owner: z.string(),
   template: z.string(),
   release: z.string(),
+  /** The newest stable release its owner could go to, running or not; null where there is none newer than its own. */
+  upgrade: z.object({ release: z.string(), version: z.string() }).nullable(),
   /** Of its release; first the one that serves the dashboard, the others by name. */
   services: z.array(serviceNameSchema),
   dashboardUrl: z.url(),

@@ -1,3 +1,5 @@
+import type { ReleaseState } from './releases.js';
+
 /** The status vocabulary: one place that gives each state its tone, word and icon, for pages, CLI and mails alike. */
 export type Tone = 'ok' | 'work' | 'warn' | 'bad' | 'off' | 'none';
 
@@ -62,6 +64,13 @@ export const BACKUP_STATUS = {
   verified: status('backup.verified', 'ok', 'Restored and checked', 'ShieldCheck'),
   failed: status('backup.failed', 'bad', 'Failed', 'CircleX'),
 } as const satisfies Record<string, StatusWord>;
+
+export const RELEASE_STATUS = {
+  draft: status('release.draft', 'off', 'Draft', 'Pencil'),
+  candidate: status('release.candidate', 'work', 'Candidate', 'Flask'),
+  stable: status('release.stable', 'ok', 'Stable', 'CircleCheck'),
+  withdrawn: status('release.withdrawn', 'off', 'Withdrawn', 'Ban'),
+} as const satisfies Record<ReleaseState, StatusWord>;
 
 export const OPERATION_STATUS = {
   queued: status('operation.queued', 'work', 'Queued', 'Hourglass'),

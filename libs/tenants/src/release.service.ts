@@ -1,8 +1,15 @@
 import { appendAudit } from '#libs/audit';
-import { DomainError, type Actor, type ReleaseList, type ReleaseState, type ReleaseView } from '#libs/contracts';
+import {
+  DomainError,
+  RELEASE_MOVES,
+  releaseMoves,
+  type Actor,
+  type ReleaseList,
+  type ReleaseMove,
+  type ReleaseView,
+} from '#libs/contracts';
 import { ReleaseEntity, UpgradeFailureEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { mayBecome } from './domain/release-rules.js';
 import type { TenantDeps } from './settings.js';
 
 /** Releases, as operators see and move them. */
@@ -24,15 +31,16 @@ export class ReleaseService {
     return view;
   }
 
-  /** Throws NOT_FOUND, and WRONG_STATE for a move there is not. */
-  async move(actor: Actor, id: string, to: ReleaseState): Promise<ReleaseView> {
+  /** Throws NOT_FOUND, and WRONG_STATE for a move there is not from its state. */
+  async move(actor: Actor, id: string, move: ReleaseMove): Promise<ReleaseView> {
     requireOperator(actor);
+    const { to } = RELEASE_MOVES[move];
     await tx(this.deps.dataSource, async (db) => {
       const release = await db.findOne(ReleaseEntity, { where: { id }, lock: { mode: 'pessimistic_write' } });
       if (!release) {
         throw noSuchRelease(id);
       }
-      if (!mayBecome(release.state, to)) {
+      if (!releaseMoves(release.state).includes(move)) {
         throw new DomainError('WRONG_STATE', {
           message: `${id} is ${release.state}; from there it does not become ${to}.`,
           details: { state: release.state, to },

@@ -1,7 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import { httpsOrigin } from '#libs/config';
 import type { HoldReason, OperationView, StackView } from '#libs/contracts';
-import { AccountEntity, HeartbeatEntity, HoldEntity, ReleaseEntity, StackWarningEntity, TenantEntity } from '#libs/db';
+import { AccountEntity, HeartbeatEntity, HoldEntity, StackWarningEntity, TenantEntity } from '#libs/db';
 import { warningView } from './stack-warnings.js';
 import { headline } from './domain/headline.js';
 import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
@@ -9,6 +9,7 @@ import { whatNext } from './domain/what-next.js';
 import { stackHost } from './domain/names.js';
 import { servicesOf, type Template } from './domain/template.js';
 import { standings } from './backup.repository.js';
+import { offeredUpgrades, releasesOf } from './offered-upgrades.js';
 import { openOperations } from './operation.repository.js';
 import type { Places } from './settings.js';
 
@@ -98,14 +99,7 @@ export async function stackViews(
       .getMany(),
     (row) => row.tenantId,
   );
-  const releases = groupBy(
-    await db
-      .createQueryBuilder(ReleaseEntity, 'release')
-      .select(['release.id', 'release.version', 'release.definition'])
-      .where('release.id in (:...ids)', { ids: tenants.map((tenant) => tenant.releaseId) })
-      .getMany(),
-    (row) => row.id,
-  );
+  const releases = await releasesOf(db, tenants);
   const owners = groupBy(
     await db
       .createQueryBuilder(AccountEntity, 'account')
@@ -119,12 +113,13 @@ export async function stackViews(
   );
   const past = await pastOfBroken(db, ids);
   const backups = await standings(db, ids);
+  const upgrades = await offeredUpgrades(db, tenants, releases);
   return tenants.map((tenant) => {
     const operation = operations.get(tenant.id) ?? null;
     const held = holds.get(tenant.id) ?? [];
     const reasons = held.map((row): HoldReason => row.reason);
     const beat = beats.get(tenant.id)?.[0];
-    const release = releases.get(tenant.releaseId)?.[0];
+    const release = releases.get(tenant.releaseId);
     const status = headline({
       desired: tenant.desired,
       holds: reasons,
@@ -140,6 +135,7 @@ export async function stackViews(
       owner: owners.get(tenant.accountId)?.[0]?.username ?? '',
       template: tenant.template,
       release: release?.version ?? '',
+      upgrade: upgrades.get(tenant.id) ?? null,
       services: release === undefined ? [] : servicesOf(release.definition as Template),
       dashboardUrl: httpsOrigin(stackHost('dashboard', tenant.slug, places.tenantDomain), places.httpsPort),
       apiUrl: httpsOrigin(stackHost('api', tenant.slug, places.tenantDomain), places.httpsPort),

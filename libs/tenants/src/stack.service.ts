@@ -26,6 +26,7 @@ import { ownerScope, requireActor } from './authorise.js';
 import { placementOf } from './domain/capacity.js';
 import { stackHost } from './domain/names.js';
 import type { Template } from './domain/template.js';
+import { newestStable } from './offered-upgrades.js';
 import { startOperation } from './operation.start.js';
 import type { AllocationSettings, TenantDeps } from './settings.js';
 import { accepted, findStack, lockStack, orderOperation, viewOf } from './stack.change.js';
@@ -162,10 +163,7 @@ export class StackService {
   }
 
   private async newestRelease(db: EntityManager, template: string): Promise<ReleaseEntity> {
-    const release = await db.findOne(ReleaseEntity, {
-      where: { template, state: 'stable' },
-      order: { createdAt: 'DESC' },
-    });
+    const release = await newestStable(db, template);
     if (!release) {
       throw new DomainError('IMAGE_MISSING', {
         message: `No release of the template ${template} is ready. Operators see why with: aviary doctor.`,

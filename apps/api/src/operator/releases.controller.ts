@@ -36,7 +36,7 @@ export class ReleasesController {
   @ApiOperation({ summary: 'Make a release a candidate', description: 'Operators may upgrade stacks to it then.' })
   @Answers(HttpStatus.OK, releaseViewSchema, 'The release.')
   offer(@CurrentActor() actor: Person, @Param('id', { schema: idSchema }) id: string): Promise<ReleaseView> {
-    return this.releases.move(actor, id, 'candidate');
+    return this.releases.move(actor, id, 'offer');
   }
 
   @Post(':id/promote')
@@ -44,7 +44,7 @@ export class ReleasesController {
   @ApiOperation({ summary: 'Make a candidate stable', description: 'New stacks are made of the newest stable one.' })
   @Answers(HttpStatus.OK, releaseViewSchema, 'The release.')
   promote(@CurrentActor() actor: Person, @Param('id', { schema: idSchema }) id: string): Promise<ReleaseView> {
-    return this.releases.move(actor, id, 'stable');
+    return this.releases.move(actor, id, 'promote');
   }
 
   @Post(':id/withdraw')
@@ -52,7 +52,7 @@ export class ReleasesController {
   @ApiOperation({ summary: 'Withdraw a release', description: 'No stack goes there any more; those on it stay.' })
   @Answers(HttpStatus.OK, releaseViewSchema, 'The release.')
   withdraw(@CurrentActor() actor: Person, @Param('id', { schema: idSchema }) id: string): Promise<ReleaseView> {
-    return this.releases.move(actor, id, 'withdrawn');
+    return this.releases.move(actor, id, 'withdraw');
   }
 
   @Post(':id/fixed')

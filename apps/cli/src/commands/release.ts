@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ReleaseState, ReleaseView } from '#libs/contracts';
+import type { ReleaseMove, ReleaseView } from '#libs/contracts';
 import { handle, type Action, type Environment } from '../frame/command.js';
 
 const LIST = 'aviary/release-list/1';
@@ -20,10 +20,10 @@ const list: Action = async (context) => {
 };
 
 const move =
-  (to: ReleaseState, told: (release: ReleaseView) => string): Action =>
+  (verb: ReleaseMove, told: (release: ReleaseView) => string): Action =>
   async (context, [id = '']) => {
     const platform = await context.platform();
-    const release = await platform.releases.move(await platform.operator(), id, to);
+    const release = await platform.releases.move(await platform.operator(), id, verb);
     context.output.result(RELEASE, release, `✓ ${release.id} ${told(release)}`);
   };
 
@@ -45,20 +45,19 @@ export function releaseCommands(program: Command, environment: Environment): voi
     .description('all of them, newest first, with how many stacks are on each')
     .action(handle(environment, LIST, list));
   const moves = [
-    ['offer', 'candidate', 'let operators upgrade stacks to it', () => 'is a candidate; next: aviary tenant upgrade'],
-    ['promote', 'stable', 'make new stacks of it', () => 'is stable: new stacks are made of it'],
+    ['offer', 'let operators upgrade stacks to it', () => 'is a candidate; next: aviary tenant upgrade'],
+    ['promote', 'make new stacks of it', () => 'is stable: new stacks are made of it'],
     [
       'withdraw',
-      'withdrawn',
       'let no stack go there any more',
       ({ stacks }: ReleaseView) => `is withdrawn; ${counted(stacks)} on it ${stacks === 1 ? 'stays' : 'stay'} there`,
     ],
   ] as const;
-  for (const [verb, to, about, told] of moves) {
+  for (const [verb, about, told] of moves) {
     release
       .command(`${verb} <release>`)
       .description(about)
-      .action(handle(environment, RELEASE, move(to, told)));
+      .action(handle(environment, RELEASE, move(verb, told)));
   }
   release
     .command('fixed <release>')

@@ -19,6 +19,8 @@ import {
   outboxListSchema,
   outboxMailSchema,
   planListSchema,
+  releaseListSchema,
+  releaseViewSchema,
   signOnResponseSchema,
   stackListSchema,
   stackLogSchema,
@@ -30,6 +32,7 @@ import {
   type OperationState,
   type OutboxMail,
   type Register,
+  type ReleaseMove,
   type SignOnRequest,
   type StackStatus,
   type UsageRange,
@@ -90,6 +93,8 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, `/stacks/${slug}/resize`, { ...post, body: { plan }, idempotencyKey }),
     rotateSecrets: (slug: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/rotate-secrets`, { ...post, idempotencyKey }),
+    upgradeStack: (slug: string, release: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/upgrade`, { ...post, body: { release }, idempotencyKey }),
     backups: (slug: string, query: PageQuery = {}) =>
       client.request(backupListSchema, withQuery(`/stacks/${slug}/backups`, query)),
     takeBackup: (slug: string, idempotencyKey: string) =>
@@ -123,6 +128,11 @@ export function createEndpoints(client: ApiClient) {
       schedules: () => client.request(dutiesSchema, '/operator/schedules'),
       plans: () => client.request(planListSchema, '/operator/plans'),
       backups: (query: PageQuery = {}) => client.request(fleetBackupsSchema, withQuery('/operator/backups', query)),
+      releases: () => client.request(releaseListSchema, '/operator/releases'),
+      moveRelease: (id: string, move: ReleaseMove) =>
+        client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/${move}`, post),
+      markReleaseFixed: (id: string) =>
+        client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/fixed`, post),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

@@ -17,6 +17,7 @@ export const keys = {
   /** Below the stack's own, so that what changes the stack renews them too. */
   backups: (slug: string) => ['stack', slug, 'backups'] as const,
   fleetBackups: ['operator', 'backups'] as const,
+  releases: ['operator', 'releases'] as const,
   domains: (slug: string) => ['domains', slug] as const,
 };
 

@@ -11,6 +11,7 @@ import {
   HOLD_REASONS,
   LOST_THINGS,
   OPERATION_KINDS,
+  RELEASE_MOVES,
   ACCOUNT_STATES,
   STACK_NEXT,
   STACK_REASONS,
@@ -64,6 +65,9 @@ describe('English', () => {
       ...BACKUP_PROBLEMS.map((problem) => `backups.problem.${problem}`),
       ...LOST_THINGS.map((what) => `backups.lost.${what}`),
       ...BACKUP_REASONS.map((reason) => `backups.reasons.${reason}`),
+      ...Object.keys(RELEASE_MOVES).flatMap((move) =>
+        ['ask', 'verb', 'becomes'].map((text) => `releases.${text}.${move}`),
+      ),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),

@@ -1,6 +1,7 @@
 import { signInTexts } from './en-sign-in.js';
 import { domains } from './en-domains.js';
 import { backups } from './en-backups.js';
+import { releases } from './en-releases.js';
 import { stack } from './en-stack.js';
 import { alarms, schedules } from './en-alarms.js';
 import { engines } from './en-engines.js';
@@ -19,6 +20,7 @@ export const en = {
     stacks: 'Stacks',
     operations: 'Operations',
     alarms: 'Alarms',
+    releases: 'Releases',
     users: 'Users',
     outbox: 'Outbox',
     more: 'More',
@@ -47,6 +49,7 @@ export const en = {
   },
   stack,
   backups,
+  releases,
   domains,
   usage,
   engines,

@@ -286,7 +286,7 @@ function BackupTable({ items, list, busy, onRestore }: TableProps) {
               </TextLink>
             </Table.Td>
             <Table.Td data-label={t('backups.column.state')}>
-              <span className="aw-backup-state">
+              <span className="aw-lines">
                 <BackupPill backup={backup} openOperation={open} />
                 {backup.error === null ? null : <span className="av-small aw-reason">{errorText(backup.error)}</span>}
               </span>

@@ -1,7 +1,16 @@
 import { OPEN_OPERATION_STATES, type Accepted, type StackView } from '#libs/contracts';
 import { ConfirmDialog } from '#libs/ui';
 import { ActionIcon, Button, Menu, TextInput } from '@mantine/core';
-import { IconAdjustments, IconDots, IconKey, IconLock, IconLockOpen, IconMoon, IconTrash } from '@tabler/icons-react';
+import {
+  IconAdjustments,
+  IconCircleArrowUp,
+  IconDots,
+  IconKey,
+  IconLock,
+  IconLockOpen,
+  IconMoon,
+  IconTrash,
+} from '@tabler/icons-react';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
@@ -9,10 +18,12 @@ import { useApi, useMe } from '../api/context.js';
 import type { StackAction } from '../api/endpoints.js';
 import { keys, putOperation, putStack } from '../api/queries.js';
 import { givesWayToStop } from '../domain/operation-rungs.js';
+import { offerName } from '../domain/releases.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from './failure.js';
 import { PlanChoice } from './plan-choice.js';
 import { OpenDashboard } from './open-dashboard.js';
+import { UpgradeDialog, type Offer } from './upgrade-dialog.js';
 
 type Asked = 'stop' | 'restart' | 'destroy' | 'hibernate' | 'suspend' | 'rotate' | 'resize';
 
@@ -81,7 +92,32 @@ function useStackRequests(stack: StackView) {
     mutationFn: (plan: string) => api.resizeStack(stack.slug, plan, crypto.randomUUID()),
     onSuccess: accept,
   });
-  return { act, destroy, suspend, resume, rotate, resize };
+  const upgrade = useMutation({
+    mutationFn: (release: string) => api.upgradeStack(stack.slug, release, crypto.randomUUID()),
+    onSuccess: accept,
+  });
+  return { act, destroy, suspend, resume, rotate, resize, upgrade };
+}
+
+/** Only where there is one to go to; while it cannot be, it says until when. */
+function UpgradeItem({ stack, busy, onChoose }: { stack: StackView; busy: boolean; onChoose: (offer: Offer) => void }) {
+  const t = useT();
+  const name = offerName(stack);
+  const { upgrade, status, desired } = stack;
+  if (upgrade === null || name === null || desired === 'deleted') {
+    return null;
+  }
+  const later = busy ? t('stack.upgradeFree') : status === 'running' ? null : t('stack.upgradeRuns');
+  return (
+    <Menu.Item
+      leftSection={<IconCircleArrowUp size={16} aria-hidden />}
+      disabled={later !== null}
+      onClick={() => onChoose({ release: upgrade.release, name })}
+    >
+      {t('stack.upgrade', { version: name })}
+      {later === null ? null : <span className="aw-below av-small">{later}</span>}
+    </Menu.Item>
+  );
 }
 
 /** The buttons of a stack, and what they ask before they do it. */
@@ -89,12 +125,13 @@ export function StackActions({ stack }: { stack: StackView }) {
   const t = useT();
   const me = useMe();
   const navigate = useNavigate();
-  const { act, destroy, suspend, resume, rotate, resize } = useStackRequests(stack);
+  const { act, destroy, suspend, resume, rotate, resize, upgrade } = useStackRequests(stack);
   const [chosen, setPlan] = useState('');
   const plan = me?.role === 'operator' ? chosen : (me?.plan ?? '');
   const effects = useEffects(stack, plan);
   const [asked, setAsked] = useState<Asked | null>(null);
   const [note, setNote] = useState('');
+  const [offer, setOffer] = useState<Offer | null>(null);
 
   const open =
     stack.openOperation !== null && OPEN_OPERATION_STATES.includes(stack.openOperation.state)
@@ -108,6 +145,8 @@ export function StackActions({ stack }: { stack: StackView }) {
   const held = stack.holds.some((hold) => hold !== 'breaker');
   const own = me !== null && me.username === stack.owner;
   const close = (): void => setAsked(null);
+  const toOperation = ({ operation }: Accepted): Promise<void> =>
+    navigate({ to: '/app/operations/$id', params: { id: operation.id } });
 
   return (
     <>
@@ -149,6 +188,7 @@ export function StackActions({ stack }: { stack: StackView }) {
           </ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
+          <UpgradeItem stack={stack} busy={busy} onChoose={setOffer} />
           <Menu.Item
             leftSection={<IconMoon size={16} aria-hidden />}
             disabled={busy || stack.status !== 'running'}
@@ -211,6 +251,12 @@ export function StackActions({ stack }: { stack: StackView }) {
         effects={asked === 'restart' ? effects.restart : effects.stop}
         grade="moderate"
       />
+      <UpgradeDialog
+        offer={offer}
+        stack={stack}
+        onClose={() => setOffer(null)}
+        onConfirm={async (release) => toOperation(await upgrade.mutateAsync(release))}
+      />
       <ConfirmDialog
         opened={asked === 'hibernate'}
         onClose={close}
@@ -260,10 +306,7 @@ export function StackActions({ stack }: { stack: StackView }) {
       <ConfirmDialog
         opened={asked === 'destroy'}
         onClose={close}
-        onConfirm={async () => {
-          const { operation } = await destroy.mutateAsync();
-          await navigate({ to: '/app/operations/$id', params: { id: operation.id } });
-        }}
+        onConfirm={async () => toOperation(await destroy.mutateAsync())}
         verb={t('stack.destroy')}
         effects={effects.destroy}
         grade="severe"

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useApi, useMe } from '../api/context.js';
 import { useOperationStream, useStackStream } from '../api/live.js';
 import { operationsQuery } from '../api/queries.js';
+import { offerName } from '../domain/releases.js';
 import type { Look } from '../domain/stack-look.js';
 import { useT } from '../i18n/use-text.js';
 import { BackupStanding } from './backup-words.js';
@@ -122,6 +123,20 @@ function Warnings({ stack }: { stack: StackView }) {
   ));
 }
 
+/** With a quiet word that there is a newer one; while an operation is open there is enough to follow. */
+function Release({ stack }: { stack: StackView }) {
+  const t = useT();
+  const version = stack.openOperation === null ? offerName(stack) : null;
+  return (
+    <>
+      {stack.release}
+      {version === null ? null : (
+        <span className="aw-below aw-offer av-muted av-small">{t('stack.upgradeReady', { version })}</span>
+      )}
+    </>
+  );
+}
+
 function Trading({ stack }: { stack: StackView }) {
   const t = useT();
   const { heartbeat, limits } = stack;
@@ -236,7 +251,7 @@ export function StackDetail({ stack, ...look }: { stack: StackView } & Look) {
               },
               { term: t('stack.api'), value: <Copyable value={stack.apiUrl} label={t('stack.copyUrl')} /> },
               { term: t('backups.title'), value: <BackupStanding stack={stack} /> },
-              { term: t('stack.release'), value: stack.release },
+              { term: t('stack.release'), value: <Release stack={stack} /> },
               { term: t('stack.created'), value: <Time value={stack.createdAt} style="date" /> },
               ...(own
                 ? []

@@ -9,6 +9,7 @@ import {
   IconShieldCheck,
   IconStack2,
   IconUsers,
+  IconVersions,
   type Icon,
 } from '@tabler/icons-react';
 import type { Role } from '#libs/contracts';
@@ -23,6 +24,7 @@ export interface NavItem {
     | '/console/operations'
     | '/console/alarms'
     | '/console/backups'
+    | '/console/releases'
     | '/console/users'
     | '/console/outbox';
   text:
@@ -34,6 +36,7 @@ export interface NavItem {
     | 'nav.operations'
     | 'nav.alarms'
     | 'nav.allBackups'
+    | 'nav.releases'
     | 'nav.users'
     | 'nav.outbox';
   icon: Icon;
@@ -54,6 +57,7 @@ const CONSOLE: readonly NavItem[] = [
   { to: '/console/operations', text: 'nav.operations', icon: IconListCheck, key: 'o', exact: false },
   { to: '/console/alarms', text: 'nav.alarms', icon: IconBell, key: 'l', exact: false },
   { to: '/console/backups', text: 'nav.allBackups', icon: IconArchive, key: 'k', exact: false },
+  { to: '/console/releases', text: 'nav.releases', icon: IconVersions, key: 'r', exact: false },
   { to: '/console/users', text: 'nav.users', icon: IconUsers, key: 'u', exact: false },
   { to: '/console/outbox', text: 'nav.outbox', icon: IconMailbox, key: 'm', exact: false },
 ];

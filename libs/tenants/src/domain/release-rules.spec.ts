@@ -1,5 +1,4 @@
-import { RELEASE_STATES } from '#libs/contracts';
-import { incompatible, mayBecome } from './release-rules.js';
+import { incompatible, offeredRelease, upgradeProblem, type ReleaseFacts } from './release-rules.js';
 import type { Template } from './template.js';
 
 const template = (over: object = {}): Template =>
@@ -10,18 +9,12 @@ const template = (over: object = {}): Template =>
     ...over,
   }) as unknown as Template;
 
-it('a release goes from draft to stable by way of candidate, is withdrawn from anywhere, and comes back as candidate', () => {
-  const moves = RELEASE_STATES.flatMap((from) =>
-    RELEASE_STATES.filter((to) => mayBecome(from, to)).map((to) => `${from} ${to}`),
-  );
-  expect(moves).toEqual([
-    'draft candidate',
-    'draft withdrawn',
-    'candidate stable',
-    'candidate withdrawn',
-    'stable withdrawn',
-    'withdrawn candidate',
-  ]);
+const release = (id: string, over: Partial<ReleaseFacts> = {}): ReleaseFacts => ({
+  id,
+  state: 'stable',
+  definition: template(),
+  createdAt: new Date(`2026-11-0${id}T00:00:00Z`),
+  ...over,
 });
 
 it('a stack goes only to what has its services on their networks and all its volumes', () => {
@@ -33,4 +26,37 @@ it('a stack goes only to what has its services on their networks and all its vol
   const moved = { postgres: { networks: ['internal', 'edge'] }, runtime: { networks: ['internal', 'edge'] } };
   expect(incompatible(template(), template({ services: moved }))).toBe('Its postgres is on other networks.');
   expect(incompatible(template(), template({ volumes: {} }))).toContain('no volume data');
+});
+
+it('a stack goes to an older release too, to a candidate by operators only, and not where it failed before', () => {
+  const why = (to: ReleaseFacts, over: Partial<Parameters<typeof upgradeProblem>[0]> = {}) =>
+    upgradeProblem({ slug: 'uabc234', from: release('2'), to, operator: false, failure: null, ...over })?.why ?? null;
+  expect([why(release('1')), why(release('3')), why(release('2'))]).toEqual([null, null, 'same']);
+  const candidate = release('3', { state: 'candidate' });
+  expect([why(candidate), why(candidate, { operator: true })]).toEqual(['draft', null]);
+  expect(why(release('3', { state: 'draft' }), { operator: true })).toBe('draft');
+  expect(why(release('3', { state: 'withdrawn' }), { operator: true })).toBe('withdrawn');
+  expect(why(release('3', { definition: template({ volumes: {} }) }))).toBe('incompatible');
+  const failure = { at: new Date(0), message: 'It did not answer.' };
+  expect(why(release('3'), { failure })).toBe('failed_before');
+  expect(upgradeProblem({ slug: 'u', from: release('2'), to: release('3'), operator: true, failure })?.message).toBe(
+    'The same upgrade of u failed on 1970-01-01T00:00:00.000Z: It did not answer. It is not tried again until an operator marks the release as fixed.',
+  );
+});
+
+it('an owner is offered the newest stable release that is newer and that the stack can go to', () => {
+  const offered = (stable: ReleaseFacts[], failed: string[] = []) =>
+    offeredRelease({
+      slug: 'uabc234',
+      from: release('2'),
+      stable,
+      failureOn: (to) => (failed.includes(to) ? { at: new Date(0), message: '' } : null),
+    })?.id ?? null;
+  const all = [release('4'), release('3'), release('2'), release('1')];
+  expect(offered(all)).toBe('4');
+  expect(offered(all, ['4'])).toBe('3');
+  expect(offered(all, ['4', '3'])).toBeNull();
+  expect(offered([release('2'), release('1')])).toBeNull();
+  const other = release('4', { definition: template({ name: 'other' }) });
+  expect(offered([other, release('3')])).toBe('3');
 });

@@ -1,4 +1,11 @@
-import { BACKUP_STATUS, BOT_STATUS, DOMAIN_STATUS, OPERATION_STATUS, STACK_STATUS } from '#libs/contracts';
+import {
+  BACKUP_STATUS,
+  BOT_STATUS,
+  DOMAIN_STATUS,
+  OPERATION_STATUS,
+  RELEASE_STATUS,
+  STACK_STATUS,
+} from '#libs/contracts';
 import { STATUS_ICONS } from './icons.js';
 
 it('has the icon of every status', () => {
@@ -8,6 +15,7 @@ it('has the icon of every status', () => {
     ...Object.values(BOT_STATUS),
     ...Object.values(OPERATION_STATUS),
     ...Object.values(DOMAIN_STATUS),
+    ...Object.values(RELEASE_STATUS),
   ];
   expect(all.filter((status) => STATUS_ICONS[status.icon] === undefined)).toEqual([]);
 });

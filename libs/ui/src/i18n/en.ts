@@ -4,6 +4,7 @@ import {
   DOMAIN_STATUS,
   ERROR_TEXT,
   OPERATION_STATUS,
+  RELEASE_STATUS,
   STACK_STATUS,
   type StatusWord,
 } from '#libs/contracts';
@@ -22,6 +23,7 @@ export const en = {
     operation: words(OPERATION_STATUS),
     domain: words(DOMAIN_STATUS),
     backup: words(BACKUP_STATUS),
+    release: words(RELEASE_STATUS),
   },
   /** By error code; the English ones stand once, beside the codes. */
   errors: { ...ERROR_TEXT },

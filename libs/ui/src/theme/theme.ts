@@ -89,7 +89,10 @@ export const theme: MantineThemeOverride = createTheme({
     Paper: { defaultProps: { withBorder: true, radius: 'md', shadow: 'none' } },
     Button: { defaultProps: { size: 'sm' } },
     Modal: { defaultProps: { radius: 'md', shadow: 'none', overlayProps: { backgroundOpacity: 0.45 } } },
-    Menu: { defaultProps: { shadow: 'none', radius: 'md', withinPortal: true } },
+    // The placeholder that would be focused first is no item, and nothing else may stand in a menu.
+    Menu: {
+      defaultProps: { shadow: 'none', radius: 'md', withinPortal: true, withInitialFocusPlaceholder: false },
+    },
     Tooltip: { defaultProps: { withArrow: false, openDelay: 300, events: { hover: true, focus: true, touch: true } } },
     Tabs: { defaultProps: { variant: 'default' } },
     Checkbox: { defaultProps: { iconColor: 'var(--aviary-on-primary)' } },
@@ -119,6 +122,8 @@ const SHARED = (scheme: 'light' | 'dark'): Record<string, string> => ({
   '--mantine-primary-color-contrast': 'var(--aviary-on-primary)',
   '--mantine-color-ink-filled': 'var(--aviary-primary)',
   '--mantine-color-ink-outline': 'var(--aviary-primary)',
+  // a menu's item asks for the shade, which is of one scheme
+  ...Object.fromEntries(TONE_COLOURS.map((tone) => [`--mantine-color-${tone}-6`, `var(--aviary-${tone})`])),
 });
 
 /** Mantine's own variables are set from the tokens, so that every component follows them. */

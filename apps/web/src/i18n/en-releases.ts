@@ -1,0 +1,43 @@
+/** Texts of releases, for operators. */
+export const releases = {
+  title: 'Releases',
+  lead: 'Owners are offered the newest stable release their stack can go to; operators choose any that is not withdrawn. No stack is upgraded by itself.',
+  loadFailed: 'The releases could not be loaded',
+  empty: 'No releases yet',
+  emptyBody:
+    'The agent registers the one that ships with the platform when it starts. Where none appears, aviary doctor says why.',
+  caption: 'Releases, newest first',
+  column: {
+    release: 'Release',
+    state: 'State',
+    stacks: 'Stacks',
+    failed: 'Failed on',
+    since: 'Since',
+    notes: 'Notes',
+    actions: 'What can be done',
+  },
+  named: '{{template}} {{version}}',
+  forNew: 'for new stacks',
+  ask: { offer: 'Offer…', promote: 'Promote…', withdraw: 'Withdraw…', fixed: 'Mark as fixed…' },
+  verb: { offer: 'Offer release', promote: 'Promote release', withdraw: 'Withdraw release', fixed: 'Mark as fixed' },
+  becomes: {
+    offer: '{{release}} becomes a candidate: operators may upgrade stacks to it. Owners are not offered it yet.',
+    promote: '{{release}} becomes stable.',
+    withdraw: '{{release}} is withdrawn: no stack is upgraded to it any more.',
+    fixed: '{{release}} may be tried again where it failed.',
+  },
+  newOfIt: 'New stacks of {{template}} are made of it.',
+  newOf: 'New stacks of {{template}} are made of {{release}} then.',
+  newStillOf: 'New stacks of {{template}} are still made of {{release}}, which is newer.',
+  newOfNone: 'No stack of {{template}} can be made until another release is stable.',
+  offered_one: '{{count}} stack is on an older release: its owner is offered this one where the stack can go to it.',
+  offered_other:
+    '{{count}} stacks are on older releases: their owners are offered this one where the stacks can go to it.',
+  stay_one: '{{count}} stack on it stays on it.',
+  stay_other: '{{count}} stacks on it stay on it.',
+  images: 'The next ./scripts/up may remove those of its images that no stack uses.',
+  notTried_one: 'It failed on {{count}} stack and is not tried there again until it is marked as fixed.',
+  notTried_other: 'It failed on {{count}} stacks and is not tried there again until it is marked as fixed.',
+  again_one: '{{count}} stack may be upgraded to it again; until somebody asks for that, nothing changes.',
+  again_other: '{{count}} stacks may be upgraded to it again; until somebody asks for that, nothing changes.',
+};
