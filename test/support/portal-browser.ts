@@ -22,6 +22,15 @@ const PICTURE_LOOKS = [
   { name: 'wide-light', viewport: { width: 1280, height: 900 }, colorScheme: 'light' },
 ] as const;
 
+/** What fades in has the contrast of its end only at its end; what turns for ever has none. */
+const STANDS_STILL = `new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))).then(() =>
+  Promise.allSettled(
+    document
+      .getAnimations()
+      .filter(({ playState, effect }) => playState === 'running' && effect?.getTiming().iterations !== Infinity)
+      .map(({ finished }) => finished),
+  ).then(() => undefined))`;
+
 /** The built pages, served by the production api over TLS (its cookies are `__Host-`), in a real browser. */
 export interface PortalBrowser {
   t: TestApi;
@@ -68,6 +77,7 @@ export async function portalBrowser(env: Record<string, string> = {}): Promise<P
       await on.keyboard.press('Enter');
     },
     async assertSound(on, name) {
+      await on.evaluate(STANDS_STILL);
       if (PICTURES !== undefined && name !== undefined) {
         await pictures(on, join(PICTURES, name));
       }
