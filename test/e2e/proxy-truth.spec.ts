@@ -146,7 +146,11 @@ describe('what the proxy serves is what the files say', () => {
     );
     expect(await keep.turn()).toEqual([]);
     expect(restarts).toBe(1);
-    expect(keep.figures).toEqual({ mismatches: 0, repairs: { file: 0, restart: 1 } });
+    expect(keep.figures).toMatchObject({
+      mismatches: 0,
+      repairs: { file: 0, restart: 1 },
+      routes: { rendered: 2, served: 2 },
+    });
     expect([await status('uccc234'), await status('ubbbbbb')]).toEqual([200, NOBODY]);
   });
 
