@@ -15,22 +15,23 @@ const MAY_IMPORT = {
   'libs/db': [...CORE, 'crypto'],
   'libs/jobs': [...CORE, 'db'],
   'libs/audit': [...CORE, 'crypto', 'db', 'jobs'],
+  'libs/keys': DATA,
   'libs/accounts': DATA,
   'libs/tenants': DATA,
   'libs/support': [...DATA, 'accounts', 'tenants'],
   'libs/billing': [...DATA, 'accounts', 'tenants'],
-  'libs/orchestrator': [...DATA, 'engine', 'edge', 'tenants'],
+  'libs/orchestrator': [...DATA, 'keys', 'engine', 'edge', 'tenants'],
   // Above it, since it is the maker of its port: what is asked for of backups stands in libs/tenants.
-  'libs/backup': [...DATA, 'engine', 'restic', 'tenants', 'orchestrator'],
+  'libs/backup': [...DATA, 'keys', 'engine', 'restic', 'tenants', 'orchestrator'],
   'libs/ui': ['contracts'],
   'apps/web': ['contracts', 'ui'],
   'apps/dashboard': ['contracts', 'ui', 'trading'],
   'apps/runtime': [...CORE, 'crypto', 'trading'],
   'apps/gate': [...CORE, 'crypto'],
   'apps/api': [...DATA, ...DOMAINS],
-  'apps/cli': [...DATA, ...DOMAINS],
+  'apps/cli': [...DATA, 'keys', ...DOMAINS],
   'apps/worker': [...DATA, ...DOMAINS],
-  'apps/agent': [...DATA, 'engine', 'restic', 'edge', 'tenants', 'backup', 'orchestrator'],
+  'apps/agent': [...DATA, 'keys', 'engine', 'restic', 'edge', 'tenants', 'backup', 'orchestrator'],
 };
 const npm = (name) => `(^|node_modules/)${name}(/|$)`;
 const onlyFrom = (name, owners) => ({
@@ -78,6 +79,7 @@ module.exports = {
     onlyFrom('stripe', ['^libs/billing/src/stripe/', '^test/', 'node_modules']),
     onlyFrom('pg-boss', ['^libs/jobs/', 'node_modules']),
     onlyFrom('nodemailer', ['^libs/support/src/notify/', 'node_modules']),
+    onlyFrom('age-encryption', ['^libs/backup/src/age(\\.spec)?\\.ts$', '^test/', 'node_modules']),
     onlyFrom('ccxt', ['^apps/runtime/src/exchange/', 'node_modules']),
     {
       name: 'no-shelling-out',

@@ -30,12 +30,12 @@ const project = (name, roots, extra = {}) => ({
   ...extra,
 });
 export default {
+  // What hangs fails by it; a loaded machine is slow. Of a single project jest takes no such word.
+  testTimeout: 30_000,
   projects: [
     project('unit', ['<rootDir>/apps', '<rootDir>/libs', '<rootDir>/test/support'], { testRegex: '\\.spec\\.tsx?$' }),
     project('int', ['<rootDir>/test/int'], {
       testRegex: '\\.spec\\.ts$',
-      // what hangs fails by it; a loaded machine is slow
-      testTimeout: 30_000,
       globalSetup: '<rootDir>/test/support/postgres-global.mjs',
       globalTeardown: '<rootDir>/test/support/postgres-global-stop.mjs',
     }),

@@ -32,7 +32,8 @@ host_command() {
   AVIARY_HOST_DAEMON_JSON=$(cat /etc/docker/daemon.json 2>/dev/null || true)
   export AVIARY_HOST_RESOLV_CONF AVIARY_HOST_SYSTEMD_RESOLV_CONF AVIARY_HOST_DAEMON_JSON
   for variable in $(compgen -e AVIARY_) NO_COLOR TERM NPM_CONFIG_REGISTRY; do
-    # by name only: the values stay out of the argument list
+    # by name only: the values stay out of the argument list. Master keys have no place in an environment at all.
+    [[ $variable != AVIARY_MASTER_KEY && $variable != AVIARY_NEXT_MASTER_KEY ]] || continue
     [[ -z ${!variable:-} ]] || arguments+=(-e "$variable")
   done
   [[ -t 0 && -t 1 ]] && arguments+=(-t)
@@ -41,6 +42,29 @@ host_command() {
     -v "$IMAGE_CACHE:$IMAGE_CACHE" -v /var/log/aviary:/var/log/aviary \
     -v /usr/local/share/ca-certificates:/usr/local/share/ca-certificates:ro \
     "$image" node "dist/apps/agent/src/host/$name.js" "$ROOT" "$@"
+}
+
+# For `up` and what goes before it: an engine and the tools image, whatever that takes; sets REFERENCE. Needs engine.sh and
+# images.sh too.
+ready_tools() {
+  local engine
+  # two at once would build the same images and start the same containers
+  engine=$(setting AVIARY_ENGINE_SOCKET /var/run/docker.sock)
+  mkdir -p /run/lock
+  exec 9>"/run/lock/aviary-up${engine//\//-}"
+  if ! flock -n 9; then
+    say 'another scripts/up works with this engine; waiting for it to end'
+    flock 9
+  fi
+  [[ $(uname -m) == x86_64 ]] || die "This release runs on x86_64 machines; this one is $(uname -m)."
+  ensure_engine
+  image_reference base
+  if ! image_exists "$REFERENCE" && ! [[ -s $(image_tarball "$REFERENCE") ]]; then
+    install_packages mmdebstrap debian-archive-keyring
+  fi
+  ensure_image portal
+  # one silence answers for the other images too
+  [[ -z $REGISTRY_SILENT ]] || export AVIARY_NO_REGISTRY=yes
 }
 
 # The image `up` started last; sets IMAGE, fails where there was no `up`.

@@ -163,7 +163,39 @@ ensure_image() {
   REFERENCE=$reference
 }
 
-# Images of tests and benches, in the order they are made.
+# print_images ACTION NAME…: ensure_image or image_reference for each, and `NAME REFERENCE` once it is there. Not in a
+# condition: then the first failure would not end it.
+print_images() {
+  local action=$1 name
+  for name in "${@:2}"; do
+    "$action" "$name"
+    echo "$name $REFERENCE"
+  done
+}
+
+# print_ensured NAME…: as print_images ensure_image, but what Go compiles beside all the others, since neither keeps two
+# processors busy.
+print_ensured() {
+  local name compiled=() others=() pids=() pid status=0
+  # The others are made from it, and it finds out whether a registry answers.
+  ensure_image base
+  for name in "$@"; do
+    case $name in
+      traefik | lego | test-tools) compiled+=("$name") ;;
+      *) others+=("$name") ;;
+    esac
+  done
+  print_images ensure_image "${compiled[@]}" &
+  pids+=($!)
+  print_images ensure_image "${others[@]}" &
+  pids+=($!)
+  for pid in "${pids[@]}"; do
+    wait "$pid" || status=$?
+  done
+  return "$status"
+}
+
+# Images of tests and benches.
 # shellcheck disable=SC2034  # for who sources this
 TEST_IMAGES=(base postgres redis test-tools lego traefik portal runtime)
 

@@ -16,8 +16,9 @@ last_words() { tail -c 2000 "$1" | tr '\r' '\n' | sed 's/\x1b\[[0-9;]*m//g' | gr
 patiently() {
   local what=$1 log=$2 started=$SECONDS pid status=0
   shift 2
-  # 9 is the lock of scripts/up, which a service that a package starts must not hold
-  "$@" >"$log" 2>&1 9>&- &
+  # 9 is the lock of scripts/up, which a service that a package starts must not hold. None of whoever called either: with
+  # many open, mmdebstrap hands apt one of two digits, which no plain shell can be told of.
+  "$@" >"$log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
   pid=$!
   local next=15
   while kill -0 "$pid" 2>/dev/null; do

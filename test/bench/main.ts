@@ -12,12 +12,13 @@ import { proxy } from './proxy.js';
 import { reconcileReal } from './reconcile-real.js';
 import { reconcile } from './reconcile.js';
 import { routes } from './routes.js';
+import { upgrade } from './upgrade.js';
 import { commitOf, machineOf, type BenchResult } from './report.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    /** Stacks: 10 for provision, 500 for reconcile and 1000 for routes unless told. */
+    /** Stacks: 10 for provision, 500 for reconcile, 1000 for routes and 30 for upgrade unless told. */
     n: { type: 'string' },
     parallel: { type: 'string', default: '8' },
     stacks: { type: 'string', default: '20' },
@@ -29,8 +30,8 @@ const { values, positionals } = parseArgs({
     /** Of `chaos`: replays its schedule of faults. */
     seed: { type: 'string' },
     minutes: { type: 'string', default: '10' },
-    /** Folder of the running platform's scripts and .env. */
-    root: { type: 'string', default: process.cwd() },
+    /** `provision`: folder of a running platform's scripts and .env. */
+    root: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 });
@@ -54,13 +55,15 @@ const BENCHES: Record<string, () => Promise<BenchResult>> = {
       ? reconcile({ n: Number(values.n ?? 500), minutes: Number(values.minutes), say })
       : reconcileReal({ stacks: Number(values.real), say }),
   routes: () => routes({ n: Number(values.n ?? 1_000), say }),
+  upgrade: () => upgrade({ n: Number(values.n ?? 30), say }),
 };
 
 const name = positionals[0] ?? '';
 const bench = BENCHES[name];
 /** Whether it brings up a platform in an engine of its own. */
 const own =
-  ['backup', 'chaos', 'data-plane', 'density', 'proxy'].includes(name) ||
+  ['backup', 'chaos', 'data-plane', 'density', 'proxy', 'upgrade'].includes(name) ||
+  (name === 'provision' && values.root === undefined) ||
   (name === 'reconcile' && values.real !== undefined);
 if (!bench) {
   say(

@@ -12,6 +12,8 @@ import { platformPrefix, type Accepted, type OperationView } from '#libs/contrac
 import { Semaphore, waitFor } from '#libs/async';
 import { parsePool, parseTemplate } from '#libs/tenants';
 import { PortalClient, type PortalPlace } from '../support/portal-client.js';
+import { engineEndpoint, engineSocket } from '../support/engine.js';
+import { withOwnPlatform } from './own-platform.js';
 import { rawStack, ready, removeRaw, startRaw, type RawSettings, type RawStack } from './raw-stack.js';
 import { atMost, median, quantile, round, type BenchResult } from './report.js';
 
@@ -28,8 +30,8 @@ const ROUNDS = 3;
 interface Options {
   n: number;
   parallel: number;
-  /** Where the running platform's .env lies. */
-  root: string;
+  /** Where the running platform's .env lies; without it the bench brings up one of its own. */
+  root: string | undefined;
   say: (text: string) => void;
 }
 
@@ -39,6 +41,10 @@ interface World {
   prefix: string;
   tools: string;
 }
+
+/** Of the engine that `docker` asks. */
+const socketOfEngine = (): string =>
+  (process.env['DOCKER_HOST'] ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
 
 async function readWorld(root: string): Promise<World> {
   const env = new Map(
@@ -270,7 +276,18 @@ async function rawAtOnce(world: World, count: number, user: string): Promise<num
   }
 }
 
-export async function provision({ n, parallel, root, say }: Options): Promise<BenchResult> {
+/** On the platform of `root`, or on one of its own, whose agent has the engine's own socket as any other. */
+export async function provision({ root, ...options }: Options): Promise<BenchResult> {
+  if (root !== undefined) {
+    return onPlatform({ ...options, root });
+  }
+  process.env['DOCKER_HOST'] = engineEndpoint();
+  return withOwnPlatform({ AVIARY_ENGINE_SOCKET: engineSocket() }, ({ platform }) =>
+    onPlatform({ ...options, root: platform.facts.root }),
+  );
+}
+
+async function onPlatform({ n, parallel, root, say }: Options & { root: string }): Promise<BenchResult> {
   const world = await readWorld(root);
   const accounts: string[] = [];
   const client = await customer(world, root, accounts);
@@ -286,7 +303,7 @@ export async function provision({ n, parallel, root, say }: Options): Promise<Be
     '--user',
     '0:0',
     '-v',
-    '/var/run/docker.sock:/var/run/docker.sock',
+    `${socketOfEngine()}:/var/run/docker.sock`,
     world.tools,
     'sleep',
     '3600',

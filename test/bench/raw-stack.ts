@@ -58,6 +58,8 @@ export function rawStack(settings: RawSettings, index: number, user: string): Ra
     nextEpoch: null,
     keptEpochs: [],
     backingUp: false,
+    clonedFrom: null,
+    tradingHeldSince: null,
     release: '0.0.0',
     desired: 'running',
     holds: [],

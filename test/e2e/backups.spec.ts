@@ -1,12 +1,17 @@
 import { execFile } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
-import type { BackupList, BackupView, OperationView } from '#libs/contracts';
+import type { BackupList, BackupView, Bot, ExportAsked, OperationView, StackView } from '#libs/contracts';
+import { backupTool } from '../support/backup-tools.js';
+import { tradingBot } from '../support/data-plane.js';
 import { docker } from '../support/engine.js';
+import { openArchive } from '../support/opened-archive.js';
 import { generatedSecrets } from '../support/platform-secrets.js';
-import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
+import { PASSWORD, PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
 
@@ -121,6 +126,37 @@ it('of what it stored nothing lies in clear on the host, and no password of it i
   expect(stdout.trim()).toBe('700 10011');
 });
 
+it('its owner downloads it through the proxy, whole, and age and pg_restore open it', async () => {
+  const { export: asked, ticket } = await stack.owner.api<ExportAsked>('POST', `/stacks/${stack.slug}/exports`, {
+    backup: backup.id,
+    password: PASSWORD,
+  });
+  const { portalDomain } = world.platform.place;
+  const passphrase = randomBytes(16).toString('hex');
+  const body = new URLSearchParams({ ticket, passphrase });
+  const archive = await stack.owner.ask(portalDomain, '/api/v1/exports', { method: 'POST', body });
+  expect(archive).toMatchObject({ status: 200, headers: { 'content-length': String(archive.bytes.length) } });
+  const again = await stack.owner.ask(portalDomain, '/api/v1/exports', { method: 'POST', body });
+  expect(again.status).toBe(401);
+  const at = await mkdtemp(join(tmpdir(), 'aviary-archive-'));
+  try {
+    await writeFile(join(at, 'archive'), archive.bytes);
+    expect(await openArchive(join(at, 'archive'), passphrase, join(at, 'opened'))).toMatchObject({ code: 0 });
+    const dump = join(at, 'opened', 'postgres.dump');
+    const { stdout } = await promisify(execFile)(backupTool('pg_restore'), [
+      '--data-only',
+      '--table=kept',
+      '-f',
+      '-',
+      dump,
+    ]);
+    expect(stdout.split('\n').filter((line) => /^\d+\t[0-9a-f]{32}$/.test(line))).toHaveLength(5000);
+  } finally {
+    await rm(at, { recursive: true });
+  }
+  expect((await backups()).export).toMatchObject({ id: asked.id, state: 'sent', bytes: archive.bytes.length });
+});
+
 it('FM-22 a restore puts the data of then in place, a safety backup of now first, and the stack serves', async () => {
   await world.platform.stackSql(stack.slug, 'insert into kept select n, null from generate_series(5001, 5100) n');
   expect(await rowsIn()).toBe(5100);
@@ -210,6 +246,110 @@ it.each([
     await world.served(stack);
   },
 );
+
+it('FM-22 a restore is undone by going back to what it took the place of, which is still there', async () => {
+  await world.platform.stackSql(stack.slug, 'insert into kept select n, null from generate_series(6001, 6010) n');
+  const restored = await world.platform.cli('backup', 'restore', stack.slug, backup.id, `--confirm=${stack.slug}`);
+  expect(restored.code).toBe(0);
+  expect(await rowsIn()).toBe(5000);
+  expect((await backups()).kept).toMatchObject({ restored: backup.takenAt });
+  // From here on what is kept has a password that nobody knows any more.
+  expect((await world.platform.cli('tenant', 'rotate-secrets', stack.slug)).code).toBe(0);
+  const { code, document } = await world.platform.cli<OperationView>(
+    'backup',
+    'undo-restore',
+    stack.slug,
+    `--confirm=${stack.slug}`,
+  );
+  expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+  expect(await rowsIn()).toBe(5010);
+  await world.served(stack);
+  expect(await leftOver()).toEqual([]);
+});
+
+it('the night leaves an idle stack alone that has what its newest backup holds, and not one that changed', async () => {
+  expect((await world.platform.cli('backup', 'take', stack.slug)).code).toBe(0);
+  // As the clock orders it; at which hour it does is shown where the clock is ours.
+  const night = async (): Promise<OperationView> => {
+    const id = await world.platform.sql(`
+      with made as (
+        insert into operations (id, tenant_id, slug, account_id, engine_id, kind, state, exclusive, requested_by, input, created_at, deadline_at, fencing, attempts)
+        select gen_random_uuid(), id, slug, account_id, engine_id, 'backup', 'queued', false, 'system:schedule',
+               '{"reason": "schedule"}', now(), now() + interval '1 hour', 0, 0 from tenants where id = '${stack.id}' returning id),
+      steps as (
+        insert into operation_steps (operation_id, seq, phase, state)
+        select id, (at - 1) * 1000, phase, 'pending' from made, unnest(array['dump', 'store', 'prove']) with ordinality as t (phase, at))
+      select id from made`);
+    return stack.owner.operationEnd(id.trim());
+  };
+  const phases = ({ steps }: OperationView) =>
+    steps.filter(({ action }) => action === null).map(({ phase, state }) => `${phase} ${state}`);
+  // Its runtime wrote meanwhile: probes, reports, prices, candles, points of a curve.
+  await world.served(stack);
+  expect(phases(await night())).toEqual(['dump done', 'store skipped', 'prove skipped']);
+  const [newest] = (await backups()).items;
+  expect(newest?.sameUntil).not.toBeNull();
+  await world.platform.stackSql(stack.slug, 'update kept set md5 = null where n = 1');
+  expect(phases(await night())).toEqual(['dump done', 'store done', 'prove done']);
+  expect((await backups()).items[0]).toMatchObject({ reason: 'schedule', state: 'verified', sameUntil: null });
+});
+
+it('what the plan keeps no longer is told, and goes; what stays comes back', async () => {
+  await world.platform.sql('update plans set keep_daily = 1, keep_weekly = 0, keep_monthly = 0');
+  const before = await backups();
+  await world.platform.sql(
+    `update backups set taken_at = taken_at - interval '5 days', begun_at = begun_at - interval '5 days' where id <> '${before.items[0]?.id}'`,
+  );
+  const told = await world.platform.cli<{ items: { id: string }[] }>('backup', 'prune', stack.slug, '--dry-run');
+  const gone = told.document.data.items.map(({ id }) => id);
+  expect(gone).toContain(backup.id);
+  expect((await world.platform.cli('backup', 'prune', stack.slug, `--confirm=${stack.slug}`)).code).toBe(0);
+  const left = (await backups()).items;
+  expect(left.filter(({ id }) => gone.includes(id))).toEqual([]);
+  [backup] = left as [BackupView];
+  expect(backup).toMatchObject({ state: 'verified' });
+});
+
+it('a clone of a backup runs beside the original with its bots paused, and trades only once that is allowed', async () => {
+  await world.platform.sql('update plans set stacks = 2');
+  const bot = await tradingBot(world.platform, stack);
+  expect((await world.platform.cli('backup', 'take', stack.slug)).code).toBe(0);
+  const newest = (await backups()).items[0]!;
+  const { operation, stack: made } = await stack.owner.api<{ operation: OperationView; stack: StackView }>(
+    'POST',
+    `/stacks/${stack.slug}/clone`,
+    { backup: newest.id },
+  );
+  expect(await stack.owner.operationEnd(operation.id)).toMatchObject({ kind: 'clone', state: 'done', error: null });
+  const copy = { owner: stack.owner, slug: made.slug, id: made.id };
+  expect(await world.platform.stackSql(copy.slug, 'select count(*) from kept')).toBe(String(await rowsIn()));
+  expect(await world.platform.stackSql(copy.slug, 'select tenant from stack')).toBe(copy.id);
+  expect(await world.platform.stackSql(stack.slug, 'select tenant from stack')).toBe(stack.id);
+  await stack.owner.signOn(copy.slug);
+  await world.served(copy);
+  const botOf = async ({ slug }: { slug: string }): Promise<string> =>
+    (await stack.owner.ask<Bot>(stack.owner.dashboardHost(slug), `/api/v1/bots/${bot}`)).body.state;
+  const resume = () =>
+    stack.owner.ask<{ code?: string }>(stack.owner.dashboardHost(copy.slug), `/api/v1/bots/${bot}/resume`, {
+      method: 'POST',
+      body: {},
+    });
+  expect([await botOf(stack), await botOf(copy)]).toEqual(['running', 'paused']);
+  const open = () => world.platform.stackSql(copy.slug, `select count(*) from paper_orders where state = 'open'`);
+  expect(await open()).toBe('0');
+  expect((await resume()).body.code).toBe('TRADING_HELD');
+  expect(await stack.owner.stack(copy.slug)).toMatchObject({ clonedFrom: { slug: stack.slug } });
+
+  const allowed = await world.platform.cli('tenant', 'allow-trading', copy.slug, `--confirm=${copy.slug}`);
+  expect(allowed.code).toBe(0);
+  await world.served(copy);
+  expect(await botOf(copy)).toBe('paused');
+  expect((await resume()).status).toBe(200);
+  await waitFor(async () => ((await open()) === '0' ? undefined : true), { what: 'orders of the copy', ...SOON });
+  expect(await leftOver()).toEqual([]);
+  expect(await stack.owner.destroy(copy.slug)).toMatchObject({ state: 'done', error: null });
+  await world.served(stack);
+});
 
 it('destroying the stack takes its backups with it', async () => {
   expect(await stack.owner.destroy(stack.slug)).toMatchObject({ state: 'done', error: null });

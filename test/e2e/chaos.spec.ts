@@ -18,7 +18,7 @@ it('FM-10 FM-13 FM-14 after a storm of faults and changes of mind every stack is
   const say = (text: string): unknown => story.push(text);
   const found = await chaos(platform, await platform.operator(), {
     seed: SEED,
-    seconds: 100,
+    seconds: 120,
     stacks: 5,
     settle: 150,
     say,
@@ -35,4 +35,4 @@ it('FM-10 FM-13 FM-14 after a storm of faults and changes of mind every stack is
   expect(FAULTS.filter((kind) => made[kind] === 0)).toEqual([]);
   expect(asked.accepted).toBeGreaterThan(10);
   expect(found.trades).toBeGreaterThan(0);
-}, 420_000);
+}, 450_000);

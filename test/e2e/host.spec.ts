@@ -85,6 +85,60 @@ describe('a platform on its host', () => {
     expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
   }, 180_000);
 
+  it('what the portal’s stores wrote as the user they were before becomes their own with the next up', async () => {
+    const stores = { postgres: '10012', redis: '10013' } as const;
+    const volume = (store: string): Promise<string> =>
+      docker('volume', 'inspect', '-f', '{{.Mountpoint}}', `aviary-${platform.facts.prefix}-portal-${store}`);
+    const accounts = await platform.sql('select count(*) from accounts');
+    expect((await platform.run('down')).code).toBe(0);
+    for (const [store, uid] of Object.entries(stores)) {
+      const folder = await volume(store);
+      expect(await sh('find', folder, '!', '-uid', uid)).toBe('');
+      await sh('chown', '-hR', '999:999', folder);
+    }
+    const ran = await platform.run('up');
+    expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+    for (const [store, uid] of Object.entries(stores)) {
+      expect(await sh('find', await volume(store), '!', '-uid', uid)).toBe('');
+    }
+    expect(await platform.sql('select count(*) from accounts')).toBe(accounts);
+    expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
+  }, 300_000);
+
+  it('other passwords in .env reach who reads them with the next up, and of an earlier version’s files none stays', async () => {
+    const services = ['api', 'gate', 'worker', 'agent', 'redis'] as const;
+    const ids = (): Promise<string[]> =>
+      Promise.all(services.map((service) => docker('inspect', '-f', '{{.Id}}', platform.container(service))));
+    await writeFile(inData('secrets/redis.conf'), 'requirepass former\n', { mode: 0o400 });
+    await writeFile(inData('secrets/owner-password'), 'former', { mode: 0o400 });
+    const before = await ids();
+    const other = { AVIARY_APP_PASSWORD: 'a'.repeat(32), AVIARY_REDIS_PASSWORD: 'b'.repeat(32) };
+    await platform.withSettings(other, async () => {
+      const ran = await platform.run('up');
+      expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
+      const after = await ids();
+      // The gate has neither.
+      expect(services.filter((_, at) => after[at] === before[at])).toEqual(['gate']);
+      expect(await docker('exec', platform.container('api'), 'cat', '/run/secrets/redis-url')).toContain(
+        'b'.repeat(32),
+      );
+      await platform.operator();
+      expect((await platform.run('up')).code).toBe(0);
+      expect(await ids()).toEqual(after);
+    });
+    expect((await readdir(inData('secrets'))).toSorted()).toEqual([
+      'agent',
+      'api',
+      'gate',
+      'migrate',
+      'postgres',
+      'redis',
+      'worker',
+    ]);
+    expect((await platform.run('up')).code).toBe(0);
+    await platform.operator();
+  }, 300_000);
+
   it('while it runs, a port that is not its own is still looked at', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(18_080, '0.0.0.0', resolve));

@@ -2,6 +2,7 @@ import { capacity } from './platform/capacity.js';
 import { dataPlane } from './platform/data-plane.js';
 import { faults } from './platform/faults.js';
 import { foreign } from './platform/foreign.js';
+import { fullDisk } from './platform/full-disk.js';
 import { held } from './platform/held.js';
 import { kills } from './platform/kills.js';
 import { orphans } from './platform/orphans.js';
@@ -25,6 +26,7 @@ afterAll(async () => {
 describe('a stack', () => stack(world));
 describe('what is watched', () => watching(world));
 describe('what is held', () => held(world));
+describe('a full disk', () => fullDisk(world));
 describe('a person in a browser', () => person(world));
 describe('the operator’s tools', () => tools(world));
 describe('room on the host', () => capacity(world));

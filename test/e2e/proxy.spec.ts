@@ -21,7 +21,8 @@ import {
   strippedHeaders,
 } from '#libs/edge';
 import { Backend, echo } from '../support/echo-backend.js';
-import { ApiCounterpart, GateProcess, ask, freePort, type Reply } from '../support/gate-process.js';
+import { ApiCounterpart, GateProcess, ask, type Reply } from '../support/gate-process.js';
+import { freePort } from '../support/ports.js';
 
 import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 

@@ -153,10 +153,21 @@ describe('a stack that rests', () => {
     expect(await up()).toHaveLength(3);
   }, 180_000);
 
-  it('FM-19 gives database, Redis and key new secrets; the old password opens nothing any more', async () => {
+  it('FM-19 gives database, Redis and key new secrets; the old passwords open nothing any more', async () => {
     const { slug } = stack;
-    const [database, runtime] = [world.platform.service(slug, 'postgres'), world.platform.service(slug, 'runtime')];
-    const password = (): Promise<string> => docker('exec', runtime, 'cat', '/run/aviary/database-password');
+    const [database, redis, runtime] = (['postgres', 'redis', 'runtime'] as const).map((service) =>
+      world.platform.service(slug, service),
+    ) as [string, string, string];
+    const secrets = async (): Promise<{ database: string; redis: string; key: string }> => {
+      const read = (file: string): Promise<string> => docker('exec', runtime, 'cat', `/run/aviary/${file}`);
+      return {
+        database: await read('database-password'),
+        redis: await read('redis-password'),
+        key: await read('stack-key.pem'),
+      };
+    };
+    const answers = (secret: string): Promise<string> =>
+      docker('exec', '-e', `REDISCLI_AUTH=${secret}`, redis, 'redis-cli', '--no-auth-warning', 'ping');
     const opens = async (secret: string): Promise<boolean> => {
       const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
       const client = new pg.Client({
@@ -176,13 +187,20 @@ describe('a stack that rests', () => {
         await client.end();
       }
     };
-    const old = await password();
-    expect(await opens(old)).toBe(true);
+    const old = await secrets();
+    expect(await opens(old.database)).toBe(true);
+    expect(await answers(old.redis)).toBe('PONG');
     expect(await world.platform.cli('tenant', 'rotate-secrets', slug)).toMatchObject({
       code: 0,
       document: { data: { kind: 'rotate_secrets', state: 'done' } },
     });
-    expect({ old: await opens(old), now: await opens(await password()) }).toEqual({ old: false, now: true });
+    const now = await secrets();
+    expect({ old: await opens(old.database), now: await opens(now.database) }).toEqual({ old: false, now: true });
+    expect(await answers(now.redis)).toBe('PONG');
+    // As one without a password is answered.
+    expect(await answers(old.redis)).toMatch(/^(AUTH failed: WRONGPASS|NOAUTH)/);
+    expect(now.key).toMatch(/^-----BEGIN PRIVATE KEY-----/);
+    expect(now.key).not.toBe(old.key);
     await world.served(stack);
     expect(await world.platform.stackSql(slug, 'select text from kept')).toBe('still here');
     expect(await world.platform.sql('select count(*) from tenant_secrets where previous is not null')).toBe('0');

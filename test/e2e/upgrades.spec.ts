@@ -2,6 +2,7 @@ import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
 import { booksOf, tradingBot } from '../support/data-plane.js';
 import { docker, testImage } from '../support/engine.js';
+import { anotherRelease, endsAtOnce } from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -21,28 +22,8 @@ const seenBot = async (): Promise<Bot> =>
 const trades = (): Promise<unknown> =>
   waitFor(async () => ((await seenBot()).openOrders.total > 0 ? true : undefined), { what: 'open orders', ...SOON });
 
-/** Another release of the same template: as the first but for one variable, or with another image for its runtime. */
-async function another(version: string, image?: string): Promise<string> {
-  const id = `standard@${version}+00000000`;
-  const images = image === undefined ? 'images' : `jsonb_set(images, '{runtime}', to_jsonb('${image}'::text))`;
-  await world.platform.sql(
-    `insert into releases (id, template, version, definition, images, state, created_at, notes)
-     select '${id}', template, '${version}',
-            jsonb_set(definition, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
-            ${images}, 'candidate', now(), '' from releases where id = '${first}'`,
-  );
-  return id;
-}
-
-/** An image as that one, but of a program that is not in it: it ends as soon as it is started. */
-async function endsAtOnce(image: string): Promise<string> {
-  const container = await docker('create', image);
-  try {
-    return await docker('commit', '--change', 'CMD ["node", "nowhere.cjs"]', container);
-  } finally {
-    await docker('rm', container);
-  }
-}
+const another = (version: string, image?: string): Promise<string> =>
+  anotherRelease(world.platform, { version, like: first, ...(image === undefined ? {} : { image }) });
 
 beforeAll(async () => {
   world = await PlatformWorld.open();

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { randomBytes } from 'node:crypto';
 import { waitFor } from '#libs/async';
 import { platformPrefix, type Accepted } from '#libs/contracts';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
@@ -11,6 +10,7 @@ import { OperationEntity } from '#libs/db';
 import { expectedFirewall } from '#libs/edge';
 import { exits, FakeEngineServer, byCommand } from '#libs/engine';
 import { IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
+import { program } from '../support/program.js';
 
 const LEASE_SECONDS = 1;
 /** Private, and not this machine's: the agent takes them from its settings alone. */
@@ -21,7 +21,6 @@ let world: StackWorld;
 let home: string;
 let server: FakeEngineServer;
 let child: ChildProcess | null = null;
-const masterKey = randomBytes(32).toString('base64');
 const gateKey = publicKeyText(newSigningKey());
 
 beforeAll(async () => {
@@ -50,37 +49,28 @@ afterAll(async () => {
 
 async function live(): Promise<void> {
   const helped = world.engine.log.count('runOnce');
-  const made = spawn(
-    process.execPath,
-    [
-      '--import',
-      join(ROOT, 'test/support/register-ts.mjs'),
-      join(ROOT, 'test/support/agent-child.ts'),
-      join(home, 'engine.sock'),
-    ],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        PATH: process.env['PATH'],
-        AVIARY_ENV: 'test',
-        AVIARY_LOG_LEVEL: 'warn',
-        AVIARY_PLATFORM_ID: world.database.platformId,
-        AVIARY_DATABASE_URL: world.database.url,
-        AVIARY_MASTER_KEY: masterKey,
-        AVIARY_GATE_PUBLIC_KEY: gateKey,
-        AVIARY_API_URL: world.edge.apiUrl,
-        AVIARY_GATE_URL: world.edge.gateUrl,
-        AVIARY_RESOLVERS: RESOLVERS.join(','),
-        AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
-        ...IMAGES,
-        AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),
-        AVIARY_DATA_DIR: join(home, 'data'),
-        AVIARY_AGENT_SOCKET: join(home, 'agent.sock'),
-        AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
-        AVIARY_PROXY_PORT: '1',
-      },
+  const made = spawn(process.execPath, [...program('test/support/agent-child.ts'), join(home, 'engine.sock')], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      AVIARY_ENV: 'test',
+      AVIARY_LOG_LEVEL: 'warn',
+      AVIARY_PLATFORM_ID: world.database.platformId,
+      AVIARY_DATABASE_URL: world.database.url,
+      AVIARY_MASTER_KEY: world.masterKey,
+      AVIARY_GATE_PUBLIC_KEY: gateKey,
+      AVIARY_API_URL: world.edge.apiUrl,
+      AVIARY_GATE_URL: world.edge.gateUrl,
+      AVIARY_RESOLVERS: RESOLVERS.join(','),
+      AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
+      ...IMAGES,
+      AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),
+      AVIARY_DATA_DIR: join(home, 'data'),
+      AVIARY_AGENT_SOCKET: join(home, 'agent.sock'),
+      AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
+      AVIARY_PROXY_PORT: '1',
     },
-  );
+  });
   child = made;
   let said = '';
   made.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));

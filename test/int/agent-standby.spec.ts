@@ -55,6 +55,18 @@ function door(name: string): FakeEngineServer {
   return found;
 }
 
+/** The same at two looks: whoever counts has nothing on its way. */
+async function settled(count: () => number): Promise<void> {
+  let before = -1;
+  const same = (): true | undefined => {
+    const now = count();
+    const isSame = now === before;
+    before = now;
+    return isSame || undefined;
+  };
+  await waitFor(same, { what: 'nothing more being asked for', deadlineMs: 10_000, intervalMs: 300 });
+}
+
 const becomesActive = (agent: AgentProcess, deadlineMs: number): Promise<true> =>
   waitFor(async () => ((await agent.active()) ? true : undefined), { what: `${agent.name} taking over`, deadlineMs });
 
@@ -148,6 +160,8 @@ it('an agent that was paused with its change begun, taken over from and resumed 
   const sprung = door('old').holdAfter(1, 'startContainer');
   const { operation, stack } = await world.stacks.create(owner, { template: 'standard' });
   await sprung;
+  // What it does beside it comes to its end, so that nothing is on its way of which it has proven that it may.
+  await settled(() => door('old').mutations);
   // In the middle of an operation, between two changes of the engine.
   old.pause();
   const successor = await start('successor', SHORT);

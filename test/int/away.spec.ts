@@ -1,12 +1,18 @@
-import { createDataSource, EngineEntity } from '#libs/db';
-import { listAlarms } from '#libs/jobs';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createDataSource, EngineEntity, FenceEntity, isDatabaseAway, newId, RecoveryEntity } from '#libs/db';
+import { DutyWatch, listAlarms } from '#libs/jobs';
 import { mailAlarms, OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
 import { EngineAnswer } from '../../apps/agent/src/engine-answer.js';
+import { beat } from '../../apps/agent/src/heartbeat.js';
 import { AgentWatch } from '../../apps/worker/src/agent-watch.js';
+import { CutSocket } from '../support/cut-socket.js';
+import { engineFigures } from '../support/engine-rows.js';
 import { ENGINE_ID, stackWorld, type StackWorld } from '../support/stack-world.js';
 
-/** An engine that is away and an agent that is silent, as alarms and as mails; the seconds are the test's own. */
+/** What is away: an engine and an agent, as alarms and as mails, and the database that holds both; the seconds are the test's own. */
 jest.setTimeout(60_000);
 
 const START = new Date('2026-06-01T10:00:00Z').getTime();
@@ -124,6 +130,52 @@ describe('an agent', () => {
     expect(await open()).toEqual([]);
   });
 
+  it('that lives and has not looked at its stacks for ten minutes, for five of them by our looks, is a critical alarm and one mail', async () => {
+    const watching = watch();
+    const told = (figures: EngineEntity['figures']) => rows().update(EngineEntity, { id: ENGINE_ID }, { figures });
+    const figures = (lag: number) => engineFigures({ at: now().toISOString(), reconcileLagSeconds: lag });
+    /** As the agent tells each minute. */
+    async function looks(minutes: number, lag: number): Promise<void> {
+      for (let minute = 0; minute < minutes; minute += 1) {
+        await told(figures(lag));
+        await passes(watching, 60, [ENGINE_ID, 'north']);
+      }
+    }
+    const late: [string, string, string] = [`agent/${ENGINE_ID}/late`, 'RECONCILE_LATE', 'critical'];
+    await looks(2, 400);
+    // As after a host was off: behind, and catching up.
+    await looks(5, 4_000);
+    await looks(1, 20);
+    expect([await open(), await mails()]).toEqual([[], []]);
+    await looks(6, 700);
+    expect([await open(), await mails()]).toEqual([[late], [`Alarm (critical): agent/${ENGINE_ID}/late`]]);
+    const raised = await listAlarms(world.database.dataSource, now());
+    expect(raised[0]?.message).toContain(`The agent of the host ${ENGINE_ID} lives`);
+    // Whoever looks next finds it open, and leaves it so until it is over.
+    await passes(watch(), 60, [ENGINE_ID, 'north']);
+    expect(await open()).toEqual([late]);
+    await looks(1, 20);
+    expect(await open()).toEqual([]);
+    // What tells the figures hangs too, while signs of life go on.
+    await passes(watching, 1_200, [ENGINE_ID, 'north']);
+    expect(await open()).toEqual([late]);
+  });
+
+  it('is silent for a reason where a recovery elsewhere took its host’s place, which has an alarm of its own', async () => {
+    const watching = watch();
+    await passes(watching, 240, ['north']);
+    expect(await open()).toEqual([silent(ENGINE_ID)]);
+    const { manager } = world.database.dataSource;
+    await manager.insert(FenceEntity, { ordinal: 1, recoveryId: newId(), at: now(), seenAt: now() });
+    await passes(watching, 300, []);
+    expect(await open()).toEqual([]);
+    // As of a backup that was recovered here after all.
+    const at = { backupId: newId(), takenAt: now(), recoveredAt: now() };
+    await manager.insert(RecoveryEntity, { id: newId(), ...at, orderedAt: now(), ordinal: 2 });
+    await passes(watching, 240, ['north']);
+    expect(await open()).toEqual([silent(ENGINE_ID)]);
+  });
+
   it('is not silent because the whole host was off, or because the database was away and nobody could be heard', async () => {
     seconds = 7_200;
     const database = await createDataSource(world.database.url, { applicationName: 'test' }).initialize();
@@ -141,4 +193,77 @@ describe('an agent', () => {
     expect([await open(), await mails()]).toEqual([[], []]);
     await database.destroy();
   });
+});
+
+it('FM-11 a watchdog outside hears that all is well only while the portal’s database tells what work was done', async () => {
+  let heard = 0;
+  const server = createServer((_request, response) => {
+    heard += 1;
+    response.end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const watchdog = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const there = new URL(world.database.url);
+  const target = { host: there.hostname, port: Number(there.port) };
+  let way = await CutSocket.open({ host: '127.0.0.1', port: 0 }, target);
+  const { port } = way;
+  const url = Object.assign(new URL(there), { host: `127.0.0.1:${port}` }).href;
+  const database = await createDataSource(url, { applicationName: 'test' }).initialize();
+  const duties = new DutyWatch({ database, logger: createLogger('test', 'silent'), now, clock });
+  /** Of each minute: whether the database told anything, and whether the watchdog heard that all is well. */
+  const minutes = async (count: number): Promise<[boolean, boolean][]> => {
+    const told: [boolean, boolean][] = [];
+    for (let minute = 0; minute < count; minute += 1) {
+      seconds += 60;
+      const answered = await duties.turn().then(
+        () => true,
+        (error: unknown) => {
+          expect(isDatabaseAway(error)).toBe(true);
+          return false;
+        },
+      );
+      const before = heard;
+      await beat(watchdog, duties);
+      told.push([answered, heard > before]);
+    }
+    return told;
+  };
+  const lock = world.database.dataSource.createQueryRunner();
+  try {
+    await beat(watchdog, duties);
+    expect(heard).toBe(0);
+    expect(await minutes(1)).toEqual([[true, true]]);
+
+    await way.close();
+    expect(await minutes(5)).toEqual([
+      [false, true],
+      [false, true],
+      [false, false],
+      [false, false],
+      [false, false],
+    ]);
+    way = await CutSocket.open({ host: '127.0.0.1', port }, target);
+    expect(await minutes(1)).toEqual([[true, true]]);
+
+    // Not away, and yet nothing is answered.
+    await lock.startTransaction();
+    await lock.query('lock table schedules in access exclusive mode');
+    const hangs = duties.turn();
+    seconds += 180;
+    const before = heard;
+    await beat(watchdog, duties);
+    expect(heard).toBe(before);
+    await lock.rollbackTransaction();
+    await hangs;
+    expect(await minutes(1)).toEqual([[true, true]]);
+  } finally {
+    if (lock.isTransactionActive) {
+      await lock.rollbackTransaction();
+    }
+    await lock.release();
+    await database.destroy();
+    await way.close();
+    server.closeAllConnections();
+    server.close();
+  }
 });

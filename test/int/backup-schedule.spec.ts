@@ -93,6 +93,15 @@ it('one that counts is enough for the day; one that failed is tried again after 
   await endAll();
 });
 
+it('one that was seen unchanged since needs none that day', async () => {
+  const stack = await running(at('12:00:00', YESTERDAY));
+  const id = await backup(stack, 'verified', at('02:10:00', YESTERDAY));
+  await db().update(BackupEntity, { id }, { sameUntil: at('02:20:00') });
+  expect(await order(at('12:00:00'))).toEqual([]);
+  expect(await order(at('03:00:00', '2026-11-11'))).toEqual([stack.slug]);
+  await endAll();
+});
+
 it('what rests, is held or is at work is left alone', async () => {
   const rests = await running(at('12:00:00', YESTERDAY));
   await db().update(TenantEntity, { id: rests.id }, { desired: 'hibernated', observed: 'stopped' });

@@ -30,7 +30,7 @@ const end = (operationId: string, state: 'done' | 'failed', error: object | null
   );
 
 /** The open operation of that kind, as soon as the command has asked for it. */
-async function asked(kind: 'backup' | 'restore'): Promise<string> {
+async function asked(kind: 'backup' | 'restore' | 'undo_restore' | 'prune'): Promise<string> {
   return waitFor(
     async () =>
       (await world.database.dataSource.manager.findOneBy(OperationEntity, { tenantId: id, kind, state: 'queued' }))?.id,
@@ -79,7 +79,9 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
     error: { code: 'BACKUP_UNVERIFIED', message: 'public.bots has 2 rows instead of 3' },
   });
   const table = await aviary(env, ['backup', 'list', slug]);
-  expect(table.stdout.split('\n')[0]).toMatch(/^BACKUP +DATA OF +STATE +SIZE +ADDED +REASON +RELEASE +WHY$/);
+  expect(table.stdout.split('\n')[0]).toMatch(
+    /^BACKUP +DATA OF +STATE +SIZE +ADDED +REASON +RELEASE +WHY +SAME UNTIL$/,
+  );
   const plain = await aviary(env, ['backup', 'list', slug, '--plain', '--limit', '1']);
   expect(plain.stdout.split('\t')).toEqual([
     stored,
@@ -89,7 +91,8 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
     '0.9 MB',
     'manual',
     expect.stringMatching(/\d/),
-    'BACKUP_UNVERIFIED: public.bots has 2 rows instead of 3\n',
+    'BACKUP_UNVERIFIED: public.bots has 2 rows instead of 3',
+    '\n',
   ]);
   const json = document(await aviary(env, ['backup', 'list', slug, '--json']));
   expect(json).toMatchObject({ ok: true, schema: 'aviary/backup-list/1', data: { next: null, open: null } });
@@ -98,6 +101,83 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
   expect(fleet.stdout).toMatch(new RegExp(`${slug} +2026-11-20T01:14:09.000Z +stored `));
   expect(fleet.stderr).toContain('the newest try failed of 1');
   expect((await aviary(env, ['backup', 'list', 'uaaaaaa'])).code).toBe(3);
+});
+
+it('tells what the night will remove, of one stack or of all, and removes it only when the stack is named', async () => {
+  await world.database.dataSource.query('delete from backups where tenant_id = $1', [id]);
+  const day = (back: number) => ({ at: new Date(Date.now() - back * 86_400_000) });
+  const olds = await Promise.all(
+    [30, 20].map((back) => insertBackup(world.database.dataSource, { id }, 'verified', day(back))),
+  );
+  await world.database.dataSource.query('update plans set keep_daily = 1, keep_weekly = 0, keep_monthly = 0');
+  await insertBackup(world.database.dataSource, { id }, 'verified', day(1));
+  for (const stack of [[], [slug]]) {
+    const json = document(await aviary(env, ['backup', 'prune', ...stack, '--dry-run', '--json']));
+    expect(json).toMatchObject({ ok: true, schema: 'aviary/backup-expired/1' });
+    const { items } = json.data as { items: { id: string; slug: string; addedBytes: number }[] };
+    expect(items.map((one) => one.id).toSorted()).toEqual(olds.toSorted());
+    expect(items[0]).toMatchObject({ slug, state: 'verified', addedBytes: 900_100 });
+  }
+  expect((await aviary(env, ['backup', 'prune'])).code).toBe(2);
+  const unconfirmed = await aviary(env, ['backup', 'prune', slug, '--no-input']);
+  expect(unconfirmed.code).toBe(2);
+  expect(unconfirmed.stderr).toContain(`This removes 2 backups of ${slug} for ever`);
+  const running = aviary(env, ['backup', 'prune', slug, '--confirm', slug]);
+  await end(await asked('prune'), 'done');
+  expect((await running).stdout).toContain('2 removed');
+});
+
+it('undoes a restore only while something is kept, and when the stack is named', async () => {
+  const undo = (...args: string[]) => aviary(env, ['backup', 'undo-restore', slug, ...args]);
+  expect(document(await undo('--json'))).toMatchObject({
+    exit: 5,
+    error: { code: 'WRONG_STATE', details: { why: 'nothing_kept' } },
+  });
+  const input = JSON.stringify({ backup: '0190a000-0000-7000-8000-000000000001' });
+  await world.database.dataSource.query(
+    `with restore as (
+       insert into operations (id, tenant_id, slug, account_id, engine_id, kind, state, exclusive, requested_by, input, created_at, finished_at, deadline_at, fencing, attempts)
+       select gen_random_uuid(), id, slug, account_id, engine_id, 'restore', 'failed', true, 'x', $2, now(), now(), now(), 0, 0 from tenants where id = $1
+       returning id)
+     insert into operation_steps (operation_id, seq, phase, state, finished_at) select id, 4000, 'swap', 'done', now() from restore`,
+    [id, input],
+  );
+  await world.database.dataSource.query(`update tenants set kept_epochs = '{1}', epoch = 2 where id = $1`, [id]);
+  const unconfirmed = await undo('--no-input');
+  expect(unconfirmed.code).toBe(2);
+  expect(unconfirmed.stderr).toContain('loses everything since');
+  const running = undo('--confirm', slug);
+  await end(await asked('undo_restore'), 'done');
+  expect((await running).stdout).toContain('has the data of before the restore again');
+  await world.database.dataSource.query(`update tenants set kept_epochs = '{}' where id = $1`, [id]);
+  await world.database.dataSource.query(`delete from operations where kind = 'restore'`);
+});
+
+it('makes a copy of a backup, and lets it trade only when it is named', async () => {
+  await world.database.dataSource.query('update plans set stacks = 5');
+  const backup = await insertBackup(world.database.dataSource, { id }, 'verified');
+  expect((await aviary(env, ['backup', 'clone', slug, backup, '--name', ' '])).code).toBe(2);
+  const made = document(await aviary(env, ['backup', 'clone', slug, backup, '--detach', '--json']));
+  expect(made).toMatchObject({ ok: true, data: { kind: 'clone', state: 'queued' } });
+  const { slug: copy, id: operation } = made.data as OperationView;
+  expect(copy).not.toBe(slug);
+  await end(operation, 'done');
+  const shown = await aviary(env, ['tenant', 'show', copy]);
+  expect(shown.stdout).toContain(`copy of    ${slug}, its data of`);
+  expect(shown.stdout).toContain(`aviary tenant allow-trading ${copy}`);
+  const unconfirmed = await aviary(env, ['tenant', 'allow-trading', copy, '--no-input']);
+  expect(unconfirmed.code).toBe(2);
+  expect(unconfirmed.stderr).toContain(`is a copy of ${slug}: once it may trade, both do`);
+  const allowed = document(
+    await aviary(env, ['tenant', 'allow-trading', copy, '--confirm', copy, '--detach', '--json']),
+  );
+  expect(allowed).toMatchObject({ ok: true, data: { kind: 'restart' } });
+  await end((allowed.data as OperationView).id, 'done');
+  await world.database.dataSource.query('update tenants set trading_held_since = null where slug = $1', [copy]);
+  expect(document(await aviary(env, ['tenant', 'allow-trading', copy, '--json']))).toMatchObject({
+    exit: 5,
+    error: { code: 'WRONG_STATE', details: { why: 'trades' } },
+  });
 });
 
 it('restores only what is named, after telling what is lost', async () => {

@@ -1,14 +1,15 @@
 import { waitFor } from '#libs/async';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
 import type { Bot, BotList, Market, Overview, TradeList } from '#libs/contracts';
 import { dec, presetParams, sum, text } from '#libs/trading';
+import { axeFindings } from '../support/axe.js';
 import { firstScript } from '../support/browser.js';
 import { builtPages, type BuiltPages } from '../support/built-pages.js';
 import { forward } from '../support/forward.js';
-import { freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
+import { freePort } from '../support/ports.js';
+import { TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 
 // a loaded machine draws slowly; a page that never comes fails by its own deadline
 jest.setTimeout(45_000);
@@ -274,14 +275,7 @@ describe('the pages of a stack', () => {
           .first()
           .waitFor();
         await looked.locator('.av-dot[data-liveness="live"]').waitFor();
-        const { violations } = await new AxeBuilder({ page: looked })
-          .options({ resultTypes: ['violations'], iframes: false })
-          .analyze();
-        for (const { id: rule, impact, nodes } of violations) {
-          if (impact === 'serious' || impact === 'critical') {
-            found.push(`${route} ${rule}: ${nodes.map((node) => node.html).join(' ')}`);
-          }
-        }
+        found.push(...(await axeFindings(looked)).map((finding) => `${route} ${finding}`));
         const sideways = await looked.evaluate(
           'document.documentElement.scrollWidth - document.documentElement.clientWidth',
         );
@@ -336,13 +330,59 @@ describe('the pages of a stack', () => {
     const field = page.getByRole('combobox', { name: 'What are you looking for?' });
     await field.fill('open first');
     await page.getByRole('option', { name: 'Open bot First grid', selected: true }).waitFor();
-    const { violations } = await new AxeBuilder({ page }).include('.av-palette').analyze();
-    expect(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')).toEqual([]);
+    expect(await axeFindings(page, '.av-palette')).toEqual([]);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'First grid' }).waitFor();
     await page.goBack();
     await page.locator('tfoot td').first().waitFor();
   });
+
+  it('stay where they are while a part of them does not arrive and the stack is away, and are whole once it is back', async () => {
+    const opened = await context.newPage();
+    let away = true;
+    let asked = 0;
+    await opened.route('**/*', async (route) => {
+      const isHead = route.request().method() === 'HEAD';
+      asked += isHead ? 1 : 0;
+      if (away && (isHead || route.request().url().includes('-chart-'))) {
+        await route.abort('connectionfailed');
+      } else {
+        await route.continue();
+      }
+    });
+    await opened.goto(`${origin}/bots/${(await theBot()).id}`);
+    await opened.getByRole('button', { name: 'Pause', disabled: false }).waitFor();
+    await waitFor(() => (asked > 0 ? true : undefined), { what: 'the page asking for its stack', deadlineMs: 10_000 });
+    await opened.evaluate(() => Object.assign(globalThis, { thisVery: 'page' }));
+    const isStill = (): Promise<boolean> => opened.evaluate(() => 'thisVery' in globalThis);
+    await opened.waitForRequest((request) => request.method() === 'HEAD');
+    expect(await isStill()).toBe(true);
+    await expect(opened.getByRole('button', { name: 'Pause' }).isVisible()).resolves.toBe(true);
+    away = false;
+    await opened.locator('canvas').first().waitFor();
+    expect(await isStill()).toBe(false);
+    await opened.close();
+  }, 60_000);
+
+  it('give way to what the gate says once a part of them is refused because the stack is stopped', async () => {
+    const opened = await context.newPage();
+    const stopped = '<!doctype html><title>Stopped</title><h1>This stack is stopped</h1>';
+    let refused = false;
+    await opened.route('**/*', async (route) => {
+      const request = route.request();
+      refused ||= request.url().includes('-chart-');
+      if (!refused) {
+        await route.continue();
+      } else if (request.isNavigationRequest()) {
+        await route.fulfill({ status: 503, contentType: 'text/html', body: stopped });
+      } else {
+        await route.fulfill({ status: 503, json: { error: { code: 'UNAVAILABLE' } } });
+      }
+    });
+    await opened.goto(`${origin}/bots/${(await theBot()).id}`);
+    await opened.getByRole('heading', { name: 'This stack is stopped' }).waitFor();
+    await opened.close();
+  }, 60_000);
 
   it('say since when values are old while the stack is away, and come back by themselves', async () => {
     const acting = await context.newPage();

@@ -2,6 +2,8 @@ import pg from 'pg';
 import {
   AccountEntity,
   assertPlatform,
+  createDataSource,
+  type Database,
   isDatabaseAway,
   migrate,
   newId,
@@ -46,6 +48,18 @@ describe('database', () => {
       expect(results.filter((result) => result.ran.length > 0)).toHaveLength(1);
     } finally {
       await empty.close();
+    }
+  });
+
+  it('ends a statement that never would, but none of who migrates', async () => {
+    const bound = async (database: Database): Promise<unknown> =>
+      (await database.query<{ statement_timeout: string }[]>('show statement_timeout'))[0]?.statement_timeout;
+    expect(await bound(db.dataSource)).toBe('2min');
+    const patient = await createDataSource(db.ownerUrl, { poolSize: 1, patient: true }).initialize();
+    try {
+      expect(await bound(patient)).toBe('0');
+    } finally {
+      await patient.destroy();
     }
   });
 

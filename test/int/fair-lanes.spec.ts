@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { waitFor } from '#libs/async';
-import type { Accepted } from '#libs/contracts';
+import { OPERATION_KINDS, type Accepted, type OperationKind } from '#libs/contracts';
 import { newId, OperationEntity } from '#libs/db';
 import { createQueue } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
-import { expireOperations, EXPIRE_AFTER_MS, startRepair } from '#libs/tenants';
+import { expireOperations, EXPIRE_AFTER_MS, isShared, operationDeadlineMs, startRepair } from '#libs/tenants';
 import type { Engine } from '#libs/engine';
 import { OperationLane } from '../../apps/agent/src/operation-lane.js';
 import { OperationSweeper } from '../../apps/agent/src/operation-sweeper.js';
@@ -39,6 +39,30 @@ async function running(): Promise<{ owner: Owner; slug: string; id: string }> {
   const accepted = await world.stacks.create(owner, { template: 'standard' });
   expect(await run(accepted)).toMatchObject({ state: 'done' });
   return { owner, slug: accepted.stack.slug, id: accepted.stack.id };
+}
+
+/** Rows that wait, the oldest first, each of a stack of its own: of one stack only one is open. */
+async function insertWaiting(like: string, kinds: readonly OperationKind[]): Promise<string[]> {
+  const { manager } = world.database.dataSource;
+  const made = await manager.findOneByOrFail(OperationEntity, { tenantId: like });
+  const rows = kinds.map((kind, at) =>
+    Object.assign({}, made, {
+      id: newId(),
+      tenantId: newId(),
+      kind,
+      exclusive: !isShared(kind),
+      state: 'queued' as const,
+      input: null,
+      createdAt: new Date(Date.now() - 600_000 + at * 1_000),
+      startedAt: null,
+      finishedAt: null,
+      leaseOwner: null,
+      leaseExpiresAt: null,
+      error: null,
+    }),
+  );
+  await manager.insert(OperationEntity, rows);
+  return rows.map(({ id }) => id);
 }
 
 it('slow operations of some delay nobody else, however few jobs are taken at once', async () => {
@@ -152,41 +176,79 @@ it('FM-10 a full lane takes each operation once, is given no job again, and keep
   }
 });
 
+it('FM-10 with seventeen of every slow kind stuck, or waiting behind those, a stop and a start are done', async () => {
+  const { dataSource } = world.database;
+  const { id: tenantId, owner, slug } = await running();
+  const slow = OPERATION_KINDS.filter((kind) => operationDeadlineMs(kind) > 600_000);
+  expect(slow).toEqual(expect.arrayContaining(['repair', 'backup', 'prune', 'restore', 'clone', 'upgrade']));
+  const kinds = slow.flatMap((kind) => Array.from({ length: 17 }, () => kind));
+  const stuck = await insertWaiting(tenantId, kinds);
+  const begun: (OperationKind | undefined)[] = [];
+  const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
+  const real = world.runner();
+  const runner: ConstructorParameters<typeof OperationLane>[0]['runner'] = {
+    isLive: (id) => real.isLive(id),
+    poke: (id) => real.poke(id),
+    run: (id, ...rest) => {
+      if (!stuck.includes(id)) {
+        return real.run(id, ...rest);
+      }
+      begun.push(kinds[stuck.indexOf(id)]);
+      return goOn;
+    },
+  };
+  const lane = new OperationLane({ dataSource, runner, logger, stopping: never });
+  try {
+    for (const id of stuck) {
+      await lane.take(id);
+    }
+    for (const kind of ['stop', 'start'] as const) {
+      const asked = await world.stacks.request(owner, slug, kind);
+      await lane.take(asked.operation.id);
+      await waitFor(async () => ((await operation(asked.operation.id)).state === 'done' ? true : undefined), {
+        what: `the ${kind} beside them`,
+        deadlineMs: 15_000,
+      });
+    }
+    const times = (kind: OperationKind): number => begun.filter((one) => one === kind).length;
+    // As many as have a place; what shares places with another kind waits behind it.
+    expect(Object.fromEntries(slow.map((kind) => [kind, times(kind)]))).toEqual({
+      repair: 8,
+      backup: 2,
+      prune: 0,
+      restore: 2,
+      clone: 0,
+      upgrade: 8,
+    });
+    expect(lane.held).toEqual(expect.arrayContaining(stuck));
+  } finally {
+    letGo();
+    await lane.ended();
+    await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where state = 'queued'`);
+  }
+});
+
 it('FM-10 what lost its job gets one again, however many older ones wait in the lane', async () => {
   const { dataSource } = world.database;
   const { id: tenantId } = await running();
-  const made = await dataSource.manager.findOneByOrFail(OperationEntity, { tenantId });
-  const waiting = Array.from({ length: 61 }, (_unused, at) =>
-    Object.assign({}, made, {
-      id: newId(),
-      // Of a stack each, since of one stack only one is open.
-      tenantId: newId(),
-      kind: 'restart' as const,
-      state: 'queued' as const,
-      input: null,
-      createdAt: new Date(Date.now() - 600_000 + at * 1_000),
-      startedAt: null,
-      finishedAt: null,
-      leaseOwner: null,
-      leaseExpiresAt: null,
-      error: null,
-    }),
+  const waiting = await insertWaiting(
+    tenantId,
+    Array.from({ length: 61 }, () => 'restart' as const),
   );
-  await dataSource.manager.insert(OperationEntity, waiting);
   const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
   const runner = { isLive: () => false, poke: () => undefined, run: () => goOn };
   const lane = new OperationLane({ dataSource, runner, logger, stopping: never });
   const sweeper = new OperationSweeper({ dataSource, queue: world.queue, lane, engineId: ENGINE_ID, logger });
   try {
-    for (const { id } of waiting.slice(0, -1)) {
+    for (const id of waiting.slice(0, -1)) {
       await lane.take(id);
     }
     expect(await sweeper.turn()).toBe(1);
     const jobs: unknown[] = await dataSource.query(
       `select data ->> 'operationId' as id from pgboss.job where name like 'engine.operation%' and data ->> 'operationId' = any($1)`,
-      [waiting.map(({ id }) => id)],
+      [waiting],
     );
-    expect(jobs).toEqual([{ id: waiting.at(-1)?.id }]);
+    expect(jobs).toEqual([{ id: waiting.at(-1) }]);
   } finally {
     letGo();
     await lane.ended();
@@ -217,6 +279,8 @@ describe('FM-10 nothing is under way for ever', () => {
       logger,
       now: () => new Date(),
       portalUrl: 'https://aviary.localhost',
+      zone: 'UTC',
+      portalBackup: { hour: 4, overdueHours: 28 },
     }).find(({ name }) => name === 'operations.expire');
     await entry?.handle({} as never, { signal: never, attempt: 1, last: true });
     const view = await world.operations.get(owner, asked.operation.id);
@@ -226,6 +290,43 @@ describe('FM-10 nothing is under way for ever', () => {
     });
     expect(view.steps.every(({ state }) => state === 'skipped')).toBe(true);
     expect(await run(await world.stacks.request(owner, slug, 'restart'))).toMatchObject({ state: 'done' });
+  });
+
+  it('what waits its turn behind others of its kind is not ended, and has its whole time once it begins', async () => {
+    const { dataSource } = world.database;
+    const at = new Date(Date.now() + 13 * 3_600_000);
+    const first = await running();
+    const second = await running();
+    const waiting = (await world.stacks.request(second.owner, second.slug, 'restart')).operation.id;
+    const busy = (await world.stacks.request(first.owner, first.slug, 'stop')).operation.id;
+    // An agent that lives then, and has one of them under way.
+    await dataSource.query(
+      `update operations set state = 'running', started_at = $2, deadline_at = $2, lease_expires_at = $3 where id = $1`,
+      [busy, at, new Date(at.getTime() + 60_000)],
+    );
+    const alive = (until: Date): Promise<unknown> =>
+      dataSource.query(
+        `insert into engine_leases (engine_id, owner, fencing, taken_at, expires_at) values ($1, 'a', 1, now(), $2)
+         on conflict (engine_id) do update set expires_at = excluded.expires_at`,
+        [ENGINE_ID, until],
+      );
+    await alive(new Date(at.getTime() + 60_000));
+    expect(await expireOperations(dataSource, at)).toEqual([]);
+    const before = await operation(waiting);
+    await dataSource.query(
+      `update operations set created_at = created_at - interval '13 h', deadline_at = deadline_at - interval '13 h' where id = $1`,
+      [waiting],
+    );
+    expect(await world.runner().run(waiting, second.id, never)).toBeUndefined();
+    const { state, deadlineAt } = await operation(waiting);
+    expect(state).toBe('done');
+    expect(deadlineAt.getTime()).toBeGreaterThanOrEqual(before.deadlineAt.getTime());
+
+    const unbegun = (await world.stacks.request(second.owner, second.slug, 'restart')).operation.id;
+    await alive(new Date(0));
+    expect(await expireOperations(dataSource, at)).toMatchObject([{ id: unbegun }]);
+    await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where id = $1`, [busy]);
+    await dataSource.query('delete from engine_leases');
   });
 
   it('what hangs in an agent that still renews its lease is ended, and the agent can do nothing more', async () => {

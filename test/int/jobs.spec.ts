@@ -1,18 +1,17 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { waitFor } from '#libs/async';
 import { newId, ScheduleTickEntity, tx } from '#libs/db';
 import { createQueue, handler, jobsOf, PermanentError, Scheduler, type Queue, type Schedule } from '#libs/jobs';
 import { createLogger } from '#libs/telemetry';
 import { testDatabase, type TestDatabase } from '../support/postgres.js';
+import { program } from '../support/program.js';
 
 // Several test files and an engine may share two cores.
 jest.setTimeout(60_000);
 
 const logger = createLogger('test', 'silent');
-const root = join(import.meta.dirname ?? __dirname, '../..');
 
 describe('queue', () => {
   let db: TestDatabase;
@@ -197,11 +196,9 @@ describe('queue', () => {
 
   it('gives the job of a killed worker to another', async () => {
     const producer = await queue();
-    const child = spawn(
-      process.execPath,
-      ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'test/support/hanging-worker.ts'), db.url],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
+    const child = spawn(process.execPath, [...program('test/support/hanging-worker.ts'), db.url], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     children.push(child);
     const lines: string[] = [];
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));

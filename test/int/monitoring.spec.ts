@@ -18,7 +18,7 @@ import { startHealthServer } from '../../apps/worker/src/health.server.js';
 import { WorkerMetrics } from '../../apps/worker/src/worker-metrics.js';
 import { WELL } from '../support/agent-figures.js';
 import { person, stackOf, testApi, type TestApi } from '../support/api.js';
-import { freePort } from '../support/runtime.js';
+import { freePort } from '../support/ports.js';
 
 jest.setTimeout(90_000);
 

@@ -47,7 +47,7 @@ const end = (operationId: string, state: string): Promise<unknown> =>
     state,
   ]);
 
-const openOf = (kind: 'backup' | 'restore'): Promise<OperationEntity> =>
+const openOf = (kind: 'backup' | 'restore' | 'undo_restore'): Promise<OperationEntity> =>
   db().manager.findOneByOrFail(OperationEntity, { tenantId: stack.id, kind, state: 'queued' });
 
 const take = (on: Page) => on.getByRole('button', { name: 'Back up now' });
@@ -160,6 +160,59 @@ it('restores only after saying what is lost and having the stack named', async (
     await page.getByRole('button', { name: 'Restore…' }).first().isDisabled(),
   ]).toEqual([true, true]);
   await end(restore.id, 'done');
+  await db().query(`update operation_steps set state = 'done', finished_at = now() where operation_id = $1`, [
+    restore.id,
+  ]);
+});
+
+it('tells that what a restore took the place of is kept, and goes back to it only when the stack is named', async () => {
+  await db().query(`update tenants set kept_epochs = '{1}', epoch = 2 where id = $1`, [stack.id]);
+  await page.goto(`${portal.origin}/app/backups`);
+  await page.getByText('What was there before is kept until the next good backup', { exact: false }).waitFor();
+  await page.getByRole('button', { name: 'Undo the restore…' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText(/^Everything since the restore at .+ is lost/).waitFor();
+  await portal.assertSound(page, 'backups-undo');
+  const confirm = dialog.getByRole('button', { name: 'Undo restore' });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByRole('textbox').fill(stack.slug);
+  await confirm.click();
+  await page.waitForURL('**/app/operations/*');
+  const { id } = await openOf('undo_restore');
+  expect(page.url()).toContain(id);
+  await page.getByText('Look whether what was there before is kept').waitFor();
+  await end(id, 'done');
+  await db().query(`update tenants set kept_epochs = '{}' where id = $1`, [stack.id]);
+});
+
+it('makes a copy after saying what it holds, and lets it trade from its page only when it is named', async () => {
+  await db().query('update plans set stacks = 2');
+  await page.goto(`${portal.origin}/app/stacks/${stack.slug}/backups`);
+  await page.getByRole('button', { name: 'Clone…' }).first().click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('It holds 40 fills, 2 bots, as the backup counts.').waitFor();
+  await dialog.getByText('Nothing of it trades until you allow that', { exact: false }).waitFor();
+  await portal.assertSound(page, 'backups-clone');
+  await dialog.getByRole('button', { name: 'Clone backup' }).click();
+  await page.waitForURL('**/app/operations/*');
+  const clone = await db().manager.findOneByOrFail(OperationEntity, { kind: 'clone', state: 'queued' });
+  expect(page.url()).toContain(clone.id);
+  await end(clone.id, 'done');
+  await seen(clone.tenantId, { observed: 'running' });
+  await page.goto(`${portal.origin}/app/stacks/${clone.slug}`);
+  await page.getByText(`A copy of ${stack.slug}`, { exact: false }).waitFor();
+  await portal.assertSound(page, 'stack-copy');
+  await page.getByRole('button', { name: 'Allow trading…' }).click();
+  await dialog.getByText('both trade on it', { exact: false }).waitFor();
+  const confirm = dialog.getByRole('button', { name: 'Allow trading' });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByRole('textbox').fill(clone.slug);
+  await confirm.click();
+  await page.waitForURL('**/app/operations/*');
+  expect(
+    await db().manager.findOneByOrFail(OperationEntity, { tenantId: clone.tenantId, state: 'queued' }),
+  ).toMatchObject({ kind: 'restart', input: { allowTrading: true } });
+  await db().query('delete from tenants where id = $1', [clone.tenantId]);
 });
 
 it('says why none can be taken of a stack that rests, and leads from data that is gone to what brings it back', async () => {

@@ -223,8 +223,20 @@ describe('the owner of a stack that is not as wanted', () => {
     await own.getByText('Needs attention').first().waitFor();
     await own.getByText(/^since \d\d:\d\d$/).waitFor();
     await own.getByText('Not running: postgres.').waitFor();
+    const layers = own.getByRole('region', { name: 'Health by layer' }).getByRole('listitem');
+    expect(await layers.allInnerTexts()).toEqual([
+      expect.stringMatching(/^Certificate\s+Not known$/),
+      expect.stringMatching(/^Address and proxy\s+Not known$/),
+      expect.stringMatching(/^Bot runtime\s+Not known$/),
+      expect.stringMatching(/^PostgreSQL\s+Fails$/),
+      expect.stringMatching(/^Redis\s+Not known$/),
+      expect.stringMatching(/^Containers\s+Fails$/),
+      expect.stringMatching(/^Data volumes\s+Works$/),
+    ]);
     await own.getByText(/^It is repaired by itself at \d\d:\d\d:\d\d, attempt 2 of 4\./).waitFor();
     await portal.assertSound(own, 'stack-repairs');
+    await broken({ reason: 'x', reasonCode: 'HEALTH_GATE_FAILED', reasonParams: { layer: 'route' } });
+    await own.getByText('which is seen to; the stack is not restarted', { exact: false }).waitFor();
     await broken({ reason: 'x', reasonCode: 'REDIS_AWAY', reasonParams: {} });
     await own.getByText('Redis of this stack does not answer as it should.', { exact: false }).waitFor();
     await database

@@ -30,10 +30,12 @@ async function startAgent(): Promise<void> {
     socket,
     () => Promise.resolve({ ok: true, checks: {} }),
     () => Promise.resolve(''),
-    logAnswer(
-      engineWithLogs({ [names.container('runtime')]: log, [names.container('redis')]: new WrittenLog() }),
-      portal.t.db.platformId,
-    ),
+    {
+      logs: logAnswer(
+        engineWithLogs({ [names.container('runtime')]: log, [names.container('redis')]: new WrittenLog() }),
+        portal.t.db.platformId,
+      ),
+    },
   );
 }
 function stopAgent(): void {

@@ -4,17 +4,19 @@ import { DomainError, type Accepted } from '#libs/contracts';
 import {
   AuditEntryEntity,
   EngineEntity,
+  HeartbeatEntity,
   HoldEntity,
   OperationEntity,
   OrphanEntity,
   OutboxMailEntity,
+  ReleaseEntity,
   TenantEntity,
 } from '#libs/db';
 import { LABEL, plainContainer } from '#libs/engine';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
 import { mailStackTrouble, OutboxService } from '#libs/support';
-import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService } from '#libs/tenants';
+import { DEATHS_TO_BREAK, FAILURES_TO_BREAK, OrphanService, type PhaseName } from '#libs/tenants';
 import { createLogger } from '#libs/telemetry';
 import type { Reconciler } from '../../apps/agent/src/reconciler.js';
 import { Timers } from '../../apps/agent/src/timers.js';
@@ -464,6 +466,48 @@ it('a volume that vanished is not made anew: the stack says so, a person is told
   expect(await mailed(stack)).toEqual([expect.stringContaining('with the stack’s data is gone')]);
 });
 
+describe('lost data that an operation finds is told once, and no more by the looks after it', () => {
+  const audited = ({ id }: Stack): Promise<number> =>
+    rows(world).countBy(AuditEntryEntity, { action: 'stack.data_missing', targetId: id });
+
+  it('by the wake of a stack whose volume was lost while it slept', async () => {
+    const stack = await running();
+    const quiet = { bots: 0, runningBots: 0, openOrders: 0, equity: '0' };
+    await rows(world).insert(HeartbeatEntity, { tenantId: stack.id, at: new Date(), ...quiet });
+    await run(await world.sleep.hibernate(stack.owner, stack.slug));
+    const data = stack.named('-data-1');
+    await world.engine.removeContainer(stack.container('postgres'), { platform: world.database.platformId }, bounds);
+    world.engine.loseVolume(data);
+    const { operation } = await world.sleep.wake(stack.owner, stack.slug);
+    await world.runner().run(operation.id, stack.id, never);
+    expect(await rows(world).findOneByOrFail(OperationEntity, { id: operation.id })).toMatchObject({
+      state: 'failed',
+      error: { code: 'DATA_MISSING', details: { volume: data } },
+    });
+    expect([(await tenant(stack)).reasonCode, await audited(stack)]).toEqual(['DATA_MISSING', 1]);
+    const reconciler = world.reconciler();
+    for (let look = 0; look < 2; look += 1) {
+      expect(await mended(reconciler, stack)).toBeNull();
+    }
+    expect([(await tenant(stack)).reasonCode, await audited(stack)]).toEqual(['DATA_MISSING', 1]);
+    expect(await mailed(stack)).toEqual([expect.stringContaining(`The volume ${data} with the stack’s data is gone`)]);
+  });
+
+  it('by a repair whose stack has the database of another', async () => {
+    const stack = await running();
+    const foreign = () =>
+      Promise.reject(new DomainError('DATA_MISSING', { message: 'The database is of another stack.' }));
+    const probes: Probes = { ...healthyProbes, ready: foreign, served: foreign };
+    const reconciler = world.reconciler({ probes });
+    world.engine.kill(stack.container('runtime'));
+    expect(await mended(reconciler, stack, { probes })).toMatchObject({ kind: 'repair', state: 'failed' });
+    expect([(await tenant(stack)).reasonCode, await audited(stack)]).toEqual(['DATA_MISSING', 1]);
+    expect(await mended(reconciler, stack, { probes })).toBeNull();
+    expect(await audited(stack)).toBe(1);
+    expect(await mailed(stack)).toEqual([expect.stringContaining('The database is of another stack.')]);
+  });
+});
+
 describe('FM-25 restarts with back-off, a budget and a breaker', () => {
   it('FM-30 a container that runs out of memory again and again stops the stack, says why, and waits for a person', async () => {
     const stack = await running();
@@ -573,10 +617,14 @@ describe('FM-25 restarts with back-off, a budget and a breaker', () => {
         return alive ? Promise.resolve() : refuse();
       },
     };
+    const calls = world.engine.log.calls.length;
     await world.runner({ probes: comesBack }).run(operation?.id ?? '', stack.id, never);
     expect(await rows(world).findOneByOrFail(OperationEntity, { id: operation?.id ?? '' })).toMatchObject({
       state: 'done',
     });
+    // What hangs is not waited for as long as what was asked to end.
+    const stops = world.engine.log.calls.slice(calls).filter(({ method }) => method === 'stopContainer');
+    expect(stops.map(({ args }) => args[1])).toEqual([20, 20, 20]);
     const after = (await states(stack)).find(({ name }) => name === stack.container('runtime'));
     expect(after).toMatchObject({ status: 'running' });
     expect(after?.startedAt).not.toBe(before);
@@ -592,6 +640,39 @@ describe('FM-13 what nobody would see', () => {
     await world.operations.cancel(stack.owner, restart.operation.id);
     world.engine.kill(stack.container('runtime'));
     expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+  });
+
+  /** As if it had been ended in that phase. */
+  async function cancelledIn(phase: PhaseName, { operation: { id } }: Accepted): Promise<void> {
+    const at = new Date();
+    await rows(world).query(
+      `update operation_steps set state = 'skipped', started_at = $3 where operation_id = $1
+          and seq <= (select seq from operation_steps where operation_id = $1 and phase = $2)`,
+      [id, phase, at],
+    );
+    await rows(world).update(OperationEntity, { id }, { state: 'cancelled', startedAt: at, finishedAt: at });
+  }
+
+  it('an order cancelled while its stack went on beside it keeps no repair away, one cancelled half-way does', async () => {
+    const stack = await running();
+    const reconciler = world.reconciler();
+    const operator = await world.operator();
+    const { releaseId } = await tenant(stack);
+    const first = await rows(world).findOneByOrFail(ReleaseEntity, { id: releaseId });
+    const release = 'standard@9.0.0+00000009';
+    const next = { id: release, version: '9.0.0', state: 'candidate' as const };
+    await rows(world).insert(ReleaseEntity, Object.assign(new ReleaseEntity(), first, next) as object);
+    const upgrade = (): Promise<Accepted> => world.upgrades.upgrade(operator, stack.slug, { release });
+    await cancelledIn('safeguard', await upgrade());
+    world.engine.kill(stack.container('runtime'));
+    await world.checker.look(stack.id, never);
+    expect((await world.stacks.get(stack.owner, stack.slug)).next).toMatchObject({ kind: 'repair' });
+    expect(await mended(reconciler, stack)).toMatchObject({ kind: 'repair', state: 'done' });
+    await cancelledIn('unpublish', await upgrade());
+    world.engine.kill(stack.container('runtime'));
+    await world.checker.look(stack.id, never);
+    expect((await world.stacks.get(stack.owner, stack.slug)).next).toMatchObject({ kind: 'person' });
+    expect(await mended(reconciler, stack)).toBeNull();
   });
 
   it('a stack that is to rest is stopped again and again, says that it runs, and is an alarm until it stops', async () => {

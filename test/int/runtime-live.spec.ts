@@ -13,7 +13,8 @@ import {
   type TokenCreated,
 } from '#libs/contracts';
 import { presetParams } from '#libs/trading';
-import { emptyDatabase, freePort, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
+import { freePort } from '../support/ports.js';
+import { emptyDatabase, TestRedis, TestStack, type RuntimeProcess } from '../support/runtime.js';
 import { checkBooks } from '../support/runtime-books.js';
 import { TlsReceiver } from '../support/tls-receiver.js';
 

@@ -2,7 +2,7 @@ import type { Hold, HoldAnswer } from '#libs/contracts';
 import { OperationEntity, TenantEntity } from '#libs/db';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
-import { forgetWarnings, recordUsage } from '#libs/tenants';
+import { forgetWarnings, recordUsage, type HostDisk } from '#libs/tenants';
 import { aviary, environment } from '../support/cli.js';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
@@ -21,17 +21,17 @@ afterAll(() => world.close());
 const running = (): Promise<RunningStack> => runningStack(world);
 
 /** A guard as an agent has it, and what it asked the runtimes for. */
-function guard(answer: () => HoldAnswer | null = () => ({ held: 1, openOrders: 0 })) {
+function guard(answer: (slug: string) => HoldAnswer | null = () => ({ held: 1, openOrders: 0 }), hostDisk?: HostDisk) {
   const asked: { slug: string; hold: Hold }[] = [];
   const probes: Pick<Probes, 'hold'> = {
     hold: (facts, _key, hold) => {
       asked.push({ slug: facts.slug, hold });
-      return Promise.resolve(answer());
+      return Promise.resolve(answer(facts.slug));
     },
   };
   return {
     asked: ({ slug }: RunningStack) => asked.filter((one) => one.slug === slug).map(({ hold }) => hold),
-    guard: world.diskGuard({ probes }),
+    guard: world.diskGuard({ probes, ...(hostDisk ? { hostDisk } : {}) }),
   };
 }
 
@@ -72,7 +72,7 @@ async function measured({ id, limits }: RunningStack, percent: number): Promise<
   });
 }
 
-const alarms = async ({ slug }: RunningStack): Promise<(string | null)[][]> =>
+const alarms = async ({ slug }: Pick<RunningStack, 'slug'>): Promise<(string | null)[][]> =>
   (await listAlarms(world.database.dataSource, new Date()))
     .filter(({ key }) => key === `stack-disk/local/${slug}`)
     .map(({ severity, endedAt }) => [severity, endedAt === null ? 'open' : 'over']);
@@ -260,5 +260,91 @@ describe('FM-27 a stack’s own disk', () => {
     await expect(keeper.turn(never)).rejects.toThrow(first.slug);
     expect([asked(second).length, asked(third).length]).toEqual([1, 0]);
     expect(await third.warnings()).toEqual([]);
+  });
+});
+
+describe('FM-27 the disk of the host, which stacks well within their plans fill', () => {
+  const desired = (slugs: readonly string[], state: 'running' | 'stopped'): Promise<unknown> =>
+    world.database.dataSource.query('update tenants set desired = $2 where slug = any($1)', [slugs, state]);
+  beforeAll(() => world.operator());
+  // Those of other tests rest.
+  beforeEach(() => world.database.dataSource.query(`update tenants set desired = 'stopped' where desired = 'running'`));
+  const floorMb = 2_048;
+  const nearly = (freeMb: number): HostDisk => ({ totalMb: 100_000, freeMb, floorMb });
+  const all = { slug: 'all' };
+
+  it('FM-27 below what must stay free has the bots of every stack that runs held, until there is room to spare', async () => {
+    const [small, unmeasured, rests, full] = [await running(), await running(), await running(), await running()];
+    await measured(small, 10);
+    await measured(full, 96);
+    await desired([rests.slug], 'stopped');
+    const host = nearly(floorMb);
+    const { asked, guard: keeper } = guard(undefined, host);
+    await keeper.turn(never);
+    expect([await small.warnings(), await alarms(all)]).toEqual([[], []]);
+
+    host.freeMb = 1_500;
+    await keeper.turn(never);
+    for (const stack of [small, unmeasured]) {
+      expect(await stack.warnings()).toMatchObject([
+        {
+          code: 'HOST_DISK_FULL',
+          level: 'bad',
+          params: { percent: 98, free: '1.46', floor: '2.00' },
+          heldSince: expect.any(String),
+        },
+      ]);
+      expect(asked(stack)).toEqual([{ kind: 'disk', percent: 98 }]);
+    }
+    expect(await small.warningMails()).toEqual([expect.stringContaining('It is the host, not the plan of the stack')]);
+    expect([await rests.warnings(), asked(rests)]).toEqual([[], []]);
+    // Of its own disk its owner can make room.
+    expect(await full.warnings()).toMatchObject([{ code: 'DISK_FULL', params: { percent: 96 } }]);
+    expect(await alarms(all)).toEqual([['critical', 'open']]);
+    const said = await printed(8, 'alarm', 'list');
+    expect(said).toContain('The host local has 1.46 GiB of disk left and 2.00 GiB must stay free');
+    expect(said).toContain('3 of 3 that run hold theirs');
+    expect(await alarms(small)).toEqual([]);
+
+    // Whoever takes over goes on where the other was: not quite enough is not enough.
+    const next = guard(undefined, host);
+    host.freeMb = floorMb + 511;
+    await next.guard.turn(never);
+    expect(next.asked(small)).toEqual([{ kind: 'disk', percent: 97 }]);
+    host.freeMb = floorMb + 512;
+    await next.guard.turn(never);
+    for (const stack of [small, unmeasured]) {
+      expect(next.asked(stack).at(-1)).toEqual({ kind: 'disk', percent: null });
+      expect(await stack.warnings()).toEqual([]);
+    }
+    expect([await full.warnings(), next.asked(full).at(-1)]).toMatchObject([[{ code: 'DISK_FULL' }], { percent: 96 }]);
+    expect(await alarms(all)).toEqual([['critical', 'over']]);
+    const { length } = next.asked(small);
+    host.freeMb = floorMb;
+    await next.guard.turn(never);
+    expect([await small.warnings(), next.asked(small).length]).toEqual([[], length]);
+    expect(await small.warningMails()).toHaveLength(1);
+  });
+
+  it('FM-27 tells operators how many hold, and lets go of one that was stopped meanwhile once it runs again', async () => {
+    const [deaf, stopped] = [await running(), await running()];
+    const host = nearly(1_000);
+    const { asked, guard: keeper } = guard((slug) => (slug === deaf.slug ? null : { held: 1, openOrders: 0 }), host);
+    await keeper.turn(never);
+    expect(await printed(8, 'alarm', 'list')).toContain('1 of 2 that run hold theirs');
+    expect(await deaf.warnings()).toMatchObject([{ code: 'HOST_DISK_FULL', heldSince: null }]);
+    await desired([stopped.slug], 'stopped');
+    await keeper.turn(never);
+    expect(await stopped.warnings()).toMatchObject([{ code: 'HOST_DISK_FULL', heldSince: expect.any(String) }]);
+    host.freeMb = 50_000;
+    await keeper.turn(never);
+    expect(await stopped.warnings()).toMatchObject([{ code: 'DISK_FREED' }]);
+    await desired([stopped.slug], 'running');
+    await keeper.turn(never);
+    expect(await stopped.warnings()).toEqual([]);
+    expect(asked(stopped)).toEqual([
+      { kind: 'disk', percent: 99 },
+      { kind: 'disk', percent: null },
+    ]);
   });
 });

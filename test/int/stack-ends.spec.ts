@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
 import type { StackWarning } from '#libs/contracts';
 import { StackWarningEntity } from '#libs/db';
@@ -173,13 +174,21 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
       });
     hear('postgres', 'container out of memory');
     hear('runtime', 'container died', 1);
+    // Until all of it is ended the kernel may say so again and again.
+    hear('postgres', 'container out of memory');
+    hear('postgres', 'container out of memory');
+    await keeper.note(facts, never);
+    hear('postgres', 'container out of memory');
     hear('postgres', 'container died', 137);
+    hear('postgres', 'container out of memory');
     await keeper.note(facts, never);
     const told = await stack.warnings();
     expect(told).toMatchObject([{ code: 'SERVICE_OUT_OF_MEMORY', params: { service: 'postgres', times: 1 } }]);
     hear('redis', 'container died', 1);
     await keeper.note(facts, never);
     expect(await stack.warnings()).toEqual(told);
+    // What is told later than a moment after an end is another one.
+    await pause(1_100);
     hear('postgres', 'container out of memory');
     await keeper.note(facts, never);
     expect(await stack.warnings()).toMatchObject([

@@ -13,10 +13,9 @@ import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 import { logAnswer } from '../../apps/agent/src/watch/log-answer.js';
 import { person, stackOf, testApi, type TestApi, type TestPerson } from '../support/api.js';
 import { engineWithLogs, WrittenLog } from '../support/written-log.js';
+import { program } from '../support/program.js';
 
 jest.setTimeout(60_000);
-
-const root = join(import.meta.dirname, '../..');
 
 let t: TestApi;
 let owner: TestPerson;
@@ -39,7 +38,12 @@ beforeEach(async () => {
     socket,
     () => Promise.resolve({ ok: true, checks: {} }),
     () => Promise.resolve(''),
-    logAnswer(engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }), t.db.platformId),
+    {
+      logs: logAnswer(
+        engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }),
+        t.db.platformId,
+      ),
+    },
   );
 });
 afterEach(async () => {
@@ -91,26 +95,15 @@ const heard = (batches: LogBatch[], words: string): Promise<true> =>
 
 /** `aviary tenant logs` with these words, as an operator runs it. */
 const run = async (...args: string[]) => {
-  const child = spawn(
-    process.execPath,
-    [
-      '--import',
-      join(root, 'scripts/dev/ts-loader.mjs'),
-      join(root, 'apps/cli/src/main.ts'),
-      'tenant',
-      'logs',
-      ...args,
-    ],
-    {
-      env: {
-        AVIARY_ENV: 'test',
-        AVIARY_PLATFORM_ID: t.db.platformId,
-        AVIARY_DATABASE_URL: t.db.url,
-        AVIARY_AGENT_SOCKET: socket,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [...program('apps/cli/src/main.ts'), 'tenant', 'logs', ...args], {
+    env: {
+      AVIARY_ENV: 'test',
+      AVIARY_PLATFORM_ID: t.db.platformId,
+      AVIARY_DATABASE_URL: t.db.url,
+      AVIARY_AGENT_SOCKET: socket,
     },
-  );
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   return {
     child,
     stdout: text(child.stdout),
@@ -194,7 +187,12 @@ describe('the log of a stack’s service', () => {
       socket,
       () => Promise.resolve({ ok: true, checks: {} }),
       () => Promise.resolve(''),
-      logAnswer(engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }), t.db.platformId),
+      {
+        logs: logAnswer(
+          engineWithLogs({ [stackNames(t.db.platformId, slug).container('runtime')]: log }),
+          t.db.platformId,
+        ),
+      },
     );
     log.write('two');
     await heard(batches, 'two');

@@ -1,7 +1,8 @@
 import { waitFor } from '#libs/async';
-import { DomainError, type Accepted } from '#libs/contracts';
+import { DomainError, type Accepted, type ErrorDetails } from '#libs/contracts';
 import { EdgeSlotEntity, OperationEntity, TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
+import type { Probes } from '#libs/orchestrator';
 import { createLogger } from '#libs/telemetry';
 import { OperationSweeper } from '../../apps/agent/src/operation-sweeper.js';
 import { publishedRoutes } from '../../apps/agent/src/published-routes.js';
@@ -266,6 +267,23 @@ describe('tries', () => {
   });
 });
 
+const checkerWith = ({ probes, engine = world.engine }: { probes: Probes; engine?: Engine }): StackChecker =>
+  new StackChecker({
+    queue: world.queue,
+    portalUrl: 'https://aviary.localhost',
+    dataSource: world.database.dataSource,
+    engine,
+    probes,
+    settings: {
+      platformId: world.database.platformId,
+      engineId: ENGINE_ID,
+      pool: parsePool('10.128.0.0/14'),
+      ...PLACES,
+    },
+    logger: createLogger('test', 'silent'),
+    now: () => new Date(),
+  });
+
 it('a look that began before an operation writes nothing over what the operation found, and names who is unwell', async () => {
   const { owner, id, slug } = await provisioned();
   const silent = await provisioned();
@@ -273,11 +291,7 @@ it('a look that began before an operation writes nothing over what the operation
   await world.database.dataSource.query(`update tenants set checked_at = now() - interval '1 hour'`);
   const { promise: looked, resolve: inLook } = Promise.withResolvers<void>();
   const { promise: goOn, resolve: letGo } = Promise.withResolvers<void>();
-  const checker = new StackChecker({
-    queue: world.queue,
-    portalUrl: 'https://aviary.localhost',
-    dataSource: world.database.dataSource,
-    engine: world.engine,
+  const checker = checkerWith({
     probes: {
       ...healthyProbes,
       served: async (facts) => {
@@ -291,14 +305,6 @@ it('a look that began before an operation writes nothing over what the operation
         }
       },
     },
-    settings: {
-      platformId: world.database.platformId,
-      engineId: ENGINE_ID,
-      pool: parsePool('10.128.0.0/14'),
-      ...PLACES,
-    },
-    logger: createLogger('test', 'silent'),
-    now: () => new Date(),
   });
   const turn = checker.turn(never);
   await looked;
@@ -310,14 +316,32 @@ it('a look that began before an operation writes nothing over what the operation
   expect((await world.stacks.get(owner, slug)).status).toBe('stopped');
 });
 
+it('a look that nobody answered asks by address, and says which layer of the stack fails', async () => {
+  const { owner, id, slug } = await provisioned();
+  const gate = (details: ErrorDetails) => () =>
+    Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'x', details }));
+  const bad = async (probes: Partial<Probes>): Promise<string[]> => {
+    await checkerWith({ probes: { ...healthyProbes, ...probes } }).look(id, never);
+    const { layers } = await world.stacks.get(owner, slug);
+    return layers.filter(({ state }) => state === 'bad').map(({ layer }) => layer);
+  };
+  const next = async () => (await world.stacks.get(owner, slug)).next?.kind;
+  expect(await bad({ served: gate({}) })).toEqual(['route']);
+  expect(await next()).toBe('route');
+  expect(await bad({ served: gate({}), ready: gate({}) })).toEqual(['runtime']);
+  expect(await next()).toBe('repair');
+  expect(await bad({ served: gate({ tls: 'CERT_HAS_EXPIRED' }) })).toEqual(['certificate']);
+  expect(await next()).toBe('route');
+  // what the runtime said itself needs no second look
+  expect(await bad({ served: gate({ ready: 'REDIS_AWAY' }), ready: gate({}) })).toEqual(['redis']);
+  expect(await bad({})).toEqual([]);
+});
+
 it('one stack that cannot be looked at keeps no other from being looked at', async () => {
   const good = await provisioned();
   const bad = await provisioned();
   await world.database.dataSource.query(`update tenants set checked_at = null where id = any($1)`, [[good.id, bad.id]]);
-  const checker = new StackChecker({
-    queue: world.queue,
-    portalUrl: 'https://aviary.localhost',
-    dataSource: world.database.dataSource,
+  const checker = checkerWith({
     engine: engineWith('observe', (owner, bounds) =>
       owner.tenant === bad.id
         ? Promise.reject(new DomainError('ENGINE_REFUSED', { message: 'not this one' }))
@@ -327,14 +351,6 @@ it('one stack that cannot be looked at keeps no other from being looked at', asy
       ...healthyProbes,
       served: () => new Promise((resolve) => setTimeout(resolve, 200)),
     },
-    settings: {
-      platformId: world.database.platformId,
-      engineId: ENGINE_ID,
-      pool: parsePool('10.128.0.0/14'),
-      ...PLACES,
-    },
-    logger: createLogger('test', 'silent'),
-    now: () => new Date(),
   });
   await expect(checker.turn(never)).rejects.toMatchObject({ message: expect.stringContaining(bad.slug) as string });
   expect((await tenant(good.id)).checkedAt).not.toBeNull();

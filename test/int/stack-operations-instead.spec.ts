@@ -76,8 +76,11 @@ const taken: StackBackups = {
   dump: () => Promise.resolve('dumped'),
   store: () => Promise.resolve('stored'),
   prove: () => Promise.resolve('proven'),
+  prune: () => Promise.resolve('pruned'),
+  kept: () => Promise.resolve('kept'),
   load: () => Promise.resolve('loaded'),
   swap: () => Promise.resolve('swapped'),
+  setPassword: () => Promise.resolve(),
   erase: () => Promise.resolve(),
 };
 

@@ -280,7 +280,7 @@ it('tells the log lines also of a stack that answers nothing until its deadline'
     },
   };
   const gate = PHASE_HANDLERS.health({
-    deps: { probes, secrets: { rotatedPassword: () => Promise.resolve(null) } },
+    deps: { probes, secrets: { passwordInDoubt: () => Promise.resolve(null) } },
     engine: world.engine,
     operation: { kind: 'start' },
     facts,

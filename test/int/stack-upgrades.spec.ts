@@ -10,6 +10,7 @@ import {
   UpgradeFailureEntity,
 } from '#libs/db';
 import type { StackBackups } from '#libs/orchestrator';
+import { IMAGES_OF_RELEASES } from '../../apps/agent/src/host/old-images.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -24,8 +25,11 @@ const backups: StackBackups = {
   dump: ({ facts }) => Promise.resolve(`${backedUp.push(facts.slug)} dumped`),
   store: () => Promise.resolve('stored'),
   prove: () => Promise.resolve('proven'),
+  prune: () => Promise.resolve('pruned'),
+  kept: () => Promise.resolve('kept'),
   load: () => Promise.reject(new Error('nothing is restored here')),
   swap: () => Promise.reject(new Error('nothing is restored here')),
+  setPassword: () => Promise.reject(new Error('nothing is restored here')),
   erase: () => Promise.resolve(),
 };
 type RunOptions = NonNullable<Parameters<StackWorld['runner']>[0]>;
@@ -74,6 +78,10 @@ async function images({ id, slug }: { id: string; slug: string }): Promise<Recor
   );
 }
 
+function killRuntime({ slug }: { slug: string }): void {
+  world.engine.kill(world.engine.names().containers.find((name) => name.endsWith(`${slug}-runtime`)) ?? '');
+}
+
 /** Runs what the platform ordered by itself. */
 async function runOpen(tenantId: string, options: RunOptions = {}): Promise<OperationEntity> {
   const open = await db().findOneByOrFail(OperationEntity, { tenantId, state: 'queued' });
@@ -110,6 +118,28 @@ it('an upgrade backs up, changes what differs and nothing else, and serves', asy
   expect(await images(stack)).toEqual(first.images);
 });
 
+it('a copy that may not trade yet goes to no release whose runtime would trade, and to any once it is allowed', async () => {
+  const stack = await running();
+  const { copies, ...aviary } = (first.definition as { aviary: { copies: boolean } }).aviary;
+  expect(copies).toBe(true);
+  const id = 'standard@0.0.1+00000001';
+  const before = Object.assign(new ReleaseEntity(), second, {
+    id,
+    images: first.images,
+    definition: { ...first.definition, aviary },
+  });
+  await db().insert(ReleaseEntity, before as object);
+  await db().update(TenantEntity, { id: stack.id }, { tradingHeldSince: new Date() });
+  const operator = await world.operator();
+  const upgrade = (release: string) => world.upgrades.upgrade(operator, stack.slug, { release });
+  await expect(upgrade(before.id)).rejects.toMatchObject({ code: 'WRONG_STATE', details: { why: 'trading_held' } });
+  expect(await run(await upgrade(second.id))).toMatchObject({ state: 'done' });
+  await expect(upgrade(before.id)).rejects.toMatchObject({ details: { why: 'trading_held' } });
+  await db().update(TenantEntity, { id: stack.id }, { tradingHeldSince: null });
+  expect(await run(await upgrade(before.id))).toMatchObject({ state: 'done' });
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: before.id });
+});
+
 it('FM-16 what fails the health gate is rolled back by itself, and the same is not tried again until it is fixed', async () => {
   const stack = await running();
   const operator = await world.operator();
@@ -138,6 +168,66 @@ it('FM-16 what fails the health gate is rolled back by itself, and the same is n
   expect(await run(again)).toMatchObject({ state: 'done' });
 });
 
+it('a release withdrawn while the backup before is taken is not gone to: the stack serves as before, nothing is rolled back', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const route = await world.folder.read(`${stack.slug}.yml`);
+  const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  const prove = async (): Promise<string> => {
+    await world.releases.move(operator, second.id, 'withdraw');
+    return 'proven';
+  };
+  const ended = await run(accepted, { backups: { ...backups, prove } });
+  expect(ended).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE', details: { why: 'withdrawn' } } });
+  expect(ended.error?.details).not.toHaveProperty('rollback');
+  expect(await db().countBy(OperationEntity, { tenantId: stack.id, kind: 'rollback' })).toBe(0);
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
+  expect(await images(stack)).toEqual(first.images);
+  expect(await world.folder.read(`${stack.slug}.yml`)).toBe(route);
+  expect(await db().countBy(UpgradeFailureEntity, { tenantId: stack.id })).toBe(0);
+});
+
+it('FM-13 one that is cancelled at the end of its backup goes nowhere either: the stack serves as before, and is repaired as before', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const route = await world.folder.read(`${stack.slug}.yml`);
+  const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  const prove = async (): Promise<string> => {
+    await world.operations.cancel(operator, accepted.operation.id);
+    return 'proven';
+  };
+  // The next turn of the lease is far away.
+  const ended = await run(accepted, { backups: { ...backups, prove }, leaseSeconds: 300 });
+  expect(ended).toMatchObject({
+    state: 'cancelled',
+    error: { code: 'OPERATION_CANCELLED', details: { why: 'request' } },
+  });
+  expect(await db().countBy(OperationEntity, { tenantId: stack.id, kind: 'rollback' })).toBe(0);
+  expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
+  expect(await images(stack)).toEqual(first.images);
+  expect(await world.folder.read(`${stack.slug}.yml`)).toBe(route);
+  expect(await db().countBy(UpgradeFailureEntity, { tenantId: stack.id })).toBe(0);
+  killRuntime(stack);
+  await world.reconciler().look(stack.id, never);
+  expect(await runOpen(stack.id)).toMatchObject({ kind: 'repair', state: 'done' });
+});
+
+it.each(['withdrawn', 'not backed up'])('an outage after one that was %s is told by what is missing', async (why) => {
+  const stack = await running();
+  const operator = await world.operator();
+  const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  const prove = async (): Promise<string> => {
+    if (why !== 'withdrawn') {
+      throw new Error('it does not come back');
+    }
+    await world.releases.move(operator, second.id, 'withdraw');
+    return 'proven';
+  };
+  expect(await run(accepted, { backups: { ...backups, prove } })).toMatchObject({ state: 'failed' });
+  killRuntime(stack);
+  expect(await world.checker.look(stack.id, never)).toMatchObject({ reason: { code: 'NOT_RUNNING' } });
+});
+
 it('owners are offered the newest stable release their stack can go to, each stack its own', async () => {
   const [stack, other] = [await running(), await running()];
   const operator = await world.operator();
@@ -159,7 +249,7 @@ it('owners are offered the newest stable release their stack can go to, each sta
   expect(await offers()).toEqual([null, null]);
 });
 
-it('what cannot begin leaves the stack alone: no image, no backup, withdrawn meanwhile', async () => {
+it('FM-17 what cannot begin leaves the stack alone: no image, no backup, withdrawn meanwhile', async () => {
   const stack = await running();
   const operator = await world.operator();
   const third = 'standard@0.3.0+00000003';
@@ -187,6 +277,32 @@ it('what cannot begin leaves the stack alone: no image, no backup, withdrawn mea
   expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
   expect(await db().countBy(UpgradeFailureEntity, { tenantId: stack.id })).toBe(0);
   expect(await db().countBy(OperationEntity, { tenantId: stack.id, kind: 'rollback' })).toBe(0);
+});
+
+it('FM-17 the images of a withdrawn release are kept while a stack is on it, or may be led back to it', async () => {
+  const stack = await running();
+  const operator = await world.operator();
+  const image = second.images['runtime'] ?? '';
+  const kept = async (): Promise<boolean> => {
+    const found: { value: string }[] = await db().query(IMAGES_OF_RELEASES);
+    return found.some(({ value }) => value === image);
+  };
+  await db().update(TenantEntity, { releaseId: second.id }, { releaseId: first.id });
+  const seen = [await kept()];
+  const upgrade = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
+  expect(await run(upgrade)).toMatchObject({ state: 'done' });
+  await world.releases.move(operator, second.id, 'withdraw');
+  // its release is withdrawn, and it is still on it
+  seen.push(await kept());
+  const back = await world.upgrades.upgrade(operator, stack.slug, { release: first.id });
+  await db().update(TenantEntity, { id: stack.id }, { releaseId: first.id });
+  // on its way from it, so what fails leads back to it
+  seen.push(await kept());
+  await db().update(TenantEntity, { id: stack.id }, { releaseId: second.id });
+  expect(await run(back)).toMatchObject({ state: 'done' });
+  seen.push(await kept());
+  expect(seen).toEqual([true, true, true, false]);
+  await db().update(ReleaseEntity, { id: second.id }, { state: 'candidate' });
 });
 
 it('is refused with the reason before anything is done', async () => {

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import { createAuthority, issueLeaf } from '#libs/crypto';
-import { ask, freePort } from './gate-process.js';
+import { ask } from './gate-process.js';
+import { freePort } from './ports.js';
 
 const ROOT = join(__dirname, '..', '..');
 

@@ -4,13 +4,17 @@ import { loadConfig } from '#libs/config';
 import { FakeStreams, SocketEngine, type Engine } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from '../../apps/agent/src/agent.js';
+import { portalServer } from '../../apps/agent/src/portal-database.js';
 import { engineProbes } from './engine-probes.js';
+import { portalTool } from './portal-database.js';
 
 const socket = process.argv[2];
 if (!socket) {
   throw new Error('usage: agent-child <engine socket>');
 }
 const HOUR = 3_600_000;
+/** The database that stands for the one in the portal's container, where there is one. */
+const portal = process.env['TEST_PORTAL_DATABASE'];
 
 /** This process stands still at the first call of that name, which it was allowed and has not sent. */
 function stoppingBefore(lent: Engine, name: string | undefined): Engine {
@@ -39,16 +43,21 @@ const stop = await startAgent({
   engine,
   streams: new FakeStreams({
     engine,
-    run: (container, [tool = '']) => {
-      throw new Error(`nothing is backed up here, and ${container} has no ${tool}`);
+    run: (container, command) => {
+      if (portal === undefined || container !== portalServer(config.PLATFORM_ID, {} as never).place.container) {
+        throw new Error(`nothing is backed up here, and ${container} has no ${command[0] ?? ''}`);
+      }
+      return portalTool(command.map((word) => (word === 'aviary' ? portal : word)));
     },
   }),
   logger: createLogger('agent', config.LOG_LEVEL),
   probes: engineProbes(engine),
+  keysMoved: process.env['TEST_DIES_MOVING_KEYS'] === 'yes' ? () => process.kill(process.pid, 'SIGKILL') : undefined,
   // Its calls would be counted among those of operations.
   ...(process.env['TEST_RECONCILES'] === 'yes'
     ? {}
     : { reconcile: { settleMs: HOUR, passMs: HOUR, againMs: HOUR, filesMs: HOUR, patienceMs: HOUR } }),
+  fenceSeconds: Number(process.env['TEST_FENCE_SECONDS'] ?? 60),
   lost: (error) => {
     process.stderr.write(`lost: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);

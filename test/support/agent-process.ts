@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { waitFor } from '#libs/async';
@@ -9,6 +8,7 @@ import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { expectedFirewall } from '#libs/edge';
 import { byCommand, exits } from '#libs/engine';
 import { IMAGES, type StackWorld } from './stack-world.js';
+import { program } from './program.js';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 /** Private, and not this machine's: the agent takes them from its settings alone. */
@@ -36,7 +36,7 @@ export async function agentHome(world: StackWorld, directory: string): Promise<A
   return {
     world,
     directory,
-    masterKey: randomBytes(32).toString('base64'),
+    masterKey: world.masterKey,
     gateKey: publicKeyText(newSigningKey()),
   };
 }
@@ -62,33 +62,29 @@ export class AgentProcess {
     settings: Readonly<Record<string, string>> = {},
   ): Promise<AgentProcess> {
     const socket = join(directory, `${name}.sock`);
-    const child = spawn(
-      process.execPath,
-      ['--import', join(ROOT, 'test/support/register-ts.mjs'), join(ROOT, 'test/support/agent-child.ts'), engineSocket],
-      {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: {
-          PATH: process.env['PATH'],
-          AVIARY_ENV: 'test',
-          AVIARY_LOG_LEVEL: 'warn',
-          AVIARY_PLATFORM_ID: world.database.platformId,
-          AVIARY_DATABASE_URL: world.database.url,
-          AVIARY_MASTER_KEY: masterKey,
-          AVIARY_GATE_PUBLIC_KEY: gateKey,
-          AVIARY_API_URL: world.edge.apiUrl,
-          AVIARY_GATE_URL: world.edge.gateUrl,
-          AVIARY_RESOLVERS: RESOLVERS.join(','),
-          AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
-          ...IMAGES,
-          AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),
-          AVIARY_DATA_DIR: join(directory, 'data'),
-          AVIARY_AGENT_SOCKET: socket,
-          // Nobody's: no proxy runs here, and a platform on this machine must not be taken for it.
-          AVIARY_PROXY_PORT: '1',
-          ...settings,
-        },
+    const child = spawn(process.execPath, [...program('test/support/agent-child.ts'), engineSocket], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        PATH: process.env['PATH'],
+        AVIARY_ENV: 'test',
+        AVIARY_LOG_LEVEL: 'warn',
+        AVIARY_PLATFORM_ID: world.database.platformId,
+        AVIARY_DATABASE_URL: world.database.url,
+        AVIARY_MASTER_KEY: masterKey,
+        AVIARY_GATE_PUBLIC_KEY: gateKey,
+        AVIARY_API_URL: world.edge.apiUrl,
+        AVIARY_GATE_URL: world.edge.gateUrl,
+        AVIARY_RESOLVERS: RESOLVERS.join(','),
+        AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
+        ...IMAGES,
+        AVIARY_TEMPLATE_DIR: join(ROOT, 'tenant-template'),
+        AVIARY_DATA_DIR: join(directory, 'data'),
+        AVIARY_AGENT_SOCKET: socket,
+        // Nobody's: no proxy runs here, and a platform on this machine must not be taken for it.
+        AVIARY_PROXY_PORT: '1',
+        ...settings,
       },
-    );
+    });
     const made = new AgentProcess(name, child, socket);
     await waitFor(
       () => {
@@ -104,6 +100,11 @@ export class AgentProcess {
 
   get exitCode(): number | null {
     return this.child.exitCode;
+  }
+
+  /** It ended, by itself or by a signal. */
+  get gone(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
   }
 
   /** Stops it where it stands, as a machine does that is out of memory or put to sleep. */

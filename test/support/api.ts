@@ -27,13 +27,19 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
-/** The production modules on a fresh real database, with the process's own settings as tests need them. */
+/**
+ * The production modules on a fresh real database, or on one of a test that has stacks in it already and closes it
+ * itself, with the process's own settings as tests need them.
+ */
 export async function testApi(
   env: Record<string, string> = {},
-  options: Omit<ServiceOptions, 'logger'> = {},
+  { database, ...options }: Omit<ServiceOptions, 'logger'> & { database?: TestDatabase } = {},
 ): Promise<TestApi> {
-  const db = await testDatabase();
-  await seedEngine(db.dataSource);
+  const db = database ?? (await testDatabase());
+  const closeDatabase = async (): Promise<void> => (database ? undefined : db.close());
+  if (!database) {
+    await seedEngine(db.dataSource);
+  }
   const config = loadConfig('api', {
     AVIARY_ENV: 'test',
     AVIARY_PLATFORM_ID: db.platformId,
@@ -46,7 +52,7 @@ export async function testApi(
   const logger = pino({ level: 'debug' }, { write: (line: string) => void logs.push(line) });
   const api = await bootApi(config, { logger, passwords: new Passwords(4), ...options }).catch(
     async (error: unknown) => {
-      await db.close();
+      await closeDatabase();
       throw error;
     },
   );
@@ -61,7 +67,7 @@ export async function testApi(
     logs,
     close: async () => {
       await api.close();
-      await db.close();
+      await closeDatabase();
     },
   };
 }

@@ -3,11 +3,15 @@ import { join } from 'node:path';
 
 let folder: string | undefined;
 
-/** `restic`, `pg_dump`, `pg_restore` and `psql` as the platform's images have them; fetched at first use, by hand. */
-export function backupTool(name: 'restic' | 'pg_dump' | 'pg_restore' | 'psql'): string {
-  const given = name === 'restic' ? process.env['AVIARY_TEST_RESTIC'] : process.env['AVIARY_TEST_PG_BIN'];
+/**
+ * `restic`, `pg_dump`, `pg_restore` and `psql` as the platform's images have them, and `age`, by which people open what
+ * they download; fetched at first use, by hand.
+ */
+export function backupTool(name: 'restic' | 'age' | 'pg_dump' | 'pg_restore' | 'psql'): string {
+  const { AVIARY_TEST_RESTIC: restic, AVIARY_TEST_AGE: age, AVIARY_TEST_PG_BIN: postgres } = process.env;
+  const given = name === 'restic' ? restic : name === 'age' ? age : postgres && join(postgres, name);
   if (given) {
-    return name === 'restic' ? given : join(given, name);
+    return given;
   }
   folder ??= execFileSync(join(import.meta.dirname, '../../scripts/lib/backup-tools'), { encoding: 'utf8' }).trim();
   return join(folder, name);

@@ -4,14 +4,16 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { Repositories, ResticBackups, type RetentionPolicy } from '#libs/backup';
+import { BackupExports, FenceGuard, PortalRepository, Repositories, ResticBackups } from '#libs/backup';
 import { FakeStreams, type LocalProcess, type ContainerSpec, type Engine, type VolumeSpec } from '#libs/engine';
-import type { OperationRunner } from '#libs/orchestrator';
-import { Repository, type RepositoryPlace } from '#libs/restic';
+import type { OperationRunner, StackDatabases } from '#libs/orchestrator';
+import { Repository, type RepositoryPlace, type ResticSettings } from '#libs/restic';
 import { BackupEntity, OperationEntity, TenantEntity, tx } from '#libs/db';
+import { createLogger } from '#libs/telemetry';
 import { startOperation } from '#libs/tenants';
 import { backupTool } from './backup-tools.js';
 import { CheapRepositories } from './cheap-repository.js';
+import type { TestDatabase } from './postgres.js';
 import { stackWorld, type StackWorld } from './stack-world.js';
 
 export const RESTIC = backupTool('restic');
@@ -138,6 +140,29 @@ export class VolumeDatabases {
     return [...this.names.keys()].toSorted();
   }
 
+  /** Whether the server lets that role in with that password. */
+  async opens(role: string, password: string): Promise<boolean> {
+    const { hostname: host, port } = this.url;
+    const client = new pg.Client({ host, port: Number(port), user: role, password, database: 'postgres' });
+    try {
+      await client.connect();
+      return true;
+    } catch (error) {
+      // invalid_password
+      if ((error as { code?: string }).code === '28P01') {
+        return false;
+      }
+      throw error;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** A statement to the server as its own user. */
+  async admin(statement: string): Promise<void> {
+    await this.server((client) => client.query(statement));
+  }
+
   private databaseOf(container: string): string {
     const database = this.names.get(this.mounted.get(container) ?? '');
     if (database === undefined) {
@@ -165,6 +190,8 @@ export class VolumeDatabases {
   }
 }
 
+type Owner = Awaited<ReturnType<StackWorld['account']>>;
+
 export interface BackedUpStack {
   id: string;
   slug: string;
@@ -174,15 +201,19 @@ export interface BackedUpStack {
 /** Stacks in memory whose databases are real, backed up by the real restic. */
 export class BackupWorld {
   room = { freeMb: 1_000_000, floorMb: 2_048 };
-  retention: RetentionPolicy = { last: 10, daily: 7, weekly: 4, monthly: 6 };
   readonly world: StackWorld;
   readonly databases: VolumeDatabases;
   readonly engine: Engine;
   readonly streams: FakeStreams;
   readonly home: string;
   /** How restic is run; another in its place must be one too. */
-  readonly restic: { binary: string };
-  private readonly repositories: Repositories;
+  readonly restic: ResticSettings;
+  /** What the template of this world calls the role of stacks' databases; on the test's server it is one for all of them. */
+  readonly role: string;
+  readonly repositories: Repositories;
+  /** Of this host's database; asks the repository each time. */
+  /** Replaced by a test to which the repository tells something else. */
+  fence: FenceGuard;
   private readonly places: ReadonlyMap<string, RepositoryPlace>;
 
   private constructor(parts: {
@@ -191,23 +222,36 @@ export class BackupWorld {
     engine: Engine;
     streams: FakeStreams;
     repositories: Repositories;
+    fence: FenceGuard;
     places: ReadonlyMap<string, RepositoryPlace>;
     home: string;
-    restic: { binary: string };
+    restic: ResticSettings;
+    role: string;
   }) {
     this.world = parts.world;
     this.databases = parts.databases;
     this.engine = parts.engine;
     this.streams = parts.streams;
     this.repositories = parts.repositories;
+    this.fence = parts.fence;
     this.places = parts.places;
     this.home = parts.home;
     this.restic = parts.restic;
+    this.role = parts.role;
   }
 
-  static async start(): Promise<BackupWorld> {
-    const world = await stackWorld();
+  /** On a database and repositories that are there already, where they are given: as a new host has them. */
+  static async start(
+    given: { database?: TestDatabase; masterKey?: string; repositories?: string } = {},
+  ): Promise<BackupWorld> {
+    const world = await stackWorld(given);
     const databases = new VolumeDatabases();
+    const role = `stack_${randomBytes(6).toString('hex')}`;
+    await databases.admin(`create role ${role} login password 'of nobody'`);
+    await world.database.dataSource.query(
+      `update releases set definition = jsonb_set(definition, '{services,postgres,environment,POSTGRES_USER}', to_jsonb($1::text))`,
+      [role],
+    );
     const engine = databases.around(world.engine);
     const home = await mkdtemp(join(tmpdir(), 'aviary-backups-'));
     const streams = new FakeStreams({
@@ -227,35 +271,57 @@ export class BackupWorld {
       places: {
         restic,
         repository: async (name, password) => {
-          const place = { url: join(home, 'repositories', name), password };
+          const place = { url: join(given.repositories ?? join(home, 'repositories'), name), password };
           if (!places.has(name)) {
-            await cheap.copyTo(place.url, password);
+            if (given.repositories === undefined) {
+              await cheap.copyTo(place.url, password);
+            }
             places.set(name, place);
           }
           return place;
         },
       },
-      masterKey: randomBytes(32),
+      keys: world.keys,
     });
-    return new BackupWorld({ world, databases, engine, streams, repositories, places, home, restic });
+    const folder = given.repositories ?? join(home, 'repositories');
+    const fence = new FenceGuard({
+      repository: new PortalRepository({
+        places: { restic, repository: (name, password) => Promise.resolve({ url: join(folder, name), password }) },
+        masters: world.keys.masters,
+      }),
+      database: world.database.dataSource,
+      logger: createLogger('test', 'silent'),
+      now: () => new Date(),
+      freshMs: 0,
+    });
+    return new BackupWorld({ world, databases, engine, streams, repositories, fence, places, home, restic, role });
   }
 
-  runner(): OperationRunner {
+  runner({ databases }: { databases?: StackDatabases } = {}): OperationRunner {
     const { dataSource } = this.world.database;
     const backups = new ResticBackups({
       dataSource,
       repositories: this.repositories,
-      retention: this.retention,
       zone: 'UTC',
       room: () => Promise.resolve(this.room),
+      fence: this.fence,
       now: () => new Date(),
     });
-    return this.world.runner({ engine: this.engine, streams: this.streams, backups });
+    return this.world.runner({ engine: this.engine, streams: this.streams, backups, ...(databases && { databases }) });
   }
 
-  /** A stack that runs, with some data in its database. */
-  async stack(): Promise<BackedUpStack & { owner: Awaited<ReturnType<StackWorld['account']>> }> {
-    const owner = await this.world.account();
+  /** Downloads of backups, as an agent has them. */
+  exports(): BackupExports {
+    return new BackupExports({
+      dataSource: this.world.database.dataSource,
+      repositories: this.repositories,
+      now: () => new Date(),
+    });
+  }
+
+  /** A stack that runs, with some data in its database; of that account, or of a new one. */
+  async stack(of?: Owner): Promise<BackedUpStack & { owner: Owner }> {
+    const owner = of ?? (await this.world.account());
     const { stack, operation } = await this.world.stacks.create(owner, { template: 'standard' });
     await this.run(operation.id, stack.id);
     const prefix = this.world.engine.names().containers.find((name) => name.endsWith(`${stack.slug}-postgres`)) ?? '';
@@ -265,8 +331,12 @@ export class BackupWorld {
   }
 
   /** Works on an operation to its end. */
-  async run(operationId: string, stackId: string): Promise<OperationEntity> {
-    await this.runner().run(operationId, stackId, new AbortController().signal);
+  async run(
+    operationId: string,
+    stackId: string,
+    options: Parameters<BackupWorld['runner']>[0] = {},
+  ): Promise<OperationEntity> {
+    await this.runner(options).run(operationId, stackId, new AbortController().signal);
     return this.world.database.dataSource.manager.findOneByOrFail(OperationEntity, { id: operationId });
   }
 
@@ -278,7 +348,7 @@ export class BackupWorld {
 
   async ask(
     { id }: BackedUpStack,
-    kind: 'backup' | 'restore' = 'backup',
+    kind: 'backup' | 'restore' | 'prune' = 'backup',
     input?: Record<string, unknown>,
   ): Promise<string> {
     const { dataSource } = this.world.database;
@@ -338,13 +408,13 @@ export class BackupWorld {
     this.databases.instead = () => null;
     this.databases.beforeRestore = null;
     this.databases.afterRestore = null;
-    this.retention = { last: 10, daily: 7, weekly: 4, monthly: 6 };
     this.restic.binary = RESTIC;
   }
 
   async close(): Promise<void> {
     await this.world.close();
     await this.databases.close();
+    await this.databases.admin(`drop role ${this.role}`);
     await rm(this.home, { recursive: true, force: true });
   }
 }

@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { AccountService, Passwords } from '#libs/accounts';
 import { SYSTEM } from './accounts.js';
 import type { TestDatabase } from './postgres.js';
-
-const root = join(import.meta.dirname, '../..');
+import { program } from './program.js';
 
 export interface Ran {
   code: number | null;
@@ -17,11 +15,10 @@ export interface Ran {
 
 /** The real program in a process of its own, with nothing in its environment but what it is told. */
 export async function aviary(env: Record<string, string>, args: string[], input = ''): Promise<Ran> {
-  const child = spawn(
-    process.execPath,
-    ['--import', join(root, 'scripts/dev/ts-loader.mjs'), join(root, 'apps/cli/src/main.ts'), ...args],
-    { env, stdio: ['pipe', 'pipe', 'pipe'] },
-  );
+  const child = spawn(process.execPath, [...program('apps/cli/src/main.ts'), ...args], {
+    env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   child.stdin.end(input);
   const [stdout, stderr, [code]] = await Promise.all([
     text(child.stdout),

@@ -1,19 +1,27 @@
 import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** A second way to a server's socket, whose connections a test breaks. */
+type Place = string | { host: string; port: number };
+
+/** A second way to a server, whose connections a test breaks; both places are a socket's path, or an address. */
 export class CutSocket {
   private readonly sockets = new Set<Socket>();
 
   private constructor(private readonly server: Server) {}
 
-  static async open(path: string, target: string): Promise<CutSocket> {
+  static async open(place: Place, target: Place): Promise<CutSocket> {
     const server = createServer();
     const cuts = new CutSocket(server);
-    server.on('connection', (client) => cuts.pass(client, connect(target)));
-    server.listen(path);
+    const there = typeof target === 'string' ? { path: target } : target;
+    server.on('connection', (client) => cuts.pass(client, connect(there)));
+    server.listen(typeof place === 'string' ? { path: place } : place);
     await once(server, 'listening');
     return cuts;
+  }
+
+  /** Where it listens, where it was opened at an address. */
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
   }
 
   cut(): void {

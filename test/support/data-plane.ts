@@ -51,6 +51,11 @@ export async function tradingBot(
   return newBot(owner, slug, true);
 }
 
+/** How many orders of the bot stand at the exchange, as its own page says. */
+export async function openOrdersOf({ owner, slug, bot }: TradingOwner): Promise<number> {
+  return (await owner.ask<Bot>(owner.dashboardHost(slug), `/api/v1/bots/${bot}`)).body.openOrders.total;
+}
+
 async function newBot(owner: PortalClient, slug: string, start: boolean): Promise<string> {
   const host = owner.dashboardHost(slug);
   const market = (await owner.ask<Market>(host, '/api/v1/market')).body.pairs[0];
@@ -61,9 +66,10 @@ async function newBot(owner: PortalClient, slug: string, start: boolean): Promis
       pair: market?.pair,
       start,
       params: {
-        lower: (price * 0.985).toFixed(1),
-        upper: (price * 1.015).toFixed(1),
-        grids: 10,
+        // Wide enough that the price does not leave it within minutes, close enough that it trades in each.
+        lower: (price * 0.955).toFixed(1),
+        upper: (price * 1.045).toFixed(1),
+        grids: 30,
         investment: '1000',
       },
     },

@@ -79,6 +79,17 @@ export async function killProcess(container: string, first?: () => Promise<void>
   return pid;
 }
 
+/** Every process of a container stands still from here on, as one that hangs; the engine notices nothing of it. */
+export async function hang(container: string): Promise<void> {
+  const [, ...pids] = (await docker('top', container, '-eo', 'pid')).split('\n');
+  if (pids.length === 0) {
+    throw new Error(`${container} does not run`);
+  }
+  for (const pid of pids) {
+    process.kill(Number(pid), 'SIGSTOP');
+  }
+}
+
 /**
  * Starts a process beside the engine. Tests run in its network namespace already, so a child's ports, its 127.0.0.1
  * and its routes to containers are the engine's.

@@ -17,6 +17,7 @@ export function forward(
     },
     (from) => {
       answer.writeHead(from.statusCode ?? 502, from.headers);
+      from.once('error', () => answer.destroy()); // What was cut off is cut off to the client too.
       from.pipe(answer);
     },
   );

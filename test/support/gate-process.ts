@@ -8,21 +8,14 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { type AddressInfo, createServer as createTcp } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { newSigningKey, publicKeyText, signToken } from '#libs/crypto';
+import { freePort } from './ports.js';
+import { program } from './program.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-
-export async function freePort(): Promise<number> {
-  const server = createTcp().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 export interface Reply {
   status: number;
@@ -149,7 +142,7 @@ export class GateProcess {
 
   async start(): Promise<void> {
     this.port ||= await freePort();
-    const child = spawn(process.execPath, ['--import', './test/support/register-ts.mjs', 'apps/gate/src/main.ts'], {
+    const child = spawn(process.execPath, program('apps/gate/src/main.ts'), {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],
@@ -184,7 +177,7 @@ export class GateProcess {
     );
   }
 
-  /** Resolves with its exit code, or the signal's name. */
+  /** Resolves with its exit code, or the signal's name, once the log is whole. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | string | null> {
     const { child } = this;
     this.child = undefined;
@@ -192,7 +185,7 @@ export class GateProcess {
       return child?.exitCode ?? null;
     }
     child.kill(signal);
-    const [code, by] = (await once(child, 'exit')) as [number | null, string | null];
+    const [code, by] = (await once(child, 'close')) as [number | null, string | null];
     return code ?? by;
   }
 

@@ -70,7 +70,9 @@ export function gateWorld() {
 
   /** Last of a file: what all of its tests had logged. */
   const logsWithoutTokens = (): void => {
-    it('logs one JSON object a line, without tokens', () => {
+    it('logs one JSON object a line, without tokens', async () => {
+      // Only what has ended has said everything.
+      expect(await gate.stop()).toBe(0);
       const lines = gate.log.trim().split('\n');
       for (const line of lines) {
         expect(JSON.parse(line)).toMatchObject({ service: 'gate', msg: expect.any(String) as string });

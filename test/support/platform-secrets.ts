@@ -1,4 +1,4 @@
-import { open } from '#libs/crypto';
+import { MasterKey, open } from '#libs/crypto';
 import type { TestPlatform } from './platform.js';
 
 /** A text that nobody may see where it does not belong, and what it opens. */
@@ -26,17 +26,19 @@ function texts(value: string): string[] {
 export async function generatedSecrets(platform: TestPlatform): Promise<Secret[]> {
   const settings = await platform.settings();
   const own = OF_THE_PLATFORM.map((what) => ({ what, text: settings.get(what) ?? '' }));
-  const masterKey = Buffer.from(settings.get('AVIARY_MASTER_KEY') ?? '', 'base64');
+  const masterKey = MasterKey.parse(settings.get('AVIARY_MASTER_KEY') ?? '', 'AVIARY_MASTER_KEY');
   const rows = await platform.sql(
-    `select 'tenant/' || tenant_id || '/' || name, encode(sealed, 'hex') from tenant_secrets
-      union all select 'repository/' || tenant_id, encode(sealed, 'hex') from repositories`,
+    `select context, encode(sealed, 'hex'), owner, encode(wrapped, 'hex') from data_keys join (
+       select tenant_id, 'tenant/' || tenant_id || '/' || name as context, sealed from tenant_secrets
+       union all select tenant_id, 'repository/' || tenant_id, sealed from repositories) as records using (tenant_id)`,
   );
   const ofStacks = rows
     .split('\n')
     .filter(Boolean)
     .flatMap((row) => {
-      const [context = '', sealed = ''] = row.split('|');
-      return texts(open(masterKey, context, Buffer.from(sealed, 'hex')).toString()).map((text) => ({
+      const [context = '', sealed = '', owner = '', wrapped = ''] = row.split('|');
+      const dataKey = masterKey.unwrap(owner, Buffer.from(wrapped, 'hex'));
+      return texts(open(dataKey, context, Buffer.from(sealed, 'hex')).toString()).map((text) => ({
         what: context,
         text,
       }));

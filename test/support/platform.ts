@@ -1,11 +1,15 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmod, cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { platformPrefix } from '#libs/contracts';
+import { ContainerPsql } from './container-psql.js';
 import { docker, engineEndpoint, engineSocket } from './engine.js';
 import { EngineDoor } from './engine-door.js';
 import { PortalClient, type PortalPlace } from './portal-client.js';
+
+const execute = promisify(execFile);
 
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 /** Everything `scripts/up` needs; what it makes stays in a copy, so that a platform of this checkout is not touched. */
@@ -45,11 +49,15 @@ interface PlatformFacts {
 
 /** The whole platform, brought up by the shipped scripts on the tests' own engine. */
 export class TestPlatform {
+  private readonly database: ContainerPsql;
+
   private constructor(
     readonly facts: PlatformFacts,
     /** The way the platform's agent reaches the engine. */
     readonly door: EngineDoor,
-  ) {}
+  ) {
+    this.database = new ContainerPsql(this.container('postgres'), { user: 'aviary_owner', database: 'aviary' });
+  }
 
   get place(): PortalPlace {
     return this.facts.place;
@@ -59,7 +67,30 @@ export class TestPlatform {
     const root = await copyOfRepository();
     const door = await EngineDoor.open(join(root, 'engine.sock'), engineSocket());
     try {
-      return new TestPlatform(await broughtUp(root, { ...settings, AVIARY_ENGINE_SOCKET: door.path }), door);
+      return new TestPlatform(await broughtUp(root, { AVIARY_ENGINE_SOCKET: door.path, ...settings }), door);
+    } catch (error) {
+      await door.close();
+      await rm(root, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /**
+   * On another machine: a folder with the sources and this `.env` alone. `bring` makes a platform of it with the shipped
+   * scripts, given the folder and the settings to give them.
+   */
+  static async elsewhere(
+    env: string,
+    bring: (root: string, settings: Readonly<Record<string, string>>) => Promise<void>,
+    operatorPassword: string,
+  ): Promise<TestPlatform> {
+    const root = await copyOfRepository();
+    const door = await EngineDoor.open(join(root, 'engine.sock'), engineSocket());
+    try {
+      await writeFile(join(root, '.env'), env, { mode: 0o600 });
+      await bring(root, { AVIARY_ENGINE_SOCKET: door.path, AVIARY_DATA_DIR: join(root, 'data') });
+      const { code, stdout, stderr } = await script(root, 'up', [], {});
+      return new TestPlatform(await factsOf(root, { code, stdout, stderr }, operatorPassword), door);
     } catch (error) {
       await door.close();
       await rm(root, { recursive: true, force: true });
@@ -120,8 +151,9 @@ export class TestPlatform {
     return { code, document: JSON.parse(last) };
   }
 
-  async sql(statement: string): Promise<string> {
-    return docker('exec', this.container('postgres'), 'psql', '-U', 'aviary_owner', '-d', 'aviary', '-Atc', statement);
+  /** In the portal's database. */
+  sql(statement: string): Promise<string> {
+    return this.database.query(statement);
   }
 
   /** The container of a stack's service. */
@@ -171,13 +203,29 @@ export class TestPlatform {
 
   /** Whatever a test left, also when it failed before its own end. */
   async stop(): Promise<void> {
+    this.database.close();
     try {
       if (Object.values(await this.objects()).flat().length > 0) {
-        await this.run('down', '--purge', '--yes');
+        try {
+          await this.keepLogs();
+        } finally {
+          await this.run('down', '--purge', '--yes');
+        }
       }
     } finally {
       await this.door.close();
       await rm(this.facts.root, { recursive: true, force: true });
+    }
+  }
+
+  /** Of the portal's processes, beside the other logs of the run: what an answer had behind it is asked afterwards. */
+  private async keepLogs(): Promise<void> {
+    for (const service of ['api', 'gate', 'worker', 'agent'] as const) {
+      const container = this.container(service);
+      const said = await execute('docker', ['-H', engineEndpoint(), 'logs', '--timestamps', container], {
+        maxBuffer: 256 * 1024 * 1024,
+      }).catch((error: unknown) => ({ stdout: '', stderr: String(error) }));
+      await writeFile(join(tmpdir(), `${container}.log`), said.stdout + said.stderr);
     }
   }
 }
@@ -231,16 +279,20 @@ async function envOf(root: string): Promise<Map<string, string>> {
 
 /** Runs `scripts/up` and reads what it made. */
 async function broughtUp(root: string, settings: Readonly<Record<string, string>>): Promise<PlatformFacts> {
-  const dataDir = join(root, 'data');
-  const ran = await script(root, 'up', [], { ...settings, AVIARY_DATA_DIR: dataDir });
+  const ran = await script(root, 'up', [], { ...settings, AVIARY_DATA_DIR: join(root, 'data') });
+  const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1];
+  if (ran.code === 0 && !password) {
+    throw new Error(`scripts/up printed no password: ${ran.stdout}`);
+  }
+  return factsOf(root, ran, password ?? '');
+}
+
+async function factsOf(root: string, ran: Ran, operatorPassword: string): Promise<PlatformFacts> {
   if (ran.code !== 0) {
     throw new Error(`scripts/up ended with ${ran.code}: ${ran.stderr}`);
   }
+  const dataDir = join(root, 'data');
   const env = await envOf(root);
-  const password = /^Password: (\S+)/m.exec(ran.stdout)?.[1];
-  if (!password) {
-    throw new Error(`scripts/up printed no password: ${ran.stdout}`);
-  }
   return {
     root,
     dataDir,
@@ -254,7 +306,7 @@ async function broughtUp(root: string, settings: Readonly<Record<string, string>
     prefix: platformPrefix(env.get('AVIARY_PLATFORM_ID') ?? ''),
     platformId: env.get('AVIARY_PLATFORM_ID') ?? '',
     operatorEmail: env.get('AVIARY_OPERATOR_EMAIL') ?? '',
-    operatorPassword: password,
+    operatorPassword,
     firstUp: ran,
   };
 }

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import { join } from 'node:path';
-import AxeBuilder from '@axe-core/playwright';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { createAuthority, issueLeaf } from '#libs/crypto';
+import { axeFindings } from './axe.js';
 import { testApi, type TestApi, type TestPerson } from './api.js';
 import { builtPages } from './built-pages.js';
 import { forward } from './forward.js';
-import { freePort } from './runtime.js';
+import { freePort } from './ports.js';
 
 /** Where a folder is named here, pages a test looks at are also kept there as pictures, for a person to look at. */
 const PICTURES = process.env['AVIARY_TEST_PICTURES'];
@@ -81,11 +81,7 @@ export async function portalBrowser(env: Record<string, string> = {}): Promise<P
       if (PICTURES !== undefined && name !== undefined) {
         await pictures(on, join(PICTURES, name));
       }
-      const { violations } = await new AxeBuilder({ page: on }).analyze();
-      const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      expect(bad.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(' ')).join(', ')}`)).toEqual(
-        [],
-      );
+      expect(await axeFindings(on)).toEqual([]);
       expect([
         on.url(),
         await on.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'),

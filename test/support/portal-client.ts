@@ -25,12 +25,14 @@ export interface PortalPlace {
 export interface Answer<T = unknown> {
   status: number;
   headers: IncomingHttpHeaders;
+  bytes: Buffer;
   text: string;
   body: T;
 }
 
 export interface Ask {
   method?: string;
+  /** Sent as JSON, or as a form does. */
   body?: unknown;
   headers?: Record<string, string>;
   /** Follow redirects as a browser does, at most ten. */
@@ -215,7 +217,8 @@ export class PortalClient {
   private once<T>(host: string, path: string, { method = 'GET', body, headers = {} }: Ask): Promise<Answer<T>> {
     const { address, httpsPort } = this.place;
     const cookies = [...(this.jar.get(host) ?? [])].map(([name, value]) => `${name}=${value}`).join('; ');
-    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const isForm = body instanceof URLSearchParams;
+    const payload = body === undefined ? undefined : isForm ? body.toString() : JSON.stringify(body);
     const origin = httpsPort === 443 ? `https://${host}` : `https://${host}:${httpsPort}`;
     return new Promise((resolve, reject) => {
       const outgoing = request(
@@ -233,7 +236,10 @@ export class PortalClient {
             ...(method === 'GET' ? {} : { origin }),
             ...(payload === undefined
               ? {}
-              : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) }),
+              : {
+                  'content-type': isForm ? 'application/x-www-form-urlencoded' : 'application/json',
+                  'content-length': String(Buffer.byteLength(payload)),
+                }),
             ...(cookies === '' ? {} : { cookie: cookies }),
             ...headers,
           },
@@ -244,11 +250,13 @@ export class PortalClient {
           response.on('error', reject);
           response.on('end', () => {
             this.keep(host, response.headers['set-cookie'] ?? []);
-            const text = Buffer.concat(chunks).toString('utf8');
+            const bytes = Buffer.concat(chunks);
+            const text = bytes.toString('utf8');
             const json = (response.headers['content-type'] ?? '').includes('json');
             resolve({
               status: response.statusCode ?? 0,
               headers: response.headers,
+              bytes,
               text,
               body: (json && text !== '' ? JSON.parse(text) : undefined) as T,
             });

@@ -7,6 +7,7 @@ const TEMPLATE = 'aviary_template';
 const OWNER = 'aviary_owner';
 
 export interface TestDatabase {
+  name: string;
   /** As the processes connect: role aviary_app. */
   url: string;
   /** As migrations connect: role aviary_owner. */
@@ -64,7 +65,7 @@ async function ensureTemplate(client: pg.Client): Promise<void> {
     await client.query(`drop database if exists ${TEMPLATE}_making`);
     const role = await client.query('select from pg_roles where rolname = $1', [OWNER]);
     if (!role.rowCount) {
-      await client.query(`create role ${OWNER} login createrole password '${secretOf(OWNER)}'`);
+      await client.query(`create role ${OWNER} login createrole createdb password '${secretOf(OWNER)}'`);
     }
     await client.query(`create database ${TEMPLATE}_making owner ${OWNER}`);
     await migratePlatform(urlOf(OWNER, secretOf(OWNER), `${TEMPLATE}_making`), {
@@ -77,16 +78,12 @@ async function ensureTemplate(client: pg.Client): Promise<void> {
   }
 }
 
-/** A fresh, migrated database of one's own (~30 ms): call it in `beforeAll`, `close()` in `afterAll`. */
-export async function testDatabase(): Promise<TestDatabase> {
-  const name = `test_${randomUUID().replaceAll('-', '')}`;
-  await withServer(async (client) => {
-    await ensureTemplate(client);
-    await client.query(`create database ${name} template ${TEMPLATE} owner ${OWNER}`);
-  });
+/** One that is there already, such as a recovered one. */
+export async function knownDatabase(name: string): Promise<TestDatabase> {
   const url = urlOf(APP_ROLE, secretOf(APP_ROLE), name);
   const dataSource = await createDataSource(url, { applicationName: 'test' }).initialize();
   return {
+    name,
     url,
     ownerUrl: urlOf(OWNER, secretOf(OWNER), name),
     dataSource,
@@ -103,19 +100,47 @@ export async function testDatabase(): Promise<TestDatabase> {
   };
 }
 
+/** Names of databases that begin so. */
+export async function databasesLike(beginning: string): Promise<string[]> {
+  const { rows } = await withServer((client) =>
+    client.query<{ name: string }>(
+      'select datname as name from pg_database where starts_with(datname, $1) order by 1',
+      [beginning],
+    ),
+  );
+  return rows.map(({ name }) => name);
+}
+
+/** A fresh, migrated database of one's own (~30 ms): call it in `beforeAll`, `close()` in `afterAll`. */
+export async function testDatabase(): Promise<TestDatabase> {
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await withServer(async (client) => {
+    await ensureTemplate(client);
+    await client.query(`create database ${name} template ${TEMPLATE} owner ${OWNER}`);
+  });
+  return knownDatabase(name);
+}
+
 /** An empty database without any migration, for tests of migrating itself. */
-export async function emptyDatabase(): Promise<{ ownerUrl: string; close(): Promise<void> }> {
+export async function emptyDatabase(): Promise<{ name: string; ownerUrl: string; close(): Promise<void> }> {
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   await withServer(async (client) => {
     await ensureTemplate(client);
     await client.query(`create database ${name} owner ${OWNER}`);
   });
   return {
+    name,
     ownerUrl: urlOf(OWNER, secretOf(OWNER), name),
     async close() {
       await withServer((client) => client.query(`drop database if exists ${name} with (force)`));
     },
   };
+}
+
+/** As whom the tools in the portal's database container work, and where. */
+export function ownerLogin(): { host: string; port: string; user: string; password: string } {
+  const { hostname: host, port } = serverUrl();
+  return { host, port, user: OWNER, password: secretOf(OWNER) };
 }
 
 /** The same database as another role's password sees it: for tests that change `aviary_app`'s password back. */

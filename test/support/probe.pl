@@ -1,6 +1,7 @@
 # Tries what its arguments name, each "kind what…", and prints one word for each, in their order. It needs only what
 # every Debian image has (perl-base), so that the same program runs in a stack's containers and wherever it may.
 #   tcp ADDRESS PORT | udp ADDRESS PORT | name HOST PORT | unix PATH | raw | packet | mount | namespace | device PATH
+#   addresses6 (whether any interface has an address of IPv6 beside the loopback's own) |
 #   write PATH | read PATH | fork COUNT | memory MIB | log MIB | inotify | take inotify
 # Network: open, refused, unreachable, dropped (nothing in time), unknown (a name nobody knows), absent (no such socket).
 # All else: allowed, denied, absent, full (of processes, of what a user may have), killed (for its memory).
@@ -96,6 +97,11 @@ my %try = (
     my $word = kernel_word($made);
     unlink $path if $made;
     return $word;
+  },
+  addresses6 => sub {
+    # Without the file there is no IPv6 in the kernel at all.
+    open(my $file, '<', '/proc/net/if_inet6') or return kernel_word(0);
+    return (grep { !/^0{31}1 / } <$file>) ? 'allowed' : 'absent';
   },
   write => sub {
     my ($folder) = @_;

@@ -58,7 +58,7 @@ export class RuntimeParts {
 
   /** What a new process would have: everything read anew from the database. */
   async restart(): Promise<void> {
-    this.exchange = new TroubledExchange(this.database, this.prices);
+    this.exchange = new TroubledExchange(this.database, this.prices, () => undefined);
     this.bots = new BotService({
       store: new BotStore(this.database),
       exchange: this.exchange,
@@ -67,6 +67,8 @@ export class RuntimeParts {
       limit: 5,
       held: () => null,
       requireFree: () => undefined,
+      requireTrading: () => undefined,
+      mayTrade: true,
       signal: this.stopping.signal,
       price: () => ({ price: this.prices.price, fresh: true }),
       report: async () => undefined,

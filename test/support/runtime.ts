@@ -3,24 +3,17 @@ import { randomBytes, randomUUID, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { get as httpGet, type IncomingMessage } from 'node:http';
-import { connect, createServer as createTcp, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { waitFor } from '#libs/async';
 import { IDENTITY_HEADER, SPEC_FILES, type StackSpec, type StreamEvent } from '#libs/contracts';
 import { newSigningKey, publicKeyText, randomBase32, signToken } from '#libs/crypto';
+import { freePort } from './ports.js';
+import { program } from './program.js';
 
 const ROOT = join(__dirname, '..', '..');
-
-export async function freePort(): Promise<number> {
-  const server = createTcp().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** A real Redis on loopback, from the distribution's package redis-server. */
 export class TestRedis {
@@ -126,6 +119,8 @@ export class TestStack {
       slug: `u${randomBase32(6)}`,
       generation: 1,
       provisioningGeneration: 1,
+      clonedFrom: null,
+      tradingHeldSince: null,
       release: '0.1.0',
       dashboardUrl: options.dashboardUrl ?? 'https://localhost:1',
       portalUrl: options.portalUrl ?? 'https://localhost:1',
@@ -235,15 +230,14 @@ export class RuntimeProcess {
     private readonly stack: TestStack,
     { dashboard = '/nonexistent', resolvConf }: RuntimeOptions,
   ) {
-    const register = join(ROOT, 'test/support/register-ts.mjs');
     const options = ['--directory', stack.directory, '--dashboard', dashboard, '--host', '127.0.0.1', '--port', '0'];
-    const node = [process.execPath, '--no-warnings', '--import', register, join(ROOT, 'apps/runtime/src/main.ts')];
-    const [program = '', ...words] = [
+    const node = [process.execPath, '--no-warnings', ...program('apps/runtime/src/main.ts')];
+    const [command = '', ...words] = [
       ...(resolvConf === undefined ? [] : withResolver(resolvConf)),
       ...node,
       ...options,
     ];
-    this.child = spawn(program, words, {
+    this.child = spawn(command, words, {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'] },

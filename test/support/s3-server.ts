@@ -13,7 +13,8 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { waitFor } from '#libs/async';
-import { ask, freePort } from './gate-process.js';
+import { ask } from './gate-process.js';
+import { freePort } from './ports.js';
 
 /** `lose`: it says the object is stored, and it is not. */
 export type Fault = 'pass' | 'error' | 'hang' | 'lose';

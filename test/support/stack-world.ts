@@ -1,13 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { Actor } from '#libs/contracts';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { AccountEntity, EngineEntity, newId, PlanEntity } from '#libs/db';
 import { RouteFolder, type EdgeSettings } from '#libs/edge';
 import { FakeEngine, type Engine, type EngineStreams, type EngineWatch } from '#libs/engine';
 import { createQueue, type Queue } from '#libs/jobs';
+import { readMasterKeys, startKeys, type DataKeys } from '#libs/keys';
 import {
   EdgeKeeper,
   EdgeRoutes,
@@ -28,9 +29,11 @@ import {
   OperationService,
   parsePool,
   ResizeService,
+  RolloutService,
   SleepService,
   StackService,
   type AddressPool,
+  type HostDisk,
   type TenantDeps,
 } from '#libs/tenants';
 import { DiskGuard } from '../../apps/agent/src/disk-guard.js';
@@ -42,6 +45,7 @@ import { RECONCILE_TIMES, type ReconcileTimes } from '../../apps/agent/src/recon
 import { Reconciler } from '../../apps/agent/src/reconciler.js';
 import { registerReleases } from '../../apps/agent/src/releases.js';
 import { StackChecker } from '../../apps/agent/src/stack-checker.js';
+import { newMasterKeyText } from './keys.js';
 import { testDatabase, type TestDatabase } from './postgres.js';
 
 export const IMAGES = {
@@ -66,9 +70,13 @@ export interface StackWorld {
   backups: BackupService;
   releases: ReleaseService;
   upgrades: UpgradeService;
+  rollouts: RolloutService;
   routes: EdgeRoutes;
   domains: DomainService;
   facts: FactSettings;
+  /** What an agent of this world has to be given. */
+  masterKey: string;
+  keys: DataKeys;
   /** A runner as an agent has it; `engine` and `probes` may be others. */
   runner(options?: {
     engine?: Engine;
@@ -94,7 +102,7 @@ export interface StackWorld {
   /** What keeps why services ended, as an agent has it. */
   endKeeper(watch?: Pick<EngineWatch, 'log'>): EndKeeper;
   /** A guard of stacks' disks as an agent has it, which looks when it is told to. */
-  diskGuard(options?: { probes?: Pick<Probes, 'hold'> }): DiskGuard;
+  diskGuard(options?: { probes?: Pick<Probes, 'hold'>; hostDisk?: HostDisk }): DiskGuard;
   /** An active account with a plan of that code, and its actor. */
   account(plan?: string): Promise<Actor & { accountId: string; kind: 'subscriber' }>;
   operator(): Promise<Actor & { accountId: string; kind: 'operator' }>;
@@ -120,8 +128,11 @@ const noBackups: StackBackups = {
   dump: never,
   store: never,
   prove: never,
+  prune: never,
+  kept: never,
   load: never,
   swap: never,
+  setPassword: never,
   erase: () => Promise.resolve(),
 };
 
@@ -133,9 +144,14 @@ export async function stackWorld(
     pool?: AddressPool;
     logger?: Logger;
     now?: () => Date;
+    /** Base64, as `up` generates one; the other for a rotation. */
+    masterKey?: string;
+    nextMasterKey?: string;
+    /** One that is there already, such as a recovered one. */
+    database?: TestDatabase;
   } = {},
 ): Promise<StackWorld> {
-  const database = await testDatabase();
+  const database = options.database ?? (await testDatabase());
   const logger = options.logger ?? createLogger('test', 'silent');
   const queue = createQueue({ url: database.url, applicationName: 'test', logger });
   await queue.start();
@@ -143,13 +159,19 @@ export async function stackWorld(
   const home = await mkdtemp(join(tmpdir(), 'aviary-stacks-'));
   const now = options.now ?? ((): Date => new Date());
   const { dataSource, platformId } = database;
-  await dataSource.manager.insert(EngineEntity, {
-    id: ENGINE_ID,
-    kind: 'docker',
-    capacity: { memoryMb: 24_000, cpus: 2 },
-    createdAt: now(),
-    seenAt: now(),
-  });
+  await dataSource
+    .createQueryBuilder()
+    .insert()
+    .into(EngineEntity)
+    .values({
+      id: ENGINE_ID,
+      kind: 'docker',
+      capacity: { memoryMb: 24_000, cpus: 2 },
+      createdAt: now(),
+      seenAt: now(),
+    })
+    .orIgnore()
+    .execute();
   await registerReleases({
     directory: resolve(import.meta.dirname, '../../tenant-template'),
     images: IMAGES,
@@ -172,10 +194,22 @@ export async function stackWorld(
     certificateDir: '/etc/traefik/certs',
     ...options.edge,
   };
+  const portalUrl = `https://${PLACES.portalDomain}`;
   const deps: TenantDeps = { dataSource, queue, now, places: PLACES };
   const pool = options.pool ?? parsePool('10.128.0.0/14');
+  const masterKey = options.masterKey ?? newMasterKeyText();
+  const masters = await readMasterKeys(
+    {
+      MASTER_KEY: masterKey,
+      MASTER_KEY_COMMAND: '',
+      NEXT_MASTER_KEY: options.nextMasterKey,
+      NEXT_MASTER_KEY_COMMAND: '',
+    },
+    '',
+  );
+  const keys = await startKeys(dataSource, masters, now());
   const secrets = new StackSecrets(dataSource, {
-    masterKey: randomBytes(32),
+    keys,
     gatePublicKey: publicKeyText(newSigningKey()),
     ...PLACES,
     portalCa: () => Promise.resolve(''),
@@ -211,6 +245,8 @@ export async function stackWorld(
     folder,
     edge,
     facts: { platformId, pool, ...PLACES },
+    masterKey,
+    keys,
     stacks: new StackService(deps, { engineId: ENGINE_ID, pool }),
     operations: new OperationService(deps),
     holds: new HoldService(deps),
@@ -219,6 +255,7 @@ export async function stackWorld(
     backups: new BackupService(deps),
     releases: new ReleaseService(deps),
     upgrades: new UpgradeService(deps),
+    rollouts: new RolloutService(deps),
     routes,
     domains: new DomainService(deps),
     runner: (options = {}) =>
@@ -234,6 +271,7 @@ export async function stackWorld(
           streams: options.streams ?? noStreams,
           backups: options.backups ?? noBackups,
           queue,
+          portalUrl,
           now,
         },
         {
@@ -247,7 +285,6 @@ export async function stackWorld(
       ),
     reconciler: ({ probes = healthyProbes, times = {}, graceHours = 168, watch, engine: other = engine } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
-      const portalUrl = `https://${PLACES.portalDomain}`;
       const common = { dataSource, queue, portalUrl, engine: other, probes, settings, logger, now };
       return new Reconciler({
         ...common,
@@ -263,7 +300,7 @@ export async function stackWorld(
     checker: new StackChecker({
       dataSource,
       queue,
-      portalUrl: `https://${PLACES.portalDomain}`,
+      portalUrl,
       engine,
       probes: healthyProbes,
       settings: { platformId, pool, ...PLACES, engineId: ENGINE_ID },
@@ -273,7 +310,6 @@ export async function stackWorld(
     engineAlarms: (reconciler, answer = new EngineAnswer({ engine })) =>
       new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, answer, logger, now }),
     endKeeper: (watch) => {
-      const portalUrl = `https://${PLACES.portalDomain}`;
       return new EndKeeper({
         dataSource,
         queue,
@@ -285,10 +321,10 @@ export async function stackWorld(
         now,
       });
     },
-    diskGuard: ({ probes = healthyProbes } = {}) => {
+    diskGuard: ({ probes = healthyProbes, hostDisk = { totalMb: 100_000, freeMb: 50_000, floorMb: 2_048 } } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
-      const portalUrl = `https://${PLACES.portalDomain}`;
-      return new DiskGuard({ dataSource, queue, portalUrl, probes, secrets, settings, logger, now });
+      const common = { dataSource, queue, portalUrl, probes, secrets, settings, logger, now };
+      return new DiskGuard({ ...common, hostDisk: () => Promise.resolve(hostDisk) });
     },
     async account(plan = 'pro') {
       const person = await insertPerson(plan, 'subscriber');

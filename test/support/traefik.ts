@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { waitFor } from '#libs/async';
 import { SERVED_FILE } from '#libs/edge';
-import { ask, freePort, type Reply } from './gate-process.js';
+import { ask, type Reply } from './gate-process.js';
+import { freePort } from './ports.js';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const CACHE = process.env['AVIARY_GO_TOOLS_CACHE'] ?? '/var/cache/aviary/go-tools';

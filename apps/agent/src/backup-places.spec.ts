@@ -7,6 +7,7 @@ const config = {
   BACKUP_URL: '/var/lib/aviary/backups',
   BACKUP_S3_DIR: '/nowhere',
   BACKUP_S3_REGION: '',
+  RESTIC_BINARY: '/usr/bin/restic',
   RESTIC_CACHE_DIR: '/cache',
   SECRET_DIR: '/run/secrets',
 };

@@ -6,7 +6,7 @@ import type { RepositoryPlace, ResticSettings } from '#libs/restic';
 
 type BackupConfig = Pick<
   Config<'agent'>,
-  'BACKUP_URL' | 'BACKUP_S3_DIR' | 'BACKUP_S3_REGION' | 'RESTIC_CACHE_DIR' | 'SECRET_DIR'
+  'BACKUP_URL' | 'BACKUP_S3_DIR' | 'BACKUP_S3_REGION' | 'RESTIC_BINARY' | 'RESTIC_CACHE_DIR' | 'SECRET_DIR'
 >;
 
 export interface BackupPlaces {
@@ -20,7 +20,7 @@ export interface BackupPlaces {
 
 export function backupPlaces(config: BackupConfig): BackupPlaces {
   return {
-    restic: { binary: '/usr/bin/restic', secretDir: config.SECRET_DIR, cacheDir: config.RESTIC_CACHE_DIR },
+    restic: { binary: config.RESTIC_BINARY, secretDir: config.SECRET_DIR, cacheDir: config.RESTIC_CACHE_DIR },
     async repository(name, password) {
       const place = { url: `${config.BACKUP_URL}/${name}`, password };
       if (!config.BACKUP_URL.startsWith('s3:')) {

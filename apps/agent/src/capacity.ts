@@ -2,6 +2,7 @@ import { readFile, statfs } from 'node:fs/promises';
 import type { Config } from '#libs/config';
 import type { EngineCapacity } from '#libs/contracts';
 import type { EngineInfo } from '#libs/engine';
+import type { HostDisk } from '#libs/tenants';
 
 type Settings = Pick<
   Config<'agent'>,
@@ -32,6 +33,12 @@ export async function hostRoom(): Promise<HostRoom> {
     inotifyInstances: await kernelNumber('fs/inotify/max_user_instances'),
     neighbours: await kernelNumber('net/ipv4/neigh/default/gc_thresh3'),
   };
+}
+
+/** The disk of this host's stacks, and what of it must stay free. */
+export async function hostDisk({ DISK_FLOOR_MB }: Pick<Settings, 'DISK_FLOOR_MB'>): Promise<HostDisk> {
+  const { disk } = await hostRoom();
+  return { ...disk, floorMb: DISK_FLOOR_MB };
 }
 
 /** What this engine has now and how much of it may be promised. */

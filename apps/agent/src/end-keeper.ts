@@ -38,6 +38,8 @@ const MOST_ENDS = 50;
 /** Keeps why a service ended that nobody asked to end, also where the engine started it again at once. */
 export class EndKeeper {
   private readonly ends = new Map<string, End[]>();
+  /** Written already; more of what is told of them may come a moment later. */
+  private readonly told = new Map<string, End[]>();
 
   constructor(private readonly deps: KeeperDeps) {}
 
@@ -49,13 +51,13 @@ export class EndKeeper {
     const at = this.deps.now();
     const outOfMemory = kind === 'container out of memory';
     const known = this.ends.get(tenantId) ?? [];
-    const last = known.findLast((end) => end.service === service);
-    // Two events of one end, in either order: the memory without an exit code, and the end that knows of no memory.
+    const told = (this.told.get(tenantId) ?? []).filter((end) => at.getTime() - end.at.getTime() < SAME_END_MS);
+    const last = [...told, ...known].findLast((end) => end.service === service);
     const ago = last ? at.getTime() - last.at.getTime() : Number.POSITIVE_INFINITY;
-    const same = outOfMemory
-      ? last?.outOfMemory === false && last.exitCode !== null && ago < MEMORY_LATE_MS
-      : last?.exitCode === null && ago < SAME_END_MS;
-    if (last && same) {
+    // Several events of one end: of the memory, without an exit code, as many as the kernel needs to end everything,
+    // and of the end, which knows of no memory, before or after those.
+    const same = ago < (outOfMemory && last?.exitCode !== null ? MEMORY_LATE_MS : SAME_END_MS);
+    if (last && same && (outOfMemory || last.exitCode === null) && (last.outOfMemory || known.includes(last))) {
       last.at = at;
       last.outOfMemory ||= outOfMemory;
       last.exitCode ??= exitCode;
@@ -72,6 +74,7 @@ export class EndKeeper {
 
   delete(tenantId: string): void {
     this.ends.delete(tenantId);
+    this.told.delete(tenantId);
   }
 
   /** Writes what was heard since the stack's last operation, of which nothing is told here: it stops things itself. */
@@ -102,6 +105,7 @@ export class EndKeeper {
       }
       logger.warn({ stack: slug, ...warning.params }, 'a service ended by itself');
     }
+    this.told.set(tenantId, heard);
     // What ended while these were written is told at the next look.
     const left = (this.ends.get(tenantId) ?? []).filter((end) => !heard.includes(end));
     if (left.length === 0) {

@@ -2,7 +2,7 @@ import type { CapacityItem } from '#libs/contracts';
 import { TenantEntity, type Database } from '#libs/db';
 import { settleAlarms, type Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
-import { capacityWarning, engineRoom, type AddressPool } from '#libs/tenants';
+import { capacityWarning, engineRoom, recoveryFindings, type AddressPool } from '#libs/tenants';
 import type { EngineAnswer } from './engine-answer.js';
 import type { Reconciler } from './reconciler.js';
 
@@ -30,7 +30,13 @@ export class EngineAlarms {
   async turn(): Promise<void> {
     const { dataSource, engineId, pool, logger, now } = this.deps;
     this.items = await engineRoom(dataSource.manager, engineId, pool);
-    const findings = [...this.away(), ...this.capacity(), ...(await this.stillRunning()), ...this.unwell()];
+    const findings = [
+      ...this.away(),
+      ...this.capacity(),
+      ...(await this.stillRunning()),
+      ...this.unwell(),
+      ...(await recoveryFindings(dataSource, { engineId, key: this.key('recovery') })),
+    ];
     const { raised } = await settleAlarms(dataSource, `engine/${engineId}`, { findings }, now());
     raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
   }

@@ -14,6 +14,7 @@ const finding = (severity: Finding['severity']): Finding => ({
   message: 'not done',
   params: {},
 });
+const duties = (...found: Finding[]) => ({ known: true, findings: () => found });
 
 beforeAll(async () => {
   server = createServer((request, response) => {
@@ -33,16 +34,17 @@ afterAll(async () => {
 });
 
 it('FM-11 a watchdog outside hears while all recurring work is done, and nothing once some is not', async () => {
-  expect(await beat(url, [])).toBe(true);
-  expect(await beat(url, [finding('warning')])).toBe(true);
+  expect(await beat(url, duties())).toBe(true);
+  expect(await beat(url, duties(finding('warning')))).toBe(true);
   expect(asked).toEqual(['POST /secret-place', 'POST /secret-place']);
-  expect(await beat(url, [finding('critical')])).toBe(false);
+  expect(await beat(url, duties(finding('critical')))).toBe(false);
+  expect(await beat(url, { ...duties(), known: false })).toBe(false);
   expect(asked).toHaveLength(2);
 });
 
 it.each([500, 302])('a watchdog that answers %i is an error without its address', async (answer) => {
   status = answer;
-  const error: unknown = await beat(url, []).catch((caught: unknown) => caught);
+  const error: unknown = await beat(url, duties()).catch((caught: unknown) => caught);
   expect(error).toMatchObject({ code: 'UNAVAILABLE' });
   expect(JSON.stringify(error) + String(error)).not.toContain('secret-place');
   expect(asked).toHaveLength(1);

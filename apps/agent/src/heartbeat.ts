@@ -1,15 +1,15 @@
-import type { Finding } from '#libs/jobs';
 import { DomainError } from '#libs/contracts';
+import type { DutyWatch } from '#libs/jobs';
 
 const ANSWER_MS = 10_000;
 
 /**
  * Tells a watchdog outside of this host that all is well: one that hears nothing raises the alarm, also when nobody here
- * is left to. Nothing is sent while recurring work is not done. Throws UNAVAILABLE when the watchdog does not take it;
- * its address is a secret and is in no error.
+ * is left to. Nothing is sent while recurring work is not done, nor while nobody knows because the portal's database
+ * does not tell. Throws UNAVAILABLE when the watchdog does not take it; its address is a secret and is in no error.
  */
-export async function beat(url: string, undone: readonly Finding[]): Promise<boolean> {
-  if (undone.some(({ severity }) => severity === 'critical')) {
+export async function beat(url: string, duties: Pick<DutyWatch, 'findings' | 'known'>): Promise<boolean> {
+  if (!duties.known || duties.findings().some(({ severity }) => severity === 'critical')) {
     return false;
   }
   try {

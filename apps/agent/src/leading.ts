@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { BackupExports, FenceGuard, PortalRepository } from '#libs/backup';
 import { httpsOrigin, type Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
 import { ReleaseEntity, type Database } from '#libs/db';
@@ -11,7 +12,8 @@ import {
   type EdgeSettings,
 } from '#libs/edge';
 import type { Engine, EngineInfo, EngineStreams, EngineWatch } from '#libs/engine';
-import { createQueue, DutyWatch } from '#libs/jobs';
+import { createQueue } from '#libs/jobs';
+import type { DataKeys } from '#libs/keys';
 import {
   EdgeKeeper,
   EdgeRoutes,
@@ -26,12 +28,12 @@ import {
 } from '#libs/orchestrator';
 import { parsePool } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
+import { hostDisk } from './capacity.js';
 import { DiskGuard } from './disk-guard.js';
 import { EndKeeper } from './end-keeper.js';
 import { EngineAlarms } from './engine-alarms.js';
 import { EngineAnswer } from './engine-answer.js';
 import { FirewallKeeper } from './firewall-keeper.js';
-import { beat } from './heartbeat.js';
 import { keepCertificates } from './keep-certificates.js';
 import { MemoryGuard } from './memory-guard.js';
 import { type AgentFigures } from './metrics.js';
@@ -41,10 +43,11 @@ import { OrphanKeeper } from './orphan-keeper.js';
 import { publishedRoutes } from './published-routes.js';
 import type { ReconcileTimes } from './reconcile-times.js';
 import { Reconciler } from './reconciler.js';
+import { keepRecovery } from './recovery.js';
 import { registerReleases } from './releases.js';
 import { stackBackups } from './stack-backups.js';
-import { reviveOwn } from './own-containers.js';
-import { restartProxy } from './proxy-container.js';
+import { restartPortal } from './portal-container.js';
+import { keepPortal } from './portal-keeping.js';
 import { signOfLife, tellFigures } from './sign-of-life.js';
 import { ProxyKeeper } from './proxy-keeper.js';
 import { ProxyLook } from './proxy-look.js';
@@ -82,6 +85,10 @@ export interface LeadParts {
   lease: EngineLease;
   /** Name of this life of this process, under which it holds operations too. */
   owner: string;
+  keys: DataKeys;
+  /** Of the portal's own backups. */
+  portal: PortalRepository;
+  fence: FenceGuard;
   logger: Logger;
   /** How stacks are looked at; over HTTP by address and through the proxy unless told. */
   probes: Probes | undefined;
@@ -99,6 +106,7 @@ export interface Leading {
   /** Names what is not as it should be, `ok` where all is. */
   checks(): Promise<Record<string, string>>;
   figures: Omit<AgentFigures, 'active'>;
+  exports: BackupExports;
   /** Null before the first measurement. */
   usage(): LastUsage | null;
   /** Every periodic task by name, and whether its last turn failed. */
@@ -108,7 +116,7 @@ export interface Leading {
 
 /** All that the one active agent of an engine does. Every change of the engine, of routes and rules asks the lease first. */
 export async function lead({ config, dataSource, engine: unguarded, ...parts }: LeadParts): Promise<Leading> {
-  const { info, lease, owner, logger } = parts;
+  const { info, lease, owner, keys, logger } = parts;
   const engine = guardedEngine(unguarded, () => lease.prove());
   const upkeep = guardedEngine(unguarded, () => lease.proveForUpkeep());
   const now = (): Date => new Date();
@@ -167,7 +175,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     () => lease.prove(),
   );
   const secrets = new StackSecrets(dataSource, {
-    masterKey: Buffer.from(config.MASTER_KEY, 'base64'),
+    keys,
     gatePublicKey: config.GATE_PUBLIC_KEY,
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,
@@ -178,6 +186,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const edgeRoutes = new EdgeRoutes(routes, edge);
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
+  const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
+  const { backups, exports } = stackBackups({ config, dataSource, keys, fence: parts.fence, now });
   const runner = new OperationRunner(
     engine,
     {
@@ -188,8 +198,9 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       databases: new PgStackDatabases(() => lease.prove()),
       edges,
       streams: parts.streams,
-      backups: stackBackups({ config, dataSource, now }),
+      backups,
       queue,
+      portalUrl,
       now,
     },
     {
@@ -199,11 +210,12 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     },
     logger,
   );
-  const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
   const lane = new OperationLane({ dataSource, runner, logger, stopping: stopping.signal });
   const timers = new Timers(stopping.signal, logger);
+  const { signal } = stopping;
+  keepRecovery(timers, { config, dataSource, keys, engine: unguarded, queue, logger, stopping: signal, now });
   const common = { dataSource, queue, portalUrl, probes, settings: facts, logger, now };
-  const diskGuard = new DiskGuard({ ...common, secrets });
+  const diskGuard = new DiskGuard({ ...common, secrets, hostDisk: () => hostDisk(config) });
   const memoryGuard = new MemoryGuard(common);
   const ends = new EndKeeper({ ...common, engine, watch: parts.watch });
   const watching = startWatching({ ...parts, diskGuard, memoryGuard, config, dataSource, stop: stopping.signal });
@@ -260,7 +272,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const truth = new ProxyKeeper({
     folder: routes,
     read: (signal) => readServed(config.PROXY_PORT, signal),
-    restart: () => restartProxy(upkeep, config.PLATFORM_ID),
+    restart: () => restartPortal(upkeep, config.PLATFORM_ID, 'traefik'),
     logger,
     now,
   });
@@ -275,7 +287,6 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       live.resolve();
     },
   });
-  const duties = new DutyWatch({ database: dataSource, logger, now });
   const answer = new EngineAnswer({ engine });
   const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, answer, logger, now });
   const figures: Leading['figures'] = {
@@ -314,20 +325,22 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   timers.every('reconcile', RECONCILE_SECONDS, () => reconciler.turn(stopping.signal));
   timers.every('engine answer', ENGINE_ANSWER_SECONDS, () => answer.turn(stopping.signal));
   timers.every('alarms', DUTY_SECONDS, () => alarms.turn());
-  timers.every('own containers', DUTY_SECONDS, () => reviveOwn(upkeep, config.PLATFORM_ID, logger));
+  const duties = keepPortal(timers, {
+    ...parts,
+    config,
+    dataSource,
+    engine: unguarded,
+    upkeep,
+    now,
+  });
   timers.every('check', CHECK_SECONDS, async () => {
     for (const id of await checker.turn(stopping.signal)) {
       reconciler.suspect(id);
     }
   });
-  timers.every('duties', DUTY_SECONDS, () => duties.turn());
   timers.every('domains', DOMAIN_SECONDS, () => certificates.domains.turn());
   timers.every('sign of life', SIGN_OF_LIFE_SECONDS, () => signOfLife(sign));
   timers.every('figures', SIGN_OF_LIFE_SECONDS, () => tellFigures(sign, { ...figures, budget: certificates.budget }));
-  const { HEARTBEAT_URL: watchdog } = config;
-  if (watchdog !== '') {
-    timers.every('heartbeat', DUTY_SECONDS, () => beat(watchdog, duties.findings()));
-  }
   timers.every(
     'certificates',
     () => certificates.keeper.pauseSeconds(),
@@ -369,6 +382,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   return {
     checks,
     figures,
+    exports,
     usage: () => watching.usage(),
     tasks: () => ({ ...timers.states(), ...watching.states() }),
     stop: async () => {

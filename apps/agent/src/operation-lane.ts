@@ -1,20 +1,27 @@
 import { Semaphore } from '#libs/async';
-import type { OperationKind } from '#libs/contracts';
+import { MOST_UPGRADES_AT_ONCE } from '#libs/contracts';
 import { OperationEntity, type Database } from '#libs/db';
 import type { OperationRunner } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
+import { LANE_OF, type Lane } from '#libs/tenants';
 
-/**
- * Operations worked on at once. Most of one is waiting (a bot's grace, a database's start), for which nobody else has
- * to wait; what the engine cannot take much of, creates and starts, it rations itself. The bound keeps the calls that
- * wait for those within their deadlines.
- */
-const AT_ONCE = 16;
-/** Beside those, so that a host's worth of repairs, after a reboot, keeps no person's order waiting. */
-const REPAIRS_AT_ONCE = 8;
-/** Beside both: they read and write gigabytes, and more of them at once would only slow each other and the stacks. */
-const COPIES_AT_ONCE = 2;
-
+/** Operations that wait for a place together; of each, how many are worked on at once. */
+const PLACES = {
+  /**
+   * Minutes at most. Most of one is waiting (a bot's grace, a database's start), for which nobody else has to wait; what
+   * the engine cannot take much of, creates and starts, it rations itself. The bound keeps the calls that wait for those
+   * within their deadlines.
+   */
+  swift: 16,
+  /** Beside those, so that a host's worth of repairs, after a reboot, keeps no person's order waiting. */
+  repair: 8,
+  /** They read and write gigabytes, and more of them at once would only slow each other and the stacks. */
+  copy: 2,
+  /** As much to read and write, and a person waits for them, who should not wait for the night's backups. */
+  restore: 2,
+  /** Hours too where a backup is slow; no fewer than a rollout has under way. */
+  upgrade: MOST_UPGRADES_AT_ONCE,
+} as const satisfies Record<Lane, number>;
 interface LaneDeps {
   dataSource: Database;
   runner: Pick<OperationRunner, 'run' | 'isLive' | 'poke'>;
@@ -29,11 +36,13 @@ interface LaneDeps {
  * sweeper, as after a crash.
  */
 export class OperationLane {
-  private readonly slots = new Semaphore(AT_ONCE);
-  private readonly repairSlots = new Semaphore(REPAIRS_AT_ONCE);
-  private readonly copySlots = new Semaphore(COPIES_AT_ONCE);
-  /** A person waits for these, who should not wait for the night's backups. */
-  private readonly restoreSlots = new Semaphore(COPIES_AT_ONCE);
+  private readonly slots: Record<Lane, Semaphore> = {
+    swift: new Semaphore(PLACES.swift),
+    repair: new Semaphore(PLACES.repair),
+    copy: new Semaphore(PLACES.copy),
+    restore: new Semaphore(PLACES.restore),
+    upgrade: new Semaphore(PLACES.upgrade),
+  };
   private readonly running = new Set<Promise<void>>();
   /** What waits for a slot or has one. */
   private readonly taken = new Set<string>();
@@ -51,8 +60,7 @@ export class OperationLane {
     this.taken.add(operationId);
     // What it takes the place of may hold the slot it waits for.
     runner.poke(row.tenantId);
-    const slots = this.slotsOf(row.kind);
-    const work: Promise<void> = slots
+    const work: Promise<void> = this.slots[LANE_OF[row.kind]]
       .run(() => (stopping.aborted ? Promise.resolve() : runner.run(operationId, row.tenantId, stopping)))
       .catch((error: unknown) => {
         logger.warn({ err: error, operation: operationId }, 'an operation is left to the next look');
@@ -62,13 +70,6 @@ export class OperationLane {
         this.taken.delete(operationId);
       });
     this.running.add(work);
-  }
-
-  private slotsOf(kind: OperationKind): Semaphore {
-    if (kind === 'backup' || kind === 'restore') {
-      return kind === 'backup' ? this.copySlots : this.restoreSlots;
-    }
-    return kind === 'repair' ? this.repairSlots : this.slots;
   }
 
   /** Ids of what waits here or is under way, so that it needs no other job. */

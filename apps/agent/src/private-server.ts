@@ -3,9 +3,16 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { DomainError } from '#libs/contracts';
+import type { ExportAnswer } from './export-answer.js';
 import { errorAnswer } from './watch/log-answer.js';
 
 export type LogAnswer = (query: URLSearchParams, response: ServerResponse) => Promise<void>;
+
+/** What may be asked besides health and metrics, where this agent can answer it. */
+export interface PrivateAnswers {
+  logs?: LogAnswer | undefined;
+  exports?: ExportAnswer | undefined;
+}
 
 export interface Health {
   ok: boolean;
@@ -13,15 +20,15 @@ export interface Health {
 }
 
 /**
- * The agent's private port: a unix socket on this host, for the health check of its container, for metrics and for
- * logs of stacks. It answers GET of three fixed paths and parses nothing but the last one's query. Throws
- * CONFIG_INVALID while another process listens there.
+ * The agent's private port: a unix socket on this host, for the health check of its container, for metrics, for
+ * logs of stacks and for downloads of their backups. It answers four fixed paths and parses nothing but the query of
+ * one and the body of another. Throws CONFIG_INVALID while another process listens there.
  */
 export async function startPrivateServer(
   path: string,
   health: () => Promise<Health>,
   metrics: () => Promise<string>,
-  logs?: LogAnswer,
+  { logs, exports }: PrivateAnswers = {},
 ): Promise<Server> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   if (await listens(path)) {
@@ -33,11 +40,16 @@ export async function startPrivateServer(
   await rm(path, { force: true });
   const server = createServer((request, response) => {
     const url = URL.parse(request.url ?? '/', 'http://agent.invalid');
+    const refused = (error: unknown): void => {
+      const { status, body } = errorAnswer(error);
+      response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+    };
     if (logs && request.method === 'GET' && url?.pathname === '/logs') {
-      logs(url.searchParams, response).catch((error: unknown) => {
-        const { status, body } = errorAnswer(error);
-        response.writeHead(status, { 'content-type': 'application/json' }).end(body);
-      });
+      logs(url.searchParams, response).catch(refused);
+      return;
+    }
+    if (exports && request.method === 'POST' && request.url === '/export') {
+      exports(request, response).catch(refused);
       return;
     }
     const answer = async (): Promise<{ status: number; type: string; body: string }> => {

@@ -10,6 +10,7 @@ import {
 } from '#libs/edge';
 import type { Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
+import { RestartPauses } from './restart-pauses.js';
 
 const READ_MS = 5_000;
 
@@ -19,12 +20,6 @@ const WAITS = {
   followMs: 10_000,
   startMs: 30_000,
 };
-
-/** From one restart to the next: each cuts everybody's connections, and what the first did not mend, few others will. */
-const FIRST_PAUSE_MS = 15 * 60_000;
-const LONGEST_PAUSE_MS = 6 * 3_600_000;
-/** So long without a restart, and the next one is the first again. */
-const FORGOTTEN_MS = 2 * LONGEST_PAUSE_MS;
 
 interface ProxyDeps {
   folder: Pick<RouteFolder, 'files' | 'quarantine' | 'touch'>;
@@ -53,16 +48,17 @@ export interface ProxyFigures {
  */
 export class ProxyKeeper {
   readonly figures: ProxyFigures = { mismatches: 0, repairs: { file: 0, restart: 0 }, routes: null };
-  private restarts = 0;
-  private restartedAt: Date | undefined;
+  private readonly pauses: RestartPauses;
   /** Restarted since it last gave an answer. */
   private restartedSilent = false;
 
-  constructor(private readonly deps: ProxyDeps) {}
+  constructor(private readonly deps: ProxyDeps) {
+    this.pauses = new RestartPauses(deps.now);
+  }
 
   /** Looks and repairs. What could not be repaired is the answer. */
   async turn(): Promise<Finding[]> {
-    const { folder, logger, restart, now, waits = WAITS } = this.deps;
+    const { folder, logger, restart, waits = WAITS } = this.deps;
     let state = await this.settled(waits.settleMs);
     if (state === 'true') {
       return this.good();
@@ -80,8 +76,7 @@ export class ProxyKeeper {
       }
     }
     if (this.mayRestart(state)) {
-      this.restarts += 1;
-      this.restartedAt = now();
+      this.pauses.restarted();
       this.restartedSilent = state === 'silent';
       logger.error({ wrong: words(state) }, 'the proxy does not follow its files and is restarted');
       await restart();
@@ -93,26 +88,11 @@ export class ProxyKeeper {
       }
     }
     this.note(state);
-    return [finding(state, { last: this.restartedAt, next: this.nextRestart() })];
-  }
-
-  /** Undefined before the first, and where the last one is long past. */
-  private nextRestart(): Date | undefined {
-    if (this.restartedAt === undefined) {
-      return undefined;
-    }
-    const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.restarts - 1));
-    return new Date(this.restartedAt.getTime() + pauseMs);
+    return [finding(state, this.pauses.words())];
   }
 
   private mayRestart(state: State): boolean {
-    const now = this.deps.now();
-    if (this.restartedAt !== undefined && now.getTime() - this.restartedAt.getTime() >= FORGOTTEN_MS) {
-      this.restarts = 0;
-      this.restartedAt = undefined;
-    }
-    const next = this.nextRestart();
-    return next === undefined || next <= now || (state === 'silent' && !this.restartedSilent);
+    return this.pauses.due() || (state === 'silent' && !this.restartedSilent);
   }
 
   private good(): [] {
@@ -193,11 +173,7 @@ type State = 'silent' | readonly Mismatch[];
 
 const words = (state: State): string => (state === 'silent' ? 'it does not answer' : describeMismatches(state));
 
-const minute = (date: Date): string => `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-
-function finding(state: State, { last, next }: { last: Date | undefined; next: Date | undefined }): Finding {
-  const restarted =
-    last && next ? ` It was restarted at ${minute(last)} and will be again at ${minute(next)}, if need be.` : '';
+function finding(state: State, restarted: string): Finding {
   return state === 'silent'
     ? {
         key: 'proxy/silent',

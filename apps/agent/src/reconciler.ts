@@ -1,5 +1,5 @@
 import { isDomainError } from '#libs/contracts';
-import { OperationEntity, TenantEntity, type Database } from '#libs/db';
+import { TenantEntity, type Database } from '#libs/db';
 import type { Engine, EngineEvent, EngineObjects } from '#libs/engine';
 import type { Queue } from '#libs/jobs';
 import {
@@ -18,6 +18,7 @@ import {
   type StackFacts,
 } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
+import { isBusy } from '#libs/tenants';
 import { DueLooks } from './due-looks.js';
 import type { EndKeeper } from './end-keeper.js';
 import type { AgentFigures } from './metrics.js';
@@ -216,7 +217,7 @@ export class Reconciler {
     if (!facts) {
       return;
     }
-    if (await this.isBusy(tenantId)) {
+    if (await isBusy(dataSource.manager, tenantId)) {
       this.looks.mark(tenantId, this.times.againMs, true);
       return;
     }
@@ -252,6 +253,12 @@ export class Reconciler {
     const seen = await checker.look(tenantId, signal);
     if (!want.run || seen === null || seen.observed === 'running') {
       this.unwell.delete(tenantId);
+      return;
+    }
+    if (seen.reason?.params['layer'] === 'route') {
+      // Neither its own trouble nor the host's: proxy and portal are watched by others.
+      this.unwell.delete(tenantId);
+      this.looks.mark(tenantId, this.times.againMs, true);
       return;
     }
     await this.nurse(facts, signal);
@@ -344,15 +351,6 @@ export class Reconciler {
       }
       throw error;
     }
-  }
-
-  private isBusy(tenantId: string): Promise<boolean> {
-    return this.deps.dataSource.manager.exists(OperationEntity, {
-      where: [
-        { tenantId, exclusive: true, state: 'queued' },
-        { tenantId, exclusive: true, state: 'running' },
-      ],
-    });
   }
 
   private async mend(facts: StackFacts, why: string): Promise<void> {

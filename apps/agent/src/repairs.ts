@@ -1,9 +1,17 @@
-import { OperationEntity, type Database } from '#libs/db';
+import type { Database } from '#libs/db';
 import { LABEL, type Engine, type EngineEvent } from '#libs/engine';
 import type { Queue } from '#libs/jobs';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import { breakStack, crashLoopOf, decideRepair, pastOperations, startRepair, type Death } from '#libs/tenants';
+import {
+  breakStack,
+  crashLoopOf,
+  decideRepair,
+  pastOperations,
+  startRepair,
+  type Broken,
+  type Death,
+} from '#libs/tenants';
 import { brokenByDeaths, brokenByFailures } from './broken.js';
 
 interface RepairsDeps {
@@ -40,14 +48,15 @@ export class Repairs {
   async mend(facts: StackFacts, why: string): Promise<Date | null> {
     const { dataSource, logger, now } = this.deps;
     const { tenantId, slug } = facts;
-    const decision = decideRepair(await pastOperations(dataSource.manager, tenantId), now(), wantStack(facts).run);
+    const past = await pastOperations(dataSource.manager, tenantId);
+    const decision = decideRepair(past, now(), wantStack(facts).run);
     switch (decision.kind) {
       case 'leave':
         return null;
       case 'wait':
         return decision.until;
       case 'break':
-        await this.giveUp(facts, decision.failures);
+        await this.giveUp(facts, brokenByFailures(decision.failures, past[0]?.error ?? null));
         return null;
       case 'now': {
         const operation = await startRepair(this.deps, tenantId, now());
@@ -123,19 +132,9 @@ export class Repairs {
     this.deaths.delete(tenantId);
   }
 
-  private async giveUp({ tenantId, slug }: StackFacts, failures: number): Promise<void> {
-    const broken = brokenByFailures(failures, await this.lastError(tenantId));
+  private async giveUp({ tenantId, slug }: StackFacts, broken: Broken): Promise<void> {
     if (await breakStack(this.deps, tenantId, broken, this.deps.now())) {
       this.deps.logger.error({ stack: slug, reason: broken.message }, 'the breaker stopped a stack');
     }
-  }
-
-  private async lastError(tenantId: string): Promise<OperationEntity['error']> {
-    const row = await this.deps.dataSource.manager.findOne(OperationEntity, {
-      where: { tenantId, exclusive: true, state: 'failed' },
-      order: { createdAt: 'DESC', id: 'DESC' },
-      select: { id: true, error: true },
-    });
-    return row?.error ?? null;
   }
 }

@@ -1,6 +1,5 @@
 import { Semaphore } from '#libs/async';
 import { isDomainError } from '#libs/contracts';
-import { appendAudit } from '#libs/audit';
 import { OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import {
@@ -17,7 +16,7 @@ import {
 } from '#libs/orchestrator';
 import type { Queue } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
-import { tellOwner } from '#libs/tenants';
+import { awaitsRecovery, isAwaited, pastOperations, tellLoss } from '#libs/tenants';
 
 /** Looked at again after this and up to so much more, by the stack's id; pages call news stale after ten minutes. */
 const CHECK_AFTER_SECONDS = 240;
@@ -25,6 +24,7 @@ const SPREAD_SECONDS = 60;
 const AT_ONCE = 4;
 const MOST_PER_TURN = 100;
 const PROBE_MS = 8_000;
+const BY_ADDRESS_MS = 2_000;
 const OBSERVE_MS = 20_000;
 
 interface CheckerDeps {
@@ -56,6 +56,7 @@ export class StackChecker {
         where t.engine_id = $1 and (t.checked_at is null or t.checked_at < now() - make_interval(secs => $2 + abs(hashtext(t.id::text)::bigint) % $4))
           and t.desired <> 'deleted'
           and not exists (select from operations o where o.tenant_id = t.id and o.exclusive and o.state in ('queued', 'running'))
+          and not ${awaitsRecovery('t')}
         order by t.checked_at nulls first limit $3`,
       [this.deps.settings.engineId, CHECK_AFTER_SECONDS, MOST_PER_TURN, SPREAD_SECONDS],
     );
@@ -72,19 +73,22 @@ export class StackChecker {
     return looks.flatMap((look, at) => (look.status === 'fulfilled' && look.value?.reason ? [due[at]?.id ?? ''] : []));
   }
 
-  /** Looks at one stack and writes what it saw; null where something is at work on it. */
+  /**
+   * Looks at one stack and writes what it saw; null where something is at work on it, or a recovery has not decided on
+   * it yet: what is missing then is not lost.
+   */
   async look(tenantId: string, signal: AbortSignal): Promise<Seen | null> {
     const { dataSource, settings, logger, now } = this.deps;
     const before = await lastOperation(dataSource.manager, tenantId);
     const facts = await readFacts(dataSource.manager, settings, tenantId);
-    if (!facts || isOpen(before)) {
+    if (!facts || isOpen(before) || (await isAwaited(dataSource.manager, tenantId))) {
       return null;
     }
     const seen = await this.see(facts, signal);
     const { observed } = seen;
-    const failed = before?.state === 'failed' && before.error ? reasonOf(before.error) : null;
+    const failed = seen.reason && seen.reason.code !== 'DATA_MISSING' ? await lastFailure(dataSource, tenantId) : null;
     // Why it came to this is told by the operation that failed, better than by what is missing since.
-    const reason = seen.reason && seen.reason.code !== 'DATA_MISSING' && failed ? failed : seen.reason;
+    const reason = failed ?? seen.reason;
     await tx(dataSource, async (db) => {
       const row = await db.findOne(TenantEntity, { where: { id: tenantId }, lock: { mode: 'pessimistic_write' } });
       // Whatever was asked for or ended since we began to look knows better than we do.
@@ -93,19 +97,12 @@ export class StackChecker {
         return;
       }
       const kept = facts.holds.includes('breaker') ? keptReason(row) : null;
-      if (reason && row.reason !== (kept ?? reason).message) {
+      const told = kept ?? reason;
+      if (reason && row.reason !== told?.message) {
         logger.warn({ stack: facts.slug, observed, reason: reason.message }, 'a stack is not as wanted');
       }
-      await recordObserved(db, { tenantId, observed, reason: kept ?? reason, now: now() });
-      if (reason?.code === 'DATA_MISSING' && row.reasonCode !== 'DATA_MISSING') {
-        await appendAudit(db, {
-          actor: { kind: 'system', name: 'reconciler' },
-          action: 'stack.data_missing',
-          target: { kind: 'stack', id: tenantId },
-          after: { slug: facts.slug, ...reason.params },
-        });
-        await tellOwner(db, this.deps, tenantId);
-      }
+      await tellLoss(db, this.deps, { tenantId, reason: told });
+      await recordObserved(db, { tenantId, observed, reason: told, now: now() });
     });
     return { observed, reason };
   }
@@ -135,8 +132,25 @@ export class StackChecker {
       if (!isDomainError(error)) {
         throw error;
       }
-      return { observed: 'failed', reason: reasonOf(error) };
+      return { observed: 'failed', reason: await this.narrowed(reasonOf(error), facts, signal) };
     }
+  }
+
+  /** Where nobody answered as the runtime does: whether it is the runtime itself, or the way to it. */
+  private async narrowed(reason: Reason, facts: StackFacts, signal: AbortSignal): Promise<Reason> {
+    if (reason.code !== 'HEALTH_GATE_FAILED' || reason.params['ready'] !== undefined) {
+      return reason;
+    }
+    const layer = await this.deps.probes.ready(facts, { deadlineMs: BY_ADDRESS_MS, signal }).then(
+      () => 'route',
+      (error: unknown) => {
+        if (!isDomainError(error)) {
+          throw error;
+        }
+        return 'runtime';
+      },
+    );
+    return { ...reason, params: { ...reason.params, layer } };
   }
 }
 
@@ -158,7 +172,13 @@ function keptReason({ reason, reasonCode, reasonParams }: TenantEntity): Reason 
     : { code: reasonCode, message: reason, params: reasonParams ?? {} };
 }
 
-type Last = Pick<OperationEntity, 'id' | 'state' | 'error'> | null;
+/** Of the operation that last did anything to the stack, where it failed. */
+async function lastFailure({ manager }: Database, tenantId: string): Promise<Reason | null> {
+  const [last] = await pastOperations(manager, tenantId);
+  return last?.state === 'failed' && last.error ? reasonOf(last.error) : null;
+}
+
+type Last = Pick<OperationEntity, 'id' | 'state'> | null;
 
 const isOpen = (operation: Last): boolean => operation?.state === 'queued' || operation?.state === 'running';
 
@@ -166,6 +186,6 @@ function lastOperation(db: Tx, tenantId: string): Promise<Last> {
   return db.findOne(OperationEntity, {
     where: { tenantId, exclusive: true },
     order: { createdAt: 'DESC', id: 'DESC' },
-    select: { id: true, state: true, error: true },
+    select: { id: true, state: true },
   });
 }

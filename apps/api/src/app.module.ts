@@ -15,6 +15,7 @@ import { PlansController } from './operator/plans.controller.js';
 import { OutboxController } from './operator/outbox.controller.js';
 import { BackupsController } from './operator/backups.controller.js';
 import { ReleasesController } from './operator/releases.controller.js';
+import { RolloutsController } from './operator/rollouts.controller.js';
 import { WatchController } from './operator/watch.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
@@ -22,6 +23,7 @@ import { ReportsController } from './reports/reports.controller.js';
 import type { Services } from './services.js';
 import { SignOnController } from './sign-on/sign-on.controller.js';
 import { StackBackupsController } from './stacks/stack-backups.controller.js';
+import { ExportsController } from './stacks/exports.controller.js';
 import { StackDomainsController } from './stacks/stack-domains.controller.js';
 import { StackOrdersController } from './stacks/stack-orders.controller.js';
 import { StackLogsController } from './stacks/stack-logs.controller.js';
@@ -41,6 +43,7 @@ export class PublicModule {
         StackOrdersController,
         StackDomainsController,
         StackBackupsController,
+        ExportsController,
         HoldsController,
         OperationsController,
         SignOnController,
@@ -49,6 +52,7 @@ export class PublicModule {
         CapacityController,
         BackupsController,
         ReleasesController,
+        RolloutsController,
         OrphansController,
         PlansController,
         HostsController,

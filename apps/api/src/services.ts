@@ -20,6 +20,7 @@ import {
   StackLogs,
   ChangeFeed,
   DomainService,
+  ExportService,
   FleetOverviewQuery,
   HoldService,
   OperationService,
@@ -29,8 +30,10 @@ import {
   ReportService,
   ReleaseService,
   ResizeService,
+  RolloutService,
   UpgradeService,
   SignOnService,
+  type ExportTimes,
   SleepService,
   StackService,
   UsageService,
@@ -53,6 +56,8 @@ export interface ServiceOptions {
   rateLimits?: Partial<RateLimits>;
   /** Tests hash at a lower cost. */
   passwords?: Passwords;
+  /** Tests wait less long for the end of a download. */
+  exportTimes?: Partial<ExportTimes>;
 }
 
 export type Services = Awaited<ReturnType<typeof createServices>>;
@@ -71,7 +76,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
   };
   try {
     await assertPlatform(database, config.PLATFORM_ID);
-    const queue = new Queue({ url: config.DATABASE_URL, applicationName: 'aviary-api', logger });
+    const queue = new Queue({ url: config.DATABASE_URL, applicationName: 'aviary-api', logger, supervise: false });
     await queue.start();
     opened.push(() => queue.stop());
     const feed = new ChangeFeed(config.DATABASE_URL, logger);
@@ -100,6 +105,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       readiness: new Readiness(probes(database, counter)),
       ...accountServices(config, database, queue, options.passwords ?? new Passwords()),
       ...tenantServices(config, database, queue, agent),
+      exports: new ExportService({ database, agent, logger, now, at: 'portal', times: options.exportTimes }),
       close,
     };
   } catch (error) {
@@ -155,6 +161,7 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue,
     backups: new BackupService(deps),
     releases: new ReleaseService(deps),
     upgrades: new UpgradeService(deps),
+    rollouts: new RolloutService(deps),
     domains: new DomainService(deps),
     capacity: new CapacityService(deps, pool),
     operations: new OperationService(deps),

@@ -1,7 +1,9 @@
 import { runProgram } from './program.js';
 
 const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(name, () => interrupted.abort());
+}
 
 await runProgram(
   {

@@ -12,7 +12,7 @@ const TOLD_IN = [
 ];
 const COMMENT = /^\s*(?:\/?\*|\/\/|#)/;
 /** Of the host, answered before there is a program to ask. */
-const OF_THE_SCRIPT = ['doctor'];
+const OF_THE_SCRIPT = ['doctor', 'recover'];
 
 interface Named {
   where: string;

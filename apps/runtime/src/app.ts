@@ -1,5 +1,13 @@
 import { withDeadline } from '#libs/async';
-import { isDomainError, type Activity, type Hold, type HoldAnswer, type Pair, type Ready } from '#libs/contracts';
+import {
+  DomainError,
+  isDomainError,
+  type Activity,
+  type Hold,
+  type HoldAnswer,
+  type Pair,
+  type Ready,
+} from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
 import { TokenService } from './access/token-service.js';
@@ -70,7 +78,12 @@ export class App {
     this.files = files;
     this.prices = new PriceSource(database, settings);
     this.candles = new CandleBook(database, this.prices);
-    this.exchange = new PaperExchange(database, this.prices);
+    const requireTrading = (): void => {
+      if (spec.tradingHeldSince !== null) {
+        throw new DomainError('TRADING_HELD');
+      }
+    };
+    this.exchange = new PaperExchange(database, this.prices, requireTrading);
     this.client = new PortalClient(files.portalCa);
     this.outbox = new Outbox({
       database,
@@ -91,6 +104,8 @@ export class App {
       limit: spec.limits.bots,
       held: () => this.holds.held(),
       requireFree: () => this.holds.requireFree(),
+      requireTrading,
+      mayTrade: spec.tradingHeldSince === null,
       signal: this.stopping.signal,
       price: (pair) => this.price(pair),
       report: async (sql, event) => {

@@ -1,5 +1,5 @@
 import { OPERATION_STATES, outboxMailSchema, STACK_STATUS, type StackStatus } from '#libs/contracts';
-import { Skeletons } from '#libs/ui';
+import { arrived, Skeletons } from '#libs/ui';
 import type { QueryClient } from '@tanstack/react-query';
 import {
   createRootRouteWithContext,
@@ -142,8 +142,9 @@ const backups = createRoute({
   getParentRoute: () => shell,
   path: '/app/stacks/$slug/backups',
   staticData: { title: 'backups.title' },
+  validateSearch: z.object({ keep: z.literal(true).optional().catch(undefined) }),
   component: function Backups() {
-    return <BackupsPage slug={backups.useParams().slug} />;
+    return <BackupsPage slug={backups.useParams().slug} keep={backups.useSearch().keep === true} />;
   },
 });
 const activity = createRoute({
@@ -163,10 +164,6 @@ const operation = createRoute({
     return <OperationPage id={operation.useParams().id} />;
   },
 });
-
-/** Where a part did not arrive and the page is being loaded again for it (public/load-failure.js), there is none. */
-const arrived = async <Part,>(part: Promise<Part | undefined>): Promise<Part> =>
-  (await part) ?? new Promise<never>(() => undefined);
 
 /** Whoever may not see the console sees that there is nothing; the API refuses them anyway. */
 const console_ = createRoute({
@@ -234,6 +231,27 @@ const releases = createRoute({
   path: '/console/releases',
   staticData: { title: 'releases.title' },
   component: ReleasesPage,
+});
+const RolloutPage = lazy(async () => ({ default: (await arrived(import('./console/rollout.js'))).RolloutPage }));
+const rollout = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/releases/rollouts/$id',
+  staticData: { title: 'rollouts.one' },
+  component: function Rollout() {
+    return <RolloutPage id={rollout.useParams().id} />;
+  },
+});
+const NewRolloutPage = lazy(async () => ({
+  default: (await arrived(import('./console/new-rollout.js'))).NewRolloutPage,
+}));
+const newRollout = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/releases/rollouts/new',
+  staticData: { title: 'rollouts.newTitle' },
+  validateSearch: z.object({ release: text }),
+  component: function NewRollout() {
+    return <NewRolloutPage release={newRollout.useSearch().release} />;
+  },
 });
 const OperationsPage = lazy(async () => ({
   default: (await arrived(import('./console/operations.js'))).OperationsPage,
@@ -325,6 +343,8 @@ const routeTree = root.addChildren([
       consoleBackups,
       fleetBackups,
       releases,
+      newRollout,
+      rollout,
       operations,
       alarms,
       outbox,
@@ -367,6 +387,8 @@ declare module '@tanstack/react-router' {
       | 'operations.title'
       | 'alarms.title'
       | 'releases.title'
+      | 'rollouts.one'
+      | 'rollouts.newTitle'
       | 'outbox.title'
       | 'users.title';
   }

@@ -1,6 +1,6 @@
 import { cleanAccounts } from '#libs/accounts';
 import { sealAudit } from '#libs/audit';
-import type { Database } from '#libs/db';
+import { tx, type Database } from '#libs/db';
 import { cleanAlarms, cleanTicks, handler, settleAlarms, type HandlerEntry, type Queue } from '#libs/jobs';
 import {
   mailAlarms,
@@ -11,7 +11,18 @@ import {
   type OutboxService,
 } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
-import { backupAges, cleanSignOnCodes, expireOperations, orderDueBackups, overdueBackups } from '#libs/tenants';
+import {
+  advanceRollouts,
+  backupAges,
+  cleanSignOnCodes,
+  expireOperations,
+  haltedRollouts,
+  orderDueBackups,
+  orderDuePortalBackup,
+  orderDuePrunes,
+  overdueBackups,
+  portalBackupFindings,
+} from '#libs/tenants';
 
 export interface HandlerDeps {
   database: Database;
@@ -22,6 +33,10 @@ export interface HandlerDeps {
   now: () => Date;
   /** Origin of the portal, for links in mails. */
   portalUrl: string;
+  /** Of the platform's nights. */
+  zone: string;
+  /** From which hour of the night on the portal itself is backed up, and after how many hours without it is told. */
+  portalBackup: { hour: number; overdueHours: number };
 }
 
 /** One handler for each job of the worker; the queue refuses to start when one is missing or double. */
@@ -33,6 +48,8 @@ export function workerHandlers({
   logger,
   now,
   portalUrl,
+  zone,
+  portalBackup,
 }: HandlerDeps): HandlerEntry[] {
   return [
     handler('mail.send', ({ mailId }, context) => delivery.deliver(mailId, context)),
@@ -58,7 +75,7 @@ export function workerHandlers({
       }
     }),
     handler('backups.order', async () => {
-      const ordered = await orderDueBackups({ dataSource: database, queue }, { now: now(), zone: 'UTC' });
+      const ordered = await orderDueBackups({ dataSource: database, queue }, { now: now(), zone });
       if (ordered.length > 0) {
         logger.info({ stacks: ordered }, 'backups were ordered');
       }
@@ -66,6 +83,39 @@ export function workerHandlers({
       const { raised } = await settleAlarms(database, 'backup', { findings }, now());
       for (const { key, message } of raised) {
         logger.error({ alarm: key }, message);
+      }
+    }),
+    handler('portal-backup.order', async () => {
+      const { hour, overdueHours } = portalBackup;
+      const asked = await orderDuePortalBackup(database, { now: now(), zone, hour });
+      if (asked !== null) {
+        logger.info({ backup: asked }, 'a backup of the portal was ordered');
+      }
+      const findings = await portalBackupFindings(database, { overdueHours }, now());
+      const { raised } = await settleAlarms(database, 'portal-backup', { findings }, now());
+      for (const { key, message } of raised) {
+        logger.error({ alarm: key }, message);
+      }
+    }),
+    handler('rollouts.advance', async () => {
+      const { rollouts, again } = await advanceRollouts({ dataSource: database, queue, now });
+      for (const rollout of rollouts.filter(({ ordered, moved }) => ordered.length + moved.length > 0)) {
+        logger.info(rollout, 'a rollout went on');
+      }
+      const findings = await haltedRollouts(database);
+      const { raised } = await settleAlarms(database, 'rollout', { findings }, now());
+      for (const { key, message } of raised) {
+        logger.error({ alarm: key }, message);
+      }
+      if (again !== null) {
+        const next = { singletonKey: 'rollouts/next', afterSeconds: again };
+        await tx(database, (db) => queue.enqueue(db, 'rollouts.advance', {}, next));
+      }
+    }),
+    handler('backups.prune', async () => {
+      const ordered = await orderDuePrunes({ dataSource: database, queue }, { now: now(), zone });
+      if (ordered.length > 0) {
+        logger.info({ stacks: ordered }, 'backups that are kept no longer are removed');
       }
     }),
     handler('sessions.clean', async () => {

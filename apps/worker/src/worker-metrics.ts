@@ -1,6 +1,6 @@
 import type { Database } from '#libs/db';
 import { queueDepths, readDuties } from '#libs/jobs';
-import { backupAges, overdueBackups } from '#libs/tenants';
+import { backupAges, overdueBackups, portalBackupAge } from '#libs/tenants';
 import { createRegistry, Gauge } from '#libs/telemetry';
 
 /** What the worker tells a scraper: the queue of the whole platform, its mails, recurring work and alarms. */
@@ -38,6 +38,24 @@ export class WorkerMetrics {
     [],
   );
 
+  private readonly backups = this.gauge('aviary_backups', 'Backups by how far they came.', ['state']);
+  private readonly pruneFailed = this.gauge(
+    'aviary_backup_prunes_failed',
+    'Stacks of which the newest try to remove backups that are kept no longer failed.',
+    [],
+  );
+
+  private readonly portalBackupAge = this.gauge(
+    'aviary_portal_backup_age_seconds',
+    'For how long what the portal did is in no verified backup of its own database.',
+    [],
+  );
+  private readonly portalBackups = this.gauge(
+    'aviary_portal_backups',
+    'Backups of the portal’s own database by how far they came.',
+    ['state'],
+  );
+
   constructor(private readonly database: Database) {}
 
   async read(): Promise<string> {
@@ -53,6 +71,24 @@ export class WorkerMetrics {
     const ages = await backupAges(this.database, new Date());
     this.backupAge.set(ages[0]?.seconds ?? 0);
     this.unprotected.set(overdueBackups(ages).length);
+    this.backups.reset();
+    for (const { state, n } of await this.database.query<{ state: string; n: number }[]>(
+      'select state, count(*)::int as n from backups group by state',
+    )) {
+      this.backups.set({ state }, n);
+    }
+    this.portalBackupAge.set((await portalBackupAge(this.database, new Date())).seconds);
+    this.portalBackups.reset();
+    for (const { state, n } of await this.database.query<{ state: string; n: number }[]>(
+      'select state, count(*)::int as n from portal_backups group by state',
+    )) {
+      this.portalBackups.set({ state }, n);
+    }
+    const [prunes] = await this.database.query<{ failed: number }[]>(
+      `select count(*)::int as failed from tenants t where 'failed' =
+         (select state from operations where tenant_id = t.id and kind = 'prune' order by id desc limit 1)`,
+    );
+    this.pruneFailed.set(prunes?.failed ?? 0);
     this.lastRun.reset();
     this.missed.reset();
     for (const { name: schedule, finishedAt, missed } of schedules) {

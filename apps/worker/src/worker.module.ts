@@ -56,11 +56,27 @@ export class WorkerModule {
             const delivery = new MailDelivery({ database, sender, now });
             const outbox = new OutboxService({ database, queue, now });
             const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-            const handlers = notingRuns(workerHandlers({ database, delivery, outbox, queue, logger, now, portalUrl }), {
-              database,
-              schedules: SCHEDULES,
-              now,
-            });
+            const handlers = notingRuns(
+              workerHandlers({
+                database,
+                delivery,
+                outbox,
+                queue,
+                logger,
+                now,
+                portalUrl,
+                zone: config.TIME_ZONE,
+                portalBackup: {
+                  hour: config.PORTAL_BACKUP_HOUR,
+                  overdueHours: config.PORTAL_BACKUP_OVERDUE_HOURS,
+                },
+              }),
+              {
+                database,
+                schedules: SCHEDULES,
+                now,
+              },
+            );
             const watch = new DutyWatch({ database, logger, now });
             const agents = new AgentWatch({ database, logger, now });
             return new WorkerLifecycle({ database, queue, scheduler, sender, handlers, watch, agents, logger });

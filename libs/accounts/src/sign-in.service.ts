@@ -54,6 +54,32 @@ export class SignInService {
     throw new DomainError('INVALID_CREDENTIALS');
   }
 
+  /**
+   * Whether who has this session also knows its password, for what a stolen one must not do. Counted and locked like a
+   * sign-in, with which it shares the count. Throws INVALID_CREDENTIALS and ACCOUNT_LOCKED.
+   */
+  async confirm(
+    { username }: { username: string },
+    password: string,
+    client: Client,
+    deviceToken: string | null,
+  ): Promise<void> {
+    const { guarded, lockedUntil } = await tx(this.deps.database, (inTx) =>
+      this.count(inTx, username, client, deviceToken),
+    );
+    if (lockedUntil) {
+      throw this.locked(lockedUntil);
+    }
+    if (!(await this.deps.passwords.matches(password, guarded.confirmed?.passwordHash ?? null))) {
+      await tx(this.deps.database, (inTx) => this.failed(inTx, guarded, client));
+      throw new DomainError('INVALID_CREDENTIALS', { message: 'This is not the password of your account.' });
+    }
+    await this.deps.database.manager.delete(SignInGuardEntity, {
+      subject: In([...guarded.subjects]),
+      scope: guarded.scope,
+    });
+  }
+
   private async open(
     guarded: Guarded,
     account: AccountEntity,

@@ -1,6 +1,17 @@
 import { DeadlineError, KeyedMutex, Semaphore, backoffMs, waitFor, withDeadline } from './index.js';
 
 describe('waitFor', () => {
+  it('never looks more often than its first pause says', async () => {
+    const looks: number[] = [];
+    await waitFor(() => (looks.push(performance.now()) === 3 ? true : undefined), {
+      what: 'the third look',
+      deadlineMs: 10_000,
+      intervalMs: 700,
+    });
+    const [, second = 0, third = 0] = looks;
+    expect(third - second).toBeGreaterThan(690);
+  });
+
   it('returns the first result that is there and forgives probes that throw before it', async () => {
     let calls = 0;
     const value = await waitFor(

@@ -1,2 +1,3 @@
 export * from './wait.js';
 export * from './limits.js';
+export * from './pour.js';

@@ -28,7 +28,7 @@ export function boundedSignal({ deadlineMs, signal }: Bounds): AbortSignal {
 
 export interface WaitOptions extends Bounds {
   what: string;
-  /** First pause between probes; it doubles up to `maxIntervalMs`. */
+  /** First pause between probes (20); it doubles up to `maxIntervalMs`, which is 500 or the first pause where that is longer. */
   intervalMs?: number;
   maxIntervalMs?: number;
 }
@@ -41,7 +41,7 @@ export async function waitFor<T>(
   probe: (signal: AbortSignal) => Promise<T | undefined> | T | undefined,
   options: WaitOptions,
 ): Promise<T> {
-  const { what, deadlineMs, signal, intervalMs = 20, maxIntervalMs = 500 } = options;
+  const { what, deadlineMs, signal, intervalMs = 20, maxIntervalMs = Math.max(500, intervalMs) } = options;
   const bounded = boundedSignal({ deadlineMs, ...(signal ? { signal } : {}) });
   const until = performance.now() + deadlineMs;
   let pause = intervalMs;

@@ -16,11 +16,16 @@ export interface AuditEvent {
 
 /** Writes who did what; in the transaction that does it, so that neither exists without the other. */
 export async function appendAudit(tx: Tx, event: AuditEvent): Promise<void> {
+  await tx.insert(AuditEntryEntity, auditEntry(event, new Date()));
+}
+
+/** The row of it, for who writes into a database that no process is connected to yet; it is sealed like any other. */
+export function auditEntry(event: AuditEvent, at: Date): AuditEntryEntity {
   const { actor } = event;
   const person = actor.kind === 'system' ? null : actor;
-  await tx.insert(AuditEntryEntity, {
+  return {
     id: newId(),
-    at: new Date(),
+    at,
     actorKind: actor.kind,
     actorId: person?.accountId ?? null,
     actorName: actorName(actor),
@@ -32,5 +37,5 @@ export async function appendAudit(tx: Tx, event: AuditEvent): Promise<void> {
     targetId: event.target.id,
     before: withoutSecrets(event.before) as object | null,
     after: withoutSecrets(event.after) as object | null,
-  });
+  };
 }

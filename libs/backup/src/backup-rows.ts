@@ -1,4 +1,4 @@
-import { In } from 'typeorm';
+import { In, IsNull, MoreThan, Not } from 'typeorm';
 import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
 import { DomainError, ERROR_TEXT, isDomainError, type BackupReason, type BackupState } from '#libs/contracts';
 import { BackupEntity, newId, TenantEntity, tx, type Database, type OperationEntity, type Tx } from '#libs/db';
@@ -42,6 +42,7 @@ export async function begin(
       releaseId: tenant.releaseId,
       begunAt: now,
       takenAt: null,
+      sameUntil: null,
       dumpedAt: null,
       storedAt: null,
       verifiedAt: null,
@@ -75,6 +76,39 @@ export async function moved(
         details: { why: 'backup', backup: id },
       });
     }
+  });
+}
+
+/**
+ * Whether any of the stack that was begun after that one did not come to its end well, but for the one that asks: it
+ * failed, has an error, or nobody goes on with it, since its agent died again and again and could note nothing.
+ */
+export function failedSince(
+  { manager }: Database,
+  { tenantId, begunAt }: Pick<BackupEntity, 'tenantId' | 'begunAt'>,
+  asking: Pick<BackupEntity, 'id'>,
+): Promise<boolean> {
+  const later = { tenantId, begunAt: MoreThan(begunAt), id: Not(asking.id) };
+  return manager.existsBy(BackupEntity, [
+    { ...later, state: Not('verified') },
+    { ...later, error: Not(IsNull()) },
+  ]);
+}
+
+/**
+ * The backup that operation began is not needed: until that moment the stack had what the other one holds. Throws
+ * FENCED where the operation is over.
+ */
+export async function notNeeded(
+  database: Database,
+  { id, operationId }: Pick<BackupEntity, 'id' | 'operationId'>,
+  { id: holding }: Pick<BackupEntity, 'id'>,
+  sameUntil: Date,
+): Promise<void> {
+  await tx(database, async (db) => {
+    await stillRuns(db, operationId);
+    await db.delete(BackupEntity, { id, state: In(['taking', 'failed']) });
+    await db.update(BackupEntity, { id: holding, state: 'verified' }, { sameUntil });
   });
 }
 

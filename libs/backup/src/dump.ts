@@ -1,8 +1,10 @@
-import { pipeline } from 'node:stream/promises';
+import { createHash } from 'node:crypto';
+import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
-import type { EngineStreams, ExecEnd } from '#libs/engine';
+import type { EngineStreams, ExecEnd, ExecStreams } from '#libs/engine';
 import type { Part, Repository } from '#libs/restic';
 import type { DatabaseManifest, TableCount } from './domain/manifest.js';
 import { Meter } from './meter.js';
@@ -46,6 +48,7 @@ export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
     const size = Number(await session.one('select pg_database_size(current_database())'));
     const tables: TableCount[] = await countTables(session);
     const stored = await storeDump(work, snapshot);
+    const definition = await definitionOf(work, snapshot);
     return {
       takenAt,
       part: stored,
@@ -58,6 +61,7 @@ export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
         size,
         bytes: stored.bytes,
         sha256: stored.sha256,
+        definition,
         tables,
       },
     };
@@ -83,11 +87,15 @@ async function endDumps(streams: EngineStreams, place: ContainerDatabase): Promi
   }
 }
 
-async function storeDump(
-  { streams, place, part, repository, signal }: DumpWork,
+type DumpSource = Pick<DumpWork, 'streams' | 'place' | 'signal'>;
+
+/** A pg_dump in the database's container, which sees what that snapshot sees. */
+async function pgDump(
+  { streams, place, signal }: DumpSource,
   snapshot: string,
-): Promise<BackupPart> {
-  const command = ['pg_dump', '-Fc', '-Z0', '--no-password', `--snapshot=${snapshot}`, '-U', place.user];
+  options: readonly string[],
+): Promise<ExecStreams> {
+  const command = ['pg_dump', ...options, '--no-password', `--snapshot=${snapshot}`, '-U', place.user];
   const dump = await streams.exec(
     place.container,
     place.owner,
@@ -95,6 +103,14 @@ async function storeDump(
     signal,
   );
   dump.input.end();
+  return dump;
+}
+
+async function storeDump(
+  { streams, place, part, repository, signal }: DumpWork,
+  snapshot: string,
+): Promise<BackupPart> {
+  const dump = await pgDump({ streams, place, signal }, snapshot, ['-Fc', '-Z0']);
   const meter = new Meter();
   const produced = dump.ended.then((end) => proveEnd('pg_dump', end));
   const out = new PassThrough();
@@ -114,6 +130,22 @@ async function storeDump(
     });
   }
   return { name: part.name, snapshotId, bytes, addedBytes, sha256: meter.sha256() };
+}
+
+/** pg_dump fences its text off with a word it makes up anew each time. */
+const FENCES = /^\\(?:un)?restrict /;
+
+/** SHA-256 of how everything in the database is defined, as pg_dump would write it. */
+export async function definitionOf(source: DumpSource, snapshot: string): Promise<string> {
+  const dump = await pgDump(source, snapshot, ['--schema-only']);
+  const hash = createHash('sha256');
+  for await (const line of createInterface({ input: dump.output })) {
+    if (!FENCES.test(line)) {
+      hash.update(`${line}\n`);
+    }
+  }
+  proveEnd('pg_dump', await dump.ended);
+  return hash.digest('hex');
 }
 
 /** Throws BACKUP_FAILED with its words where a tool did not end well. */

@@ -1,4 +1,13 @@
 export { ResticBackups, type StackBackupDeps } from './stack-backups.js';
 export { Repositories, type BackupPlaces, type RepositorySettings } from './repositories.js';
-export { manifestSchema, totals, type Manifest } from './domain/manifest.js';
-export { RETENTION, expired, dayOf, type KnownBackup, type RetentionPolicy } from './domain/retention.js';
+export { manifestSchema, totals, type Manifest, type PortalManifest } from './domain/manifest.js';
+export { BackupExports, type OpenExport } from './exports.js';
+export type { PortalServer } from './portal/beside.js';
+export { requireNoLife, signOfLife } from './portal/fence.js';
+export { FenceGuard, replacedText, type FenceGuardDeps } from './portal/fence-guard.js';
+export { PortalRepository } from './portal/portal-repository.js';
+export { PortalBackups, type PortalBackupDeps } from './portal/portal-backups.js';
+export { chooseBackup, listBackups, namingOthers, type Choice, type RecoverableBackup } from './portal/choose.js';
+export { recoverPortal, type Recovered } from './portal/recover.js';
+export { requireMasterKeys } from './portal/sealed-under.js';
+export { isVerified, knownBackup, storedBackups } from './portal/portal-snapshots.js';

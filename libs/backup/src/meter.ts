@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Transform, type TransformCallback } from 'node:stream';
+import { DomainError } from '#libs/contracts';
 
 const HEAD_BYTES = 16;
 
@@ -11,16 +12,31 @@ export class Meter extends Transform {
   head: Buffer = Buffer.alloc(0);
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
+    this.count(chunk);
+    callback(null, chunk);
+  }
+
+  /** For who passes the bytes on otherwise. */
+  count(chunk: Buffer): void {
     if (this.bytes === 0) {
       this.head = Buffer.from(chunk.subarray(0, HEAD_BYTES));
     }
     this.bytes += chunk.length;
     this.hash.update(chunk);
-    callback(null, chunk);
   }
 
   /** In hex; to be asked once, after the end. */
   sha256(): string {
     return this.hash.digest('hex');
+  }
+}
+
+/** Throws BACKUP_UNVERIFIED where what was read of a part is not what was stored. */
+export function requireAsStored(part: { name: string; bytes: number; sha256: string }, read: Meter): void {
+  if (read.bytes !== part.bytes || read.sha256() !== part.sha256) {
+    throw new DomainError('BACKUP_UNVERIFIED', {
+      message: `The backup does not come back whole: ${part.name} came back as ${read.bytes} bytes that are not the ${part.bytes} stored.`,
+      details: { why: 'not_as_stored' },
+    });
   }
 }

@@ -50,7 +50,7 @@ export class PsqlSession {
       if (done === true) {
         const { exitCode, said } = await this.streams.ended;
         throw new DomainError('BACKUP_FAILED', {
-          message: `The stack's database said: ${said || `psql ended with ${exitCode}`}.`,
+          message: `The database said: ${said || `psql ended with ${exitCode}`}.`,
           details: { why: 'database' },
         });
       }
@@ -64,7 +64,7 @@ export class PsqlSession {
   async one(statement: string): Promise<string> {
     const [value] = await this.query(statement);
     if (value === undefined) {
-      throw new DomainError('BACKUP_FAILED', { message: 'The stack’s database answered nothing where a row belongs.' });
+      throw new DomainError('BACKUP_FAILED', { message: 'The database answered nothing where a row belongs.' });
     }
     return value;
   }
@@ -79,19 +79,57 @@ export class PsqlSession {
 
 const tableSchema = z.tuple([z.string(), z.string(), z.string()]);
 
-/** Rows of every plain table that is not the server's own, by this session's view of the data. */
-export async function countTables(session: PsqlSession): Promise<TableCount[]> {
+/** A table of the customer's; `quoted` is how it is named in a statement. */
+export interface TableName {
+  schema: string;
+  name: string;
+  quoted: string;
+}
+
+/** Rows are compared as text, so what it depends on is the same wherever they are read. */
+const SAME_TEXT = [
+  `set datestyle = 'ISO, YMD'`,
+  `set intervalstyle = 'iso_8601'`,
+  `set timezone = 'UTC'`,
+  `set extra_float_digits = 1`,
+  `set bytea_output = 'hex'`,
+  `set xmloption = 'content'`,
+  `set lc_monetary = 'C'`,
+  `set search_path = ''`,
+];
+
+/** Every plain table that is not the server's own, by this session's view of the data; the smallest first. */
+export async function tablesOf(session: PsqlSession): Promise<TableName[]> {
   const tables = await session.query(
     `select json_build_array(n.nspname, c.relname, format('%I.%I', n.nspname, c.relname))
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind = 'r' and c.relpersistence <> 't'
         and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      order by n.nspname, c.relname`,
+      order by pg_relation_size(c.oid), n.nspname, c.relname`,
   );
-  const counts: TableCount[] = [];
-  for (const table of tables) {
+  for (const statement of SAME_TEXT) {
+    await session.query(statement);
+  }
+  return tables.map((table) => {
     const [schema, name, quoted] = tableSchema.parse(JSON.parse(table));
-    counts.push({ schema, name, rows: Number(await session.one(`select count(*) from only ${quoted}`)) });
+    return { schema, name, quoted };
+  });
+}
+
+/** Its rows by number and by content, whatever their order. Only of a table that `tablesOf` gave. */
+export async function countTable(session: PsqlSession, { schema, name, quoted }: TableName): Promise<TableCount> {
+  const counted = await session.one(
+    `select json_build_array(count(*), coalesce(sum(hashtextextended(aviary_row::text, 0)), 0)::text)
+       from only ${quoted} aviary_row`,
+  );
+  const [rows, figure] = z.tuple([z.int(), z.string()]).parse(JSON.parse(counted));
+  return { schema, name, rows, figure };
+}
+
+export async function countTables(session: PsqlSession): Promise<TableCount[]> {
+  const counts: TableCount[] = [];
+  for (const table of await tablesOf(session)) {
+    counts.push(await countTable(session, table));
   }
   return counts;
 }

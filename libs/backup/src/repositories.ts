@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { isDomainError } from '#libs/contracts';
-import { open, randomToken, seal } from '#libs/crypto';
-import { RepositoryEntity, type Database } from '#libs/db';
+import { randomToken } from '#libs/crypto';
+import { RepositoryEntity, tx, type Database } from '#libs/db';
+import { repositoryContext, type DataKeys } from '#libs/keys';
 import { Repository, type RepositoryPlace, type ResticSettings, type Snapshot } from '#libs/restic';
 
 /** Where repositories lie, as this host is set up. */
@@ -13,10 +14,8 @@ export interface BackupPlaces {
 
 export interface RepositorySettings {
   places: BackupPlaces;
-  masterKey: Buffer;
+  keys: DataKeys;
 }
-
-const context = (tenantId: string): string => `repository/${tenantId}`;
 
 /** The repositories of stacks: each its own, each with a password of its own, known sealed to the portal's database. */
 export class Repositories {
@@ -31,17 +30,16 @@ export class Repositories {
     { tag, now, signal }: { tag: string; now: Date; signal: AbortSignal },
   ): Promise<{ repository: Repository; tagged: Snapshot[] }> {
     // The password first: a repository nobody can open would stand in the way of every later backup.
-    await this.database
-      .createQueryBuilder()
-      .insert()
-      .into(RepositoryEntity)
-      .values({
-        tenantId,
-        sealed: seal(this.settings.masterKey, context(tenantId), randomToken()),
-        createdAt: now,
-      })
-      .orIgnore()
-      .execute();
+    await tx(this.database, async (db) => {
+      const key = await this.settings.keys.ensure(db, tenantId, now);
+      await db
+        .createQueryBuilder()
+        .insert()
+        .into(RepositoryEntity)
+        .values({ tenantId, sealed: key.seal(repositoryContext(tenantId), randomToken()), createdAt: now })
+        .orIgnore()
+        .execute();
+    });
     const repository = await this.find(tenantId);
     if (!repository) {
       throw new Error(`the stack ${tenantId} is gone`);
@@ -63,21 +61,40 @@ export class Repositories {
     return place && new Repository(this.settings.places.restic, place);
   }
 
+  async has(tenantId: string): Promise<boolean> {
+    return this.database.manager.existsBy(RepositoryEntity, { tenantId });
+  }
+
+  /** All there are of the stack; none where it has no repository. */
+  async snapshots(tenantId: string, signal: AbortSignal): Promise<Snapshot[]> {
+    try {
+      return (await (await this.find(tenantId))?.snapshots([], signal)) ?? [];
+    } catch (error) {
+      if (isDomainError(error, 'REPOSITORY_MISSING')) {
+        return [];
+      }
+      throw error;
+    }
+  }
+
   /**
    * Takes the stack's repository away, for ever. Out of a bucket nothing is removed, since restic has no way to; what
-   * lies there is worth nothing once the row with its password is gone.
+   * lies there is worth nothing once the row with its password is gone. The password is not opened for that: what is
+   * sealed for a stack may be lost.
    */
   async erase(tenantId: string): Promise<void> {
-    const place = await this.place(tenantId);
-    if (place?.url.startsWith('/')) {
+    const place = await this.settings.places.repository(tenantId, '');
+    if (place.url.startsWith('/')) {
       await rm(place.url, { recursive: true, force: true });
     }
     await this.database.manager.delete(RepositoryEntity, { tenantId });
   }
 
   private async place(tenantId: string): Promise<RepositoryPlace | null> {
-    const row = await this.database.manager.findOneBy(RepositoryEntity, { tenantId });
-    const { masterKey, places } = this.settings;
-    return row && places.repository(tenantId, open(masterKey, context(tenantId), row.sealed).toString());
+    const { manager } = this.database;
+    const { keys, places } = this.settings;
+    const row = await manager.findOneBy(RepositoryEntity, { tenantId });
+    const key = row && (await keys.of(manager, tenantId));
+    return row && key && places.repository(tenantId, key.open(repositoryContext(tenantId), row.sealed));
   }
 }

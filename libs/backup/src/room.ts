@@ -15,7 +15,7 @@ const MOST_WAL_BYTES = 1024 * MIB;
 const OF_DUMP = 2;
 
 /** Bytes on disk that a backup's data takes while it is loaded. */
-export function takenByLoading({ databases }: Manifest): number {
+export function takenByLoading({ databases }: Pick<Manifest, 'databases'>): number {
   return databases
     .map(({ bytes, size }) => size ?? bytes * OF_DUMP)
     .reduce((sum, size) => sum + size + Math.min(size, MOST_WAL_BYTES), 0);

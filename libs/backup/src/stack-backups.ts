@@ -1,46 +1,47 @@
 import { Readable } from 'node:stream';
 import { In } from 'typeorm';
+import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
-import {
-  BackupEntity,
-  ReleaseEntity,
-  TenantEntity,
-  TenantSecretEntity,
-  type BackupPart,
-  type Database,
-} from '#libs/db';
+import { BackupEntity, TenantEntity, type BackupPart, type Database } from '#libs/db';
 import type { BackupWork, StackBackups } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
-import { stackNames } from '#libs/tenants';
-import { begin, failed, moved } from './backup-rows.js';
+import { expiredBackups, stackNames } from '#libs/tenants';
+import { begin, failed, failedSince, moved, notNeeded } from './backup-rows.js';
+import { MANIFEST_FILE } from './domain/archive.js';
 import { manifestSchema, totals, type Manifest } from './domain/manifest.js';
-import { expired, type RetentionPolicy } from './domain/retention.js';
 import { dumpDatabase } from './dump.js';
+import { figureOf, knownStack } from './known-stack.js';
 import { loadDatabase } from './load.js';
+import { setPassword } from './password.js';
+import type { FenceGuard } from './portal/fence-guard.js';
 import type { Repositories } from './repositories.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
 import { readBack, storeStream } from './store.js';
 import { databaseOf, ScratchServer, type ScratchPlan } from './scratch.js';
+import { dropSpares, dropVolumes, swapVolumes, volumesKept } from './spares.js';
+import { sameAs } from './unchanged.js';
 import { loadVolume, placeOfVolume, proveVolume } from './volumes.js';
 
 /** Every check reads one of so many parts of the repository's data, and each the next. */
 const CHECKED_PARTS = 10;
-const CALL_MS = 60_000;
-/** The manifest, and what else is known of the stack. */
-const MANIFEST = 'manifest.json';
+const LONGEST_UNCHANGED_MS = 6.5 * 86_400_000;
 const DONE_BEFORE = 'done before';
 
 export interface StackBackupDeps {
   dataSource: Database;
   repositories: Repositories;
-  /** Of every stack. */
-  retention: RetentionPolicy;
   /** Of the platform's days. */
   zone: string;
   /** Where stacks of this engine are loaded. */
   room: () => Promise<Room>;
+  /** Throws FENCED where another database has the right to the repositories, REPOSITORY_* where that cannot be told. */
+  fence: Pick<FenceGuard, 'prove'>;
   now: () => Date;
 }
+
+const inputSchema = z
+  .object({ backup: z.uuid(), source: z.uuid().optional() })
+  .transform(({ backup: id, source }) => ({ id, source }));
 
 const tagOf = (backupId: string): string => `backup=${backupId}`;
 const inMb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
@@ -57,11 +58,16 @@ export class ResticBackups implements StackBackups {
       return DONE_BEFORE;
     }
     return this.telling(work, backup, async () => {
+      const unchanged = await this.unchanged(work, backup);
+      if (unchanged !== null) {
+        return unchanged;
+      }
       const tag = tagOf(backup.id);
       const made = await this.deps.repositories.ensure(facts.tenantId, { tag, now: now(), signal });
       const { repository, tagged: broken } = made;
-      await free(work, repository);
-      await repository.forget(
+      await this.free(work, repository);
+      // Their data stays for the next prune: a copy may be reading the repository, and reads it without a lock.
+      await repository.unlist(
         broken.map(({ id }) => id),
         signal,
       );
@@ -109,7 +115,7 @@ export class ResticBackups implements StackBackups {
       return DONE_BEFORE;
     }
     return this.telling(work, backup, async () => {
-      await free(work, repository);
+      await this.free(work, repository);
       const own = { tags: [tagOf(backup.id)], host: facts.slug };
       const dumps = backup.parts.filter(({ name }) => manifest.databases.some(({ part }) => part === name));
       const parts = [...dumps];
@@ -122,9 +128,10 @@ export class ResticBackups implements StackBackups {
         parts.push(part);
         volumes.push({ volume, part: part.name, bytes: part.bytes, sha256: part.sha256 });
       }
-      const whole = { ...manifest, volumes };
-      const written = `${JSON.stringify({ manifest: whole, stack: await this.known(work) }, null, 1)}\n`;
-      const list = await storeStream(repository, { ...own, name: MANIFEST }, Readable.from(written), signal);
+      const stack = await knownStack(dataSource, facts.tenantId);
+      const whole = { ...manifest, stack: figureOf(stack), volumes };
+      const written = `${JSON.stringify({ manifest: whole, stack }, null, 1)}\n`;
+      const list = await storeStream(repository, { ...own, name: MANIFEST_FILE }, Readable.from(written), signal);
       parts.push(list);
       await readBack(repository, { list, written, volumes: parts.slice(dumps.length, -1) }, signal);
       await moved(dataSource, backup, ['dumped', 'stored', 'failed'], {
@@ -161,12 +168,35 @@ export class ResticBackups implements StackBackups {
       await this.checkPart(work, repository);
       await moved(dataSource, backup, ['stored', 'verified'], { state: 'verified', verifiedAt: now(), error: null });
       if (work.operation.kind === 'backup') {
-        await this.dropSpares(work);
-        await this.prune(repository, work);
+        await dropSpares(dataSource, work);
       }
       const { rows, tables } = totals(manifest);
       return `restored and compared: ${rows} rows in ${tables} tables`;
     });
+  }
+
+  async prune(work: BackupWork): Promise<string> {
+    const { dataSource, now, zone } = this.deps;
+    const { facts, signal } = work;
+    const repository = await this.deps.repositories.find(facts.tenantId);
+    if (!repository) {
+      return 'it has no backups';
+    }
+    const tenantIds = [facts.tenantId];
+    const gone = await expiredBackups(dataSource.manager, { tenantIds, zone, now: now() });
+    // The rows first: what no row names is found again, and what a row names can be restored.
+    await work.prove();
+    await this.deps.fence.prove({ anew: true });
+    await dataSource.manager.delete(BackupEntity, { id: In(gone.map(({ id }) => id)) });
+    const rows = await dataSource.manager.findBy(BackupEntity, { tenantId: facts.tenantId });
+    const named = new Set(rows.map(({ id }) => tagOf(id)));
+    const nameless = (await repository.snapshots([], signal)).filter(({ tags }) => !tags.some((tag) => named.has(tag)));
+    await this.free(work, repository);
+    await repository.forget(
+      nameless.map(({ id }) => id),
+      signal,
+    );
+    return `${gone.length} removed, ${rows.length} kept`;
   }
 
   async load(work: BackupWork): Promise<string> {
@@ -174,7 +204,7 @@ export class ResticBackups implements StackBackups {
     const { facts, engine, streams, signal } = work;
     const backup = await this.chosen(work);
     const manifest = manifestSchema.parse(backup.manifest);
-    const repository = await this.deps.repositories.find(facts.tenantId);
+    const repository = await this.deps.repositories.find(backup.tenantId);
     if (!repository) {
       throw new DomainError('REPOSITORY_MISSING');
     }
@@ -188,7 +218,7 @@ export class ResticBackups implements StackBackups {
     await dataSource.manager.update(TenantEntity, { id: facts.tenantId }, { nextEpoch: epoch });
     // What an agent that died left: its server holds the volumes.
     await ScratchServer.clear({ engine, streams, facts, signal });
-    await this.dropVolumes(work, epoch);
+    await dropVolumes(work, epoch);
     try {
       for (const database of manifest.databases) {
         const { service } = database;
@@ -209,7 +239,7 @@ export class ResticBackups implements StackBackups {
         await loadVolume({ engine, streams, repository, facts, volume, part, epoch, signal });
       }
     } catch (error) {
-      await this.dropVolumes(work, epoch);
+      await dropVolumes(work, epoch);
       await dataSource.manager.update(TenantEntity, { id: facts.tenantId }, { nextEpoch: null });
       throw error;
     }
@@ -217,24 +247,67 @@ export class ResticBackups implements StackBackups {
     return `data of ${manifest.takenAt}: ${rows} rows in ${tables} tables`;
   }
 
-  async swap({ facts, prove }: BackupWork): Promise<string> {
-    await prove();
-    const { nextEpoch: epoch, tenantId } = facts;
-    if (epoch === null) {
-      return 'done before';
-    }
-    const [, changed] = await this.deps.dataSource.query<[unknown, number]>(
-      `update tenants set kept_epochs = kept_epochs || epoch, epoch = next_epoch, next_epoch = null where id = $1 and next_epoch = $2`,
-      [tenantId, epoch],
-    );
-    if (changed !== 1) {
-      throw new DomainError('LOST_RACE');
-    }
-    return `the data before is kept until the next good backup`;
+  kept(work: BackupWork): Promise<string> {
+    return volumesKept(work);
+  }
+
+  async swap(work: BackupWork): Promise<string> {
+    return swapVolumes(this.deps.dataSource, work);
+  }
+
+  async setPassword(work: BackupWork, password: string, deadlineMs: number): Promise<void> {
+    await setPassword(work, password, deadlineMs);
   }
 
   async erase({ facts }: BackupWork): Promise<void> {
-    await this.deps.repositories.erase(facts.tenantId);
+    // A stack that never had one is destroyed also while the portal's own repository gives no answer.
+    if (await this.deps.repositories.has(facts.tenantId)) {
+      await this.deps.fence.prove({ anew: true });
+      await this.deps.repositories.erase(facts.tenantId);
+    }
+  }
+
+  /**
+   * Where a backup by the clock would hold what the newest verified one does, that is all that comes of it. Not for
+   * more than a week: what changes by itself is not lost for longer, and no repository is unread for longer. Not where
+   * one failed since, or the repository lacks a part of it: what nobody knows to be good is not held to be enough.
+   * What restores took the place of stays, since no backup was made that covers it.
+   */
+  private async unchanged(work: BackupWork, backup: BackupEntity): Promise<string | null> {
+    const { dataSource, now } = this.deps;
+    const { facts, operation } = work;
+    const newest = await dataSource.manager.findOne(BackupEntity, {
+      where: { tenantId: facts.tenantId, state: 'verified' },
+      order: { takenAt: 'DESC' },
+    });
+    const manifest = manifestSchema.safeParse(newest?.manifest);
+    if (
+      operation.input?.['reason'] !== 'schedule' ||
+      !newest?.takenAt ||
+      !manifest.success ||
+      now().getTime() - newest.takenAt.getTime() > LONGEST_UNCHANGED_MS ||
+      manifest.data.stack !== figureOf(await knownStack(dataSource, facts.tenantId))
+    ) {
+      return null;
+    }
+    if ((await failedSince(dataSource, newest, backup)) || !(await this.hasAll(newest, work.signal))) {
+      return null;
+    }
+    const sameUntil = await sameAs(work, manifest.data);
+    if (sameUntil === null) {
+      return null;
+    }
+    await work.prove();
+    await notNeeded(dataSource, backup, newest, sameUntil);
+    const why = `nothing changed since the backup of ${newest.takenAt.toISOString()}, which holds all there is`;
+    await work.skip(['store', 'prove'], why);
+    return why;
+  }
+
+  /** Whether the stack's repository opens, and has every part of the backup. */
+  private async hasAll({ tenantId, parts }: BackupEntity, signal: AbortSignal): Promise<boolean> {
+    const there = new Set((await this.deps.repositories.snapshots(tenantId, signal)).map(({ id }) => id));
+    return parts.length > 0 && parts.every(({ snapshotId }) => there.has(snapshotId));
   }
 
   /** Notes on the backup's row why a phase did not come to its end, unless another will go on with it. */
@@ -260,56 +333,16 @@ export class ResticBackups implements StackBackups {
     return { backup, manifest: manifestSchema.parse(backup.manifest), repository };
   }
 
+  /** The backup the operation is of: the stack's own, or that of the stack a copy is made of. */
   private async chosen({ operation, facts }: BackupWork): Promise<BackupEntity> {
-    const id = operation.input?.['backup'];
+    const { id, source } = inputSchema.parse(operation.input);
+    const tenantId = operation.kind === 'clone' ? source : facts.tenantId;
     const backup =
-      typeof id === 'string'
-        ? await this.deps.dataSource.manager.findOneBy(BackupEntity, { id, tenantId: facts.tenantId })
-        : null;
+      tenantId === undefined ? null : await this.deps.dataSource.manager.findOneBy(BackupEntity, { id, tenantId });
     if (backup?.state !== 'verified') {
       throw new DomainError('NOT_FOUND', { message: 'There is no verified backup of that id any more.' });
     }
     return backup;
-  }
-
-  /** What the portal's rows say of the stack, secrets sealed as they are there. */
-  private async known({ facts }: BackupWork): Promise<object> {
-    const db = this.deps.dataSource.manager;
-    const tenant = await db.findOneByOrFail(TenantEntity, { id: facts.tenantId });
-    const release = await db.findOneByOrFail(ReleaseEntity, { id: tenant.releaseId });
-    const secrets = await db.findBy(TenantSecretEntity, { tenantId: facts.tenantId });
-    return {
-      tenant,
-      release,
-      secrets: secrets.map(({ name, sealed }) => ({ name, sealed: sealed.toString('base64') })),
-    };
-  }
-
-  /** Removes the backups that retention keeps no longer. Only once a newer one is verified. */
-  private async prune(repository: Repository, work: BackupWork): Promise<void> {
-    const { facts, signal } = work;
-    const { dataSource, now, retention, zone } = this.deps;
-    const rows = await dataSource.manager.findBy(BackupEntity, { tenantId: facts.tenantId });
-    const known = rows.map(({ id, takenAt, begunAt, state, held }) => ({
-      id,
-      takenAt: takenAt ?? begunAt,
-      state: state === 'taking' ? ('failed' as const) : state,
-      held,
-    }));
-    const gone = new Set(expired(known, retention, zone, now()));
-    if (gone.size === 0) {
-      return;
-    }
-    // The rows first: what no row names is found again, and what a row names can be restored.
-    await work.prove();
-    await dataSource.manager.delete(BackupEntity, { id: In([...gone]) });
-    const named = new Set(rows.filter(({ id }) => !gone.has(id)).map(({ id }) => tagOf(id)));
-    const nameless = (await repository.snapshots([], signal)).filter(({ tags }) => !tags.some((tag) => named.has(tag)));
-    await free(work, repository);
-    await repository.forget(
-      nameless.map(({ id }) => id),
-      signal,
-    );
   }
 
   /**
@@ -318,40 +351,19 @@ export class ResticBackups implements StackBackups {
    */
   private async checkPart(work: BackupWork, repository: Repository): Promise<void> {
     const day = Math.floor(this.deps.now().getTime() / 86_400_000);
-    await free(work, repository);
+    await this.free(work, repository);
     await repository.check({ part: (day % CHECKED_PARTS) + 1, of: CHECKED_PARTS }, work.signal);
   }
 
-  /** What restores took the place of is covered now, and what one left half-way is nothing: none is at work beside this. */
-  private async dropSpares(work: BackupWork): Promise<void> {
-    const { keptEpochs, nextEpoch, tenantId } = work.facts;
-    for (const epoch of [...keptEpochs, ...(nextEpoch === null ? [] : [nextEpoch])]) {
-      await this.dropVolumes(work, epoch);
-    }
-    await work.prove();
-    await this.deps.dataSource.query(
-      `update tenants set kept_epochs = '{}', next_epoch = null where id = $1 and kept_epochs = $2`,
-      [tenantId, keptEpochs],
-    );
+  /**
+   * Takes away what stands in the way: while the lease is ours and no other database took the place of this one, whoever
+   * holds a lock in the repository is dead.
+   */
+  private async free({ prove, signal }: BackupWork, repository: Repository): Promise<void> {
+    await prove();
+    await this.deps.fence.prove();
+    await repository.unlock(signal);
   }
-
-  /** Never those of the epoch the stack lives in. */
-  private async dropVolumes({ engine, facts }: BackupWork, epoch: number): Promise<void> {
-    if (epoch === facts.epoch) {
-      throw new Error(`the volumes of ${facts.slug} are in use`);
-    }
-    const names = stackNames(facts.platformId, facts.slug);
-    for (const volume of Object.keys(facts.template.volumes)) {
-      const owner = { platform: facts.platformId, tenant: facts.tenantId };
-      await engine.removeVolume(names.volume(volume, epoch), owner, { deadlineMs: CALL_MS });
-    }
-  }
-}
-
-/** Takes away what stands in the way: while the lease is ours, whoever holds a lock in the repository is dead. */
-async function free({ prove, signal }: BackupWork, repository: Repository): Promise<void> {
-  await prove();
-  await repository.unlock(signal);
 }
 
 /** A server for the work alone, gone afterwards; why the work failed is told before why it could not be removed. */

@@ -1,13 +1,12 @@
 import type { Readable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
-import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
 import { SCRATCH, stackNames } from '#libs/tenants';
 import type { VolumeManifest } from './domain/manifest.js';
-import { Meter } from './meter.js';
+import { Meter, requireAsStored } from './meter.js';
 
 const CALL_MS = 60_000;
 
@@ -93,11 +92,5 @@ async function comparing(
       throw outcome.reason;
     }
   }
-  const sha256 = meter.sha256();
-  if (meter.bytes !== volume.bytes || sha256 !== volume.sha256) {
-    throw new DomainError('BACKUP_UNVERIFIED', {
-      message: `The backup does not come back whole: ${part.name} came back as ${meter.bytes} bytes that are not the ${volume.bytes} stored.`,
-      details: { why: 'not_as_stored' },
-    });
-  }
+  requireAsStored({ name: part.name, bytes: volume.bytes, sha256: volume.sha256 }, meter);
 }

@@ -13,6 +13,9 @@ const cidr = z.string().regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/, 'must be an IP
 /** 32 random bytes in base64. */
 const key32 = z.string().refine((value) => Buffer.from(value, 'base64').length === 32, 'must be 32 bytes in base64');
 const postgresUrl = z.string().refine((value) => /^postgres(ql)?:\/\//.test(value), 'must be a postgres:// address');
+/** What a process may also be given as a file, `AVIARY_<NAME>_FILE`, so that it stands in no environment. */
+const secret = <T extends z.ZodType>(schema: T): T => schema.meta({ secret: true });
+export const isSecret = (schema: z.ZodType): boolean => schema.meta()?.['secret'] === true;
 /** Whole numbers with a unit in the setting's name. */
 const atLeast = (least: number) => z.coerce.number().int().min(least);
 const list = z
@@ -30,11 +33,24 @@ const addresses = list.pipe(
   z.array(z.union([z.ipv4(), z.ipv6().transform((address) => new URL(`http://[${address}]`).hostname.slice(1, -1))])),
 );
 
+/** In which the platform's days and nights are. */
+const timeZone = z
+  .string()
+  .refine((zone) => {
+    try {
+      return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
+    } catch {
+      return false; // The one way to ask whether it is known.
+    }
+  }, 'must be a time zone such as Europe/Berlin')
+  .default('UTC');
+
 /** What every process of the platform needs. Names of variables are these keys with the prefix AVIARY_. */
 export const commonShape = {
   ENV: z.enum(['production', 'development', 'test']).default('production'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   PLATFORM_ID: z.uuid(),
+  TIME_ZONE: timeZone,
 };
 
 export const edgeShape = {
@@ -45,7 +61,7 @@ export const edgeShape = {
 };
 
 const database = {
-  DATABASE_URL: postgresUrl,
+  DATABASE_URL: secret(postgresUrl),
 };
 
 /** How often the limits of stacks may be promised, what of the disk stays free, ports of an edge bridge. */
@@ -77,13 +93,32 @@ const backupUrl = z
     /^(\/[\w./-]+|s3:https?:\/\/[\w.-]+(:\d{1,5})?(\/[\w.-]+)+)$/,
     'must be an absolute path without spaces, or s3:https://host/bucket with nothing secret in it',
   );
+/** As the portal's image has it. */
+const resticBinary = z.string().startsWith('/').default('/usr/bin/restic');
 const s3Region = z
   .string()
   .regex(/^[a-z0-9-]*$/, 'must be a region such as eu-central-1')
   .default('');
 
+/**
+ * The night's backup of the portal itself: after those of stacks (from 02:00 on) and their pruning (from 03:00 on), so
+ * that it knows of them. How old the newest may be before operators are told.
+ */
+const portalBackupHour = z.coerce.number().int().min(0).max(23).default(4);
+const portalBackupOverdueHours = z.coerce.number().int().min(2).max(720).default(28);
+
+/** A master key and, while it is rotated, the next: as text or file, or printed by a command, of each one way. */
+const masterKeys = {
+  MASTER_KEY: secret(key32.optional()),
+  MASTER_KEY_COMMAND: z.string().default(''),
+  NEXT_MASTER_KEY: secret(key32.optional()),
+  NEXT_MASTER_KEY_COMMAND: z.string().default(''),
+};
+/** Programs that commands name: their folder comes first where they are looked for. */
+const dataDir = z.string().default('/var/lib/aviary');
+
 const agentSocket = z.string().default('/run/aviary-agent/agent.sock');
-const smtp = {
+const mail = {
   /** smtp://user:password@host:587; empty keeps mails in the outbox page. */
   SMTP_URL: z.string().default(''),
   MAIL_FROM: z.string().default('Aviary <no-reply@aviary.localhost>'),
@@ -94,13 +129,13 @@ export const shapes = {
     ...commonShape,
     ...edgeShape,
     ...database,
-    REDIS_URL: z.string().default(''),
+    REDIS_URL: secret(z.string().default('')),
     API_PORT: port.default(8080),
     /** Private: gate redeems codes, metrics are scraped; never routed by the proxy. */
     API_PRIVATE_PORT: port.default(8081),
     API_HOST: z.string().default('0.0.0.0'),
     /** Seed of the Ed25519 key that signs access tokens and sign-on sessions. */
-    SIGN_ON_SEED: key32,
+    SIGN_ON_SEED: secret(key32),
     /** Peers whose X-Forwarded-For is believed. */
     TRUSTED_PROXIES: list,
     ENGINE_ID: z.string().default('local'),
@@ -114,17 +149,20 @@ export const shapes = {
     ...commonShape,
     ...edgeShape,
     ...database,
-    ...smtp,
+    ...mail,
+    SMTP_URL: secret(mail.SMTP_URL),
     /** Health for the container's own check, metrics for a scraper on the portal's network. */
     WORKER_HEALTH_PORT: port.default(8083),
     WORKER_HEALTH_HOST: z.string().default('127.0.0.1'),
+    PORTAL_BACKUP_HOUR: portalBackupHour,
+    PORTAL_BACKUP_OVERDUE_HOURS: portalBackupOverdueHours,
   },
   gate: {
     ...commonShape,
     ...edgeShape,
     GATE_PORT: port.default(8082),
     GATE_HOST: z.string().default('0.0.0.0'),
-    GATE_SEED: key32,
+    GATE_SEED: secret(key32),
     /** SPKI DER in base64 of the portal's sign-on key. */
     SIGN_ON_PUBLIC_KEY: z.string().min(1),
     API_PRIVATE_URL: z.url(),
@@ -134,11 +172,11 @@ export const shapes = {
     ...commonShape,
     ...edgeShape,
     ...database,
-    MASTER_KEY: key32,
+    ...masterKeys,
     ENGINE_ID: z.string().default('local'),
     /** Empty asks the Docker socket of this host; `tcp://…` or `unix://…` names another. */
     ENGINE_ENDPOINT: z.string().default('unix:///var/run/docker.sock'),
-    DATA_DIR: z.string().default('/var/lib/aviary'),
+    DATA_DIR: dataDir,
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     TEMPLATE_DIR: z.string().default('/app/tenant-template'),
     GATE_PUBLIC_KEY: z.string().min(1),
@@ -172,15 +210,19 @@ export const shapes = {
     BACKUP_S3_REGION: s3Region,
     /** Holds `key-id` and `secret-key`, where backups go to S3. */
     BACKUP_S3_DIR: z.string().default('/var/lib/aviary/s3'),
+    RESTIC_BINARY: resticBinary,
     /** What restic may look up again, and its packs under way: all of it encrypted. */
     RESTIC_CACHE_DIR: z.string().default('/var/lib/aviary/restic'),
     /** In memory and of this process alone: passwords lie there while a restic runs. */
     SECRET_DIR: z.string().default('/run/aviary-secrets'),
+    /** What `.env` says without its secrets, and which of those are set, as JSON: part of the portal's own backups. A file, since it is long. */
+    HOST_SETTINGS: secret(z.string().default('{}')),
     LEASE_SECONDS: leaseSeconds,
     ORPHAN_GRACE_HOURS: orphanGraceHours,
     ...capacity,
     PROVISION_PARALLEL: provisionParallel,
-    HEARTBEAT_URL: heartbeatUrl,
+    /** Whoever knows it can say that all is well. */
+    HEARTBEAT_URL: secret(heartbeatUrl),
   },
   cli: {
     ...commonShape,
@@ -190,11 +232,13 @@ export const shapes = {
     AGENT_SOCKET: agentSocket,
     ENGINE_ID: z.string().default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
+    PORTAL_BACKUP_OVERDUE_HOURS: portalBackupOverdueHours,
   },
   /** What a person may set in `.env`; `up` makes every other setting of the processes from these. */
   host: {
     ENV: commonShape.ENV,
     LOG_LEVEL: commonShape.LOG_LEVEL,
+    TIME_ZONE: commonShape.TIME_ZONE,
     ...edgeShape,
     DATA_DIR: z
       .string()
@@ -219,9 +263,17 @@ export const shapes = {
     /** Empty for the folder `backups` of the data folder. */
     BACKUP_URL: z.union([z.literal(''), backupUrl]).default(''),
     BACKUP_S3_REGION: s3Region,
+    PORTAL_BACKUP_HOUR: portalBackupHour,
+    PORTAL_BACKUP_OVERDUE_HOURS: portalBackupOverdueHours,
     ...capacity,
+    /** In `keys` of the data folder. `AVIARY_MASTER_KEY` itself is generated where neither of these is set. */
+    MASTER_KEY_FILE: z.string().default(''),
+    MASTER_KEY_COMMAND: z.string().default(''),
+    NEXT_MASTER_KEY_FILE: z.string().default(''),
+    NEXT_MASTER_KEY_COMMAND: z.string().default(''),
     OPERATOR_EMAIL: z.email().default('operator@aviary.localhost'),
-    ...smtp,
+    // No file here: `.env` is the one place a person sets it in, and `up` makes the files of that.
+    ...mail,
   },
   /** What scripts/lib/host.sh hands to the host's commands and nobody sets: texts of the host's own files. */
   hostCommand: {
@@ -230,8 +282,11 @@ export const shapes = {
     HOST_DAEMON_JSON: z.string().default(''),
     /** Not empty: no image registry is asked. */
     NO_REGISTRY: z.string().default(''),
+    RESTIC_BINARY: resticBinary,
   },
-  migrate: { ...commonShape, OWNER_DATABASE_URL: postgresUrl, APP_PASSWORD: z.string().min(16) },
+  /** Whether the master key is the one the database is sealed with; `up` asks before it makes the agent anew. */
+  keyCheck: { ...commonShape, ...database, ...masterKeys, DATA_DIR: dataDir },
+  migrate: { ...commonShape, OWNER_DATABASE_URL: secret(postgresUrl), APP_PASSWORD: secret(z.string().min(16)) },
 } as const;
 
 export type ProcessName = keyof typeof shapes;

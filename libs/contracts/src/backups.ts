@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { exportViewSchema } from './exports.js';
 import { operationErrorSchema, operationViewSchema } from './operations.js';
 import { slugSchema, uuidSchema } from './names.js';
+import { createStackSchema } from './stacks.js';
 
 /**
  * taking → dumped (the database was written out whole) → stored (all of it lies in the repository and was read back) →
@@ -18,6 +20,21 @@ export type BackupReason = (typeof BACKUP_REASONS)[number];
 export const BACKUP_PROBLEMS = ['not_running', 'data_missing'] as const;
 export type BackupProblem = (typeof BACKUP_PROBLEMS)[number];
 
+/** How far a backup is, with its figures; of a stack's and of the portal's own. */
+export const backupProgress = {
+  /** Of when its data is: the moment of its snapshot; null before there is one. */
+  takenAt: z.iso.datetime().nullable(),
+  storedAt: z.iso.datetime().nullable(),
+  verifiedAt: z.iso.datetime().nullable(),
+  /** Bytes of its parts, and by how many the repository grew. */
+  bytes: z.int().nullable(),
+  addedBytes: z.int().nullable(),
+  tables: z.int().nullable(),
+  rows: z.int().nullable(),
+  /** Why it failed, or could not be verified yet. */
+  error: operationErrorSchema.pick({ code: true, message: true }).nullable(),
+};
+
 export const backupViewSchema = z.object({
   id: uuidSchema,
   slug: slugSchema,
@@ -26,22 +43,14 @@ export const backupViewSchema = z.object({
   reason: z.enum(BACKUP_REASONS),
   /** Of the stack when it was taken. */
   release: z.string(),
-  /** Of when its data is: the moment of its snapshot; null before there is one. */
-  takenAt: z.iso.datetime().nullable(),
+  ...backupProgress,
+  /** Until when the stack was looked at and had the same data, so that no other was needed; null while nobody did. */
+  sameUntil: z.iso.datetime().nullable(),
   begunAt: z.iso.datetime(),
   dumpedAt: z.iso.datetime().nullable(),
-  storedAt: z.iso.datetime().nullable(),
-  verifiedAt: z.iso.datetime().nullable(),
-  /** Bytes of its parts, and by how many the repository grew. */
-  bytes: z.int().nullable(),
-  addedBytes: z.int().nullable(),
-  tables: z.int().nullable(),
-  rows: z.int().nullable(),
   /** Rows by table, those outside of the schema `public` by `schema.table`. */
   counts: z.record(z.string(), z.int()).nullable(),
-  /** Why it failed, or could not be verified yet. */
-  error: operationErrorSchema.pick({ code: true, message: true }).nullable(),
-  /** Kept whatever retention says: something still stands on it. */
+  /** Kept whatever retention says: taken before a restore or an upgrade, and not older than a week. */
   held: z.boolean(),
 });
 export type BackupView = z.infer<typeof backupViewSchema>;
@@ -64,6 +73,17 @@ export function countedLoss(
   })).filter(({ count }) => chosen.counts !== null && count > 0);
 }
 
+/** What a restore took the place of is still there, and the stack can go back to it. */
+export const keptDataSchema = z.object({
+  /** Since when the stack lives on the other data: what it did since then would be lost. */
+  since: z.iso.datetime(),
+  /** Of when the data is that was put in place; null where it was the kept data of an earlier restore. */
+  restored: z.iso.datetime().nullable(),
+  /** What the kept data has more than what was put in place, as the backups of both count it. */
+  comesBack: z.array(z.object({ what: z.enum(LOST_THINGS), count: z.int() })),
+});
+export type KeptData = z.infer<typeof keptDataSchema>;
+
 export const backupListSchema = z.object({
   /** Newest first. */
   items: z.array(backupViewSchema),
@@ -76,6 +96,10 @@ export const backupListSchema = z.object({
   problem: z.enum(BACKUP_PROBLEMS).nullable(),
   /** Whether a restore would back up first what it takes the place of. */
   safeguards: z.boolean(),
+  /** Until the next good backup; null where nothing is kept. */
+  kept: keptDataSchema.nullable(),
+  /** The newest download of one of them as an archive, for a day. */
+  export: exportViewSchema.nullable(),
 });
 export type BackupList = z.infer<typeof backupListSchema>;
 
@@ -97,6 +121,23 @@ export const stackBackupsSchema = z.object({
 });
 export type StackBackups = z.infer<typeof stackBackupsSchema>;
 
+/** What a plan keeps no longer, and the next prune removes. */
+export const expiredBackupsSchema = z.object({
+  items: z.array(
+    z.object({
+      id: uuidSchema,
+      slug: slugSchema,
+      /** Of when its data is; where it never had any, when it was begun. */
+      at: z.iso.datetime(),
+      state: z.enum(BACKUP_STATES),
+      reason: z.enum(BACKUP_REASONS),
+      addedBytes: z.int(),
+    }),
+  ),
+  next: z.null(),
+});
+export type ExpiredBackups = z.infer<typeof expiredBackupsSchema>;
+
 /** GET /api/v1/operator/backups */
 export const fleetBackupsSchema = z.object({
   at: z.iso.datetime(),
@@ -111,3 +152,11 @@ export type FleetBackups = z.infer<typeof fleetBackupsSchema>;
 /** Puts the data of that backup in the place of the stack's; what came after it is lost, so the stack is named. */
 export const restoreStackSchema = z.strictObject({ backup: uuidSchema, confirm: slugSchema });
 export type RestoreStack = z.infer<typeof restoreStackSchema>;
+
+/** Goes back to what a restore took the place of; what came since is lost, so the stack is named. */
+export const undoRestoreSchema = z.strictObject({ confirm: slugSchema });
+export type UndoRestore = z.infer<typeof undoRestoreSchema>;
+
+/** Makes a new stack of the same owner out of that backup; nothing of it trades until that is allowed. */
+export const cloneStackSchema = z.strictObject({ backup: uuidSchema, name: createStackSchema.shape.name });
+export type CloneStack = z.infer<typeof cloneStackSchema>;

@@ -27,9 +27,11 @@ export const ERROR_TEXT = {
   BOTS_RUNNING: 'Bots run in this stack, or it cannot be told whether any does, so it was not put to sleep.',
   LOST_RACE: 'Somebody else changed this at the same moment. Look again and retry.',
   FENCED: 'This work was taken over by another worker.',
+  TRADING_HELD:
+    'This stack is a copy of another, so nothing of it trades until that is allowed: two stacks must never trade one account. It is allowed on the stack’s page in the portal.',
   QUOTA_EXCEEDED: 'Your plan does not allow more of these.',
   DISK_FULL:
-    'The disk of this stack is nearly full, so nothing new is begun in it. Take a larger plan; it goes on by itself when there is room.',
+    'The disk is nearly full, so nothing new is begun in this stack. Its page in the portal says whether that is its plan’s or its host’s; it goes on by itself when there is room.',
   NO_CAPACITY: 'There is no room for another stack at the moment. Try again later.',
   TEMPLATE_INVALID: 'The stack template is not acceptable.',
   ROUTE_INVALID: 'A route would not be valid, so it was not published.',
@@ -44,6 +46,7 @@ export const ERROR_TEXT = {
   REPOSITORY_KEY: 'This backup repository does not open with its password.',
   REPOSITORY_DAMAGED: 'This backup repository is damaged.',
   REPOSITORY_FAILED: 'The backup repository could not be read or written.',
+  KEY_LOST: 'What is sealed for this stack does not open: its data key is missing or damaged.',
   HEALTH_GATE_FAILED: 'The stack did not become healthy in time.',
   DEADLINE_EXCEEDED: 'This took longer than it may.',
   OPERATION_CANCELLED: 'The operation was cancelled.',

@@ -42,6 +42,9 @@ describe('the fleet', () => {
     });
     expect(troubles(bad)).toEqual(['routesNotServed', 'lag', 'ordersSpent']);
     expect(troubles(engine({ routes: { at, rendered: 0, served: null } }))).toEqual(['proxySilent']);
+    // An agent that lives and says nothing new of what it does.
+    expect(troubles(engine({ at: '2026-11-21T13:53:11.000Z' }))).toEqual([]);
+    expect(troubles(engine({ at: '2026-11-21T13:53:09.000Z' }))).toEqual(['lag']);
     const lease = { owner: 'local@h#1', takenAt: at, expiresAt: at, held: false };
     expect(troubles({ ...bad, lease })).toEqual(['noAgent', 'routesNotServed', 'lag', 'ordersSpent']);
     expect(troubles({ ...bad, lease, seenAt: '2026-11-21T13:59:29.000Z' })).toEqual(['silent']);

@@ -91,11 +91,23 @@ const SILENT_SECONDS = 30;
 /** A look is due every 270 s; pages call a state stale after ten minutes. */
 const LAG_SECONDS = 600;
 
+/** How long ago something of an engine was last looked at, where that is too long; else null, also where nobody said. */
+export function lateSeconds({ seenAt, figures }: Pick<EngineStanding, 'seenAt' | 'figures'>): number | null {
+  if (figures === null) {
+    return null;
+  }
+  // Figures that a living agent does not write any more grow old with its signs of life; both are of its one clock.
+  const age = Math.max(0, Date.parse(seenAt) - Date.parse(figures.at)) / 1_000;
+  const lag = figures.reconcileLagSeconds + age;
+  return lag > LAG_SECONDS ? lag : null;
+}
+
 /** What somebody has to see to on an engine, the worst first. While nobody is heard of it, nothing newer is known. */
 export const ENGINE_TROUBLES = ['silent', 'noAgent', 'proxySilent', 'routesNotServed', 'lag', 'ordersSpent'] as const;
 export type EngineTrouble = (typeof ENGINE_TROUBLES)[number];
 
-export function engineTroubles({ seenAt, lease, figures }: EngineStanding, at: string): EngineTrouble[] {
+export function engineTroubles(engine: EngineStanding, at: string): EngineTrouble[] {
+  const { seenAt, lease, figures } = engine;
   if (Date.parse(at) - Date.parse(seenAt) > SILENT_SECONDS * 1_000) {
     return ['silent'];
   }
@@ -105,7 +117,7 @@ export function engineTroubles({ seenAt, lease, figures }: EngineStanding, at: s
     noAgent: lease !== null && !lease.held,
     proxySilent: routes !== null && routes.served === null,
     routesNotServed: routes !== null && routes.served !== null && routes.served < routes.rendered,
-    lag: figures !== null && figures.reconcileLagSeconds > LAG_SECONDS,
+    lag: lateSeconds(engine) !== null,
     ordersSpent: figures?.acme?.certificates.some(({ nextAt }) => nextAt !== null) ?? false,
   };
   return ENGINE_TROUBLES.filter((trouble) => found[trouble]);

@@ -19,6 +19,9 @@ export const OPERATION_KINDS = [
   'restore',
   'upgrade',
   'rollback',
+  'prune',
+  'undo_restore',
+  'clone',
 ] as const;
 export type OperationKind = (typeof OPERATION_KINDS)[number];
 

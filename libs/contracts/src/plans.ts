@@ -11,6 +11,8 @@ export const planListSchema = z.object({
       stacks: z.int(),
       /** Limits of each of them. */
       limits: stackLimitsSchema,
+      /** Of so many days, weeks and months that have a good backup the newest of each stays. */
+      backups: z.object({ daily: z.int(), weekly: z.int(), monthly: z.int() }),
     }),
   ),
   next: z.null(),

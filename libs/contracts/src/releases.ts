@@ -46,5 +46,13 @@ export const upgradeStackSchema = z.strictObject({ release: z.string().min(1).ma
 export type UpgradeStack = z.infer<typeof upgradeStackSchema>;
 
 /** Why a stack is not upgraded to a release. */
-export const UPGRADE_PROBLEMS = ['same', 'withdrawn', 'draft', 'incompatible', 'failed_before', 'not_running'] as const;
+export const UPGRADE_PROBLEMS = [
+  'same',
+  'withdrawn',
+  'draft',
+  'incompatible',
+  'trading_held',
+  'failed_before',
+  'not_running',
+] as const;
 export type UpgradeProblem = (typeof UPGRADE_PROBLEMS)[number];

@@ -15,6 +15,10 @@ export const stackSpecSchema = z.object({
   generation: z.int().min(1),
   /** Only in this generation may the runtime create its schema in an empty database; 0 once it did: never again. */
   provisioningGeneration: z.int().min(0),
+  /** Whose database it may find and make its own, once; null for a stack that is no copy. */
+  clonedFrom: uuidSchema.nullable().default(null),
+  /** Since when nothing may be traded, until the portal allows it; null where it may. */
+  tradingHeldSince: z.iso.datetime().nullable().default(null),
   release: z.string(),
   dashboardUrl: z.url(),
   portalUrl: z.url(),
@@ -75,7 +79,7 @@ export const ACTIVITY_AUDIENCE = 'aviary-activity';
  * hold is over; then they go on by themselves. Authenticated like /activity, with the audience HOLD_AUDIENCE and this
  * as the claim `hold`.
  * `restart`: before a planned stop. Bots that run are held; it ends by itself after `seconds`, or with the process.
- * `disk`: the stack's disk is nearly full. Nothing new is begun or stored by anybody, and orders of paused bots are
+ * `disk`: the stack's disk, or its host's, is nearly full. Nothing new is begun or stored by anybody, and orders of paused bots are
  * taken back too; it outlasts a restart and ends with a hold whose `percent` is null. Stop-loss and take-profit go on.
  */
 export const holdSchema = z.discriminatedUnion('kind', [

@@ -6,6 +6,8 @@ export const STACK_WARNINGS = {
   DISK_NEARLY_FULL: ['percent', 'used', 'limit'],
   /** From 95 % on, until it is below 90 %: its bots are held and it takes nothing new. */
   DISK_FULL: ['percent', 'used', 'limit'],
+  /** The disk of its host, of which `percent` is taken: the stack is held too, whatever its own plan has left. In GiB. */
+  HOST_DISK_FULL: ['percent', 'free', 'floor'],
   /** There is room again, and the stack has not been told yet: it does not run. */
   DISK_FREED: ['percent', 'used', 'limit'],
   /** Of one service: it reaches its limit in `hours` at this pace. */

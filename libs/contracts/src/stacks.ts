@@ -3,7 +3,7 @@ import { ERROR_CODES, type ErrorCode } from './errors.js';
 import { displayNameSchema, serviceNameSchema, slugSchema, uuidSchema } from './names.js';
 import { operationViewSchema } from './operations.js';
 import { stackWarningSchema } from './stack-warnings.js';
-import { STACK_STATUS, type StackStatus } from './status.js';
+import { LAYER_STATUS, STACK_STATUS, type LayerStatus, type StackStatus } from './status.js';
 import { STORE_CODES } from './stores.js';
 
 export const DESIRED_STATES = ['running', 'stopped', 'hibernated', 'deleted'] as const;
@@ -63,9 +63,10 @@ export type StackReasonCode = ErrorCode | (typeof STACK_REASONS)[number];
 
 /**
  * repair: it is repaired by itself, at that time or at the next look; person: nothing more is tried;
+ * route: it works and only the platform's way to it does not, which is seen to instead of it;
  * look: it is looked at again by itself; visit, start, resume: it waits for that.
  */
-export const STACK_NEXT = ['repair', 'person', 'look', 'visit', 'start', 'resume'] as const;
+export const STACK_NEXT = ['repair', 'person', 'route', 'look', 'visit', 'start', 'resume'] as const;
 export const stackNextSchema = z.object({
   kind: z.enum(STACK_NEXT),
   at: z.iso.datetime().nullable(),
@@ -73,6 +74,14 @@ export const stackNextSchema = z.object({
   attempt: z.object({ number: z.int(), of: z.int() }).nullable(),
 });
 export type StackNext = z.infer<typeof stackNextSchema>;
+
+/** From the outside in: what a visitor meets first, and what it stands on. */
+export const HEALTH_LAYERS = ['certificate', 'route', 'runtime', 'postgres', 'redis', 'containers', 'data'] as const;
+export const healthLayerSchema = z.object({
+  layer: z.enum(HEALTH_LAYERS),
+  state: z.enum(Object.keys(LAYER_STATUS) as [LayerStatus, ...LayerStatus[]]),
+});
+export type HealthLayer = z.infer<typeof healthLayerSchema>;
 
 export const stackViewSchema = z.object({
   id: uuidSchema,
@@ -99,11 +108,17 @@ export const stackViewSchema = z.object({
   /** The same for pages in other languages: a stable code and what its text speaks of. Null where `reason` is. */
   reasonCode: z.enum([...ERROR_CODES, ...STACK_REASONS]).nullable(),
   reasonParams: z.record(z.string(), z.union([z.string(), z.number()])).nullable(),
+  /** Each layer as the look of `checkedAt` found it; what lies behind one that fails could not be looked at. */
+  layers: z.array(healthLayerSchema),
   /** What happens next; null while it runs, and while an operation is open, whose steps say it. */
   next: stackNextSchema.nullable(),
   /** What is to be known of it although it goes on. */
   warnings: z.array(stackWarningSchema),
   limits: stackLimitsSchema,
+  /** Of whose backup it was made; null for one that began empty. */
+  clonedFrom: z.object({ slug: slugSchema, takenAt: z.iso.datetime() }).nullable(),
+  /** Since when nothing of it may trade, until that is allowed; null where it may. */
+  tradingHeldSince: z.iso.datetime().nullable(),
   createdAt: z.iso.datetime(),
   openOperation: operationViewSchema.nullable(),
   /** The newest backup that was restored and checked, and whether the newest try failed; null before the first try. */
@@ -122,6 +137,10 @@ export type StackList = z.infer<typeof stackListSchema>;
 /** What is answered (202) to a request that starts an operation. */
 export const acceptedSchema = z.object({ stack: stackViewSchema, operation: operationViewSchema });
 export type Accepted = z.infer<typeof acceptedSchema>;
+
+/** Letting a copy trade is confirmed by naming it. */
+export const allowTradingSchema = z.strictObject({ confirm: slugSchema });
+export type AllowTrading = z.infer<typeof allowTradingSchema>;
 
 /** Destroying is confirmed by naming the stack. */
 export const destroyStackSchema = z.strictObject({ confirm: slugSchema });

@@ -1,4 +1,5 @@
 import type { ReleaseState } from './releases.js';
+import type { RolloutStackState, RolloutState } from './rollouts.js';
 
 /** The status vocabulary: one place that gives each state its tone, word and icon, for pages, CLI and mails alike. */
 export type Tone = 'ok' | 'work' | 'warn' | 'bad' | 'off' | 'none';
@@ -56,6 +57,15 @@ export const DOMAIN_STATUS = {
   failing: status('domain.failing', 'bad', 'Not reachable', 'CircleX'),
 } as const satisfies Record<string, StatusWord>;
 
+/** A layer of a stack, as the last look from outside found it. */
+export const LAYER_STATUS = {
+  ok: status('layer.ok', 'ok', 'Works', 'CircleCheck'),
+  bad: status('layer.bad', 'bad', 'Fails', 'CircleX'),
+  unknown: status('layer.unknown', 'none', 'Not known', 'CircleDashed'),
+  off: status('layer.off', 'off', 'Off', 'PlayerStop'),
+} as const satisfies Record<string, StatusWord>;
+export type LayerStatus = keyof typeof LAYER_STATUS;
+
 /** Only one that was restored and checked counts as a backup. */
 export const BACKUP_STATUS = {
   taking: status('backup.taking', 'work', 'Being taken…', 'Loader2'),
@@ -71,6 +81,25 @@ export const RELEASE_STATUS = {
   stable: status('release.stable', 'ok', 'Stable', 'CircleCheck'),
   withdrawn: status('release.withdrawn', 'off', 'Withdrawn', 'Ban'),
 } as const satisfies Record<ReleaseState, StatusWord>;
+
+export const ROLLOUT_STATUS = {
+  planned: status('rollout.planned', 'work', 'Waits to begin', 'Hourglass'),
+  running: status('rollout.running', 'work', 'Under way', 'Loader2'),
+  paused: status('rollout.paused', 'off', 'Paused', 'PlayerPause'),
+  halted: status('rollout.halted', 'bad', 'Halted', 'AlertTriangle'),
+  aborted: status('rollout.aborted', 'off', 'Aborted', 'Ban'),
+  done: status('rollout.done', 'ok', 'Done', 'CircleCheck'),
+} as const satisfies Record<RolloutState, StatusWord>;
+
+export const ROLLOUT_STACK_STATUS = {
+  waiting: status('rolloutStack.waiting', 'off', 'Not begun', 'Hourglass'),
+  upgrading: status('rolloutStack.upgrading', 'work', 'Upgrading…', 'Loader2'),
+  rolling_back: status('rolloutStack.rolling_back', 'warn', 'Going back…', 'ArrowBackUp'),
+  done: status('rolloutStack.done', 'ok', 'Upgraded', 'CircleCheck'),
+  rolled_back: status('rolloutStack.rolled_back', 'warn', 'Rolled back', 'ArrowBackUp'),
+  failed: status('rolloutStack.failed', 'bad', 'Failed', 'CircleX'),
+  skipped: status('rolloutStack.skipped', 'off', 'Left out', 'CircleDashed'),
+} as const satisfies Record<RolloutStackState, StatusWord>;
 
 export const OPERATION_STATUS = {
   queued: status('operation.queued', 'work', 'Queued', 'Hourglass'),

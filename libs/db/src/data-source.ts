@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { DataSource, type EntityManager } from 'typeorm';
 import { ENTITIES } from './entities/index.js';
 import { MIGRATIONS } from './migrations/index.js';
@@ -14,16 +15,34 @@ export interface DataSourceOptions {
   poolSize?: number;
   /** Shown in pg_stat_activity. */
   applicationName?: string;
+  /** For who changes tables or waits for another that does: a statement may take as long as it takes. */
+  patient?: boolean;
 }
+
+/**
+ * Far more than a statement of the portal takes, on a host short of everything. One that waits longer waits for a lock
+ * nobody lets go, and whoever asked would wait behind it for ever. The server ends it, not the driver: that would give
+ * the connection back with the statement still at work on it and its transaction open. No dump goes this way.
+ */
+const STATEMENT_MS = 120_000;
+const KEEP_ALIVE_MS = 10_000;
 
 /** Not connected yet: call `initialize()`, and `destroy()` at the end. */
 export function createDataSource(url: string, options: DataSourceOptions = {}): DataSource {
   return new DataSource({
     type: 'postgres',
+    // Named, since the ORM would look for it where it runs, and a bundle has it inside.
+    driver: pg,
     url,
     applicationName: options.applicationName ?? 'aviary',
     poolSize: options.poolSize ?? 10,
     connectTimeoutMS: 5_000,
+    extra: {
+      // Where the server's host is gone without a word, who only waits for an answer would wait for ever.
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+      ...(options.patient ? {} : { statement_timeout: STATEMENT_MS }),
+    },
     entities: ENTITIES,
     migrations: MIGRATIONS,
     migrationsTableName: 'migrations',

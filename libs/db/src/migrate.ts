@@ -2,6 +2,7 @@ import { DomainError } from '#libs/contracts';
 import type { DataSource } from 'typeorm';
 import { createDataSource, type Tx } from './data-source.js';
 import { PlatformEntity } from './entities/index.js';
+import { MIGRATIONS } from './migrations/index.js';
 import { scramVerifier } from './scram.js';
 
 export const APP_ROLE = 'aviary_app';
@@ -9,6 +10,12 @@ export const APP_ROLE = 'aviary_app';
 /** Tables the app role may add to but never change, and tables it may only read. All others it may write. */
 const APPEND_ONLY = ['audit_entries', 'audit_seals'];
 const READ_ONLY = ['platforms', 'migrations'];
+
+/** Of the migrations a database has had, those that this version does not know: a newer one made it. */
+export function unknownMigrations(names: readonly string[]): string[] {
+  const known = new Set(MIGRATIONS.map((migration) => migration.name));
+  return names.filter((name) => !known.has(name));
+}
 
 export interface MigrateOptions {
   /** Of the platform that owns the database from now on. */
@@ -23,7 +30,8 @@ export interface MigrateOptions {
  * The queue's own tables are installed by #libs/jobs.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions): Promise<{ ran: string[] }> {
-  const dataSource = await createDataSource(ownerUrl, { poolSize: 2, applicationName: 'aviary-migrate' }).initialize();
+  const pool = { poolSize: 2, applicationName: 'aviary-migrate', patient: true };
+  const dataSource = await createDataSource(ownerUrl, pool).initialize();
   const lock = dataSource.createQueryRunner();
   try {
     await lock.connect();

@@ -240,6 +240,11 @@ export interface Engine {
   unpauseContainer(name: string, bounds: Bounds): Promise<void>;
   /** Signals, waits `graceSeconds`, then kills. The bounds must leave room for the grace. */
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;
+  /**
+   * Stops one that runs as `stopContainer` does, and starts it; one that does not run is started. The engine does both
+   * for one call, so that nothing stays stopped of which the caller died in between. Throws ENGINE_REFUSED where there is none, as `startContainer` does.
+   */
+  restartContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void>;
   removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void>;
   /**
    * Puts a new container of the same configuration, networks and named volumes in the place of one that does not run,

@@ -40,10 +40,15 @@ export async function readDuties(database: Database, now: Date): Promise<Duties>
   };
 }
 
+/** Three looks: with the database away nothing newer is known, and what was known before is no news any more. */
+const KNOWN_MS = 180_000;
+
 interface WatchDeps {
   database: Database;
   logger: Pick<Logger, 'error' | 'info'>;
   now: () => Date;
+  /** Milliseconds that never go back. */
+  clock?: () => number;
 }
 
 /**
@@ -55,6 +60,8 @@ export class DutyWatch {
   private suspected: ReadonlySet<string> = new Set();
   /** In words, for a health check. */
   private wrong: readonly Finding[] = [];
+  /** When the newest look that came to its end began. */
+  private lookedAt: number | null = null;
 
   constructor(private readonly deps: WatchDeps) {}
 
@@ -63,8 +70,14 @@ export class DutyWatch {
     return this.wrong;
   }
 
+  /** False while what was found is too old to say anything: no look came to its end lately, or ever. */
+  get known(): boolean {
+    return this.lookedAt !== null && this.clock() - this.lookedAt < KNOWN_MS;
+  }
+
   async turn(): Promise<void> {
     const { database, logger, now } = this.deps;
+    const began = this.clock();
     const all = dutyFindings(await readDuties(database, now()));
     const findings = all.filter(({ key }) => this.suspected.has(key));
     const unsure = all.filter(({ key }) => !this.suspected.has(key)).map(({ key }) => key);
@@ -73,5 +86,10 @@ export class DutyWatch {
     const { raised, ended } = await settleAlarms(database, 'duty', { findings, unsure }, now());
     raised.forEach(({ key, message }) => logger.error({ alarm: key }, message));
     ended.forEach((key) => logger.info({ alarm: key }, 'alarm over'));
+    this.lookedAt = began;
+  }
+
+  private clock(): number {
+    return this.deps.clock?.() ?? performance.now();
   }
 }

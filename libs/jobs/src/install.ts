@@ -19,7 +19,7 @@ export async function installQueue(ownerUrl: string): Promise<void> {
   } finally {
     await boss.stop({ graceful: false });
   }
-  const dataSource = await createDataSource(ownerUrl, { poolSize: 1 }).initialize();
+  const dataSource = await createDataSource(ownerUrl, { poolSize: 1, patient: true }).initialize();
   try {
     for (const statement of [
       `grant usage on schema ${QUEUE_SCHEMA} to ${APP_ROLE}`,

@@ -11,8 +11,11 @@ export const DEAD_LETTERS = 'dead-letters';
 
 /** A killed worker's job is taken by another after this long without a heartbeat; pg-boss's smallest value. */
 const HEARTBEAT_SECONDS = 10;
-/** Retries are not notified, so this bounds how late one is noticed. */
-const POLL_SECONDS = 1;
+/**
+ * Who works is told of a new job at once; retries and what is due later it finds by looking, so this bounds how late. A
+ * worker has two dozen slots: looked at each second for all of them, it cost more than all else that an idle portal does.
+ */
+const LOOK_SECONDS = { waitedFor: 1, other: 5 };
 
 export interface QueueOptions {
   url: string;
@@ -20,6 +23,8 @@ export interface QueueOptions {
   logger: Logger;
   /** Connections of the queue itself, besides one that listens; 4 unless told. */
   poolSize?: number;
+  /** Also looks every two seconds for jobs of dead workers, and clears what is done. True unless told: whoever works does. */
+  supervise?: boolean;
 }
 
 export interface JobContext {
@@ -39,6 +44,8 @@ export interface EnqueueOptions {
   engineId?: string;
   /** At most one waiting job of this name and key: a second is dropped. A running one does not count. */
   singletonKey?: string;
+  /** Not to be begun sooner. */
+  afterSeconds?: number;
 }
 
 export interface WorkOptions {
@@ -65,6 +72,7 @@ export class Queue {
       monitorVacuum: false,
       schedule: false,
       useListenNotify: true,
+      supervise: options.supervise ?? true,
       // How often dead workers' jobs are looked for: together with the heartbeat, another takes one within ~13 s.
       superviseIntervalSeconds: 2,
       monitorIntervalSeconds: 2,
@@ -99,6 +107,7 @@ export class Queue {
       db: { executeSql: async (text, values) => ({ rows: await tx.query(text, values) }) },
       // The queues' policy allows one waiting job per key, so jobs that may pile up get a key of their own.
       singletonKey: options.singletonKey ?? newId(),
+      ...(options.afterSeconds === undefined ? {} : { startAfter: options.afterSeconds }),
     });
     return id !== null;
   }
@@ -150,8 +159,9 @@ export class Queue {
           batchSize: 1,
           includeMetadata: true,
           perJobResults: true,
-          pollingIntervalSeconds: POLL_SECONDS,
-          notifyPollingIntervalSeconds: POLL_SECONDS,
+          pollingIntervalSeconds: LOOK_SECONDS.waitedFor,
+          // One slot of a lane looks often: where it has work the others find what is due as late as in any lane.
+          notifyPollingIntervalSeconds: LOOK_SECONDS['waitedFor' in JOBS[name] && slot === 0 ? 'waitedFor' : 'other'],
         },
         async (jobs) => {
           const results = [];

@@ -82,8 +82,10 @@ export async function drainBots(
       { what: 'the bots taking back their orders', deadlineMs: DRAIN_MS, intervalMs: AGAIN_MS, signal },
     );
   } catch (error) {
-    // Without a key it never had a bot; what is still open after the deadline is told below.
-    if (!(error instanceof DeadlineError) && !isDomainError(error, 'WRONG_STATE')) {
+    // Without a key it never had a bot, and with one that does not open it cannot be asked; what is still open after the
+    // deadline is told below.
+    const expected = ['WRONG_STATE', 'KEY_LOST'] as const;
+    if (!(error instanceof DeadlineError) && !expected.some((code) => isDomainError(error, code))) {
       log.end(step, 'failed', error instanceof Error ? error.message : String(error));
       throw error;
     }

@@ -5,6 +5,8 @@ import type { LeaseSettings } from './lease.js';
 
 /** Part of the lease's time in which it is no longer believed unasked: what was begun within it may still take a while. */
 const MARGIN = 0.2;
+/** Times that one proof asks the database. */
+const MOST_ASKED = 3;
 
 interface Clock {
   /** Milliseconds that never go back, and those of the wall: the first stands still while a machine sleeps. */
@@ -86,7 +88,13 @@ export class EngineLease {
     if (this.lost) {
       throw this.fenced();
     }
-    if (this.age() >= this.settings.seconds * (1 - MARGIN)) {
+    for (let asked = 0; this.isStale(); asked += 1) {
+      if (asked === MOST_ASKED) {
+        throw Object.assign(new Error('The database confirms the lease too late to be believed.'), {
+          code: 'ETIMEDOUT',
+        });
+      }
+      // Once more where the answer was waiting while this process stood still: another may have it since.
       await this.renew();
     }
   }
@@ -160,9 +168,10 @@ export class EngineLease {
     }
   }
 
-  /** Seconds since it was last confirmed, by whichever clock saw more of them. */
-  private age(): number {
-    return elapsedMs(this.confirmed, momentOf(this.settings.clock)) / 1_000;
+  /** By whichever clock saw more of the time since it was last confirmed. */
+  private isStale(): boolean {
+    const age = elapsedMs(this.confirmed, momentOf(this.settings.clock));
+    return age >= this.settings.seconds * 1_000 * (1 - MARGIN);
   }
 
   private fenced(): DomainError {

@@ -76,6 +76,8 @@ export async function readManyFacts(
       ...(settings.mtu === undefined ? {} : { mtu: settings.mtu }),
       release: made.version,
       provisioningGeneration: tenant.provisioningGeneration,
+      clonedFrom: tenant.clonedFrom?.tenant ?? null,
+      tradingHeldSince: tenant.tradingHeldSince?.toISOString() ?? null,
     };
   });
 }

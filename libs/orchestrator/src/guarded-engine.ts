@@ -14,6 +14,7 @@ const CHANGES = [
   'startContainer',
   'unpauseContainer',
   'stopContainer',
+  'restartContainer',
   'removeContainer',
   'remakeContainer',
   'updateLimits',

@@ -10,7 +10,8 @@ export interface LeaseSettings {
 
 /**
  * The right to work on one operation: taken by compare-and-set, renewed while work goes on, and proven by its
- * fencing number before each engine call. The database's clock decides, so hosts need not agree on the time.
+ * fencing number before each engine call. From the first on the operation has its whole time, however long it waited
+ * for a place. The database's clock decides, so hosts need not agree on the time.
  */
 export class Lease {
   private constructor(
@@ -23,7 +24,8 @@ export class Lease {
   static async take(dataSource: DataSource, settings: LeaseSettings, operationId: string): Promise<Lease | null> {
     const [rows] = (await dataSource.query(
       `update operations
-          set state = 'running', started_at = coalesce(started_at, now()), attempts = attempts + 1, fencing = fencing + 1,
+          set state = 'running', started_at = coalesce(started_at, now()),
+              deadline_at = case when started_at is null then now() + (deadline_at - created_at) else deadline_at end, attempts = attempts + 1, fencing = fencing + 1,
               lease_owner = $2, lease_expires_at = now() + make_interval(secs => $3)
         where id = $1 and state in ('queued', 'running')
           and (lease_owner is null or lease_owner = $2 or lease_expires_at < now())

@@ -7,10 +7,12 @@ import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import {
   isShared,
+  isUntouched,
   leavesStackAlone,
   mayCancel,
   OPERATION_PHASES,
   startRollback,
+  tellLoss,
   type PhaseName,
   type PhaseRule,
 } from '#libs/tenants';
@@ -197,6 +199,10 @@ export class OperationRunner {
           operation,
           facts,
           log,
+          skip: async (phases, why) => {
+            await log.skip(phases, why);
+            phases.forEach((phase) => done.add(phase));
+          },
           phase: name,
           signal: phaseSignal,
           deadlineMs,
@@ -308,17 +314,15 @@ export class OperationRunner {
         if (phase === null ? isShared(operation.kind) : leavesStackAlone(operation.kind, phase)) {
           return;
         }
-        if (operation.kind === 'upgrade' && (await this.rollBack(db, operation, told.message))) {
+        const untouched = isUntouched(told);
+        if (!untouched && operation.kind === 'upgrade' && (await this.rollBack(db, operation, told.message))) {
           return;
         }
-        // Refused, not failed: it runs as it did before.
-        const untouched = told.code === 'BOTS_RUNNING';
-        await recordObserved(db, {
-          tenantId: operation.tenantId,
-          observed: untouched ? 'running' : cancelled ? 'partial' : 'failed',
-          reason: untouched ? null : cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told),
-          now: this.deps.now(),
-        });
+        const { tenantId } = operation;
+        const reason = untouched ? null : cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told);
+        await tellLoss(db, this.deps, { tenantId, reason });
+        const observed = untouched ? 'running' : cancelled ? 'partial' : 'failed';
+        await recordObserved(db, { tenantId, observed, reason, now: this.deps.now() });
       }
     });
   }

@@ -15,8 +15,10 @@ export interface PhaseDeps {
   secrets: StackSecrets;
   probes: Probes;
   databases: StackDatabases;
-  /** For what an operation orders at its own end. */
+  /** For what an operation orders or tells at its own end. */
   queue: Pick<Queue, 'enqueue'>;
+  /** Origin of the portal, for the link in a mail. */
+  portalUrl: string;
   edges: EdgeKeeper;
   streams: EngineStreams;
   backups: StackBackups;
@@ -29,9 +31,11 @@ export interface PhaseContext {
   engine: Engine;
   streams: EngineStreams;
   prove: () => Promise<void>;
-  operation: Pick<OperationEntity, 'id' | 'kind' | 'input'>;
+  operation: Pick<OperationEntity, 'id' | 'kind' | 'input' | 'requestedBy'>;
   facts: StackFacts;
   log: StepLog;
+  /** Leaves out phases that are still to come, and says why. */
+  skip: (phases: readonly PhaseName[], why: string) => Promise<void>;
   phase: PhaseName;
   signal: AbortSignal;
   deadlineMs: number;

@@ -2,12 +2,13 @@ import { DomainError, isDomainError } from '#libs/contracts';
 import { LABEL } from '#libs/engine';
 import { tx } from '#libs/db';
 import type { PhaseName } from '#libs/tenants';
+import { allowTrading } from './allow-trading.js';
 import { apply, askForActivity, away, converge, isBackingOff, layDown, lead, serving, undoing } from './converge.js';
 import { crashLoop, withLogTail } from './crash-loop.js';
 import type { PhaseContext } from './phase-context.js';
 import { adoptRelease, readyToUpgrade } from './release.js';
 import { limitChanges } from './planner/plan.js';
-import { wantStack } from './planner/want.js';
+import { wantStack, type StackWant } from './planner/want.js';
 
 const OBSERVE_MS = 20_000;
 /** A Postgres that starts takes a second or two; the runtime, which waits for it too, has the rest of the phase. */
@@ -21,11 +22,14 @@ const TELLING_MS = 7_000;
 /** A repaired stack's own way back: a database's recovery and the runtime's new connections. */
 const PATIENCE_MS = 30_000;
 const AFTER_RESTART_MS = 60_000;
+/** What has not answered all that time seldom ends when it is asked to, and nobody trades while it is waited for. */
+const HUNG_GRACE_SECONDS = 20;
 
 export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promise<string | null>> = {
-  prepare: async ({ deps, facts }) => {
+  prepare: async (context) => {
+    const { deps, facts } = context;
     await tx(deps.dataSource, (db) => deps.secrets.ensure(db, facts, deps.now()));
-    return null;
+    return allowTrading(context);
   },
   converge: (context) => converge(context, wantStack(context.facts), serving(context.facts)),
   raise: (context) => converge(context, wantStack(context.facts), away(context.facts)),
@@ -77,10 +81,7 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
       const ended = new AbortController();
       const bounded = AbortSignal.any([signal, ended.signal]);
       try {
-        const rotated = await deps.secrets.rotatedPassword(facts);
-        if (rotated) {
-          await deps.databases.changePassword(facts, rotated, { deadlineMs: PASSWORD_MS, signal });
-        }
+        await settlePassword(context);
         const left = deadlineMs - TELLING_MS - (performance.now() - began);
         // The watch for crashes has the whole deadline: a silence is for the probe to tell, which knows what it saw.
         const undone = await Promise.race([
@@ -124,7 +125,8 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     }
     // What runs may have been started before a rotation that did not come to its end: its answer would prove nothing.
     // And what its engine starts later and later, it may start next in a minute.
-    if ((await deps.secrets.rotatedPassword(facts)) === null && !(await isBackingOff(context))) {
+    let stopping = want;
+    if ((await deps.secrets.passwordInDoubt(facts)) === null && !(await isBackingOff(context))) {
       try {
         await deps.probes.ready(facts, { deadlineMs: PATIENCE_MS, signal });
         return null;
@@ -133,10 +135,11 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
         if (!isDomainError(error, 'HEALTH_GATE_FAILED')) {
           throw error;
         }
+        stopping = hurried(want);
       }
     }
     // In the order of a restart, which lets bots end what they do.
-    await converge(context, { ...want, run: false }, away(facts));
+    await converge(context, { ...stopping, run: false }, away(facts));
     await converge(context, want, serving(facts));
     await PHASE_HANDLERS.health({ ...context, deadlineMs: Math.min(deadlineMs, AFTER_RESTART_MS) });
     return 'restarted';
@@ -162,6 +165,7 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   dump: (context) => context.deps.backups.dump(context),
   store: (context) => context.deps.backups.store(context),
   prove: (context) => context.deps.backups.prove(context),
+  prune: (context) => context.deps.backups.prune(context),
   safeguard: async (context) => {
     const { backups } = context.deps;
     await backups.dump(context);
@@ -172,7 +176,16 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     await bringSecrets(context);
     return context.deps.backups.load(context);
   },
-  swap: (context) => context.deps.backups.swap(context),
+  kept: (context) => context.deps.backups.kept(context),
+  swap: async (context) => {
+    const { backups, secrets } = context.deps;
+    if (context.operation.kind === 'undo_restore') {
+      await context.prove();
+      // Before, so that whoever goes on after a crash knows of it too.
+      await secrets.doubtPassword(context.facts);
+    }
+    return backups.swap(context);
+  },
   preflight: readyToUpgrade,
   adopt: adoptRelease,
 };
@@ -198,6 +211,21 @@ async function bringSecrets(context: PhaseContext): Promise<void> {
   ]);
 }
 
+/** Has the database take the stack's password, where it may have another. */
+async function settlePassword(context: PhaseContext): Promise<void> {
+  const { deps, facts, signal } = context;
+  const doubt = await deps.secrets.passwordInDoubt(facts);
+  if (doubt === null) {
+    return;
+  }
+  const { current, previous } = doubt;
+  if (previous === null) {
+    await deps.backups.setPassword(context, current, PASSWORD_MS);
+  } else {
+    await deps.databases.changePassword(facts, { current, previous }, { deadlineMs: PASSWORD_MS, signal });
+  }
+}
+
 /**
  * The stack has its database now. From here on an empty one means that the data is gone, and no runtime may begin anew
  * on it: the permission ends in the files that a restart by the engine itself would read, and then in the row. The
@@ -217,3 +245,12 @@ async function endProvisioning(context: PhaseContext): Promise<void> {
   ]);
   await deps.dataSource.query('update tenants set provisioning_generation = 0 where id = $1', [facts.tenantId]);
 }
+
+/** The same, each service with less time to end by itself. */
+const hurried = (want: StackWant): StackWant => ({
+  ...want,
+  containers: want.containers.map(({ service, spec }) => ({
+    service,
+    spec: { ...spec, stopGraceSeconds: Math.min(spec.stopGraceSeconds, HUNG_GRACE_SECONDS) },
+  })),
+});

@@ -4,6 +4,7 @@ import type { Activity, Hold, HoldAnswer } from '#libs/contracts';
 import type { GatePage } from '#libs/edge';
 import type { OperationEntity } from '#libs/db';
 import type { Engine, EngineStreams, FileEntry } from '#libs/engine';
+import type { PhaseName } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 
 /** Where a stack's addresses lead: to its services, or to the gate, which says why not. */
@@ -44,6 +45,8 @@ export interface BackupWork {
   streams: EngineStreams;
   /** Throws FENCED once the lease is another's: asked before what neither of them guards is changed. */
   prove: () => Promise<void>;
+  /** Leaves out phases that are still to come, and says why. */
+  skip: (phases: readonly PhaseName[], why: string) => Promise<void>;
   signal: AbortSignal;
 }
 
@@ -52,16 +55,28 @@ export interface BackupWork {
  * person is to read of the phase. Throws BACKUP_FAILED, BACKUP_UNVERIFIED, and what the repository or the engine throws.
  */
 export interface StackBackups {
-  /** Writes the stack's databases out of one moment into its repository. */
+  /**
+   * Writes the stack's databases out of one moment into its repository. One by the clock is left out, with the phases
+   * after it, where the newest verified backup holds what there is.
+   */
   dump(work: BackupWork): Promise<string>;
   /** Stores everything else of the stack and the manifest, and reads back what it stored. */
   store(work: BackupWork): Promise<string>;
   /** Restores what was stored into a server beside the stack and compares. */
   prove(work: BackupWork): Promise<string>;
+  /** Removes the backups that the owner's plan keeps no longer; none while the newest one is not verified. */
+  prune(work: BackupWork): Promise<string>;
   /** Fills the volumes of a new epoch from the backup that the operation names, the stack going on beside. */
   load(work: BackupWork): Promise<string>;
-  /** Makes those volumes the stack's own; nothing of it may run. The ones before are kept. */
+  /** Throws DATA_MISSING unless the volumes that an undo goes back to are all there. */
+  kept(work: BackupWork): Promise<string>;
+  /** Makes those volumes, or the kept ones, the stack's own; nothing of it may run. The ones before are kept. */
   swap(work: BackupWork): Promise<string>;
+  /**
+   * Gives the stack's databases that password, whatever they have: data of before a restore may have one nobody knows.
+   * Waits for servers that start. Throws HEALTH_GATE_FAILED.
+   */
+  setPassword(work: BackupWork, password: string, deadlineMs: number): Promise<void>;
   /** Takes every backup of the stack away, for ever. */
   erase(work: BackupWork): Promise<void>;
 }

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { STORE_TEXT } from '#libs/contracts';
+import { createAuthority, issueLeaf } from '#libs/crypto';
 import type { StackFacts } from './planner/want.js';
 import { HttpProbes } from './probes.js';
 
@@ -61,5 +63,47 @@ describe('a look at a runtime by its address', () => {
     const body = { ready: true, tenant: TENANT, generation: 3, release: '1', postgres: 'ok', redis: 'ok' };
     answer = () => ({ status: 200, body });
     await expect(ready()).resolves.toBeUndefined();
+  });
+});
+
+describe('a look through the proxy', () => {
+  const SLUG = 'uabc234';
+  const day = 86_400_000;
+
+  /** What the look says of a proxy with that certificate, by an authority it trusts or by another. */
+  async function told(names: string[], issued: Date, { trusted = true } = {}): Promise<object> {
+    const [authority, other] = await Promise.all([
+      createAuthority(['stacks.test'], issued),
+      createAuthority(['stacks.test'], issued),
+    ]);
+    const { certificate: cert, key } = await issueLeaf(authority, names, issued);
+    const proxy = createTlsServer({ cert, key }, (_request, response) => {
+      response.writeHead(502).end('{}');
+    }).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const looks = new HttpProbes({
+      tenantDomain: 'stacks.test',
+      proxy: { host: '127.0.0.1', port: (proxy.address() as AddressInfo).port },
+      ca: () => Promise.resolve((trusted ? authority : other).certificate),
+    });
+    try {
+      await looks.served({ ...facts, slug: SLUG }, { deadlineMs: 500, signal: new AbortController().signal });
+    } catch (error) {
+      return (error as { details: object }).details;
+    } finally {
+      proxy.closeAllConnections();
+      proxy.close();
+    }
+    throw new Error('it was served');
+  }
+
+  it('names a certificate that has ended, is of another name or of an authority nobody trusts, and no good one', async () => {
+    const now = new Date();
+    const tls = async (...given: Parameters<typeof told>): Promise<unknown> =>
+      ((await told(...given)) as { tls?: string }).tls;
+    expect(await tls(['*.stacks.test'], new Date(now.getTime() - 500 * day))).toBe('CERT_HAS_EXPIRED');
+    expect(await tls(['elsewhere.stacks.test'], now)).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect(await tls(['*.stacks.test'], now, { trusted: false })).toMatch(/^(UNABLE_TO|CERT_|SELF_SIGNED)/);
+    expect(await told(['*.stacks.test'], now)).toEqual({ why: 'not_served', last: 'status 502', seconds: 1 });
   });
 });

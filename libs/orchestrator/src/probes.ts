@@ -126,6 +126,15 @@ const isTimeout = (error: unknown): boolean =>
   'name' in error &&
   (error.name === 'AbortError' || error.name === 'TimeoutError');
 
+/** As Node names what is wrong with a certificate, for a person and for `health-layers`. */
+const CERTIFICATE_REFUSED = /^(CERT_|ERR_TLS_CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF))/;
+
+/** Why the certificate of the proxy was not taken; undefined where it was, or where nobody got so far. */
+const refusedCertificate = (error: unknown): string | undefined =>
+  typeof error === 'object' && error !== null && 'code' in error && CERTIFICATE_REFUSED.test(String(error.code))
+    ? String(error.code)
+    : undefined;
+
 class FatalProbe extends Error {
   constructor(readonly reason: DomainError) {
     super(reason.message);
@@ -171,6 +180,7 @@ async function until(
   } catch (error) {
     if (error instanceof DeadlineError) {
       const why = (error.cause instanceof Error ? error.cause.message : 'no answer').replace(/\.$/, '');
+      const tls = refusedCertificate(error.cause);
       throw new DomainError('HEALTH_GATE_FAILED', {
         message: `${without} after ${Math.round(bounds.deadlineMs / 1_000)} s: ${why}.`,
         details: {
@@ -178,6 +188,7 @@ async function until(
           last: why,
           seconds: Math.round(bounds.deadlineMs / 1_000),
           ...(error.cause instanceof NotReadyProbe ? { ready: error.cause.code } : {}),
+          ...(tls === undefined ? {} : { tls }),
         },
         cause: error,
       });

@@ -1,21 +1,25 @@
 import type { DataSource } from 'typeorm';
 import { DomainError, type Activity } from '#libs/contracts';
 import { tx } from '#libs/db';
+import { UNTOUCHED } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 
-/** Throws BOTS_RUNNING unless the stack said that nothing of it trades. Of its tokens the error tells nothing. */
+/**
+ * Throws BOTS_RUNNING unless the stack said that nothing of it trades; whoever is refused so leads its address back. Of
+ * its tokens the error tells nothing.
+ */
 export function requireIdle(activity: Activity | null): asserts activity is Activity {
   if (activity === null) {
     throw new DomainError('BOTS_RUNNING', {
       message: 'The stack did not say whether a bot runs, so it was left running.',
-      details: { why: 'no_answer' },
+      details: { why: 'no_answer', ...UNTOUCHED },
     });
   }
   const { runningBots, openOrders } = activity;
   if (runningBots > 0 || openOrders > 0) {
     throw new DomainError('BOTS_RUNNING', {
       message: `${runningBots} bots run and ${openOrders} orders are open, so it was left running.`,
-      details: { why: 'bots_running', runningBots, openOrders },
+      details: { why: 'bots_running', runningBots, openOrders, ...UNTOUCHED },
     });
   }
 }

@@ -2,15 +2,16 @@ import { createPrivateKey, randomBytes, type KeyObject } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import { httpsOrigin } from '#libs/config';
 import { DomainError, type StackSpec } from '#libs/contracts';
-import { newSigningKey, open, publicKeyText, seal } from '#libs/crypto';
+import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { TenantEntity, TenantSecretEntity } from '#libs/db';
 import type { FileEntry } from '#libs/engine';
-import { stackHost, stackNames, type TemplateSecret } from '#libs/tenants';
+import { secretContext, type DataKeys } from '#libs/keys';
+import { DATABASE_PASSWORD, stackHost, stackNames, type TemplateSecret } from '#libs/tenants';
 import type { StackFacts } from './planner/want.js';
 import type { SecretFiles } from './ports.js';
 
 export interface SecretSettings {
-  masterKey: Buffer;
+  keys: DataKeys;
   gatePublicKey: string;
   portalDomain: string;
   tenantDomain: string;
@@ -21,10 +22,6 @@ export interface SecretSettings {
 
 /** A secret may be read by its own service only. */
 const FILE_MODE = 0o400;
-/** By this name templates call the password of the database's only role. */
-const DATABASE_PASSWORD = 'database-password';
-
-const context = (tenantId: string, name: string): string => `tenant/${tenantId}/${name}`;
 
 function generate(rule: TemplateSecret): { text: string; publicKey: string | null } {
   if ('kind' in rule) {
@@ -41,7 +38,7 @@ function notMade(slug: string, secret: string): DomainError {
   });
 }
 
-/** Generated per tenant, sealed in the portal's database, opened only to be delivered. */
+/** Generated per tenant, sealed under its data key in the portal's database, opened only to be delivered. */
 export class StackSecrets implements SecretFiles {
   constructor(
     private readonly dataSource: DataSource,
@@ -50,13 +47,14 @@ export class StackSecrets implements SecretFiles {
 
   /** Makes what is missing and leaves what is there, so it may run twice. */
   async ensure(db: EntityManager, facts: StackFacts, now: Date): Promise<void> {
+    const key = await this.settings.keys.ensure(db, facts.tenantId, now);
     const there = new Set((await db.findBy(TenantSecretEntity, { tenantId: facts.tenantId })).map(({ name }) => name));
     for (const [name, rule] of Object.entries(facts.template.aviary.secrets)) {
       if (there.has(name)) {
         continue;
       }
       const { text, publicKey } = generate(rule);
-      const sealed = seal(this.settings.masterKey, context(facts.tenantId, name), text);
+      const sealed = key.seal(secretContext(facts.tenantId, name), text);
       await db.insert(TenantSecretEntity, { tenantId: facts.tenantId, name, sealed, previous: null, createdAt: now });
       if (publicKey !== null) {
         await db.update(TenantEntity, { id: facts.tenantId }, { publicKey });
@@ -76,13 +74,14 @@ export class StackSecrets implements SecretFiles {
     if (rows.some(({ previous }) => previous !== null)) {
       return false;
     }
+    const key = await this.settings.keys.ensure(db, facts.tenantId, now);
     for (const { name, sealed: previous } of rows) {
       const rule = facts.template.aviary.secrets[name];
       if (!rule) {
         continue;
       }
       const { text, publicKey } = generate(rule);
-      const sealed = seal(this.settings.masterKey, context(facts.tenantId, name), text);
+      const sealed = key.seal(secretContext(facts.tenantId, name), text);
       await db.update(TenantSecretEntity, { tenantId: facts.tenantId, name }, { sealed, previous, createdAt: now });
       if (publicKey !== null) {
         await db.update(TenantEntity, { id: facts.tenantId }, { publicKey });
@@ -91,16 +90,31 @@ export class StackSecrets implements SecretFiles {
     return true;
   }
 
-  /** The database's password and the one it may still have instead; null while no rotation is to be proven. */
-  async rotatedPassword(facts: StackFacts): Promise<{ current: string; previous: string } | null> {
+  /**
+   * The database is led to other data, whose password nobody knows for certain: secrets may have been rotated since it
+   * was the stack's, or a rotation before was not proven.
+   */
+  async doubtPassword({ tenantId }: StackFacts): Promise<void> {
+    await this.dataSource.query('update tenant_secrets set previous = sealed where tenant_id = $1 and name = $2', [
+      tenantId,
+      DATABASE_PASSWORD,
+    ]);
+  }
+
+  /**
+   * The database's password and the one it may still have instead, null where it may have any; null while none is to be
+   * proven.
+   */
+  async passwordInDoubt(facts: StackFacts): Promise<{ current: string; previous: string | null } | null> {
     const name = DATABASE_PASSWORD;
     const row = await this.dataSource.manager.findOneBy(TenantSecretEntity, { tenantId: facts.tenantId, name });
     if (!row?.previous) {
       return null;
     }
-    const read = (sealed: Buffer): string =>
-      open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString();
-    return { current: read(row.sealed), previous: read(row.previous) };
+    const key = await this.settings.keys.of(this.dataSource.manager, facts.tenantId);
+    const read = (sealed: Buffer): string => key.open(secretContext(facts.tenantId, name), sealed);
+    const [current, previous] = [read(row.sealed), read(row.previous)];
+    return { current, previous: previous === current ? null : previous };
   }
 
   /** The new values are proven: the old ones are forgotten. */
@@ -124,18 +138,16 @@ export class StackSecrets implements SecretFiles {
     if (!row) {
       throw notMade(facts.slug, name);
     }
-    const read = (sealed: Buffer): KeyObject =>
-      createPrivateKey(open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString());
+    const key = await this.settings.keys.of(this.dataSource.manager, facts.tenantId);
+    const read = (sealed: Buffer): KeyObject => createPrivateKey(key.open(secretContext(facts.tenantId, name), sealed));
     return [read(row.sealed), ...(row.previous === null ? [] : [read(row.previous)])];
   }
 
   async volumesFor(facts: StackFacts, services: readonly string[]): Promise<{ volume: string; files: FileEntry[] }[]> {
     const rows = await this.dataSource.manager.findBy(TenantSecretEntity, { tenantId: facts.tenantId });
+    const key = await this.settings.keys.of(this.dataSource.manager, facts.tenantId);
     const values = new Map(
-      rows.map(({ name, sealed }) => [
-        name,
-        open(this.settings.masterKey, context(facts.tenantId, name), sealed).toString(),
-      ]),
+      rows.map(({ name, sealed }) => [name, key.open(secretContext(facts.tenantId, name), sealed)]),
     );
     const portalCa = await this.settings.portalCa();
     const names = stackNames(facts.platformId, facts.slug);
@@ -183,6 +195,8 @@ export class StackSecrets implements SecretFiles {
       slug: facts.slug,
       generation: facts.generation,
       provisioningGeneration: facts.provisioningGeneration,
+      clonedFrom: facts.clonedFrom,
+      tradingHeldSince: facts.tradingHeldSince,
       release: facts.release,
       dashboardUrl: httpsOrigin(stackHost('dashboard', facts.slug, tenantDomain), httpsPort),
       portalUrl: httpsOrigin(portalDomain, httpsPort),

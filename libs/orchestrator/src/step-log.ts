@@ -54,6 +54,16 @@ export class StepLog {
     await this.setPhase(phase, state, { started: false, detail });
   }
 
+  /** Of phases that have not begun: they are not needed, for that reason. */
+  async skip(phases: readonly string[], why: string): Promise<void> {
+    await this.write(
+      `update operation_steps set state = 'skipped', detail = $4, finished_at = $5
+        where operation_id = $1 and phase = any($3) and action is null and state = 'pending'
+          and $2 = (select fencing from operations where id = $1)`,
+      [[...phases], why, this.now()],
+    );
+  }
+
   begin(phase: string, action: Doing): LoggedStep {
     const step = { seq: this.nextSeq, phase, action };
     this.nextSeq += 1;

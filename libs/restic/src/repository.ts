@@ -1,3 +1,5 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { pipeline } from 'node:stream/promises';
@@ -18,6 +20,8 @@ const snapshotSchema = z.object({
   paths: z.array(z.string()),
   tags: z.array(z.string()).default([]),
 });
+const keySchema = z.object({ id: z.string(), current: z.boolean() });
+const lockSchema = z.object({ time: z.iso.datetime({ offset: true }), hostname: z.string() });
 const statsSchema = z.object({ total_size: z.number() });
 
 /** From a closed pipe to the end of the process that closed it. */
@@ -156,7 +160,14 @@ export class Repository {
     }
   }
 
-  /** Removes these snapshots and what only they needed. */
+  /** Takes these snapshots off the list. What only they needed stays until something is removed. */
+  async unlist(snapshotIds: readonly string[], signal: AbortSignal): Promise<void> {
+    if (snapshotIds.length > 0) {
+      await this.read(['forget', ...snapshotIds], signal);
+    }
+  }
+
+  /** Removes these snapshots and what no other needs. Not while anybody reads, since reading takes no lock. */
   async forget(snapshotIds: readonly string[], signal: AbortSignal): Promise<void> {
     if (snapshotIds.length > 0) {
       await this.read(['forget', '--prune', ...snapshotIds], signal);
@@ -169,6 +180,54 @@ export class Repository {
    */
   async unlock(signal: AbortSignal): Promise<void> {
     await this.read(['unlock', '--remove-all'], signal);
+  }
+
+  /** Who works with it now, or died over that: when each lock was made or last renewed, and by which machine. */
+  async locks(signal: AbortSignal): Promise<{ time: Date; host: string }[]> {
+    const listed = await this.read(['list', 'locks', '--no-lock'], signal);
+    const locks: { time: Date; host: string }[] = [];
+    for (const [id] of listed.matchAll(/^[0-9a-f]{64}$/gm)) {
+      const { time, hostname } = lockSchema.parse(
+        JSON.parse(await this.read(['cat', 'lock', id, '--no-lock'], signal)),
+      );
+      locks.push({ time: new Date(time), host: hostname });
+    }
+    return locks;
+  }
+
+  /** Whether the password opens it. Throws REPOSITORY_MISSING where there is none. */
+  async opens(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.read(['cat', 'config', '--no-lock'], signal);
+      return true;
+    } catch (error) {
+      if (isDomainError(error, 'REPOSITORY_KEY')) {
+        return false;
+      }
+      throw error;
+    }
+  }
+
+  /** From now on that password opens it too. What lies in it stays as it is: passwords open its key, not its data. */
+  async addPassword(password: string, signal: AbortSignal): Promise<void> {
+    const folder = await mkdtemp(join(this.settings.secretDir, 'restic-'));
+    try {
+      const file = join(folder, 'new-password');
+      await writeFile(file, password, { mode: 0o600, flag: 'wx' });
+      await this.read(['key', 'add', '--new-password-file', file], signal);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** From now on no password but this one opens it. Gives how many others did. */
+  async removeOtherPasswords(signal: AbortSignal): Promise<number> {
+    const keys = z.array(keySchema).parse(JSON.parse(await this.read(['key', 'list', '--no-lock'], signal)));
+    const others = keys.filter(({ current }) => !current);
+    for (const { id } of others) {
+      await this.read(['key', 'remove', id], signal);
+    }
+    return others.length;
   }
 
   /** Bytes it takes where it lies. */

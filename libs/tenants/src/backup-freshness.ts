@@ -8,7 +8,7 @@ const CRITICAL_SECONDS = 52 * 3_600;
 
 export interface BackupAge {
   slug: string;
-  /** When its newest verified backup was taken; null where it has none. */
+  /** Until when its newest verified backup holds what it had; null where it has none. */
   takenAt: Date | null;
   /** Seconds for which what it did is in no verified backup. */
   seconds: number;
@@ -22,7 +22,7 @@ export async function backupAges(database: Database, now: Date): Promise<BackupA
     `select t.slug, good.taken_at as "takenAt", ended.message as failure,
             extract(epoch from $1::timestamptz - greatest(t.created_at, good.taken_at, woken.at)) as seconds
        from tenants t
-       left join lateral (select max(taken_at) as taken_at from backups
+       left join lateral (select max(greatest(taken_at, same_until)) as taken_at from backups
          where tenant_id = t.id and state = 'verified') good on true
        left join lateral (select error ->> 'message' as message from backups
          where tenant_id = t.id and (state in ('verified', 'failed') or error is not null)

@@ -1,7 +1,8 @@
 import { In, LessThan, type EntityManager } from 'typeorm';
 import { z } from 'zod';
-import type { BackupView, StackView } from '#libs/contracts';
-import { BackupEntity, ReleaseEntity } from '#libs/db';
+import { DomainError, type BackupView, type StackView } from '#libs/contracts';
+import { BackupEntity, ReleaseEntity, type TenantEntity } from '#libs/db';
+import { isHeldForSafety } from './domain/retention.js';
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
@@ -10,6 +11,29 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) 
 const countedSchema = z.object({
   databases: z.array(z.object({ tables: z.array(z.object({ schema: z.string(), name: z.string(), rows: z.int() })) })),
 });
+
+export const noSuchBackup = (id: string, slug: string): DomainError =>
+  new DomainError('NOT_FOUND', { message: `There is no backup ${id} of ${slug}.` });
+
+/** That backup of the stack. Throws NOT_FOUND, and WRONG_STATE for one that was not restored and checked. */
+export async function requireVerified(
+  db: EntityManager,
+  { id: tenantId, slug }: Pick<TenantEntity, 'id' | 'slug'>,
+  id: string,
+): Promise<BackupEntity & { takenAt: Date }> {
+  const backup = await db.findOneBy(BackupEntity, { id, tenantId });
+  if (!backup) {
+    throw noSuchBackup(id, slug);
+  }
+  const { state, takenAt } = backup;
+  if (state !== 'verified' || takenAt === null) {
+    throw new DomainError('WRONG_STATE', {
+      message: 'This backup was not restored and checked, so it does not count. Choose one that was.',
+      details: { why: 'not_verified', state },
+    });
+  }
+  return Object.assign(backup, { takenAt });
+}
 
 /** Newest first: ids grow with time. */
 export function findBackups(
@@ -27,7 +51,7 @@ export function findBackups(
 export async function backupViews(
   db: EntityManager,
   rows: readonly BackupEntity[],
-  slugOf: (tenantId: string) => string,
+  { slugOf, now }: { slugOf: (tenantId: string) => string; now: Date },
 ): Promise<BackupView[]> {
   const releases = await db.find(ReleaseEntity, {
     select: { id: true, version: true },
@@ -44,6 +68,7 @@ export async function backupViews(
       reason: row.reason,
       release: releases.find(({ id }) => id === row.releaseId)?.version ?? '',
       takenAt: iso(row.takenAt),
+      sameUntil: iso(row.sameUntil),
       begunAt: row.begunAt.toISOString(),
       dumpedAt: iso(row.dumpedAt),
       storedAt: iso(row.storedAt),
@@ -58,18 +83,18 @@ export async function backupViews(
           tables.map(({ schema, name, rows: count }) => [schema === 'public' ? name : `${schema}.${name}`, count]),
         ),
       error: row.error && { code: row.error.code, message: row.error.message },
-      held: row.held,
+      held: isHeldForSafety(row, now),
     };
   });
 }
 
 /**
- * Per stack the newest backup that counts, and the newest whose end is known. One that lies stored whole with an error
+ * Per stack the newest backup that counts, with the moment until which it holds what the stack had, and the newest whose end is known. One that lies stored whole with an error
  * could not be proven, so it failed too; one that gave way to what somebody asked for did not.
  */
 export const NEWEST = `
-  left join lateral (select b.id, b.taken_at, b.verified_at from backups b
-    where b.tenant_id = t.id and b.state = 'verified' order by b.taken_at desc limit 1) good on true
+  left join lateral (select b.id, greatest(b.taken_at, b.same_until) as taken_at, b.verified_at from backups b
+    where b.tenant_id = t.id and b.state = 'verified' order by 2 desc limit 1) good on true
   left join lateral (select b.id, b.state = 'failed' or b.error is not null as failed from backups b
     where b.tenant_id = t.id and (b.state in ('verified', 'failed') or b.error is not null)
       and coalesce(b.error ->> 'code', '') <> 'OPERATION_CANCELLED'

@@ -12,11 +12,14 @@ import {
   type BackupView,
   type FleetBackups,
   type RestoreStack,
+  type UndoRestore,
 } from '#libs/contracts';
 import { BackupEntity, OperationEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { backupViews, findBackups, NEWEST } from './backup.repository.js';
+import { backupViews, findBackups, NEWEST, noSuchBackup, requireVerified, standings } from './backup.repository.js';
 import { backupProblem, safeguards } from './domain/backup-rules.js';
+import { newestExport } from './exports/export.repository.js';
+import { keptData, undoRestore } from './kept-data.js';
 import { operationViews } from './operation.repository.js';
 import { openOperation, startOperation } from './operation.start.js';
 import type { TenantDeps } from './settings.js';
@@ -29,9 +32,6 @@ const WHY_NOT: Record<BackupProblem, string> = {
     'The stack does not run, so its database cannot be read. Start it first; the backups there are stay as they are.',
   data_missing: 'The data of this stack is gone, so there is nothing to back up. Restore one of its backups.',
 };
-
-const noSuchBackup = (id: string, slug: string): DomainError =>
-  new DomainError('NOT_FOUND', { message: `There is no backup ${id} of ${slug}.` });
 
 interface FleetRow {
   id: string;
@@ -52,34 +52,52 @@ export class BackupService {
     const tenant = await findStack(db, actor, slug);
     const found = await findBackups(db, tenant.id, { after: query.cursor, limit: limit + 1 });
     const page = found.slice(0, limit);
-    const good = await db.findOne(BackupEntity, {
-      where: { tenantId: tenant.id, state: 'verified' },
-      order: { takenAt: 'DESC' },
-    });
+    const standing = (await standings(db, [tenant.id])).get(tenant.id);
     const open = await db.findOneBy(OperationEntity, {
       tenantId: tenant.id,
-      kind: In(['backup', 'restore']),
+      kind: In(['backup', 'restore', 'undo_restore', 'prune']),
       state: In([...OPEN_OPERATION_STATES]),
     });
-    const [operation] = open ? await operationViews(db, [open], this.deps.now()) : [];
+    const now = this.deps.now();
+    const [operation] = open ? await operationViews(db, [open], now) : [];
     return {
-      items: await backupViews(db, page, () => slug),
+      items: await backupViews(db, page, { slugOf: () => slug, now }),
       next: found.length > limit ? (page.at(-1)?.id ?? null) : null,
-      verifiedUntil: good?.takenAt?.toISOString() ?? null,
+      verifiedUntil: standing?.takenAt ?? null,
       open: operation ?? null,
       problem: backupProblem(tenant),
       safeguards: safeguards(tenant),
+      kept: await keptData(db, tenant, now),
+      export: await newestExport(db, tenant.id, now),
     };
   }
 
   async get(actor: Actor, slug: string, id: string): Promise<BackupView> {
     const db = this.deps.dataSource.manager;
     const tenant = await findStack(db, actor, slug);
-    const [view] = await backupViews(db, await db.findBy(BackupEntity, { id, tenantId: tenant.id }), () => slug);
+    const found = await db.findBy(BackupEntity, { id, tenantId: tenant.id });
+    const [view] = await backupViews(db, found, { slugOf: () => slug, now: this.deps.now() });
     if (!view) {
       throw noSuchBackup(id, slug);
     }
     return view;
+  }
+
+  /** The newest that counts. Throws WRONG_STATE where there is none yet. */
+  async newestVerified(actor: Actor, slug: string): Promise<{ id: string; takenAt: string }> {
+    const db = this.deps.dataSource.manager;
+    const tenant = await findStack(db, actor, slug);
+    const newest = await db.findOne(BackupEntity, {
+      where: { tenantId: tenant.id, state: 'verified' },
+      order: { takenAt: 'DESC' },
+    });
+    if (!newest?.takenAt) {
+      throw new DomainError('WRONG_STATE', {
+        message: `No backup of ${slug} counts yet. Take one first: aviary backup take ${slug}.`,
+        details: { why: 'not_verified' },
+      });
+    }
+    return { id: newest.id, takenAt: newest.takenAt.toISOString() };
   }
 
   /**
@@ -130,25 +148,20 @@ export class BackupService {
     }
     return tx(this.deps.dataSource, async (db) => {
       const tenant = await lockStack(db, actor, slug, 'restore');
-      const backup = await db.findOneBy(BackupEntity, { id, tenantId: tenant.id });
-      if (!backup) {
-        throw noSuchBackup(id, slug);
-      }
-      if (backup.state !== 'verified' || backup.takenAt === null) {
-        throw new DomainError('WRONG_STATE', {
-          message: 'This backup was not restored and checked, so it does not count. Choose one that was.',
-          details: { why: 'not_verified', state: backup.state },
-        });
-      }
+      const { takenAt } = await requireVerified(db, tenant, id);
       return orderOperation(db, this.deps, {
         tenant,
         kind: 'restore',
         actor,
         input: { backup: id },
-        after: { backup: id, takenAt: backup.takenAt.toISOString() },
+        after: { backup: id, takenAt: takenAt.toISOString() },
         leaveOut: safeguards(tenant) ? [] : ['safeguard'],
       });
     });
+  }
+
+  undoRestore(actor: Actor, slug: string, body: UndoRestore): Promise<Accepted> {
+    return undoRestore(this.deps, actor, slug, body);
   }
 
   /** Every stack with how old its data is that is certain to come back; for operators. */
@@ -180,7 +193,8 @@ export class BackupService {
     const page = rows.slice(0, limit);
     const slugs = new Map(page.map(({ id, slug }) => [id, slug]));
     const newest = await db.findBy(BackupEntity, { id: In(page.flatMap(({ newest: id }) => id ?? [])) });
-    const views = new Map((await backupViews(db, newest, (id) => slugs.get(id) ?? '')).map((view) => [view.id, view]));
+    const slugOf = (id: string): string => slugs.get(id) ?? '';
+    const views = new Map((await backupViews(db, newest, { slugOf, now })).map((view) => [view.id, view]));
     return {
       at: now.toISOString(),
       counts: counts ?? { stacks: 0, fresh: 0, never: 0, failed: 0 },

@@ -51,11 +51,11 @@ export async function offeredUpgrades(
     .where('failure.tenantId in (:...ids)', { ids: tenants.map(({ id }) => id) })
     .getMany();
   const offers = new Map<string, NonNullable<StackView['upgrade']>>();
-  for (const { id, slug, releaseId } of tenants) {
+  for (const { id, slug, releaseId, tradingHeldSince } of tenants) {
     const from = releases.get(releaseId);
     const failureOn = (to: string): UpgradeFailureEntity | null =>
       failures.find((one) => one.tenantId === id && one.fromRelease === releaseId && one.toRelease === to) ?? null;
-    const offered = from && offeredRelease({ slug, from, stable, failureOn });
+    const offered = from && offeredRelease({ slug, tradingHeldSince, from, stable, failureOn });
     if (offered) {
       offers.set(id, { release: offered.id, version: offered.version });
     }

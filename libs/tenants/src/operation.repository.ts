@@ -23,6 +23,11 @@ async function usualDurations(db: EntityManager, kinds: readonly OperationKind[]
   return new Map(rows.map((row) => [row.kind, Math.round(Number(row.usual))]));
 }
 
+/** Median of the last runs of that kind, in milliseconds; null before there are three. */
+export async function usualDuration(db: EntityManager, kind: OperationKind): Promise<number | null> {
+  return (await usualDurations(db, [kind])).get(kind) ?? null;
+}
+
 function stepView(row: OperationStepEntity): StepView {
   return {
     seq: row.seq,

@@ -1,8 +1,8 @@
-import { appendAudit } from '#libs/audit';
 import { DomainError, type Actor, type OperationList, type OperationView } from '#libs/contracts';
-import { OperationEntity, OperationStepEntity, TenantEntity, tx, type Tx } from '#libs/db';
+import { OperationEntity, tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
 import { mayCancel } from './domain/operation-rules.js';
+import { cancelOperation } from './operation.cancel.js';
 import { findOperations, operationViews, phaseOf } from './operation.repository.js';
 import type { TenantDeps } from './settings.js';
 
@@ -57,46 +57,7 @@ export class OperationService {
         details: { why: 'not_cancellable', kind: found.kind, state: found.state },
       });
     }
-    const now = this.deps.now();
-    await tx(this.deps.dataSource, async (db) => {
-      // In the order of everybody: the stack's row first.
-      await db.query('select from tenants where id = $1 for update', [found.tenantId]);
-      const ended = await db
-        .createQueryBuilder()
-        .update(OperationEntity)
-        .set({
-          state: 'cancelled',
-          finishedAt: now,
-          error: {
-            code: 'OPERATION_CANCELLED',
-            message: 'Cancelled before it began.',
-            errorId: id,
-            details: { why: 'before_start' },
-          },
-        })
-        .where('id = :id and state = :from', { id, from: 'queued' })
-        .execute();
-      if (ended.affected === 0) {
-        const asked = await db
-          .createQueryBuilder()
-          .update(OperationEntity)
-          // One that waits for its engine is taken up at once, to end.
-          .set({ cancelRequestedAt: now, notBefore: null })
-          .where('id = :id and state = :from', { id, from: 'running' })
-          .execute();
-        if (asked.affected === 0) {
-          throw new DomainError('LOST_RACE', { message: 'The operation ended just now.', details: { why: 'ended' } });
-        }
-      } else {
-        await undoRequest(db, found, now);
-      }
-      await appendAudit(db, {
-        actor,
-        action: 'operation.cancel',
-        target: { kind: 'operation', id },
-        after: { kind: found.kind, slug: found.slug },
-      });
-    });
+    await tx(this.deps.dataSource, (db) => cancelOperation(db, found, { actor, now: this.deps.now() }));
     return this.get(actor, id);
   }
 
@@ -110,17 +71,5 @@ export class OperationService {
       throw new DomainError('NOT_FOUND', { message: 'There is no such operation, or it is not yours.' });
     }
     return row;
-  }
-}
-
-/** Nothing was done yet, so what was wanted before is what is wanted again. */
-async function undoRequest(db: Tx, operation: OperationEntity, now: Date): Promise<void> {
-  await db.update(
-    OperationStepEntity,
-    { operationId: operation.id, state: 'pending' },
-    { state: 'skipped', finishedAt: now },
-  );
-  if (operation.desiredBefore !== null) {
-    await db.update(TenantEntity, { id: operation.tenantId }, { desired: operation.desiredBefore });
   }
 }

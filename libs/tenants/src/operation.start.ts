@@ -1,17 +1,20 @@
 import { In, type EntityManager } from 'typeorm';
-import { actorName, type Actor, type OperationKind } from '#libs/contracts';
-import { DomainError } from '#libs/contracts';
+import { actorName, DomainError, OPEN_EXPORT_STATES, type Actor, type OperationKind } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, type TenantEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
+import { downloadBusy } from './domain/export-rules.js';
 import {
   desiredBefore,
   isShared,
   OPERATION_PHASES,
   operationDeadlineMs,
   preempts,
+  removesBackups,
   type PhaseName,
 } from './domain/operation-rules.js';
+import { endDownloads } from './exports/export.end.js';
 import { phaseOf } from './operation.repository.js';
+import { requireDecided } from './recovering.js';
 
 interface StartInput {
   tenant: TenantEntity;
@@ -86,8 +89,73 @@ function busy(slug: string, { id, kind, createdAt }: OperationEntity): DomainErr
 }
 
 /**
+ * A repository is read without a lock while a copy is made of it or a backup is downloaded, so what removes from it must
+ * not be under way beside. Both are ordered behind the lock of the stack's row. Throws TENANT_BUSY.
+ */
+export async function requireNoPrune(tx: EntityManager, { id, slug }: TenantEntity): Promise<void> {
+  const beside = await openBeside(tx, id);
+  if (beside?.kind === 'prune') {
+    throw busy(slug, beside);
+  }
+}
+
+/** Whether `copy`, an operation, makes a copy of the stack of that id: it reads the stack's repository. */
+const copies = (copy: string, tenantId: string): string =>
+  `${copy}.kind = 'clone' and ${copy}.state in ('queued', 'running') and ${copy}.input ->> 'source' = ${tenantId}::text`;
+
+/** Whether a backup of the stack of that id is downloaded. */
+const downloads = (download: string, tenantId: string): string =>
+  `${download}.state = 'sending' and ${download}.tenant_id = ${tenantId} and ${download}.alive_until > now()`;
+
+/**
+ * Whether the stack's repository is read by what makes a copy of it, or by who downloads a backup; `alias` is the
+ * stack's in the statement.
+ */
+export const isRead = (alias: string): string =>
+  `(exists (select from operations copy where ${copies('copy', `${alias}.id`)})
+    or exists (select from exports download where ${downloads('download', `${alias}.id`)}))`;
+
+/** Whoever insists destroys the copy first, which takes the place of what makes it. */
+async function requireNoCopy(tx: EntityManager, { id, slug }: TenantEntity): Promise<void> {
+  const [copy] = await tx.query<{ id: string; slug: string; since: Date }[]>(
+    `select copy.id, copy.slug, copy.created_at as since from operations copy where ${copies('copy', '$1')} order by 1 limit 1`,
+    [id],
+  );
+  if (copy !== undefined) {
+    throw new DomainError('TENANT_BUSY', {
+      message: `${copy.slug} is being made of a backup of ${slug}, and until it is none of them is removed. Wait for it, or destroy ${copy.slug} first.`,
+      details: { operationId: copy.id, kind: 'clone', since: copy.since.toISOString() },
+    });
+  }
+}
+
+/**
+ * Who asked for a download and did not begin it asks again. One that is sent is in the way of what removes backups,
+ * except of a destroy that is not its owner's: they have the button that stops it, and nobody else waits for a reader.
+ */
+async function requireNoDownload(tx: EntityManager, { tenant, kind, actor, now }: StartInput): Promise<void> {
+  const { id, slug } = tenant;
+  const insists = kind === 'destroy' && actor.kind !== 'subscriber';
+  const removed = kind === 'destroy' ? 'the stack is destroyed' : 'backups of the stack are removed';
+  await endDownloads(tx, id, {
+    states: insists ? OPEN_EXPORT_STATES : ['asked'],
+    message: `It was ended, since ${removed}. What came is not all of it.`,
+    now,
+  });
+  // After it: whoever redeemed a ticket meanwhile held its row, and is seen here.
+  const [since] = await tx.query<{ since: Date }[]>(
+    `select download.asked_at as since from exports download where ${downloads('download', '$1')}`,
+    [id],
+  );
+  if (since !== undefined) {
+    throw downloadBusy({ slug, ...since }, 'Until its end none of them is removed.');
+  }
+}
+
+/**
  * Inserts the operation with its phases and enqueues the job that looks at it, in the caller's transaction.
- * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open whose place it may not take.
+ * Throws TENANT_BUSY (details: kind and since when) while another exclusive one is open whose place it may not take,
+ * for what removes backups while one is copied or downloaded, and while a recovery has not decided on the stack.
  */
 export async function startOperation(
   tx: EntityManager,
@@ -95,6 +163,7 @@ export async function startOperation(
   input: StartInput,
 ): Promise<OperationEntity> {
   const { tenant, kind, actor, now } = input;
+  await requireDecided(tx, tenant, kind);
   const open = await openOperation(tx, tenant.id);
   const shared = isShared(kind);
   if (open && (shared || !preempts(kind, { kind: open.kind, phase: await phaseOf(tx, open.id) }))) {
@@ -103,6 +172,10 @@ export async function startOperation(
   const beside = shared ? await openBeside(tx, tenant.id) : null;
   if (beside) {
     throw busy(tenant.slug, beside);
+  }
+  if (removesBackups(kind)) {
+    await requireNoCopy(tx, tenant);
+    await requireNoDownload(tx, input);
   }
   if (!shared) {
     await cancelOpen(tx, tenant.id, kind, now);

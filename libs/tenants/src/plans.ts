@@ -12,11 +12,12 @@ export class PlanQuery {
     }
     const plans = await this.database.getRepository(PlanEntity).find({ order: { position: 'ASC', code: 'ASC' } });
     return {
-      items: plans.map(({ code, name, stacks, limits }) => ({
+      items: plans.map(({ code, name, stacks, limits, keepDaily, keepWeekly, keepMonthly }) => ({
         code,
         name,
         stacks,
         limits: stackLimitsSchema.parse(limits),
+        backups: { daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly },
       })),
       next: null,
     };

@@ -1,10 +1,10 @@
-import { IsNull, Not } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import type { Actor } from '#libs/contracts';
 import { HoldEntity, OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
 import { startOperation } from './operation.start.js';
+import { isAwaited } from './recovering.js';
 
 const RECONCILER: Actor = { kind: 'system', name: 'reconciler' };
 
@@ -16,19 +16,6 @@ interface RepairDeps {
 interface TellingDeps extends RepairDeps {
   /** Origin of the portal, for the link in the mail. */
   portalUrl: string;
-}
-
-/** The stack's exclusive operations that did something to it, newest first; one cancelled in the queue did nothing. */
-export function pastOperations(db: Pick<Tx, 'find'>, tenantId: string): Promise<PastOperation[]> {
-  return db.find(OperationEntity, {
-    where: [
-      { tenantId, exclusive: true, state: Not('cancelled') },
-      { tenantId, exclusive: true, state: 'cancelled', startedAt: Not(IsNull()) },
-    ],
-    order: { createdAt: 'DESC', id: 'DESC' },
-    take: PAST_OPERATIONS,
-    select: { id: true, kind: true, state: true, finishedAt: true },
-  });
 }
 
 /**
@@ -88,8 +75,33 @@ export async function breakStack(deps: TellingDeps, tenantId: string, broken: Br
   });
 }
 
+/**
+ * Before a reason is written on the stack's row, in that transaction: where it is the first to say that data is gone,
+ * the audit and the owner hear of it, whoever found it, a look or an operation.
+ */
+export async function tellLoss(
+  db: Tx,
+  deps: Omit<TellingDeps, 'dataSource'>,
+  { tenantId, reason }: { tenantId: string; reason: (Pick<Broken, 'params'> & { code: string }) | null },
+): Promise<void> {
+  if (reason?.code !== 'DATA_MISSING') {
+    return;
+  }
+  const tenant = await db.findOneBy(TenantEntity, { id: tenantId });
+  if (!tenant || tenant.reasonCode === 'DATA_MISSING') {
+    return;
+  }
+  await appendAudit(db, {
+    actor: RECONCILER,
+    action: 'stack.data_missing',
+    target: { kind: 'stack', id: tenantId },
+    after: { slug: tenant.slug, ...reason.params },
+  });
+  await tellOwner(db, deps, tenantId);
+}
+
 /** In the transaction that finds out, so that the owner is told once. */
-export async function tellOwner(
+async function tellOwner(
   db: Tx,
   { queue, portalUrl }: Omit<TellingDeps, 'dataSource'>,
   stackId: string,
@@ -97,11 +109,13 @@ export async function tellOwner(
   await queue.enqueue(db, 'mail.stack', { stackId, portalUrl });
 }
 
-function isBusy(db: Tx, tenantId: string): Promise<boolean> {
-  return db.exists(OperationEntity, {
+/** Whether something is at work on it, or about to be: nothing is mended before a recovery has decided on it. */
+export async function isBusy(db: EntityManager, tenantId: string): Promise<boolean> {
+  const open = await db.exists(OperationEntity, {
     where: [
       { tenantId, exclusive: true, state: 'queued' },
       { tenantId, exclusive: true, state: 'running' },
     ],
   });
+  return open || isAwaited(db, tenantId);
 }

@@ -117,13 +117,16 @@ export interface StackDisk {
   /** As it was last written; null before. */
   usedBytes: number | null;
   limitGb: DiskUse['limitGb'];
+  /** Whether it is to run now. */
+  runs: boolean;
   warning: StackWarningEntity | null;
 }
 
 /** What the stacks of an engine take on disk and may, by a fixed number of queries. */
 export async function readStackDisks(database: Database, engineId: string): Promise<StackDisk[]> {
-  const rows: { id: string; slug: string; used: string | null; limit: number }[] = await database.query(
-    `select t.id, t.slug, u.disk_bytes as used, (t.limits ->> 'diskGb')::int as "limit"
+  const rows: { id: string; slug: string; used: string | null; limit: number; runs: boolean }[] = await database.query(
+    `select t.id, t.slug, u.disk_bytes as used, (t.limits ->> 'diskGb')::int as "limit",
+            t.desired = 'running' and not exists (select from holds where tenant_id = t.id) as runs
        from tenants t
        left join lateral (select disk_bytes from tenant_usage
                       where tenant_id = t.id and step_seconds = 60 and disk_bytes is not null
@@ -137,11 +140,12 @@ export async function readStackDisks(database: Database, engineId: string): Prom
       row,
     ]),
   );
-  return rows.map(({ id, slug, used, limit }) => ({
+  return rows.map(({ id, slug, used, limit, runs }) => ({
     tenantId: id,
     slug,
     usedBytes: used === null ? null : Number(used),
     limitGb: limit,
+    runs,
     warning: warnings.get(id) ?? null,
   }));
 }

@@ -48,6 +48,21 @@ export async function holdsOf(db: EntityManager, tenantId: string): Promise<Hold
   return (await db.findBy(HoldEntity, { tenantId })).map(({ reason }) => reason);
 }
 
+/** Throws WRONG_STATE where somebody holds the stack, and that would run it or a copy of it. */
+export async function requireNotHeld(
+  db: EntityManager,
+  { id, slug }: Pick<TenantEntity, 'id' | 'slug'>,
+  kind: OperationKind,
+): Promise<void> {
+  const holds = await holdsOf(db, id);
+  if (forbiddenByHold(kind, holds)) {
+    throw new DomainError('WRONG_STATE', {
+      message: `${slug} is suspended, so nothing of it may run. Its page says why.`,
+      details: { why: 'suspended', holds },
+    });
+  }
+}
+
 export interface Order {
   tenant: TenantEntity;
   kind: OperationKind;
@@ -65,21 +80,20 @@ export interface Order {
  * leads to a state and is open already is given to whoever asks for it again. Throws
  * TENANT_BUSY, WRONG_STATE for what a hold forbids, and NO_CAPACITY for what would run and has no room.
  */
-export async function orderOperation(
+export async function orderOperation(db: Tx, deps: TenantDeps, order: Order): Promise<Accepted> {
+  return accepted(db, deps, order.tenant, await placeOrder(db, deps, order));
+}
+
+/** As `orderOperation`, for whoever needs no more than the operation's id. `tenant` is as it is then. */
+export async function placeOrder(
   db: Tx,
-  deps: TenantDeps,
+  deps: Pick<TenantDeps, 'queue' | 'now'>,
   { tenant, kind, actor, before, after, leaveOut = [], input }: Order,
-): Promise<Accepted> {
-  const holds = await holdsOf(db, tenant.id);
-  if (forbiddenByHold(kind, holds)) {
-    throw new DomainError('WRONG_STATE', {
-      message: `${tenant.slug} is suspended, so nothing of it may run. Its page says why.`,
-      details: { why: 'suspended', holds },
-    });
-  }
+): Promise<string> {
+  await requireNotHeld(db, tenant, kind);
   const open = await openOperation(db, tenant.id);
   if (open && open.cancelRequestedAt === null && isSameAs(kind, open.kind)) {
-    return accepted(db, deps, tenant, open.id);
+    return open.id;
   }
   const desired = DESIRED_AFTER[kind] ?? tenant.desired;
   if (desired === 'running' && tenant.desired !== 'running') {
@@ -105,7 +119,8 @@ export async function orderOperation(
     before: { desired: tenant.desired, ...before },
     after: { desired, slug: tenant.slug, ...after },
   });
-  return accepted(db, deps, Object.assign(tenant, { desired }), operation.id);
+  Object.assign(tenant, { desired });
+  return operation.id;
 }
 
 export async function viewOf(db: EntityManager, deps: TenantDeps, tenant: TenantEntity): Promise<StackView> {

@@ -4,6 +4,7 @@ import type { HoldReason, OperationView, StackView } from '#libs/contracts';
 import { AccountEntity, HeartbeatEntity, HoldEntity, StackWarningEntity, TenantEntity } from '#libs/db';
 import { warningView } from './stack-warnings.js';
 import { headline } from './domain/headline.js';
+import { healthLayers } from './domain/health-layers.js';
 import { PAST_OPERATIONS, type PastOperation } from './domain/repair-rules.js';
 import { whatNext } from './domain/what-next.js';
 import { stackHost } from './domain/names.js';
@@ -11,6 +12,7 @@ import { servicesOf, type Template } from './domain/template.js';
 import { standings } from './backup.repository.js';
 import { offeredUpgrades, releasesOf } from './offered-upgrades.js';
 import { openOperations } from './operation.repository.js';
+import { DID_SOMETHING } from './past-operations.js';
 import type { Places } from './settings.js';
 
 interface ListFilter {
@@ -56,14 +58,14 @@ function groupBy<T>(rows: readonly T[], key: (row: T) => string): Map<string, T[
   return groups;
 }
 
-/** Exclusive operations of those of the stacks that are not as wanted, newest first: as many as rules of repair count. */
+/** Of those of the stacks that are not as wanted, what `pastOperations` gives of one. */
 async function pastOfBroken(db: EntityManager, ids: readonly string[]): Promise<Map<string, PastOperation[]>> {
   const rows: (PastOperation & { tenantId: string })[] = await db.query(
     `select o.tenant_id as "tenantId", o.kind, o.state, o.finished_at as "finishedAt"
        from tenants t cross join lateral (
-         select * from operations
-          where tenant_id = t.id and exclusive and (state <> 'cancelled' or started_at is not null)
-          order by created_at desc, id desc limit $2) o
+         select * from operations o
+          where o.tenant_id = t.id and o.exclusive and ${DID_SOMETHING}
+          order by o.created_at desc, o.id desc limit $2) o
       where t.id = any($1) and not (t.desired = 'running' and t.observed = 'running')
         and not (t.desired in ('stopped', 'hibernated') and t.observed in ('stopped', 'none'))
       order by o.created_at desc, o.id desc`,
@@ -148,16 +150,25 @@ export async function stackViews(
       reason: tenant.reason,
       reasonCode: tenant.reasonCode,
       reasonParams: tenant.reasonParams,
+      layers: healthLayers({
+        status,
+        observed: tenant.observed,
+        reasonCode: tenant.reasonCode,
+        reasonParams: tenant.reasonParams,
+      }),
       next: whatNext({
         status,
         desired: tenant.desired,
         holds: reasons,
         reasonCode: tenant.reasonCode,
+        reasonParams: tenant.reasonParams,
         past: past.get(tenant.id) ?? [],
         now,
       }),
       warnings: (warnings.get(tenant.id) ?? []).map(warningView),
       limits: tenant.limits,
+      clonedFrom: tenant.clonedFrom && { slug: tenant.clonedFrom.slug, takenAt: tenant.clonedFrom.takenAt },
+      tradingHeldSince: iso(tenant.tradingHeldSince),
       createdAt: tenant.createdAt.toISOString(),
       openOperation: operation,
       backup: backups.get(tenant.id) ?? null,

@@ -5,6 +5,8 @@ import {
   stackLimitsSchema,
   type Accepted,
   type Actor,
+  type AllowTrading,
+  type CloneStack,
   type CreateStack,
   type StackList,
   type StackView,
@@ -12,6 +14,7 @@ import {
 import { randomBase32 } from '#libs/crypto';
 import {
   AccountEntity,
+  BackupEntity,
   EngineEntity,
   HostnameEntity,
   newId,
@@ -19,17 +22,20 @@ import {
   ReleaseEntity,
   TenantEntity,
   tx,
+  type Tx,
 } from '#libs/db';
 import { allocateAddresses } from './allocate.js';
 import { requireRoom } from './capacity.js';
 import { ownerScope, requireActor } from './authorise.js';
+import { requireVerified } from './backup.repository.js';
 import { placementOf } from './domain/capacity.js';
 import { stackHost } from './domain/names.js';
+import { takesCopies, takesCopyOf } from './domain/release-rules.js';
 import type { Template } from './domain/template.js';
 import { newestStable } from './offered-upgrades.js';
-import { startOperation } from './operation.start.js';
+import { requireNoPrune, startOperation } from './operation.start.js';
 import type { AllocationSettings, TenantDeps } from './settings.js';
-import { accepted, findStack, lockStack, orderOperation, viewOf } from './stack.change.js';
+import { accepted, findStack, lockStack, orderOperation, requireNotHeld, viewOf } from './stack.change.js';
 import { findTenants, stackViews } from './stack.repository.js';
 
 export interface StackListQuery {
@@ -37,6 +43,15 @@ export interface StackListQuery {
   limit?: number;
   q?: string;
   status?: string;
+}
+
+interface NewStack {
+  actor: Actor;
+  account: AccountEntity;
+  release: ReleaseEntity;
+  name: string | undefined;
+  /** Of which backup of which stack it is made; null for one that begins empty. */
+  copy: { backup: string; from: NonNullable<TenantEntity['clonedFrom']> } | null;
 }
 
 const PAGE = 50;
@@ -62,30 +77,62 @@ export class StackService {
     }
     return tx(this.deps.dataSource, async (db) => {
       const account = await this.lockAccount(db, forAccount ?? who.accountId);
-      const plan = await this.planWithRoom(db, account);
       const release = await this.newestRelease(db, input.template);
-      const { services } = release.definition as Template;
-      const containers = {
-        all: Object.keys(services).length,
-        onEdge: servicesOnEdge(release.definition as Template).length,
-      };
-      await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), {
-        pool: this.allocation.pool,
+      return this.make(db, { actor, account, release, name: input.name, copy: null });
+    });
+  }
+
+  /**
+   * A new stack of the same owner out of a verified backup of this one: own name, own secrets, own network. Nothing of
+   * it may trade until that is allowed: two stacks must never trade one account. Throws what `create` throws, NOT_FOUND
+   * for a backup of another stack, WRONG_STATE for one that was not restored and checked and of a stack that is
+   * suspended or being destroyed, and TENANT_BUSY while backups of it are removed.
+   */
+  async clone(actor: Actor, slug: string, { backup: id, name }: CloneStack): Promise<Accepted> {
+    return tx(this.deps.dataSource, async (db) => {
+      const source = await lockStack(db, actor, slug, 'clone');
+      await requireNotHeld(db, source, 'clone');
+      await requireNoPrune(db, source);
+      const backup = await requireVerified(db, source, id);
+      const account = await this.lockAccount(db, source.accountId);
+      const release = await this.releaseOfCopy(db, backup);
+      const takenAt = backup.takenAt.toISOString();
+      return this.make(db, {
+        actor,
+        account,
+        release,
+        name: name ?? `Copy of ${source.name}`.slice(0, 60),
+        copy: { backup: id, from: { tenant: source.id, slug, takenAt } },
       });
-      const tenant = await this.insertTenant(db, { account, plan, release, name: input.name });
-      const operation = await startOperation(db, this.deps.queue, {
+    });
+  }
+
+  /**
+   * Lets a copy trade by a restart, from which its runtime knows; its bots stay paused until each is resumed. Cancelled
+   * before it comes so far, it may not trade as before. Throws WRONG_STATE where it trades already, or does not run.
+   */
+  async allowTrading(actor: Actor, slug: string, { confirm }: AllowTrading): Promise<Accepted> {
+    if (confirm !== slug) {
+      throw new DomainError('VALIDATION_FAILED', {
+        details: { fields: { confirm: ['Name the stack that is to trade.'] } },
+      });
+    }
+    return tx(this.deps.dataSource, async (db) => {
+      const tenant = await lockStack(db, actor, slug, 'restart');
+      const trades = tenant.tradingHeldSince === null;
+      if (trades || tenant.desired !== 'running') {
+        throw new DomainError('WRONG_STATE', {
+          message: trades ? `${slug} may trade already.` : `${slug} does not run. Start it first.`,
+          details: { why: trades ? 'trades' : 'not_running' },
+        });
+      }
+      return orderOperation(db, this.deps, {
         tenant,
-        kind: 'provision',
+        kind: 'restart',
         actor,
-        now: this.deps.now(),
+        // Its row is changed, and the audit says so, by the restart itself: what is cancelled before changed nothing.
+        input: { allowTrading: true },
       });
-      await appendAudit(db, {
-        actor,
-        action: 'stack.create',
-        target: { kind: 'stack', id: tenant.id },
-        after: { slug: tenant.slug, release: release.id, limits: tenant.limits },
-      });
-      return accepted(db, this.deps, tenant, operation.id);
     });
   }
 
@@ -127,13 +174,40 @@ export class StackService {
   }
 
   /**
-   * Changes what is wanted and enqueues the operation that makes it so. Destroy is legal from every state; what would
-   * run a stack is refused while somebody holds it.
+   * Changes what is wanted and enqueues the operation that makes it so. Destroy is legal from every state, and refused
+   * (TENANT_BUSY) while a copy is made of a backup; what would run a stack is refused while somebody holds it.
    */
   async request(actor: Actor, slug: string, kind: 'start' | 'stop' | 'restart' | 'destroy'): Promise<Accepted> {
     return tx(this.deps.dataSource, async (db) =>
       orderOperation(db, this.deps, { tenant: await lockStack(db, actor, slug, kind), kind, actor }),
     );
+  }
+
+  private async make(db: Tx, { actor, account, release, name, copy }: NewStack): Promise<Accepted> {
+    const plan = await this.planWithRoom(db, account);
+    const { services } = release.definition as Template;
+    const containers = {
+      all: Object.keys(services).length,
+      onEdge: servicesOnEdge(release.definition as Template).length,
+    };
+    await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), {
+      pool: this.allocation.pool,
+    });
+    const tenant = await this.insertTenant(db, { account, plan, release, name, from: copy?.from ?? null });
+    const operation = await startOperation(db, this.deps.queue, {
+      tenant,
+      kind: copy === null ? 'provision' : 'clone',
+      actor,
+      now: this.deps.now(),
+      ...(copy === null ? {} : { input: { backup: copy.backup, source: copy.from.tenant } }),
+    });
+    await appendAudit(db, {
+      actor,
+      action: copy === null ? 'stack.create' : 'stack.clone',
+      target: { kind: 'stack', id: tenant.id },
+      after: { slug: tenant.slug, release: release.id, limits: tenant.limits, ...(copy === null ? {} : { ...copy }) },
+    });
+    return accepted(db, this.deps, tenant, operation.id);
   }
 
   /** The row lock makes the count of stacks below exact for two creations at once. */
@@ -173,11 +247,31 @@ export class StackService {
     return release;
   }
 
+  /**
+   * The one it was taken with, as long as it is offered: no newer one has to adapt data that nobody looked at. One from
+   * before copies would neither take the data nor keep from trading. Throws IMAGE_MISSING where the newest one cannot
+   * take that data.
+   */
+  private async releaseOfCopy(db: EntityManager, { releaseId }: BackupEntity): Promise<ReleaseEntity> {
+    const taken = await db.findOneByOrFail(ReleaseEntity, { id: releaseId });
+    if (taken.state !== 'withdrawn' && takesCopies(taken)) {
+      return taken;
+    }
+    const newest = await this.newestRelease(db, taken.template);
+    if (!takesCopyOf(taken, newest)) {
+      throw new DomainError('IMAGE_MISSING', {
+        message: `No release of the template ${taken.template} that is ready takes the data of this backup for a copy. Upgrade the platform first.`,
+        details: { template: taken.template, release: newest.id },
+      });
+    }
+    return newest;
+  }
+
   private async insertTenant(
     db: EntityManager,
-    input: { account: AccountEntity; plan: PlanEntity; release: ReleaseEntity; name: string | undefined },
+    input: Pick<NewStack, 'account' | 'release' | 'name'> & { plan: PlanEntity; from: TenantEntity['clonedFrom'] },
   ): Promise<TenantEntity> {
-    const { account, plan, release } = input;
+    const { account, plan, release, from } = input;
     const now = this.deps.now();
     const engine = await db.findOneByOrFail(EngineEntity, { id: this.allocation.engineId });
     const slug = `u${randomBase32(6)}`;
@@ -192,7 +286,10 @@ export class StackService {
       limits: stackLimitsSchema.parse(plan.limits),
       desired: 'running',
       generation: 1,
-      provisioningGeneration: 1,
+      // The data of a copy is there before its runtime is: an empty database would mean that it is lost.
+      provisioningGeneration: from === null ? 1 : 0,
+      clonedFrom: from,
+      tradingHeldSince: from === null ? null : now,
       epoch: 1,
       publicKey: null,
       observed: 'none',

@@ -1,11 +1,11 @@
 import { DomainError, type Accepted, type Actor, type UpgradeStack } from '#libs/contracts';
 import { ReleaseEntity, UpgradeFailureEntity, tx, type TenantEntity, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { upgradeProblem } from './domain/release-rules.js';
+import { restProblem, upgradeProblem } from './domain/release-rules.js';
 import { newestStable } from './offered-upgrades.js';
 import { noSuchRelease } from './release.service.js';
 import type { TenantDeps } from './settings.js';
-import { lockStack, orderOperation } from './stack.change.js';
+import { accepted, lockStack, placeOrder } from './stack.change.js';
 
 /** Brings stacks to another release. */
 export class UpgradeService {
@@ -22,28 +22,50 @@ export class UpgradeService {
       const from = await db.findOneByOrFail(ReleaseEntity, { id: tenant.releaseId });
       const to = await releaseFor(db, from.template, id);
       const operator = requireActor(actor).kind === 'operator';
-      const failure = await db.findOneBy(UpgradeFailureEntity, {
-        tenantId: tenant.id,
-        fromRelease: from.id,
-        toRelease: to.id,
-      });
-      const problem = upgradeProblem({ slug, from, to, operator, failure }) ?? restProblem(tenant);
-      if (problem) {
-        throw new DomainError('WRONG_STATE', {
-          message: problem.message,
-          details: { why: problem.why, from: from.id, to: to.id },
-        });
-      }
-      return orderOperation(db, this.deps, {
-        tenant,
-        kind: 'upgrade',
-        actor,
-        input: { from: from.id, to: to.id },
-        before: { release: from.id },
-        after: { release: to.id },
-      });
+      return accepted(db, this.deps, tenant, await orderUpgrade(db, this.deps, { tenant, from, to, actor, operator }));
     });
   }
+}
+
+interface UpgradeOrder {
+  /** Locked. */
+  tenant: TenantEntity;
+  from: ReleaseEntity;
+  to: ReleaseEntity;
+  actor: Actor;
+  /** Whether it may go to a candidate. */
+  operator: boolean;
+  /** What the operation is to carry besides. */
+  input?: Record<string, unknown>;
+}
+
+/** The one way an upgrade is ordered, by whomever. Gives the operation's id; throws as `UpgradeService.upgrade`. */
+export async function orderUpgrade(
+  db: Tx,
+  deps: Pick<TenantDeps, 'queue' | 'now'>,
+  { tenant, from, to, actor, operator, input }: UpgradeOrder,
+): Promise<string> {
+  const failure = await db.findOneBy(UpgradeFailureEntity, {
+    tenantId: tenant.id,
+    fromRelease: from.id,
+    toRelease: to.id,
+  });
+  const { slug, tradingHeldSince } = tenant;
+  const problem = upgradeProblem({ slug, tradingHeldSince, from, to, operator, failure }) ?? restProblem(tenant);
+  if (problem) {
+    throw new DomainError('WRONG_STATE', {
+      message: problem.message,
+      details: { why: problem.why, from: from.id, to: to.id },
+    });
+  }
+  return placeOrder(db, deps, {
+    tenant,
+    kind: 'upgrade',
+    actor,
+    input: { ...input, from: from.id, to: to.id },
+    before: { release: from.id },
+    after: { release: to.id },
+  });
 }
 
 async function releaseFor(db: Tx, template: string, id: string | undefined): Promise<ReleaseEntity> {
@@ -52,14 +74,4 @@ async function releaseFor(db: Tx, template: string, id: string | undefined): Pro
     throw noSuchRelease(id ?? `of ${template} that is stable`);
   }
   return release;
-}
-
-/** Nobody could tell whether the new release works on what does not run as it should. */
-function restProblem({ slug, desired, observed }: TenantEntity): ReturnType<typeof upgradeProblem> {
-  return desired === 'running' && observed === 'running'
-    ? null
-    : {
-        why: 'not_running',
-        message: `${slug} does not run as it should, so nobody could tell whether the new release works. Start it first.`,
-      };
 }

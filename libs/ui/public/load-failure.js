@@ -1,20 +1,52 @@
 // A part of the page's own program may not arrive: the network changed on the way, or an update took its file away. The
-// page is loaded again once by itself; where that does not help, nothing else could say so. A file of its own, as the
+// page is loaded again once by itself, as soon as somebody answers; where that does not help, nothing else could say so. A file of its own, as the
 // pages' policy allows no inline script.
 (function () {
   var KEY = 'aviary-loaded-again-at';
 
-  function loadAgain() {
+  // storage may be denied; then nothing would end it
+  function mayLoadAgain() {
     try {
-      if (Date.now() - Number(sessionStorage.getItem(KEY)) < 60_000) {
-        return false;
-      }
+      return Date.now() - Number(sessionStorage.getItem(KEY)) >= 60_000;
+    } catch {
+      return false;
+    }
+  }
+
+  function loadAgain() {
+    if (!mayLoadAgain()) {
+      return false;
+    }
+    try {
       sessionStorage.setItem(KEY, String(Date.now()));
     } catch {
-      return false; // storage may be denied; then nothing would end it
+      return false;
     }
     location.reload();
     return true;
+  }
+
+  // While nobody answers, a page that is there is better than none. 503 is an answer: a page that says what became of
+  // the stack, and wakes it; 502 and 504 are the proxy's own, of a server it does not reach.
+  function loadAgainOnceAnswered() {
+    void fetch(location.href, { method: 'HEAD', cache: 'no-store' })
+      .then(
+        function (answer) {
+          return answer.status < 500 || answer.status === 503;
+        },
+        function () {
+          return false;
+        },
+      )
+      .then(function (answered) {
+        if (answered) {
+          if (!loadAgain()) {
+            say(document.getElementById('root'));
+          }
+        } else {
+          setTimeout(loadAgainOnceAnswered, 2_000);
+        }
+      });
   }
 
   function say(root) {
@@ -31,7 +63,7 @@
       location.reload();
     });
     main.append(title, text, again);
-    root.append(main);
+    root.replaceChildren(main);
   }
 
   window.addEventListener(
@@ -46,10 +78,15 @@
     true,
   );
 
-  // a part loaded later, as Vite tells it; what it would have shown says why it is missing
+  // a part loaded later, as Vite tells it; what it would have shown waits for it, or says why it is missing
+  var waits = false;
   window.addEventListener('vite:preloadError', function (event) {
-    if (loadAgain()) {
+    if (waits || mayLoadAgain()) {
       event.preventDefault();
+      if (!waits) {
+        waits = true;
+        loadAgainOnceAnswered();
+      }
     }
   });
 })();

@@ -2,6 +2,7 @@ export * from './charts/chart-colours.js';
 export * from './charts/chart-time.js';
 export * from './charts/lazy-line-chart.js';
 export * from './components/amount.js';
+export * from './components/arrived.js';
 export * from './components/confirm-dialog.js';
 export * from './components/connection-dot.js';
 export * from './components/copy.js';

@@ -163,7 +163,9 @@ async function beside(ends: Ends): Promise<void> {
   ends.push(() => run('ip', ['link', 'delete', 'v-lan']));
   await run('sh', [
     '-ec',
-    `ip link add v-lan type veth peer name eth0 netns ${machine.pid}
+    // A run that was ended in its middle leaves its own.
+    `ip link delete v-lan 2>/dev/null || true
+ip link add v-lan type veth peer name eth0 netns ${machine.pid}
 ip addr add ${LAN.host}/24 dev v-lan; ip link set v-lan up
 ${networks.map((network) => `ip route add ${network} via ${LAN.internet}`).join('\n')}`,
   ]);
@@ -177,9 +179,9 @@ async function onTheHost(ends: Ends, gateways: readonly string[]): Promise<void>
   ends.push(() => run('sh', ['-c', `ip addr del ${METADATA}/32 dev lo; ip -6 addr del ${IPV6}/128 dev lo`]));
   await run('sh', [
     '-ec',
-    `ip addr add ${METADATA}/32 dev lo
+    `ip addr replace ${METADATA}/32 dev lo
 echo 0 > /proc/sys/net/ipv6/conf/lo/disable_ipv6
-ip -6 addr add ${IPV6}/128 dev lo nodad`,
+ip -6 addr replace ${IPV6}/128 dev lo nodad`,
   ]);
   // Port 80 of every address is the proxy's.
   for (const host of ['0.0.0.0', IPV6]) {

@@ -185,7 +185,8 @@ export const NETWORK: readonly Row[] = [
   },
   {
     target: 'anything by IPv6',
-    probes: ({ ipv6, hostPort }) => tcp([ipv6], hostPort),
+    // Without an address on any interface not even a neighbour of the same bridge is to be had.
+    probes: ({ ipv6, hostPort }) => [...tcp([ipv6], hostPort), 'addresses6'],
     runtime: 'refused',
     database: 'refused',
     control: host,

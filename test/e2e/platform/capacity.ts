@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { CapacityView } from '#libs/contracts';
+import type { CapacityView, StackView } from '#libs/contracts';
 import { waitFor } from '#libs/async';
+import { openOrdersOf, tradingBot } from '../../support/data-plane.js';
 import { docker } from '../../support/engine.js';
 import { engineObjects } from '../../support/platform.js';
 import { SOON, type PlatformWorld } from './world.js';
@@ -12,6 +13,8 @@ const run = promisify(execFile);
 /** Of a real disk: what other tests take and give back meanwhile must not decide. */
 const MARGIN_MB = 4_096;
 const BEYOND_MB = 4_096;
+/** The agent sees a full disk within ten seconds, and measures the stacks' before it asks them; room once a minute. */
+const HELD = { deadlineMs: 150_000, intervalMs: 1_000, maxIntervalMs: 2_000 };
 
 /** Room on the host: what is promised is counted, told, and refused when it runs out. */
 export function capacity(world: () => PlatformWorld): void {
@@ -107,7 +110,7 @@ export function capacity(world: () => PlatformWorld): void {
     expect(new Set(ports.split('\n'))).toEqual(new Set(['0']));
   }, 240_000);
 
-  it('FM-27 a disk that fills up to what must stay free takes no new stack, what runs goes on, and with room there are new ones', async () => {
+  it('FM-27 a disk that fills up to what must stay free takes no new stack and has bots held, and with room there are new ones and bots trade', async () => {
     const { platform } = world();
     const root = await docker('info', '-f', '{{.DockerRootDir}}');
     const { bavail, bsize } = await statfs(root);
@@ -127,6 +130,15 @@ export function capacity(world: () => PlatformWorld): void {
       await up();
       await full(false);
       const taken = await world().runningStack();
+      const bot = await tradingBot(platform, taken);
+      const trading = { ...taken, bot };
+      const warnings = async (): Promise<StackView['warnings']> => (await taken.owner.stack(taken.slug)).warnings;
+      const trades = (since: string): Promise<unknown> =>
+        waitFor(async () => ((await openOrdersOf(trading)) > 0 ? true : undefined), {
+          what: `open orders ${since}`,
+          ...SOON,
+        });
+      await trades('before the disk fills');
       try {
         await run('fallocate', ['--length', `${MARGIN_MB + BEYOND_MB}MiB`, filler]);
         await full(true);
@@ -135,16 +147,38 @@ export function capacity(world: () => PlatformWorld): void {
         await expect(owner.createStack()).rejects.toThrow(/answered 503: .*"resource":"diskFree"/);
         expect(await platform.cli('tenant', 'create', '--user', 'person1')).toMatchObject({ code: 6 });
         expect(await engineObjects()).toEqual(objects);
-        // What is there goes on, and starts.
+        // What is there is held, though its own plan has room, and goes on.
+        const said = await waitFor(
+          async () => (await warnings()).find(({ code, heldSince }) => code === 'HOST_DISK_FULL' && heldSince !== null),
+          { what: 'the bots being held for the host', ...HELD },
+        );
+        expect(said.message).toContain('It is the host, not the plan of the stack');
+        expect(await openOrdersOf(trading)).toBe(0);
+        expect((await taken.owner.stack(taken.slug)).status).toBe('running');
+        const alarm = await waitFor(
+          async () => {
+            const { stdout } = await platform.run('aviary', 'alarm', 'list');
+            return stdout.includes('1 of 1 that run hold theirs') ? stdout : undefined;
+          },
+          { what: 'operators being told how many hold', ...HELD },
+        );
+        expect(alarm).toContain('stack-disk/local/all');
+        // It starts, and is held still.
         await taken.owner.order(taken.slug, 'restart');
         await world().served(taken);
+        expect(await openOrdersOf(trading)).toBe(0);
       } finally {
         await rm(filler, { force: true });
       }
       await full(false);
+      await waitFor(async () => ((await warnings()).some(({ code }) => code.includes('DISK')) ? undefined : true), {
+        what: 'the end of the hold',
+        ...HELD,
+      });
+      await trades('with room on the host');
       const { operation } = await owner.createStack();
       await owner.operationEnd(operation.id);
     });
     await up();
-  }, 300_000);
+  }, 600_000);
 }

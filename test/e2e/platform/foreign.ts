@@ -33,8 +33,9 @@ export class PlantedObjects {
     await docker('volume', 'create', ...labels, volume);
     await docker('network', 'create', ...labels, '--subnet', this.subnet, network);
     const options = ['--name', container, ...labels, '--network', network, '--volume', `${volume}:/theirs`];
-    const script = 'echo precious > /theirs/data; exec sleep 3600';
-    await docker('run', '--detach', ...options, testImage('base'), 'sh', '-c', script);
+    await docker('run', '--detach', ...options, testImage('base'), 'sleep', '3600');
+    // Written by now: the engine tells a volume's last change as the time it was made.
+    await docker('exec', container, 'sh', '-c', 'echo precious > /theirs/data');
     this.found = await this.state();
   }
 

@@ -1,8 +1,9 @@
+import { writeFile } from 'node:fs/promises';
 import { waitFor } from '#libs/async';
-import type { Bot, ErrorBody, Overview, StackView, StackWarning } from '#libs/contracts';
+import type { ErrorBody, Overview, StackView, StackWarning } from '#libs/contracts';
 import { LABEL } from '#libs/engine';
-import { tradingBot } from '../../support/data-plane.js';
-import { docker, killProcess } from '../../support/engine.js';
+import { openOrdersOf, tradingBot } from '../../support/data-plane.js';
+import { docker, killProcess, pidOf } from '../../support/engine.js';
 import { SOON, type PlatformWorld, type RunningStack } from './world.js';
 
 /** Two passes of a minute each: one writes what was measured, the next acts on it. */
@@ -30,7 +31,7 @@ export function held(world: () => PlatformWorld): void {
       `/api/v1${path}`,
       body === undefined ? {} : { method: 'POST', body },
     );
-  const openOrders = async (): Promise<number> => (await inside<Bot>(`/bots/${bot}`)).body.openOrders.total;
+  const openOrders = (): Promise<number> => openOrdersOf({ ...stack, bot });
   const trades = (since: string): Promise<unknown> =>
     waitFor(async () => ((await openOrders()) > 0 ? true : undefined), { what: `open orders ${since}`, ...SOON });
   const warning = (code: StackWarning['code'], fits: (seen: StackWarning) => boolean = () => true) =>
@@ -65,6 +66,19 @@ export function held(world: () => PlatformWorld): void {
     expect(document.data.warnings.map((seen) => seen.message)).toContain(message);
     await world().served(stack);
     await trades('after its runtime died');
+  }, 300_000);
+
+  it('FM-30 a service the kernel ends for its memory is told as that', async () => {
+    const runtime = await container('runtime');
+    // So that it is the runtime that ends, and not what takes the memory beside it.
+    await writeFile(`/proc/${await pidOf(runtime)}/oom_score_adj`, '1000');
+    const eater = ['perl', '-e', 'my @all; push @all, "x" x 1048576 while 1;'];
+    await expect(docker('exec', runtime, ...eater)).rejects.toThrow();
+    const { params, message } = await warning('SERVICE_OUT_OF_MEMORY');
+    expect(params).toMatchObject({ service: 'runtime', times: 1, log: expect.stringContaining('"msg"') });
+    expect(message).toMatch(/memory/);
+    await world().served(stack);
+    await trades('after its runtime had too little memory');
   }, 300_000);
 
   it('FM-27 a stack that fills its disk is held before its database meets the end of it, and goes on with room', async () => {

@@ -62,7 +62,7 @@ export function tools(world: () => PlatformWorld): void {
 
 /** The end of the platform, and so of its tests. */
 export function purge(world: () => PlatformWorld): void {
-  it('down --purge removes everything of this platform and nothing else', async () => {
+  it('down --purge --with-backups removes everything of this platform and nothing else', async () => {
     const { platform } = world();
     const { slug, id } = await world().runningStack();
     await docker('volume', 'create', 'somebody-elses');
@@ -72,7 +72,7 @@ export function purge(world: () => PlatformWorld): void {
       volume: '-data-2',
     });
     await theirs.plant(anotherPlatforms(id));
-    const ended = await platform.run('down', '--purge', '--yes');
+    const ended = await platform.run('down', '--purge', '--with-backups', '--yes');
     expect({ code: ended.code, stderr: ended.stderr }).toMatchObject({ code: 0 });
     expect(await platform.objects()).toEqual({ containers: [], networks: [], volumes: [] });
     await theirs.expectUntouched();

@@ -198,7 +198,12 @@ export function processCheck(missing: readonly string[], restarts: Readonly<Reco
 /** What a process says of itself; null when it says nothing. */
 export function healthCheck(name: string, problems: readonly string[] | null): Check {
   if (problems === null) {
-    return found(name, 'bad', 'it does not answer', `See docker logs of ${name}; scripts/up starts it again.`);
+    return found(
+      name,
+      'bad',
+      'it does not answer',
+      `See docker logs of ${name}. One that runs hangs: docker restart; scripts/up starts one that does not.`,
+    );
   }
   return problems.length === 0
     ? ok(name, 'says it is well')

@@ -1,9 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsePool, portalSubnet } from '#libs/tenants';
 import { backupFolder } from './backup-place.js';
 import { run } from './run-command.js';
+import { keyEnvironment } from './master-key.js';
 import { networkText, parseNetwork, type Route } from './networks.js';
+import { fileMarks, SECRET_VALUES } from './portal-secrets.js';
+import { hostResolvers } from './resolvers.js';
 import type { Platform } from './settings.js';
 
 export const IMAGES = ['portal', 'runtime', 'postgres', 'redis', 'traefik'] as const;
@@ -23,14 +26,21 @@ export interface ComposeFacts {
   resolvers: readonly string[];
 }
 
-/** Every variable docker-compose.portal.yml takes. */
+/** Where the scripts mount the engine's socket into this container. */
+const SOCKET = '/var/run/docker.sock';
+
+const SECRET: ReadonlySet<string> = new Set(SECRET_VALUES);
+
+/** Every variable docker-compose.portal.yml takes. No secret is among them: containers have those as files. */
 export function composeEnvironment(platform: Platform, facts: ComposeFacts): Record<string, string> {
   const { config, prefix } = platform;
   const subnet = portalSubnet(parsePool(config.ADDRESS_POOL));
   const upperHalf = { base: parseNetwork(subnet.cidr).base + 32, prefix: 27 };
   const privileged = Math.min(config.HTTP_PORT, config.HTTPS_PORT) < 1024;
   return {
-    ...Object.fromEntries(platform.values),
+    ...Object.fromEntries([...platform.values].filter(([name]) => !SECRET.has(name))),
+    ...keyEnvironment(config),
+    ...fileMarks(platform),
     AVIARY_PREFIX: prefix,
     AVIARY_PORTAL_SUBNET: subnet.cidr,
     AVIARY_PORTAL_DYNAMIC: networkText(upperHalf),
@@ -74,4 +84,22 @@ export class Compose {
       env: { ...this.environment, COMPOSE_DISABLE_ENV_FILE: '1' },
     });
   }
+}
+
+/** As this host is. */
+export async function composed(
+  repository: string,
+  platform: Platform,
+  { images, routes }: { images: ImageReferences; routes: readonly Route[] },
+): Promise<Compose> {
+  return new Compose(
+    repository,
+    composeEnvironment(platform, {
+      images,
+      engineGroup: (await stat(SOCKET)).gid,
+      engineSocket: platform.config.ENGINE_SOCKET,
+      mtu: await outwardMtu(routes),
+      resolvers: hostResolvers(),
+    }),
+  );
 }

@@ -1,9 +1,9 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { renderFirewallRemover } from '#libs/edge';
 import { ownObjects } from './engine-facts.js';
 import { readText } from './files.js';
+import { backupsWord, emptyDataFolder, keptByPurge } from './purge.js';
 import { run } from './run-command.js';
 import { readPlatform, type Platform } from './settings.js';
 import { noteStopped } from './stopped-stacks.js';
@@ -58,7 +58,7 @@ async function inventory({ id }: Platform): Promise<Inventory> {
 }
 
 /** Only a person at a terminal can be asked; a script has to say --yes. */
-async function confirmed(question: string, yes: boolean): Promise<boolean> {
+async function confirmed(question: string, word: string, yes: boolean): Promise<boolean> {
   if (yes) {
     return true;
   }
@@ -67,14 +67,20 @@ async function confirmed(question: string, yes: boolean): Promise<boolean> {
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return (await terminal.question(`${question} Type "purge" to do it: `)).trim() === 'purge';
+    return (await terminal.question(`${question} Type "${word}" to do it: `)).trim() === word;
   } finally {
     terminal.close();
   }
 }
 
-/** Removes what carries this platform's id: engine objects, firewall rules, and its own data folder. */
-async function purge(platform: Platform, yes: boolean): Promise<number> {
+interface Purge {
+  yes: boolean;
+  /** Also what brings this platform back. */
+  withBackups: boolean;
+}
+
+/** Removes what carries this platform's id: engine objects, firewall rules, and its own data folder but for backups. */
+async function purge(platform: Platform, { yes, withBackups }: Purge): Promise<number> {
   const { config, id, prefix } = platform;
   const owner = (await readText(join(config.DATA_DIR, 'platform')))?.trim() ?? null;
   if (owner !== null && owner !== id) {
@@ -82,8 +88,13 @@ async function purge(platform: Platform, yes: boolean): Promise<number> {
   }
   const before = await inventory(platform);
   const what = `${before.containers.length} containers, ${before.networks.length} networks, ${before.volumes.length} volumes and the data folder ${config.DATA_DIR}`;
-  say(`platform ${id}: ${what}`);
-  if (!(await confirmed('Every stack with all its data is removed for good.', yes))) {
+  const kept = await keptByPurge(config);
+  const backups = backupsWord(kept, config.DATA_DIR, withBackups);
+  say(`platform ${id}: ${what}, ${backups}`);
+  const asked = withBackups
+    ? confirmed('All stacks go for good, and with the backups what could bring them back.', 'purge with backups', yes)
+    : confirmed('Every stack with all its data is removed for good.', 'purge', yes);
+  if (!(await asked)) {
     result('Nothing was removed.');
     return 1;
   }
@@ -93,16 +104,16 @@ async function purge(platform: Platform, yes: boolean): Promise<number> {
   await each(['volume', 'rm'], before.volumes);
   await run('/bin/sh', ['-s'], { input: renderFirewallRemover(prefix), deadlineMs: 30_000 });
   if (owner === id) {
-    for (const name of await readdir(config.DATA_DIR)) {
-      await rm(join(config.DATA_DIR, name), { recursive: true, force: true });
-    }
+    await emptyDataFolder(config.DATA_DIR, withBackups ? [] : kept.names);
   }
   const left = await inventory(platform);
   const remaining = [...left.containers, ...left.networks, ...left.volumes];
   if (remaining.length > 0) {
     throw new Refusal([`These could not be removed: ${remaining.join(', ')}. Run scripts/down --purge again.`]);
   }
-  result(`Removed ${what}. Images and .env stay; without .env the next scripts/up makes a new platform.`);
+  result(
+    `Removed ${what}, ${backups}. Images and .env stay; without .env the next scripts/up makes a new platform.${!withBackups && kept.repositories > 0 ? ' With it scripts/aviary recover brings this one back out of its backups.' : ''}`,
+  );
   return 0;
 }
 
@@ -116,7 +127,7 @@ await hostCommand(async () => {
     throw new Refusal(['There is no .env with a platform id here, so nothing can be known to belong to it.'], 3);
   }
   if (options.includes('--purge')) {
-    return purge(platform, options.includes('--yes'));
+    return purge(platform, { yes: options.includes('--yes'), withBackups: options.includes('--with-backups') });
   }
   await stopAll(platform);
   result('Everything is stopped and all data kept. scripts/up starts it again.');

@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { SERVED_FILE } from '#libs/edge';
 import { backupFolder, s3KeyFiles } from './backup-place.js';
 import { readText, writeWhole } from './files.js';
-import { PORTAL, takeOver } from './portal-user.js';
+import { KEY_FOLDER, ownKeyFiles } from './master-key.js';
+import { writeServiceFiles } from './portal-secrets.js';
+import { PORTAL, STORES, takeOver } from './portal-user.js';
 import type { HostConfig, Platform } from './settings.js';
-
-/** uid of Postgres and Redis, as in the official images. */
-const DATABASE = 999;
 
 /** In the data folder: the pool that the portal's network, and so every stack's, was taken from. */
 export const POOL_RECORD = 'address-pool';
@@ -30,9 +29,11 @@ const FOLDERS: readonly Folder[] = [
   { name: 'quarantine', owner: PORTAL, mode: 0o700 },
   { name: 'backups', owner: PORTAL, mode: 0o700 },
   { name: 's3', owner: PORTAL, mode: 0o700 },
+  { name: KEY_FOLDER, owner: PORTAL, mode: 0o700 },
   { name: 'restic', owner: PORTAL, mode: 0o700 },
   { name: 'firewall', owner: 0, mode: 0o755 },
   { name: 'traefik', owner: 0, mode: 0o755 },
+  { name: 'postgres', owner: 0, mode: 0o755 },
   { name: 'secrets', owner: 0, mode: 0o711 },
   { name: 'bin', owner: 0, mode: 0o755 },
 ];
@@ -65,13 +66,17 @@ export function fill(template: string, values: Readonly<Record<string, string | 
 
 /** Files the portal's containers are given. */
 export async function writePlatformFiles(platform: Platform, repository: string): Promise<void> {
-  const { config, values } = platform;
+  const { config } = platform;
   const at = (...path: string[]): string => join(config.DATA_DIR, ...path);
   await writeWhole(at('platform'), `${platform.id}\n`, { mode: 0o644 });
-  await writeWhole(at('secrets', 'owner-password'), values.get('AVIARY_OWNER_PASSWORD') ?? '', {
-    mode: 0o400,
-    owner: DATABASE,
-  });
+  await writeServiceFiles(platform);
+  await ownKeyFiles(config);
+  // Postgres wants a name for the user it runs as, and no image knows this one; by the name it lets its own user in.
+  await writeWhole(
+    at('postgres', 'passwd'),
+    `root:x:0:0:root:/root:/bin/sh\npostgres:x:${STORES.postgres}:${STORES.postgres}::/var/lib/postgresql:/bin/sh\n`,
+    { mode: 0o644 },
+  );
   if (backupFolder(config) === null) {
     // A person put them there; the agent alone reads them.
     for (const path of s3KeyFiles(config)) {
@@ -79,8 +84,6 @@ export async function writePlatformFiles(platform: Platform, repository: string)
       await chmod(path, 0o400);
     }
   }
-  const redis = `dir /data\nappendonly no\nsave ""\nmaxmemory 64mb\nmaxmemory-policy volatile-ttl\nrequirepass ${values.get('AVIARY_REDIS_PASSWORD') ?? ''}\n`;
-  await writeWhole(at('secrets', 'redis.conf'), redis, { mode: 0o400, owner: DATABASE });
   // Traefik does not start to watch a file that is not there; what is in it the agent says.
   if ((await readText(at('routes', SERVED_FILE))) === null) {
     await writeWhole(at('routes', SERVED_FILE), '{}\n', { mode: 0o644, owner: PORTAL });

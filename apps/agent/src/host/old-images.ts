@@ -47,6 +47,18 @@ export function superseded(images: readonly BuiltImage[], use: ImageUse): string
     .map(({ id, reference }) => reference ?? id);
 }
 
+/**
+ * Ids of images that releases may still need: of each that is not withdrawn, and of a withdrawn one while a stack is on
+ * it, whose containers may be gone (a rebuilt host), or on its way from or to it.
+ */
+export const IMAGES_OF_RELEASES = `
+  select distinct image.value from releases, jsonb_each_text(releases.images) image
+   where releases.state <> 'withdrawn'
+      or exists (select from tenants where tenants.release_id = releases.id)
+      or exists (select from operations
+                  where operations.kind in ('upgrade', 'rollback') and operations.state in ('queued', 'running')
+                    and releases.id in (operations.input->>'from', operations.input->>'to'))`;
+
 const lines = (text: string): string[] => text.split('\n').filter(Boolean);
 
 async function builtImages(): Promise<BuiltImage[]> {
@@ -105,14 +117,7 @@ export async function removeOldImages(platform: Platform, repository: string): P
   const use: ImageUse = {
     current: new Set((await imageReferences(repository, names)).values()),
     containers: await imagesOfContainers(),
-    releases: new Set(
-      (
-        await portalRows(
-          platform,
-          `select distinct image.value from releases, jsonb_each_text(images) image where state <> 'withdrawn'`,
-        )
-      ).flat(),
-    ),
+    releases: new Set((await portalRows(platform, IMAGES_OF_RELEASES)).flat()),
     shared: await isShared(platform.id),
   };
   let removed = 0;

@@ -57,8 +57,10 @@ export async function missingProcesses(platform: Platform): Promise<string[]> {
 const SELF_REPORTS = {
   agent: '/run/aviary-agent/agent.sock',
   worker: '8083',
+  api: '8080',
+  gate: '8082',
 } as const;
-export const SELF_REPORTING = ['agent', 'worker'] as const satisfies readonly (keyof typeof SELF_REPORTS)[];
+export const SELF_REPORTING = Object.keys(SELF_REPORTS) as readonly (keyof typeof SELF_REPORTS)[];
 
 /** What a process has to complain about, a sentence each; null when it does not answer. */
 export async function processHealth(
@@ -81,12 +83,12 @@ export async function processHealth(
  * Of what the agent complains about, that which does not stand against a start: it looks again by itself, and `doctor`
  * tells until then.
  */
-const LATER = /^(proxy|certificates|duties): /;
+const LATER = /^(proxy|certificates|duties|portal backup): /;
 
 /** The agent reads the templates once, at its start: waiting changes nothing. */
 const FOR_GOOD = /^agent: releases: /;
 
-/** Null when agent and worker are well enough for stacks to be made; else what is wrong. */
+/** Null when all of them are well enough for stacks to be made and reached; else what is wrong. */
 async function unwell(platform: Platform): Promise<string | null> {
   for (const name of SELF_REPORTING) {
     const problems = await processHealth(platform, name);

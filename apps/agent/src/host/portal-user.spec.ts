@@ -1,7 +1,8 @@
-import { chown, lchown, lstat, mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chown, lchown, lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FORMER_PORTAL, PORTAL, takeOver } from './portal-user.js';
+import { parse } from 'yaml';
+import { FORMER_PORTAL, FORMER_STORES, PORTAL, STORES, takeOver } from './portal-user.js';
 
 const asRoot = process.getuid?.() === 0 ? it : it.skip;
 let folder: string;
@@ -44,4 +45,36 @@ asRoot('a folder that is its own already is not gone through, and another user�
     await takeOver(own);
     expect([(await stat(own)).uid, (await stat(deep)).uid]).toEqual([uid, FORMER_PORTAL]);
   }
+});
+
+asRoot('a store’s volume becomes its own, one just made too, and one that is its own is left as it is', async () => {
+  for (const former of [0, FORMER_STORES]) {
+    const { own, deep } = await asItWas();
+    await Promise.all([own, deep].map((path) => chown(path, former, former)));
+    await takeOver(own, { own: STORES.redis, former: [0, FORMER_STORES] });
+    expect([(await stat(own)).uid, (await stat(deep)).uid]).toEqual([STORES.redis, STORES.redis]);
+    await chown(deep, 0, 0);
+    await takeOver(own, { own: STORES.redis, former: [0, FORMER_STORES] });
+    expect((await stat(deep)).uid).toBe(0);
+    await rm(own, { recursive: true });
+    await rm(join(folder, 'elsewhere'), { recursive: true });
+  }
+});
+
+it('nothing of the portal runs as a user that a stack’s services have', async () => {
+  const users = async (file: string): Promise<Map<string, string>> => {
+    const { services } = parse(await readFile(file, 'utf8'), { merge: true }) as {
+      services: Record<string, { user: string }>;
+    };
+    return new Map(Object.entries(services).map(([name, { user }]) => [name, user.split(':')[0] ?? '']));
+  };
+  const portal = await users('docker-compose.portal.yml');
+  const stacks = await users('tenant-template/standard/compose.yml');
+  expect([...stacks.values()].every((uid) => Number(uid) > 0)).toBe(true);
+  expect([...portal].filter(([, uid]) => [...stacks.values()].includes(uid))).toEqual([]);
+  expect([portal.get('postgres'), portal.get('redis'), portal.get('agent')].map(Number)).toEqual([
+    STORES.postgres,
+    STORES.redis,
+    PORTAL,
+  ]);
 });

@@ -9,17 +9,29 @@ import { join } from 'node:path';
 export const PORTAL = 10_011;
 /** What it was when stacks' runtimes had the same. */
 export const FORMER_PORTAL = 10_001;
+/** uid and gid of the portal's own stores, for the same reason: every stack's Postgres and Redis are 999. As in docker-compose.portal.yml. */
+export const STORES = { postgres: 10_012, redis: 10_013 } as const;
+/** What both were when they had the official images' user, as stacks' have. */
+export const FORMER_STORES = 999;
 
 /** Whether the portal made that folder, now or as the user it was. */
 export const isPortals = (uid: number): boolean => uid === PORTAL || uid === FORMER_PORTAL;
 
-/** What the portal wrote as the user it was becomes its own again; the folder itself last, so a cut run goes on. */
-export async function takeOver(folder: string): Promise<void> {
-  if ((await stat(folder)).uid !== FORMER_PORTAL) {
+interface Owners {
+  own: number;
+  former: readonly number[];
+}
+
+/** What was written as a former user becomes its own again; the folder itself last, so a cut run goes on. */
+export async function takeOver(
+  folder: string,
+  { own, former }: Owners = { own: PORTAL, former: [FORMER_PORTAL] },
+): Promise<void> {
+  if (!former.includes((await stat(folder)).uid)) {
     return;
   }
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-    await lchown(join(entry.parentPath, entry.name), PORTAL, PORTAL);
+    await lchown(join(entry.parentPath, entry.name), own, own);
   }
-  await lchown(folder, PORTAL, PORTAL);
+  await lchown(folder, own, own);
 }

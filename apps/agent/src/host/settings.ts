@@ -6,6 +6,7 @@ import { publicKeyText, signingKeyFromSeed } from '#libs/crypto';
 import { parsePool } from '#libs/tenants';
 import { appendMissing, parseEnvFile, type EnvEntry } from './env-file.js';
 import { readText, writeWhole } from './files.js';
+import { isKeptElsewhere, keyContradictions } from './master-key.js';
 import { Refusal } from './talk.js';
 
 export type HostConfig = Config<'host'>;
@@ -33,15 +34,18 @@ const key = (): string => randomBytes(32).toString('base64');
 /** URL-safe, since two of them become part of a connection address. */
 const password = (): string => randomBytes(24).toString('base64url');
 
-/** Names and values `up` generates once. A public key follows its seed, so a seed restored by hand keeps its meaning. */
-export function generated(there: ReadonlyMap<string, string>): EnvEntry[] {
+/**
+ * Names and values `up` generates once. A public key follows its seed, so a seed restored by hand keeps its meaning. The
+ * master key is left out where it is `elsewhere`, in a file or behind a command.
+ */
+export function generated(there: ReadonlyMap<string, string>, { elsewhere = false } = {}): EnvEntry[] {
   const value = (name: string, make: () => string): EnvEntry => ({ name, value: there.get(name) || make() });
   const publicOf = (seed: string): string => publicKeyText(signingKeyFromSeed(Buffer.from(seed, 'base64')));
   const signOn = value('AVIARY_SIGN_ON_SEED', key);
   const gate = value('AVIARY_GATE_SEED', key);
   return [
     value('AVIARY_PLATFORM_ID', randomUUID),
-    value('AVIARY_MASTER_KEY', key),
+    ...(elsewhere ? [] : [value('AVIARY_MASTER_KEY', key)]),
     signOn,
     { name: 'AVIARY_SIGN_ON_PUBLIC_KEY', value: publicOf(signOn.value) },
     gate,
@@ -90,7 +94,7 @@ export function settle(
     }
     throw error;
   }
-  const against = contradictions(config);
+  const against = [...contradictions(config), ...keyContradictions(config, there)];
   if (against.length > 0) {
     throw new Refusal(against, 2);
   }
@@ -105,7 +109,18 @@ export async function readPlatform(repository: string): Promise<Platform> {
   const envFile = join(repository, '.env');
   const before = (await readText(envFile)) ?? '';
   const { config, entries } = settle(before, givenSettings('host'));
-  const withComments = [...entries, ...generated(parseEnvFile(before))].map((entry) => {
+  const there = parseEnvFile(before);
+  const elsewhere = isKeptElsewhere(config);
+  if (there.has('AVIARY_PLATFORM_ID') && !there.get('AVIARY_MASTER_KEY') && !elsewhere) {
+    // A new one would open nothing of what the platform has sealed.
+    throw new Refusal(
+      [
+        'AVIARY_MASTER_KEY is gone from .env, and this platform’s secrets are sealed with it: bring it back from your copy.',
+      ],
+      2,
+    );
+  }
+  const withComments = [...entries, ...generated(there, { elsewhere })].map((entry) => {
     const comment = COMMENTS[entry.name];
     return comment === undefined ? entry : { ...entry, comment };
   });
@@ -119,7 +134,7 @@ export async function readPlatform(repository: string): Promise<Platform> {
     values,
     envText,
     envFile,
-    isNew: !parseEnvFile(before).has('AVIARY_PLATFORM_ID'),
+    isNew: !there.has('AVIARY_PLATFORM_ID'),
   };
 }
 

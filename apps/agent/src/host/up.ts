@@ -1,28 +1,25 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { httpsOrigin } from '#libs/config';
-import { waitFor } from '#libs/async';
 import { installAcmeClient } from './acme-client.js';
 import { AUTHORITY_COPY, prepareCertificates } from './certificates.js';
-import { Compose, composeEnvironment, outwardMtu } from './compose.js';
+import { composed, type Compose } from './compose.js';
 import { installFirewall } from './firewall.js';
 import { ensureImage, ensureImages } from './images.js';
 import { writeWhole } from './files.js';
 import { firstOperator, operatorDesk, type OperatorWords } from './first-operator.js';
+import { missingKeyFiles } from './master-key.js';
 import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
 import { removeOldImages } from './old-images.js';
+import { removeFormerFiles, withCheckFiles, writeAgentFiles } from './portal-secrets.js';
 import { waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems } from './preflight.js';
-import { hostResolvers } from './resolvers.js';
-import { run } from './run-command.js';
+import { CommandError } from './run-command.js';
 import { readPlatform, saveEnv, type Platform } from './settings.js';
 import { startStopped } from './stopped-stacks.js';
+import { DATABASE_MS, databaseAnswers, ownStores } from './stores.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
-/** Where scripts/up mounts the engine's socket into this container. */
-const SOCKET = '/var/run/docker.sock';
-/** A first start initialises a database; a slow disk takes its time over that. */
-const DATABASE_MS = 120_000;
 /** Exit code of checks that found problems, as `doctor` has it. */
 const FOUND_PROBLEMS = 8;
 const HEALTHY_MS = 180_000;
@@ -35,7 +32,7 @@ async function up(repository: string): Promise<void> {
   const platform = await readPlatform(repository);
   const { config } = platform;
   const facts = await hostFacts(platform);
-  const against = problems(platform, facts);
+  const against = [...problems(platform, facts), ...(await missingKeyFiles(config))];
   if (against.length > 0) {
     throw new Refusal(against, FOUND_PROBLEMS);
   }
@@ -52,27 +49,25 @@ async function up(repository: string): Promise<void> {
   await prepareCertificates(platform);
   await installFirewall(platform);
 
-  const environment = composeEnvironment(platform, {
-    images,
-    engineGroup: (await stat(SOCKET)).gid,
-    engineSocket: config.ENGINE_SOCKET,
-    mtu: await outwardMtu(facts.routes),
-    resolvers: hostResolvers(),
-  });
+  const compose = await composed(repository, platform, { images, routes: facts.routes });
   // The other scripts use the images that run, not those the sources would make by now.
   await writeWhole(join(config.DATA_DIR, 'portal-image'), `${images.portal}\n`, { mode: 0o644 });
-  const compose = new Compose(repository, environment);
   const { recorded } = facts.pool;
   if (recorded !== null && recorded !== config.ADDRESS_POOL) {
     // A network keeps its addresses, so it is made anew; volumes stay. No stack is there yet: that was checked.
     say(`moving the portal from ${recorded} to ${config.ADDRESS_POOL}`);
     await compose.call(['down'], { show: true });
   }
+  await ownStores(compose, platform);
   await compose.call(['up', '-d', 'postgres', 'redis'], { show: true });
   await writeWhole(join(config.DATA_DIR, POOL_RECORD), `${config.ADDRESS_POOL}\n`, { mode: 0o644 });
   say('bringing the database up to date');
-  await migrate(compose, platform);
+  await databaseAnswers(platform);
+  await compose.call(['run', '--rm', '--no-deps', '-T', 'migrate'], { deadlineMs: DATABASE_MS });
+  await checkKeys(compose, platform);
+  await writeAgentFiles(platform);
   await compose.call(['up', '-d', '--remove-orphans'], { show: true });
+  await removeFormerFiles(platform);
   say('waiting until everything answers');
   await waitUntilHealthy(platform, HEALTHY_MS);
   const left = await startStopped(platform);
@@ -86,23 +81,22 @@ async function up(repository: string): Promise<void> {
   }
 }
 
-/** The image of Postgres takes connections before its password is set, so the first answers may be refusals. */
-async function migrate(compose: Compose, platform: Platform): Promise<void> {
-  const container = `aviary-${platform.prefix}-postgres`;
-  await waitFor(
-    async () =>
-      (await run('docker', [
-        'exec',
-        container,
-        'sh',
-        '-c',
-        'pg_isready -q -h 127.0.0.1 && [ ! -e "$PGDATA/aviary-first-start" ] && echo yes',
-      ]).catch(() => '')) !== ''
-        ? true
-        : undefined,
-    { what: 'the portal’s database', deadlineMs: DATABASE_MS, intervalMs: 100 },
-  );
-  await compose.call(['run', '--rm', '--no-deps', '-T', 'migrate'], { deadlineMs: DATABASE_MS });
+/** A wrong master key is told before the agent that runs is replaced, or what it starts with. */
+async function checkKeys(compose: Compose, platform: Platform): Promise<void> {
+  try {
+    await withCheckFiles(platform, async () => {
+      await compose.call(['run', '--rm', '--no-deps', '-T', 'check-keys'], { deadlineMs: DATABASE_MS });
+    });
+  } catch (error) {
+    const said = error instanceof CommandError ? error.output.split('\n').filter((line) => line.startsWith('✗ ')) : [];
+    if (said.length === 0) {
+      throw error;
+    }
+    throw new Refusal(
+      said.map((line) => line.slice(2)),
+      2,
+    );
+  }
 }
 
 function greet({ config }: Platform): void {

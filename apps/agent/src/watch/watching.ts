@@ -2,10 +2,10 @@ import type { Config } from '#libs/config';
 import type { Database } from '#libs/db';
 import type { EngineWatch } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
-import { forgetWarnings, pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
+import { forgetWarnings, isHostFull, pruneUsage, SAMPLE_SECONDS } from '#libs/tenants';
 import type { DiskGuard } from '../disk-guard.js';
 import type { MemoryGuard } from '../memory-guard.js';
-import { hostRoom } from '../capacity.js';
+import { hostDisk } from '../capacity.js';
 import { NOTHING_DUE, Timers } from '../timers.js';
 import { HostFiles } from './host-files.js';
 import { UsageWatcher, type LastUsage } from './usage-watcher.js';
@@ -60,13 +60,8 @@ export function startWatching({ config, dataSource, watch, stop, logger, ...guar
     timers.every('usage', SAMPLE_SECONDS, () => usage.turn(stop));
     let measuredAt = Number.NEGATIVE_INFINITY;
     timers.every('disk use', DISK_LOOK_SECONDS, async () => {
-      const { disk } = await hostRoom();
-      const pace =
-        disk.freeMb < config.DISK_FLOOR_MB
-          ? DISK_TIGHT_SECONDS
-          : guards.diskGuard.near
-            ? DISK_NEAR_SECONDS
-            : DISK_SECONDS;
+      const tight = isHostFull(await hostDisk(config), false);
+      const pace = tight ? DISK_TIGHT_SECONDS : guards.diskGuard.near ? DISK_NEAR_SECONDS : DISK_SECONDS;
       if (performance.now() - measuredAt < pace * 1_000) {
         return NOTHING_DUE;
       }

@@ -2,14 +2,7 @@ import { Body, Controller, Get, HttpStatus, Post, Req, Res } from '@nestjs/commo
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import type { z } from 'zod';
-import {
-  AccountService,
-  currentDisclaimer,
-  RegistrationService,
-  SessionService,
-  SignInService,
-  type Client,
-} from '#libs/accounts';
+import { AccountService, currentDisclaimer, RegistrationService, SessionService, SignInService } from '#libs/accounts';
 import {
   accessSchema,
   DEVICE_COOKIE,
@@ -29,16 +22,11 @@ import {
 } from '#libs/contracts';
 import { ByCookie, CurrentActor, Public, Subscriber } from '../http/access.js';
 import { Answers, WithToken } from '../http/answers.js';
-import { clientAddress } from '../http/client-address.js';
+import { clientOf } from '../http/client-address.js';
 import { clearCookie, readCookie, setCookie } from '../http/cookies.js';
 import { idempotencyKey, REPLAYED_HEADER, WithIdempotencyKey } from '../http/idempotency.interceptor.js';
 import { Limited } from '../http/rate-limits.js';
 import type { ApiRequest, Person } from '../http/request.js';
-
-const clientOf = (request: ApiRequest): Client => ({
-  ip: clientAddress(request),
-  userAgent: request.headers['user-agent'] ?? null,
-});
 
 @ApiTags('Accounts')
 @Controller('api/v1/auth')

@@ -11,10 +11,12 @@ export const errorBodySchema = z.object({
 });
 
 /** The status a route answers on success and, for the document, the shape of the answer. */
-export function Answers(status: number, schema: z.ZodType | null, description: string): MethodDecorator {
+export function Answers(status: number, schema: z.ZodType | 'file' | null, description: string): MethodDecorator {
+  const shape =
+    schema === 'file' ? { schema: { type: 'string', format: 'binary' } } : schema ? { standardSchema: schema } : {};
   return applyDecorators(
     HttpCode(status),
-    ApiResponse({ status, description, ...(schema ? { standardSchema: schema } : {}) }),
+    ApiResponse({ status, description, ...shape }),
     ApiResponse({ status: 'default', description: 'Anything that was not done.', standardSchema: errorBodySchema }),
   );
 }

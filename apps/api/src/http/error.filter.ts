@@ -31,6 +31,11 @@ export class ErrorFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
+    this.answer(error, request, response);
+  }
+
+  protected answer(error: DomainError, request: ApiRequest, response: Response): void {
+    const status = STATUS_OF_ERROR[error.code];
     const retryAfter: unknown = error.details['retryAfterSeconds'];
     if (typeof retryAfter === 'number') {
       response.setHeader('Retry-After', String(Math.ceil(retryAfter)));
@@ -41,6 +46,6 @@ export class ErrorFilter implements ExceptionFilter {
       response.setHeader('WWW-Authenticate', 'Bearer');
     }
     response.setHeader('Cache-Control', 'no-store');
-    response.status(status).json(errorBody(error, errorId));
+    response.status(status).json(errorBody(error, String(request.id)));
   }
 }

@@ -3,16 +3,22 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
 import {
   acceptedSchema,
+  allowTradingSchema,
   backupAcceptedSchema,
   backupListSchema,
+  cloneStackSchema,
   restoreStackSchema,
   slugSchema,
+  undoRestoreSchema,
   type Accepted,
+  type AllowTrading,
   type BackupAccepted,
   type BackupList,
+  type CloneStack,
   type RestoreStack,
+  type UndoRestore,
 } from '#libs/contracts';
-import { BackupService } from '#libs/tenants';
+import { BackupService, StackService } from '#libs/tenants';
 import { CurrentActor, Subscriber } from '../http/access.js';
 import { Answers, pageQuery, WithToken } from '../http/answers.js';
 import { Idempotent } from '../http/idempotency.interceptor.js';
@@ -24,7 +30,10 @@ export const backupPage = z.strictObject(pageQuery);
 @WithToken()
 @Controller('api/v1/stacks')
 export class StackBackupsController {
-  constructor(private readonly backups: BackupService) {}
+  constructor(
+    private readonly backups: BackupService,
+    private readonly stacks: StackService,
+  ) {}
 
   @Get(':slug/backups')
   @Subscriber()
@@ -52,6 +61,56 @@ export class StackBackupsController {
   @Answers(HttpStatus.ACCEPTED, backupAcceptedSchema, 'The operation that takes, stores and checks it.')
   take(@CurrentActor() actor: Person, @Param('slug', { schema: slugSchema }) slug: string): Promise<BackupAccepted> {
     return this.backups.take(actor, slug);
+  }
+
+  @Post(':slug/clone')
+  @Subscriber()
+  @Idempotent()
+  @ApiOperation({
+    summary: 'Make a new stack out of a backup',
+    description:
+      'Of the same owner, beside the one it was taken of, with a name, secrets and a network of its own; the plan must have room for it. Its bots are paused, and nothing of it trades until that is allowed.',
+  })
+  @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The new stack and the operation that makes it.')
+  clone(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Body({ schema: cloneStackSchema }) body: CloneStack,
+  ): Promise<Accepted> {
+    return this.stacks.clone(actor, slug, body);
+  }
+
+  @Post(':slug/allow-trading')
+  @Subscriber()
+  @Idempotent()
+  @ApiOperation({
+    summary: 'Let a stack that is a copy trade',
+    description: 'Confirm by naming it. It restarts; its bots stay paused until each is resumed.',
+  })
+  @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The restart by which its runtime knows.')
+  allowTrading(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Body({ schema: allowTradingSchema }) body: AllowTrading,
+  ): Promise<Accepted> {
+    return this.stacks.allowTrading(actor, slug, body);
+  }
+
+  @Post(':slug/undo-restore')
+  @Subscriber()
+  @Idempotent()
+  @ApiOperation({
+    summary: 'Go back to what a restore took the place of',
+    description:
+      'Possible until the next good backup; `kept` of the list of backups says since when and what comes back. What came since the restore is lost, so confirm by naming the stack.',
+  })
+  @Answers(HttpStatus.ACCEPTED, acceptedSchema, 'The operation that leads the stack back.')
+  undo(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Body({ schema: undoRestoreSchema }) body: UndoRestore,
+  ): Promise<Accepted> {
+    return this.backups.undoRestore(actor, slug, body);
   }
 
   @Post(':slug/restore')

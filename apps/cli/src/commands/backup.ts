@@ -1,13 +1,25 @@
-import { countedLoss, type BackupView, type OperationView, type StackBackups } from '#libs/contracts';
-import type { Command } from 'commander';
+import {
+  cloneStackSchema,
+  countedLoss,
+  DomainError,
+  type BackupView,
+  type ExpiredBackups,
+  type OperationView,
+  type StackBackups,
+} from '#libs/contracts';
+import { Option, type Command } from 'commander';
 import { confirmSlug, handle, type Action, type CommandContext, type Environment } from '../frame/command.js';
+import { CommandError } from '../frame/output.js';
 import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { idOf, pageCursor, rows } from '../frame/flags.js';
 import { followOperation, operationError } from '../frame/follow.js';
+import { EXPORT, exportBackup } from './backup-export.js';
+import { EXPORT_VIEW, stopExport } from './backup-stop-export.js';
 
 const LIST = 'aviary/backup-list/1';
 const FLEET = 'aviary/backup-fleet/1';
 const OPERATION = 'aviary/operation/1';
+const EXPIRED = 'aviary/backup-expired/1';
 
 const megabytes = (bytes: number | null): string => (bytes === null ? '' : `${(bytes / 1e6).toFixed(1)} MB`);
 const why = ({ error }: Pick<BackupView, 'error'>): string => (error === null ? '' : `${error.code}: ${error.message}`);
@@ -71,6 +83,7 @@ const list: Action = async (context, [slug], flags) => {
     { head: 'reason', value: ({ reason }) => reason },
     { head: 'release', value: ({ release }) => release },
     { head: 'why', value: why },
+    { head: 'same until', value: ({ sameUntil }) => sameUntil ?? '' },
   ]);
   if (page.open !== null) {
     context.output.say(`a ${page.open.kind} is ${page.open.state}: aviary operation watch ${page.open.id}`);
@@ -121,6 +134,75 @@ const restore: Action = async (context, [slug = '', given], flags) => {
   );
 };
 
+const clone: Action = async (context, [slug = '', given], flags) => {
+  const backup = idOf('backup', given);
+  const platform = await context.platform();
+  const { name } = flags as { name?: string };
+  const input = cloneStackSchema.safeParse({ backup, name });
+  if (!input.success) {
+    throw new CommandError(
+      EXIT.usage,
+      input.error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join(' '),
+    );
+  }
+  const { stack, operation } = await platform.stacks.clone(await platform.operator(), slug, input.data);
+  return settle(
+    context,
+    operation,
+    () =>
+      `runs on a copy of ${slug}: ${stack.dashboardUrl}. Nothing of it trades until: aviary tenant allow-trading ${stack.slug}`,
+  );
+};
+
+const undo: Action = async (context, [slug = ''], flags) => {
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const stack = await platform.stacks.get(actor, slug);
+  const { kept } = await platform.backups.list(actor, slug, { limit: 1 });
+  const back = kept?.comesBack.map(({ what, count }) => `${count} ${what}`) ?? [];
+  const counted = back.length === 0 ? '' : ` What the restore took away comes back, ${back.join(', ')} among it.`;
+  if (kept !== null) {
+    await confirmSlug(
+      context,
+      slug,
+      flags['confirm'],
+      `Undoing the restore of ${slug} of ${stack.owner} loses everything since ${kept.since}, fills and edits of bots among them.${counted} What is there now is kept until the next good backup.`,
+    );
+  }
+  const { operation } = await platform.backups.undoRestore(actor, slug, { confirm: slug });
+  return settle(context, operation, () => 'has the data of before the restore again');
+};
+
+const prune: Action = async (context, [slug], flags) => {
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const gone = await platform.retention.expired(actor, slug);
+  if (flags['dryRun'] === true) {
+    context.output.list<ExpiredBackups['items'][number]>(EXPIRED, gone, [
+      { head: 'tenant', value: (one) => one.slug },
+      { head: 'backup', value: ({ id }) => id },
+      { head: 'data of', value: ({ at }) => at },
+      { head: 'state', value: ({ state }) => state },
+      { head: 'reason', value: ({ reason }) => reason },
+      { head: 'added', value: ({ addedBytes }) => megabytes(addedBytes) },
+    ]);
+    return undefined;
+  }
+  if (slug === undefined) {
+    throw new DomainError('VALIDATION_FAILED', {
+      message: 'Name a stack, or look at what the night will remove of all of them: aviary backup prune --dry-run.',
+    });
+  }
+  const count = gone.items.length;
+  await confirmSlug(
+    context,
+    slug,
+    flags['confirm'],
+    `This removes ${count} ${count === 1 ? 'backup' : 'backups'} of ${slug} for ever, as its plan keeps ${count === 1 ? 'it' : 'them'} no longer; the newest that counts stays.`,
+  );
+  return settle(context, await platform.retention.prune(actor, slug), () => `is pruned: ${count} removed`);
+};
+
 export function backupCommands(program: Command, environment: Environment): void {
   const backup = program.command('backup').description('backups of stacks, and putting them back');
   backup
@@ -133,6 +215,35 @@ export function backupCommands(program: Command, environment: Environment): void
     .command('take <slug>')
     .description('back a running stack up now, and wait until it is restored and checked')
     .action(handle(environment, OPERATION, take));
+  backup
+    .command('clone <slug> <backup>')
+    .description('make a new stack of the same owner out of a backup; nothing of it trades until that is allowed')
+    .option('--name <name>', 'what it is called')
+    .action(handle(environment, OPERATION, clone));
+  backup
+    .command('export <slug>')
+    .description('download a backup as an archive that `age` opens; makes a passphrase and prints it unless given one')
+    .option('--backup <id>', 'which; the newest that counts unless told')
+    .option('--output <file>', 'where to, “-” for standard output; <slug>.tar.age unless told')
+    .option('--passphrase-file <file>', 'read the passphrase from the first line of a file')
+    .option('--passphrase-stdin', 'read it from the first line of standard input')
+    .addOption(new Option('--held-by-stdin', 'with “--output -”: break off where standard input ends').hideHelp())
+    .action(handle(environment, EXPORT, exportBackup));
+  backup
+    .command('stop-export <slug>')
+    .description('end the download that is under way, so that what waits for it can go on')
+    .action(handle(environment, EXPORT_VIEW, stopExport));
+  backup
+    .command('undo-restore <slug>')
+    .description('go back to what a restore took the place of, which is kept until the next good backup')
+    .option('--confirm <slug>', 'the stack’s name once more, where nobody can be asked')
+    .action(handle(environment, OPERATION, undo));
+  backup
+    .command('prune [slug]')
+    .description('remove backups that the plan keeps no longer, as each night from 03:00 on does by itself')
+    .option('--dry-run', 'only list them; without a stack, those of all')
+    .option('--confirm <slug>', 'the stack’s name once more, where nobody can be asked')
+    .action(handle(environment, EXPIRED, prune));
   backup
     .command('restore <slug> <backup>')
     .description('put the data of a backup in the place of a stack’s; what came after it is lost')

@@ -6,11 +6,14 @@ import { capacityCommand } from './capacity.js';
 import { dbCommands } from './db.js';
 import { fleetCommands } from './fleet.js';
 import { hostCommands } from './host.js';
+import { keyCommands } from './keys.js';
 import { operationCommands } from './operation.js';
 import { orphanCommands } from './orphans.js';
 import { outboxCommands } from './outbox.js';
 import { planCommands } from './plan.js';
+import { portalCommands } from './portal.js';
 import { releaseCommands } from './release.js';
+import { rolloutCommands } from './rollout.js';
 import { tenantCommands } from './tenant.js';
 import { userCommands } from './user.js';
 import { watchCommands } from './watch.js';
@@ -21,6 +24,7 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   operationCommands,
   backupCommands,
   releaseCommands,
+  rolloutCommands,
   userCommands,
   orphanCommands,
   outboxCommands,
@@ -28,6 +32,8 @@ export const NOUNS: readonly ((program: Command, environment: Environment) => vo
   capacityCommand,
   hostCommands,
   planCommands,
+  keyCommands,
+  portalCommands,
   watchCommands,
   auditCommands,
   dbCommands,

@@ -16,6 +16,10 @@ const list: Action = async (context) => {
     { head: 'memory (MB)', value: ({ limits }) => String(limits.memoryMb) },
     { head: 'disk (GB)', value: ({ limits }) => String(limits.diskGb) },
     { head: 'bots', value: ({ limits }) => String(limits.bots) },
+    {
+      head: 'backups (days, weeks, months)',
+      value: ({ backups: { daily, weekly, monthly } }) => `${daily} ${weekly} ${monthly}`,
+    },
   ]);
 };
 

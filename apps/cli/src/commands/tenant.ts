@@ -1,5 +1,6 @@
 import {
   createStackSchema,
+  LAYER_STATUS,
   STACK_STATUS,
   suspendStackSchema,
   USAGE_RANGES,
@@ -48,6 +49,9 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
   const end = {
     provision: `runs${took}: ${stack.dashboardUrl}   Next: aviary tenant show ${stack.slug}`,
     start: `runs${took}: ${stack.dashboardUrl}`,
+    clone: `runs${took}: ${stack.dashboardUrl}; nothing of it trades until: aviary tenant allow-trading ${stack.slug}`,
+    undo_restore: `has the data of before the restore again${took}`,
+    prune: `has no backups any more that its plan does not keep${took}`,
     restart: `runs again${took}: ${stack.dashboardUrl}`,
     stop: `is stopped${took}; its data is kept`,
     destroy: `is destroyed${took}; nothing of it is left`,
@@ -105,9 +109,25 @@ const list: Action = async (context, _args, flags) => {
   ]);
 };
 
+const allowTrading: Action = async (context, [slug = ''], flags) => {
+  const platform = await context.platform();
+  const actor = await platform.operator();
+  const stack = await platform.stacks.get(actor, slug);
+  if (stack.tradingHeldSince !== null) {
+    await confirmSlug(
+      context,
+      slug,
+      flags['confirm'],
+      `${slug} of ${stack.owner} is a copy of ${stack.clonedFrom?.slug ?? 'another stack'}: once it may trade, both do, and where they have the same exchange account both trade on it. It restarts; its bots stay paused, and their stop-loss and take-profit do nothing, until each is resumed.`,
+    );
+  }
+  return settle(context, await platform.stacks.allowTrading(actor, slug, { confirm: slug }));
+};
+
 const NEXT: Record<StackNext['kind'], string> = {
   repair: 'repaired by itself',
   person: 'nothing more is tried; start it once the cause is gone',
+  route: 'the platform’s own way to it is seen to; the stack itself works and is not restarted',
   look: 'looked at again by itself',
   visit: 'woken by a visit of its owner',
   start: 'nothing until it is started',
@@ -120,6 +140,9 @@ const show: Action = async (context, [slug = '']) => {
   const platform = await context.platform();
   const stack = await platform.stacks.get(await platform.operator(), slug);
   const { limits, heartbeat } = stack;
+  const known = stack.layers.some(({ state }) => state !== 'unknown')
+    ? stack.layers.map(({ layer, state }) => `${layer} ${LAYER_STATUS[state].word.toLowerCase()}`)
+    : [];
   const lines = [
     `${stack.slug}  ${word(stack)} since ${stack.since}${stack.checkedAt === null ? '' : `, checked ${stack.checkedAt}`}`,
     `name       ${stack.name}`,
@@ -132,7 +155,14 @@ const show: Action = async (context, [slug = '']) => {
     ...(stack.holdNote === null ? [] : [`held       ${stack.holdNote}`]),
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,
     `bots       ${heartbeat === null ? 'no report yet' : `${heartbeat.runningBots} of ${heartbeat.bots} running, ${heartbeat.openOrders} open orders, equity ${heartbeat.equity} (${heartbeat.at})`}`,
+    ...(stack.clonedFrom === null
+      ? []
+      : [`copy of    ${stack.clonedFrom.slug}, its data of ${stack.clonedFrom.takenAt}`]),
+    ...(stack.tradingHeldSince === null
+      ? []
+      : [`trading    off since ${stack.tradingHeldSince}; let it: aviary tenant allow-trading ${stack.slug}`]),
     ...(stack.reason === null ? [] : [`reason     ${stack.reason}`]),
+    ...(known.length === 0 ? [] : [`layers     ${known.join(', ')}`]),
     ...(stack.next === null ? [] : [`next       ${nextWords(stack.next)}`]),
     ...stack.warnings.map(
       ({ level, message, since, heldSince }) =>
@@ -173,7 +203,7 @@ const destroy: Action = async (context, [slug = ''], flags) => {
     context,
     slug,
     flags['confirm'],
-    `Destroying ${slug} of ${stack.owner} deletes ${bots}, all its data and its backups, at once and for good.`,
+    `Destroying ${slug} of ${stack.owner} deletes ${bots}, all its data and its backups, at once and for good. Keep a backup of it first: aviary backup export ${slug}.`,
   );
   return settle(context, await platform.stacks.request(actor, slug, 'destroy'));
 };
@@ -291,6 +321,11 @@ export function tenantCommands(program: Command, environment: Environment): void
       'bring a stack to a release, the newest stable one unless told; it is backed up first, and rolled back by itself',
     )
     .action(handle(environment, OPERATION, upgrade));
+  tenant
+    .command('allow-trading <slug>')
+    .description('let a stack trade that was made as a copy of another')
+    .option('--confirm <slug>', 'the stack’s name once more, where nobody can be asked')
+    .action(handle(environment, OPERATION, allowTrading));
   tenant
     .command('rotate-secrets <slug>')
     .description('give a stack new passwords and keys, and restart it with them')

@@ -6,6 +6,7 @@ import { EXIT } from '../frame/exit-codes.js';
 import { pageCursor, rows } from '../frame/flags.js';
 import { CommandError } from '../frame/output.js';
 import type { Platform } from '../frame/platform.js';
+import { firstLineOfStdin } from '../frame/stdin.js';
 
 const LIST = 'aviary/user-list/1';
 const ONE = 'aviary/user/1';
@@ -30,15 +31,6 @@ async function newPassword(): Promise<string> {
   return Array.from({ length: 4 }, () => randomBase32(5)).join('-');
 }
 
-/** The first line of standard input; never an argument, which every process of the machine could read. */
-async function passwordFromStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) {
-    chunks.push(chunk as Buffer);
-  }
-  return Buffer.concat(chunks).toString('utf8').split(/\r?\n/, 1)[0] ?? '';
-}
-
 const newUser = z.object({ email: emailSchema, username: usernameSchema, password: passwordSchema });
 
 const create: Action = async (context, _args, flags) => {
@@ -48,7 +40,7 @@ const create: Action = async (context, _args, flags) => {
     operator?: boolean;
     passwordStdin?: boolean;
   };
-  const password = passwordStdin ? await passwordFromStdin() : await newPassword();
+  const password = passwordStdin ? await firstLineOfStdin() : await newPassword();
   const input = newUser.safeParse({ email, username, password });
   if (!input.success) {
     const problems = input.error.issues.map((issue) =>

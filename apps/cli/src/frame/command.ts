@@ -21,7 +21,7 @@ export interface CommandContext {
   options: GlobalOptions;
   /** True when a question may be asked: on a terminal, and not with --no-input. */
   mayAsk: boolean;
-  /** Fires at Ctrl-C. */
+  /** Fires at Ctrl-C, and where it is told to end or its terminal goes. */
   interrupted: AbortSignal;
   /** Services of the platform, connected at the first call. */
   platform(): Promise<Platform>;

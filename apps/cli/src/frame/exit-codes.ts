@@ -33,6 +33,7 @@ const BY_CODE: Partial<Record<ErrorCode, ExitCode>> = {
   IDEMPOTENCY_IN_PROGRESS: EXIT.busy,
   REPOSITORY_LOCKED: EXIT.busy,
   QUOTA_EXCEEDED: EXIT.refused,
+  TRADING_HELD: EXIT.refused,
   DISK_FULL: EXIT.refused,
   NO_CAPACITY: EXIT.refused,
   CONFIG_INVALID: EXIT.usage,

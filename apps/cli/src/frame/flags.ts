@@ -19,7 +19,7 @@ export function pageCursor(text: string): string {
 }
 
 /** The id of a thing that `aviary <noun> list` shows. A mistyped one is as little there as one that never was. */
-export function idOf(noun: 'operation' | 'outbox' | 'backup', text: string | undefined): string {
+export function idOf(noun: 'operation' | 'outbox' | 'backup' | 'rollout', text: string | undefined): string {
   const id = uuidSchema.safeParse(text);
   if (!id.success) {
     throw new DomainError('NOT_FOUND', {

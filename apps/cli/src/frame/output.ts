@@ -30,6 +30,11 @@ export class Output {
     return this.streams.stderr.isTTY === true && !this.options.json && this.options.color;
   }
 
+  /** The same all on stderr, for a command whose result on stdout is no text. */
+  aside(): Output {
+    return new Output(this.options, { stdout: this.streams.stderr, stderr: this.streams.stderr });
+  }
+
   say(text: string): void {
     if (!this.options.quiet && !this.options.json) {
       this.streams.stderr.write(`${text}\n`);

@@ -3,6 +3,7 @@ import { DomainError, type Actor } from '#libs/contracts';
 import { findByIdentifier } from '#libs/accounts';
 import { AccountEntity, assertPlatform, createDataSource, type Database } from '#libs/db';
 import { createQueue, type Queue } from '#libs/jobs';
+import { KeyService } from '#libs/keys';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
   CapacityService,
@@ -10,12 +11,17 @@ import {
   BackupService,
   ChangeFeed,
   DomainService,
+  ExportService,
   FleetOverviewQuery,
   HoldService,
   OperationService,
   parsePool,
+  PortalBackupService,
+  RecoveryService,
   ReleaseService,
   ResizeService,
+  RolloutService,
+  RetentionService,
   UpgradeService,
   SleepService,
   StackLogs,
@@ -33,14 +39,20 @@ export interface Platform {
   sleep: SleepService;
   resize: ResizeService;
   backups: BackupService;
+  retention: RetentionService;
   releases: ReleaseService;
   upgrades: UpgradeService;
+  rollouts: RolloutService;
   domains: DomainService;
   operations: OperationService;
   capacity: CapacityService;
   fleet: FleetOverviewQuery;
+  keys: KeyService;
+  portalBackups: PortalBackupService;
+  recovery: RecoveryService;
   usage: UsageService;
   logs: StackLogs;
+  exports: ExportService;
   feed: ChangeFeed;
   now: () => Date;
   /** The operator in whose name it is done, for the audit. */
@@ -58,7 +70,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     applicationName: 'aviary-cli',
     poolSize: 3,
   }).initialize();
-  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-cli', logger });
+  const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-cli', logger, supervise: false });
   try {
     await assertPlatform(dataSource, config.PLATFORM_ID);
     await queue.start();
@@ -75,6 +87,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     places: { portalDomain: config.PORTAL_DOMAIN, tenantDomain: config.TENANT_DOMAIN, httpsPort: config.HTTPS_PORT },
   };
   const pool = parsePool(config.ADDRESS_POOL);
+  const agent = new AgentPort(config.AGENT_SOCKET);
   const feed = new ChangeFeed(config.DATABASE_URL, logger);
   feed.start();
   return {
@@ -86,14 +99,20 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
+    retention: new RetentionService(deps, config.TIME_ZONE),
     releases: new ReleaseService(deps),
     upgrades: new UpgradeService(deps),
+    rollouts: new RolloutService(deps),
     domains: new DomainService(deps),
     capacity: new CapacityService(deps, pool),
     fleet: new FleetOverviewQuery(dataSource, now),
     operations: new OperationService(deps),
+    keys: new KeyService(dataSource, now),
+    portalBackups: new PortalBackupService(dataSource, { overdueHours: config.PORTAL_BACKUP_OVERDUE_HOURS }, now),
+    recovery: new RecoveryService(dataSource),
     usage: new UsageService({ database: dataSource, now }),
-    logs: new StackLogs({ database: dataSource, agent: new AgentPort(config.AGENT_SOCKET) }),
+    logs: new StackLogs({ database: dataSource, agent }),
+    exports: new ExportService({ database: dataSource, agent, logger, now, at: 'host' }),
     feed,
     now,
     async operator() {

@@ -1,5 +1,5 @@
 import { EQUITY_RANGES, PAIRS } from '#libs/contracts';
-import { EmptyState, ErrorState, Skeletons } from '#libs/ui';
+import { arrived, EmptyState, ErrorState, Skeletons } from '#libs/ui';
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 import { isDay } from '../domain/days.js';
 import { useT } from '../i18n/i18n.js';
@@ -48,12 +48,12 @@ const home = createRoute({
 const bots = createRoute({
   getParentRoute: () => root,
   path: '/bots',
-  component: lazyRouteComponent(() => import('../pages/bots.js'), 'BotsPage'),
+  component: lazyRouteComponent(() => arrived(import('../pages/bots.js')), 'BotsPage'),
 });
 const newGrid = createRoute({
   getParentRoute: () => root,
   path: '/bots/new',
-  component: lazyRouteComponent(() => import('../pages/new-grid.js'), 'NewGridPage'),
+  component: lazyRouteComponent(() => arrived(import('../pages/new-grid.js')), 'NewGridPage'),
   validateSearch: (search: Record<string, unknown>) =>
     present({
       preset: oneOf(['narrow', 'balanced', 'wide'], search['preset']),
@@ -64,14 +64,14 @@ const newGrid = createRoute({
 const bot = createRoute({
   getParentRoute: () => root,
   path: '/bots/$id',
-  component: lazyRouteComponent(() => import('../pages/bot.js'), 'BotPage'),
+  component: lazyRouteComponent(() => arrived(import('../pages/bot.js')), 'BotPage'),
   validateSearch: (search: Record<string, unknown>) =>
     present({ range: oneOf(EQUITY_RANGES, search['range']), tab: oneOf(BOT_TABS, search['tab']) }),
 });
 const trades = createRoute({
   getParentRoute: () => root,
   path: '/trades',
-  component: lazyRouteComponent(() => import('../pages/trades.js'), 'TradesPage'),
+  component: lazyRouteComponent(() => arrived(import('../pages/trades.js')), 'TradesPage'),
   validateSearch: (search: Record<string, unknown>) =>
     present({
       bot: id(search['bot']),
@@ -84,7 +84,7 @@ const trades = createRoute({
 const settings = createRoute({
   getParentRoute: () => root,
   path: '/settings',
-  component: lazyRouteComponent(() => import('../pages/settings.js'), 'SettingsPage'),
+  component: lazyRouteComponent(() => arrived(import('../pages/settings.js')), 'SettingsPage'),
 });
 
 export const router = createRouter({

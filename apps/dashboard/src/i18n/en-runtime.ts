@@ -9,7 +9,7 @@ export const runtimeEn = {
       paused: 'Paused; open orders stay',
       resumed: 'Resumed',
       held_restart: 'The stack restarts: open orders are taken back and placed again afterwards',
-      held_disk: 'The disk of the stack is {{percent}} % full: open orders are taken back until there is room',
+      held_disk: 'The disk is {{percent}} % full: open orders are taken back until there is room',
       released: 'Goes on; its orders are placed again',
       deleted: 'Deleted',
       waiting: 'Waits until the price reaches {{price}}',
@@ -64,7 +64,7 @@ export const runtimeEn = {
       below_range: '{{bot}} waits: the price is {{percent}} % below its range',
       price_stale: 'The price of {{pair}} is old; its bots wait',
       disk_full:
-        'The disk of this stack is {{percent}} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. Take a larger plan; everything goes on by itself when there is room.',
+        'The disk is {{percent}} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. The stack’s page in the portal says whether that is its plan’s or its host’s; everything goes on by itself when there is room.',
     },
   },
   /** What keeps a grid from being traded, by the codes of libs/trading. */

@@ -1,4 +1,5 @@
 import { type CandleInterval, type Fill, type Pair } from '#libs/contracts';
+import { arrived } from '#libs/ui';
 import { useComputedColorScheme } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useMemo } from 'react';
@@ -10,7 +11,7 @@ import { useFigures } from './figures.js';
 import { QueryState } from './query-state.js';
 import { useChartHeight } from './use-chart-height.js';
 
-const PriceChart = lazy(async () => ({ default: (await import('../charts/price-chart.js')).PriceChart }));
+const PriceChart = lazy(async () => ({ default: (await arrived(import('../charts/price-chart.js'))).PriceChart }));
 const NO_FILLS: readonly Fill[] = [];
 
 export interface CandleChartProps {

@@ -1,5 +1,5 @@
 import { EQUITY_RANGES, type EquitySeries, type Fill } from '#libs/contracts';
-import { Amount, Panel, Skeletons, Time } from '#libs/ui';
+import { Amount, arrived, Panel, Skeletons, Time } from '#libs/ui';
 import { SegmentedControl, useComputedColorScheme } from '@mantine/core';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { lazy, Suspense, useMemo, useState, type ReactNode } from 'react';
@@ -13,7 +13,7 @@ import { MONEY_TICK, useFigures } from './figures.js';
 import { QueryState } from './query-state.js';
 import { useChartHeight } from './use-chart-height.js';
 
-const EquityChart = lazy(async () => ({ default: (await import('../charts/equity-chart.js')).EquityChart }));
+const EquityChart = lazy(async () => ({ default: (await arrived(import('../charts/equity-chart.js'))).EquityChart }));
 
 export interface EquityPanelProps {
   /** Null: the whole account. */

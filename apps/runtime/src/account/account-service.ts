@@ -47,16 +47,13 @@ export class AccountService {
   ) {}
 
   async load(): Promise<void> {
-    const rows = await this.deps.database.sql<{ key: string; value: unknown }>(
-      `select key, value from settings where key in ('deposit', 'kept')`,
-    );
-    for (const { key, value } of rows) {
-      if (key === 'deposit') {
-        this.deposit = String(value);
-      } else {
-        this.keptDay = value as { date: string; unrealised: string };
-      }
+    const { database } = this.deps;
+    const [deposit] = await database.sql<{ value: unknown }>(`select value from settings where key = 'deposit'`);
+    if (deposit) {
+      this.deposit = String(deposit.value);
     }
+    const [kept] = await database.sql<{ value: { date: string; unrealised: string } }>('select value from kept_day');
+    this.keptDay = kept?.value ?? null;
   }
 
   /** What no bot holds: the table `assets` says the same, since it is changed in the transactions of the bots. */
@@ -134,7 +131,7 @@ export class AccountService {
       return [];
     }
     const percent = String(full.percent);
-    const english = `The disk of this stack is ${percent} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. Take a larger plan; everything goes on by itself when there is room.`;
+    const english = `The disk is ${percent} % full, so open orders were taken back and nothing new is begun. Stop-loss and take-profit go on. The stack’s page in the portal says whether that is its plan’s or its host’s; everything goes on by itself when there is room.`;
     return [
       {
         kind: 'disk_full',
@@ -176,7 +173,7 @@ export class AccountService {
     if (this.keptDay?.date !== today) {
       this.keptDay = { date: today, unrealised: this.kept(this.assets(bots.everything())) };
       await database.sql(
-        `insert into settings (key, value) values ('kept', $1) on conflict (key) do update set value = excluded.value`,
+        `insert into kept_day (value) values ($1) on conflict (single) do update set value = excluded.value`,
         [this.keptDay],
       );
     }

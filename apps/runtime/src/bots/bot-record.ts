@@ -19,6 +19,8 @@ export interface BotRecord {
   startedAt: Date | null;
   stoppedAt: Date | null;
   deletedAt: Date | null;
+  /** In the market as the original's bot, when the copy was made: nothing is done for it until a person says so. */
+  adoptedAt: Date | null;
   grid: GridState;
   version: number;
   finalPrice: string | null;

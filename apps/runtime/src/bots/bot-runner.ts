@@ -52,9 +52,13 @@ export class BotRunner {
     private readonly deps: RunnerDeps,
   ) {}
 
-  /** In the market, so that its protective rules count: also paused, and also after an error. */
+  /**
+   * In the market, so that its protective rules count: also paused, and also after an error. Not one of a copy that
+   * nobody had go on: what it would sell by itself is what the original has, and watches.
+   */
   get isLive(): boolean {
-    return this.record.startedAt !== null && this.record.stoppedAt === null;
+    const { startedAt, stoppedAt, adoptedAt } = this.record;
+    return startedAt !== null && stoppedAt === null && adoptedAt === null;
   }
 
   freshPrice(): string {

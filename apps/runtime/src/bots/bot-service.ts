@@ -14,6 +14,8 @@ export interface BotServiceDeps extends Omit<SupervisorDeps, 'changed'> {
   limit: number;
   /** Throws while the platform lets nothing new begin. */
   requireFree: () => void;
+  /** Throws while nothing of the stack may trade. */
+  requireTrading: () => void;
   publish: (stored: Stored) => void;
   published: { deleted: (id: string) => void };
 }
@@ -154,6 +156,9 @@ export class BotService {
   private async createNow(input: CreateBot, request: RequestKey | null): Promise<Bot> {
     const { limit } = this.deps;
     this.deps.requireFree();
+    if (input.start) {
+      this.deps.requireTrading();
+    }
     const counted = this.records().filter(({ state }) => state !== 'stopped').length;
     if (counted >= limit) {
       throw new DomainError('QUOTA_EXCEEDED', {
@@ -199,6 +204,7 @@ export class BotService {
   async start(id: string): Promise<Bot> {
     const supervisor = this.find(id);
     this.deps.requireFree();
+    this.deps.requireTrading();
     if (supervisor.record.state === 'created') {
       this.checkParams(supervisor.record.pair, supervisor.record.params);
     }
@@ -212,11 +218,16 @@ export class BotService {
   async resumeBot(id: string): Promise<Bot> {
     const supervisor = this.find(id);
     this.deps.requireFree();
+    this.deps.requireTrading();
     return this.view(await supervisor.resume());
   }
 
   async stop(id: string, onExit: 'keep' | 'sell'): Promise<Bot> {
-    return this.view(await this.find(id).stop(onExit));
+    const supervisor = this.find(id);
+    if (onExit === 'sell') {
+      this.deps.requireTrading();
+    }
+    return this.view(await supervisor.stop(onExit));
   }
 
   async remove(id: string): Promise<void> {
@@ -302,6 +313,7 @@ function newRecord(input: CreateBot, at: Date): BotRecord {
     startedAt: null,
     stoppedAt: null,
     deletedAt: null,
+    adoptedAt: null,
     grid: newGrid(input.params, marketOf(input.pair).rules),
     version: 1,
     finalPrice: null,

@@ -55,8 +55,8 @@ const HISTORY_KEPT_MS = 90 * 86_400_000;
 
 const BOT_COLUMNS = `id, code, name, pair, params, state, case when reason is not null then
     coalesce(reason_words, jsonb_build_object('text', reason)) end as reason, ended_by as "endedBy", since,
-  created_at as "createdAt", started_at as "startedAt", stopped_at as "stoppedAt", deleted_at as "deletedAt", grid,
-  version, final_price as "finalPrice", last_order_at as "lastOrderAt", day, peak, drawdown`;
+  created_at as "createdAt", started_at as "startedAt", stopped_at as "stoppedAt", deleted_at as "deletedAt",
+  adopted_at as "adoptedAt", grid, version, final_price as "finalPrice", last_order_at as "lastOrderAt", day, peak, drawdown`;
 /** Of a table that is called `o` in the statement. */
 export const ORDER_COLUMNS = `o.id, o.client_order_id as "clientOrderId", o.bot_id as "botId", o.pair, o.side, o.type,
   o.purpose, o.cell, o.price, o.quantity, o.filled, o.state, o.reason, o.reason_words as "reasonWords", o.placed_at as "placedAt",
@@ -214,7 +214,7 @@ async function storeStep(sql: Sql, change: BotChange): Promise<Stored> {
   const moved = await sql(
     `update bots set state = $3, reason = $4, ended_by = $5, since = $6, started_at = $7, stopped_at = $8,
        deleted_at = $9, grid = $10, version = $2 + 1, final_price = $11, day = $12, peak = $13, drawdown = $14,
-       reason_words = $15, last_order_at = $16
+       reason_words = $15, last_order_at = $16, adopted_at = $17
      where id = $1 and version = $2 returning 1`,
     [
       before.id,
@@ -233,6 +233,7 @@ async function storeStep(sql: Sql, change: BotChange): Promise<Stored> {
       record.drawdown,
       record.reason,
       record.lastOrderAt,
+      record.adoptedAt,
     ],
   );
   if (moved.length === 0) {

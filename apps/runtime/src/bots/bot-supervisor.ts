@@ -13,6 +13,8 @@ import { event, words } from './bot-words.js';
 export interface SupervisorDeps extends RunnerDeps {
   /** What the platform holds the bots for; null is nothing. */
   held: () => Held | null;
+  /** False while nothing of the stack may trade: prices then lead to nothing, protective rules neither. */
+  mayTrade: boolean;
   signal: AbortSignal;
 }
 
@@ -140,7 +142,7 @@ export class BotSupervisor {
 
   /** A new price. Prices are not queued up: the newest is read when its turn comes. */
   onPrice(): void {
-    if (this.waitingPrice || !this.runner.isLive) {
+    if (this.waitingPrice || !this.runner.isLive || !this.deps.mayTrade) {
       return;
     }
     this.waitingPrice = true;
@@ -207,7 +209,7 @@ export class BotSupervisor {
         const resume: GridEvent = { type: 'resume', price };
         await this.runner.step({
           events: grid.phase === 'idle' ? [resume, { type: 'start', price }] : [resume],
-          change: { state: 'running', reason: null, since: this.deps.now() },
+          change: { state: 'running', reason: null, since: this.deps.now(), adoptedAt: null },
           notes: [event('bot.started', words('bot.retried', 'Tries again', {}))],
         });
       } else if (state !== 'running') {
@@ -238,7 +240,7 @@ export class BotSupervisor {
       if (state === 'paused') {
         await this.runner.step({
           events: [{ type: 'resume', price: this.runner.freshPrice() }],
-          change: { state: 'running', since: this.deps.now() },
+          change: { state: 'running', since: this.deps.now(), adoptedAt: null },
           notes: [event('bot.resumed', words('bot.resumed', 'Resumed', {}))],
         });
       } else if (state !== 'running') {

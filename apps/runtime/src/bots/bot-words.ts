@@ -166,7 +166,7 @@ export function heldEvent(held: Held): NewEvent {
     return event('bot.held', words('bot.held_restart', english, {}));
   }
   const percent = String(held.percent);
-  const english = `The disk of the stack is ${percent} % full: open orders are taken back until there is room`;
+  const english = `The disk is ${percent} % full: open orders are taken back until there is room`;
   return event('bot.held', words('bot.held_disk', english, { percent }), 'warn');
 }
 

@@ -173,4 +173,14 @@ update bots b set last_order_at = (select max(placed_at) from orders o where o.b
 create index fills_of_order on fills (order_id);`,
   },
   { name: '0005-refusals-by-code', up: 'alter table orders add column reason_words jsonb;' },
+  {
+    // Written once a day by itself: settings change only when somebody sets one.
+    name: '0006-kept-day',
+    up: `
+create table kept_day (single boolean primary key default true check (single), value jsonb not null);
+insert into kept_day (value) select value from settings where key = 'kept';
+delete from settings where key = 'kept';`,
+  },
+  // Bots of a copy, until a person has each go on.
+  { name: '0007-adopted-bots', up: 'alter table bots add column adopted_at timestamptz;' },
 ];

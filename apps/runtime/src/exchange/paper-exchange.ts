@@ -36,6 +36,8 @@ export class PaperExchange {
   constructor(
     private readonly database: Database,
     private readonly prices: PriceSource,
+    /** Throws TRADING_HELD while nothing of the stack may trade: whatever asks, no order gets past here. */
+    private readonly requireTrading: () => void,
   ) {}
 
   private exclusive<T>(work: () => Promise<T>): Promise<T> {
@@ -72,6 +74,7 @@ export class PaperExchange {
    */
   place(orders: readonly PlaceOrder[]): Promise<Placed[]> {
     return this.exclusive(async () => {
+      this.requireTrading();
       const answers = orders.map((order) => ({ order, reason: this.refusalOf(order) }));
       const good = answers.filter(({ reason }) => reason === null).map(({ order }) => order);
       const matches: Match[] = [];

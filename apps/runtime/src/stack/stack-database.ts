@@ -5,6 +5,7 @@ import { DomainError, type StackSpec } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { APPLICATION_NAME, Database, isDatabaseAway, sqlOf, type Sql } from '../database/database.js';
 import { MIGRATIONS } from '../database/migrations.js';
+import { adopt, isToBeAdopted, setAsideLate } from './copy.js';
 import type { StackFiles } from './stack-files.js';
 
 /** What the paper account begins with, in USDT. */
@@ -57,8 +58,14 @@ export async function prepareStack(sql: Sql, spec: StackSpec): Promise<void> {
   await sql('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
   const [table] = await sql<{ found: string | null }>(`select to_regclass('public.stack')::text as found`);
   if (table?.found) {
+    const [row] = await sql<{ tenant: string; platform: string }>('select tenant, platform from stack');
+    if (row && isToBeAdopted(row, spec)) {
+      await migrate(sql);
+      await adopt(sql, spec);
+    }
     await verifyStack(sql, spec);
     await migrate(sql);
+    await setAsideLate(sql, spec);
     await sql('update stack set generation = $1 where generation <> $1', [spec.generation]);
     return;
   }

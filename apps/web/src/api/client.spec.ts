@@ -54,6 +54,24 @@ describe('ApiClient', () => {
     expect(client.getSession()).toEqual({ phase: 'in', me });
   });
 
+  it('tells the time by the portal’s clock, however wrong this machine’s is', async () => {
+    const at = Date.parse('2026-11-22T12:00:00Z');
+    const answers = [
+      Response.json({ ok: '' }, { headers: { date: new Date(at).toUTCString() } }),
+      Response.json({ ok: '' }),
+    ];
+    const client = new ApiClient({
+      fetch: () => Promise.resolve(answers.shift() ?? Response.error()),
+      now: () => 5_000,
+      exclusive: (work) => work(),
+    });
+    expect(client.portalTime(5_000)).toBe(5_000);
+    await client.request(okSchema, '/a', { anonymous: true });
+    expect(client.portalTime(6_000)).toBe(at + 1_000);
+    await client.request(okSchema, '/b', { anonymous: true });
+    expect(client.portalTime(7_000)).toBe(at + 2_000);
+  });
+
   it('renews a token before it ends', async () => {
     const { state, client, pass } = portal({ expiresIn: 100 });
     await client.request(okSchema, '/a');

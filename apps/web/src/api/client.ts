@@ -41,11 +41,15 @@ export class ApiClient {
   private readonly listeners = new Set<() => void>();
   /** When any answer came, for the dot in the header. */
   private heard: number | null = null;
+  /** By how many milliseconds the portal's clock is ahead of this machine's, as its newest answer told it. */
+  private ahead = 0;
 
   constructor(private readonly deps: ClientDeps) {}
 
   readonly getSession = (): Session => this.session;
   readonly getHeardAt = (): number | null => this.heard;
+  /** The present moment by the portal's clock, where it is `now` by this machine's. */
+  readonly portalTime = (now: number): number => now + this.ahead;
   readonly subscribe = (listener: () => void): (() => void) => {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -53,6 +57,11 @@ export class ApiClient {
 
   noteHeard(): void {
     this.heard = this.deps.now();
+  }
+
+  private noteClock(date: string | null): void {
+    const at = Date.parse(date ?? '');
+    this.ahead = Number.isNaN(at) ? this.ahead : at - this.deps.now();
   }
 
   private tell(session: Session): void {
@@ -178,6 +187,7 @@ export class ApiClient {
     try {
       const response = await this.deps.fetch(`${BASE}${path}`, init);
       this.noteHeard();
+      this.noteClock(response.headers.get('date'));
       return response;
     } catch (cause) {
       if (init.signal?.aborted) {

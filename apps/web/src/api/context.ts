@@ -1,5 +1,6 @@
 import { createContext, useContext, useSyncExternalStore } from 'react';
 import type { Me } from '#libs/contracts';
+import { useNow } from '#libs/ui';
 import type { ApiClient, Session } from './client.js';
 import type { Endpoints } from './endpoints.js';
 
@@ -30,4 +31,9 @@ export function useSession(): Session {
 export function useMe(): Me | null {
   const session = useSession();
   return session.phase === 'in' ? session.me : null;
+}
+
+/** The present moment by the portal's clock, for what is compared with its times and must not depend on this machine's. */
+export function usePortalNow(intervalMs: number): number {
+  return usePortal().client.portalTime(useNow(intervalMs));
 }

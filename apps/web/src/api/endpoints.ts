@@ -8,6 +8,8 @@ import {
   capacityViewSchema,
   disclaimerSchema,
   dutiesSchema,
+  exportAskedSchema,
+  exportViewSchema,
   domainListSchema,
   domainViewSchema,
   fleetBackupsSchema,
@@ -21,6 +23,10 @@ import {
   planListSchema,
   releaseListSchema,
   releaseViewSchema,
+  rolloutListSchema,
+  rolloutPlanSchema,
+  rolloutReportSchema,
+  rolloutViewSchema,
   signOnResponseSchema,
   stackListSchema,
   stackLogSchema,
@@ -28,11 +34,15 @@ import {
   stackViewSchema,
   userListSchema,
   type Access,
+  type AskExport,
   type Login,
   type OperationState,
   type OutboxMail,
   type Register,
   type ReleaseMove,
+  type PlanRollout,
+  type RolloutMove,
+  type RolloutView,
   type SignOnRequest,
   type StackStatus,
   type UsageRange,
@@ -99,10 +109,28 @@ export function createEndpoints(client: ApiClient) {
       client.request(backupListSchema, withQuery(`/stacks/${slug}/backups`, query)),
     takeBackup: (slug: string, idempotencyKey: string) =>
       client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, idempotencyKey }),
+    askExport: (slug: string, body: AskExport) =>
+      client.request(exportAskedSchema, `/stacks/${slug}/exports`, { ...post, body }),
+    stopExport: (slug: string, id: string) =>
+      client.request(exportViewSchema, `/stacks/${slug}/exports/${id}`, { method: 'DELETE' }),
     restoreStack: (slug: string, backup: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/restore`, {
         ...post,
         body: { backup, confirm: slug },
+        idempotencyKey,
+      }),
+    cloneBackup: (slug: string, backup: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/clone`, { ...post, body: { backup }, idempotencyKey }),
+    allowTrading: (slug: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/allow-trading`, {
+        ...post,
+        body: { confirm: slug },
+        idempotencyKey,
+      }),
+    undoRestore: (slug: string, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/undo-restore`, {
+        ...post,
+        body: { confirm: slug },
         idempotencyKey,
       }),
     domains: (slug: string) => client.request(domainListSchema, `/stacks/${slug}/domains`),
@@ -133,6 +161,24 @@ export function createEndpoints(client: ApiClient) {
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/${move}`, post),
       markReleaseFixed: (id: string) =>
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/fixed`, post),
+      rollouts: (query: PageQuery = {}) => client.request(rolloutListSchema, withQuery('/operator/rollouts', query)),
+      planRollout: (order: PlanRollout) =>
+        client.request(rolloutPlanSchema, '/operator/rollouts/plan', { ...post, body: order }),
+      startRollout: (order: PlanRollout, idempotencyKey: string) =>
+        client.request(rolloutViewSchema, '/operator/rollouts', {
+          ...post,
+          body: { ...order, confirm: order.release },
+          idempotencyKey,
+        }),
+      rollout: (id: string) => client.request(rolloutViewSchema, `/operator/rollouts/${id}`),
+      rolloutStacks: (id: string, query: PageQuery = {}) =>
+        client.request(rolloutReportSchema, withQuery(`/operator/rollouts/${id}/stacks`, query)),
+      /** Going on with one that halted says that its failures are known: so many as were shown, and none newer. */
+      moveRollout: (id: string, move: RolloutMove, { failures, newest }: RolloutView['budget']) =>
+        client.request(rolloutViewSchema, `/operator/rollouts/${id}/${move}`, {
+          ...post,
+          body: move === 'resume' ? { acknowledge: true, failures, newest } : {},
+        }),
       overview: () => client.request(fleetOverviewSchema, '/operator/overview'),
       stacks: (query: StackQuery = {}) => client.request(stackListSchema, withQuery('/operator/stacks', query)),
       operations: (query: OperationQuery = {}) =>

@@ -18,6 +18,9 @@ export const keys = {
   backups: (slug: string) => ['stack', slug, 'backups'] as const,
   fleetBackups: ['operator', 'backups'] as const,
   releases: ['operator', 'releases'] as const,
+  rollouts: ['operator', 'rollouts'] as const,
+  /** Below all of them, so that what moves one renews the list too. */
+  rollout: (id: string) => ['operator', 'rollouts', id] as const,
   domains: (slug: string) => ['domains', slug] as const,
 };
 
@@ -52,6 +55,9 @@ export const hostUsageQuery = (api: Endpoints, range: UsageRange) =>
 
 export const alarmsQuery = (api: Endpoints) =>
   queryOptions({ queryKey: keys.alarms, queryFn: api.operator.alarms, refetchInterval: POLL_MS });
+
+export const rolloutQuery = (api: Endpoints, id: string) =>
+  queryOptions({ queryKey: keys.rollout(id), queryFn: () => api.operator.rollout(id), refetchInterval: POLL_MS });
 
 /** The figures of the whole fleet, and its least safe stack. */
 export const fleetBackupsQuery = (api: Endpoints) =>

@@ -7,8 +7,10 @@ import { useApi } from '../api/context.js';
 import { keys } from '../api/queries.js';
 import { effectsOf, madeOf } from '../domain/releases.js';
 import { useT } from '../i18n/use-text.js';
+import { LinkButton } from '../parts/link-button.js';
 import { PagedList } from '../parts/paged-list.js';
 import { Sentence } from '../parts/sentence.js';
+import { RolloutsPanel } from './rollouts.js';
 
 type Act = ReleaseMove | 'fixed';
 
@@ -16,6 +18,9 @@ const actsOn = ({ state, failed }: ReleaseView): Act[] => [
   ...releaseMoves(state),
   ...(failed > 0 ? ['fixed' as const] : []),
 ];
+
+/** Whether a fleet may be led to it; to a candidate, the canary alone. */
+const mayLead = ({ state }: ReleaseView): boolean => state === 'stable' || state === 'candidate';
 
 /** What new stacks are made of once it is stable or withdrawn; nothing where that does not change and is no surprise. */
 function useNewStacksText(): (
@@ -168,6 +173,17 @@ function Releases({ releases }: { releases: readonly ReleaseView[] }) {
                       {t(`releases.ask.${act}`)}
                     </Button>
                   ))}
+                  {mayLead(release) ? (
+                    <LinkButton
+                      to="/console/releases/rollouts/new"
+                      search={{ release: release.id }}
+                      variant="default"
+                      size="xs"
+                      aria-label={`${t('rollouts.ask.fleet')} ${release.id}`}
+                    >
+                      {t('rollouts.ask.fleet')}
+                    </LinkButton>
+                  ) : null}
                 </span>
               </Table.Td>
             </Table.Tr>
@@ -186,17 +202,20 @@ export function ReleasesPage() {
   return (
     <>
       <PageTitle>{t('releases.title')}</PageTitle>
-      <Panel flush>
-        <PagedList
-          queryKey={keys.releases}
-          load={() => api.operator.releases()}
-          failure={t('releases.loadFailed')}
-          empty={{ title: t('releases.empty'), body: t('releases.emptyBody') }}
-        >
-          {(releases) => <Releases releases={releases} />}
-        </PagedList>
-      </Panel>
-      <p className="av-muted av-small aw-foot">{t('releases.lead')}</p>
+      <div className="aw-gap">
+        <Panel flush>
+          <PagedList
+            queryKey={keys.releases}
+            load={() => api.operator.releases()}
+            failure={t('releases.loadFailed')}
+            empty={{ title: t('releases.empty'), body: t('releases.emptyBody') }}
+          >
+            {(releases) => <Releases releases={releases} />}
+          </PagedList>
+        </Panel>
+        <p className="av-muted av-small aw-foot">{t('releases.lead')}</p>
+      </div>
+      <RolloutsPanel />
     </>
   );
 }

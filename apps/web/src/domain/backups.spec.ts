@@ -70,10 +70,24 @@ it('shows the last days in the zone’s calendar, as far back as is known', () =
   expect(look('Europe/Berlin', true)).toEqual(['17 none', '18 none', '19 good', '20 good', '21 failed']);
 });
 
+it('counts days on which nothing changed since a backup as backed up', () => {
+  const one = backup('verified', { takenAt: '2026-11-18T02:00:00Z', sameUntil: '2026-11-20T02:10:00Z' });
+  const now = Date.parse('2026-11-21T12:00:00Z');
+  expect(daysOf([one], { now, zone: 'UTC', days: 5, complete: true }).map(({ state }) => state)).toEqual([
+    'none',
+    'good',
+    'good',
+    'good',
+    'none',
+  ]);
+});
+
 it('tells an age in hours up to two days', () => {
   const MINUTE = 60_000;
-  expect([-1, 59 * MINUTE, 60 * MINUTE, 47 * 60 * MINUTE, 71 * 60 * MINUTE].map(ageOf)).toEqual([
-    { unit: 'minute', count: 0 },
+  expect([-1, MINUTE - 1, MINUTE, 59 * MINUTE, 60 * MINUTE, 47 * 60 * MINUTE, 71 * 60 * MINUTE].map(ageOf)).toEqual([
+    { unit: 'moment', count: 0 },
+    { unit: 'moment', count: 0 },
+    { unit: 'minute', count: 1 },
     { unit: 'minute', count: 59 },
     { unit: 'hour', count: 1 },
     { unit: 'hour', count: 47 },

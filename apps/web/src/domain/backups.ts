@@ -55,6 +55,11 @@ export function daysOf(
     const day = dayOf(one.takenAt ?? one.begunAt);
     if (one.state === 'verified') {
       states.set(day, 'good');
+      // while the stack has what it holds, no other is needed
+      for (let at = Date.parse(one.takenAt ?? one.begunAt); at < Date.parse(one.sameUntil ?? ''); at += DAY) {
+        states.set(dayOf(at), 'good');
+      }
+      states.set(dayOf(one.sameUntil ?? one.takenAt ?? one.begunAt), 'good');
     } else if ((one.state === 'failed' || one.error !== null) && !gaveWay(one) && !states.has(day)) {
       states.set(day, 'failed');
     }
@@ -73,10 +78,13 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 /** How old data is, as coarse as a person thinks of it: hours up to two days, then days. */
-export function ageOf(ms: number): { unit: 'minute' | 'hour' | 'day'; count: number } {
+export function ageOf(ms: number): { unit: 'moment' | 'minute' | 'hour' | 'day'; count: number } {
+  if (ms < MINUTE) {
+    return { unit: 'moment', count: 0 };
+  }
   const [unit, size] =
     ms < HOUR ? (['minute', MINUTE] as const) : ms < 2 * DAY ? (['hour', HOUR] as const) : (['day', DAY] as const);
-  return { unit, count: Math.max(0, Math.floor(ms / size)) };
+  return { unit, count: Math.floor(ms / size) };
 }
 
 /** Of a stack in a list: the tone in one word. */

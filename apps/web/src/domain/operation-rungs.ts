@@ -82,6 +82,7 @@ const NEEDS_A_PERSON = new Set([
   'REPOSITORY_KEY',
   'REPOSITORY_DAMAGED',
   'REPOSITORY_MISSING',
+  'KEY_LOST',
 ]);
 
 /** What may simply be asked for again by whoever may ask for it; the others are asked for on the stack's page. */
@@ -106,18 +107,21 @@ export function repeatable(kind: OperationView['kind']): 'start' | 'stop' | 'res
     case 'restore':
     case 'upgrade':
     case 'rollback':
+    case 'prune':
+    case 'undo_restore':
+    case 'clone':
       return null;
   }
 }
 
 /** Until there the stack is not touched: a backup stays beside it, a restore and an upgrade until the address goes. */
 export function isBeside(operation: Pick<OperationView, 'kind' | 'steps'>): boolean {
-  if (operation.kind === 'backup') {
+  if (operation.kind === 'backup' || operation.kind === 'prune') {
     return true;
   }
   const touched = ['unpublish', 'drain', 'swap', 'adopt', 'converge', 'health', 'publish'];
   return (
-    (operation.kind === 'restore' || operation.kind === 'upgrade') &&
+    (operation.kind === 'restore' || operation.kind === 'undo_restore' || operation.kind === 'upgrade') &&
     !operation.steps.some(
       ({ phase, action, state }) =>
         action === null && touched.includes(phase) && (state === 'running' || state === 'done' || state === 'failed'),
@@ -128,7 +132,7 @@ export function isBeside(operation: Pick<OperationView, 'kind' | 'steps'>): bool
 /** What ends an operation without harm: one past its beginning, or past the point where ending it would help, is left. */
 export function mayCancel(operation: Pick<OperationView, 'kind' | 'state' | 'steps'>): boolean {
   const { kind, state } = operation;
-  if (kind === 'backup' || kind === 'restore' || kind === 'upgrade') {
+  if (kind === 'backup' || kind === 'prune' || kind === 'restore' || kind === 'undo_restore' || kind === 'upgrade') {
     return isBeside(operation);
   }
   return (
@@ -140,6 +144,11 @@ export function mayCancel(operation: Pick<OperationView, 'kind' | 'state' | 'ste
 /** Whether a stop takes its place at once: what only brings the stack up, and what has not touched it yet. */
 export function givesWayToStop(operation: Pick<OperationView, 'kind' | 'steps'>): boolean {
   return ['provision', 'start', 'restart', 'wake', 'resume', 'repair'].includes(operation.kind) || isBeside(operation);
+}
+
+/** A backup by the clock that found that the newest one holds all there is. */
+export function wasNotNeeded({ kind, steps }: Pick<OperationView, 'kind' | 'steps'>): boolean {
+  return kind === 'backup' && steps.some(({ phase, state }) => phase === 'prove' && state === 'skipped');
 }
 
 export function nextStepOf(operation: Pick<OperationView, 'state' | 'error'>): NextStep {
@@ -168,6 +177,12 @@ export function asCli(operation: Pick<OperationView, 'kind' | 'slug' | 'requeste
       return `aviary tenant suspend ${operation.slug} --note='…' --confirm=${operation.slug}`;
     case 'backup':
       return `aviary backup take ${operation.slug}`;
+    case 'clone':
+      return `aviary backup clone …`;
+    case 'undo_restore':
+      return `aviary backup undo-restore ${operation.slug} --confirm=${operation.slug}`;
+    case 'prune':
+      return `aviary backup prune ${operation.slug}`;
     case 'upgrade':
       return `aviary tenant upgrade ${operation.slug} …`;
     case 'rollback':

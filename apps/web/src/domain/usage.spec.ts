@@ -1,5 +1,5 @@
 import type { UsagePoint } from '#libs/contracts';
-import { byteParts, lineOf } from './usage.js';
+import { byteParts, exactCount, lineOf } from './usage.js';
 
 const point = (minute: number, more: Partial<UsagePoint> = {}): UsagePoint => ({
   at: new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString(),
@@ -47,4 +47,8 @@ it('chooses a unit in which a size is short', () => {
     { value: '1', unit: 'MB' },
     { value: '5', unit: 'GB' },
   ]);
+});
+
+it('tells a count with all its digits', () => {
+  expect([0, 999, 3_812_345].map(exactCount)).toEqual(['0', '999', '3\u00a0812\u00a0345']);
 });

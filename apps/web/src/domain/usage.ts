@@ -63,5 +63,8 @@ export function byteParts(bytes: number): { value: string; unit: (typeof UNITS)[
     : { value: text, unit: UNITS[index] ?? 'B' };
 }
 
+/** All digits of a count, to be compared with another: in groups of three, which no line break parts. */
+export const exactCount = (count: number): string => String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, '\u00a0');
+
 /** Distances between marks of an axis of bytes: 1, 2, 4, … of each unit, so that its words are round. */
 export const BYTE_MARKS: readonly number[] = Array.from({ length: 45 }, (_unused, power) => 2 ** power);

@@ -8,7 +8,8 @@ export const backups = {
   lead: 'A backup counts once it was restored from where it is kept and compared, table by table, with what was backed up.',
   checkedUntil: 'Restored and checked: {{time}}',
   emptyTitle: 'No backup yet',
-  emptyBody: 'One is taken each night while the stack runs. The first can be taken now; the stack goes on meanwhile.',
+  emptyBody:
+    'One is taken each night while the stack runs and has changed. The first can be taken now; the stack goes on meanwhile.',
   take: 'Back up now',
   takeFailed: 'No backup was begun',
   problem: {
@@ -33,6 +34,7 @@ export const backups = {
   },
   caption: 'Backups',
   reasons: { schedule: 'by the clock', manual: 'by hand', safety: 'before a restore' },
+  same: 'Nothing changed until {{time}}, so it was the newest needed',
   brokenOff: 'Broken off',
   notChecked: 'Stored, not checked',
   added: '{{size}}, {{added}} of it new',
@@ -58,6 +60,32 @@ export const backups = {
   effectUnsafe:
     'What is there now cannot be backed up first, since the stack does not run properly. It is kept aside until the next good backup.',
   effectAway: 'The stack goes on until the data lies ready, then its dashboard is away for some seconds.',
+  clone: 'Clone…',
+  cloneVerb: 'Clone backup',
+  cloneNew: 'A new stack is made of the data of {{time}}, with an address, passwords and a network of its own.',
+  cloneHolds: 'It holds {{what}}, as the backup counts.',
+  cloneBots: 'Its bots are paused, without open orders; tokens for programs stay with the original.',
+  cloneTrading: 'Nothing of it trades until you allow that on its page: two stacks must never trade one account.',
+  cloneStays: '{{slug}} goes on as it is. The copy counts as a stack of your plan.',
+  copyOf: 'A copy of {{slug}}, its data of {{time}}. Nothing of it trades.',
+  copyBody:
+    'Two stacks must never trade one account. Look at it first; when it is to trade, allow it here, then resume each bot.',
+  allowTrading: 'Allow trading…',
+  allowVerb: 'Allow trading',
+  allowBoth: '{{slug}} goes on too: where both have the same exchange account, both trade on it.',
+  allowPaused: 'Bots stay paused until each is resumed on the dashboard.',
+  allowUnguarded: 'A bot that is paused is not guarded: its stop-loss and take-profit do nothing until it is resumed.',
+  allowRestart: 'The stack restarts; its dashboard is away for some seconds.',
+  keptTitle: 'Restored at {{time}}',
+  keptBody: 'What was there before is kept until the next good backup, and you can go back to it.',
+  undo: 'Undo the restore…',
+  undoVerb: 'Undo restore',
+  undoLost:
+    'Everything since the restore at {{time}} is lost, {{duration}} of it: fills, orders, changes to bots and settings.',
+  undoBack: 'What was there before comes back; of it the restored data has less by {{what}}.',
+  undoBackPlain: 'What was there before comes back.',
+  undoKept: 'What is there now is kept in its turn until the next good backup.',
+  undoAway: 'The dashboard is away for some seconds.',
   standing: {
     none: 'none yet',
     failed: 'The newest try failed.',
@@ -77,6 +105,7 @@ export const backups = {
   oldest: 'Least safe',
   age: 'Age',
   ages: {
+    moment: 'less than a minute',
     minute_one: '{{count}} minute',
     minute_other: '{{count}} minutes',
     hour_one: '{{count}} hour',

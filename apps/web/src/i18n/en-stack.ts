@@ -92,10 +92,22 @@ export const stack = {
   all: 'All activity',
   noOperations: 'Nothing has happened to this stack yet.',
   why: 'Why',
+  layersTitle: 'Health by layer',
+  layers: {
+    certificate: 'Certificate',
+    route: 'Address and proxy',
+    runtime: 'Bot runtime',
+    postgres: 'PostgreSQL',
+    redis: 'Redis',
+    containers: 'Containers',
+    data: 'Data volumes',
+  },
   nextTitle: 'What happens next',
   next: {
     repair: 'It is repaired by itself, at the next look. Nothing needs to be done.',
     person: 'Nothing more is tried by itself. Start it once the cause is gone, or ask for help.',
+    route:
+      'The stack itself works, and its bots trade on. What fails is the platform’s way to it, which is seen to; the stack is not restarted. Nothing needs to be done.',
     look: 'It is looked at again every few minutes. Bots trade on, also while the portal cannot see them.',
     visit: 'Opening its dashboard wakes it.',
     start: 'Nothing, until somebody starts it. Its data is kept.',
@@ -141,6 +153,8 @@ export const stack = {
       'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). From 95 % on its bots are held. Change to a larger plan before that.',
     DISK_FULL:
       'It uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). Its bots are held: open orders are taken back and nothing new is begun, so that its database does not meet a full disk. Stop-loss and take-profit go on. Change to a larger plan; it goes on by itself below 90 %.',
+    HOST_DISK_FULL:
+      'The host this stack runs on has little disk left: {{free}} GiB are free, {{floor}} GiB must stay so. It is the host, not the plan of the stack: a larger one changes nothing. Its bots are held: open orders are taken back and nothing new is begun, so that its database does not meet a full disk. Stop-loss and take-profit go on. Operators know of it, and it goes on by itself when there is room.',
     DISK_FREED:
       'There is room again: it uses {{percent}} % of the disk of its plan ({{used}} of {{limit}} GiB). Its bots go on once it runs.',
     MEMORY_GROWS:

@@ -12,11 +12,13 @@ import {
   LOST_THINGS,
   OPERATION_KINDS,
   RELEASE_MOVES,
+  ROLLOUT_MOVES,
   ACCOUNT_STATES,
   STACK_NEXT,
   STACK_REASONS,
   STACK_STATUS,
   STACK_WARNING_CODES,
+  rolloutWaitSchema,
 } from '#libs/contracts';
 import { createI18n } from '#libs/ui';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -68,6 +70,10 @@ describe('English', () => {
       ...Object.keys(RELEASE_MOVES).flatMap((move) =>
         ['ask', 'verb', 'becomes'].map((text) => `releases.${text}.${move}`),
       ),
+      ...Object.keys(ROLLOUT_MOVES).flatMap((move) =>
+        ['ask', 'verb', 'effect'].map((text) => `rollouts.${text}.${move}`),
+      ),
+      ...rolloutWaitSchema.shape.for.options.map((what) => `rollouts.waits.${what}`),
       ...DESIRED_STATES.map((state) => `stack.desired.${state}`),
       ...ACCOUNT_STATES.map((state) => `users.states.${state}`),
       ...CAPACITY_RESOURCES.map((resource) => `capacity.resources.${resource}`),

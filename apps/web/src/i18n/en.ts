@@ -1,7 +1,9 @@
 import { signInTexts } from './en-sign-in.js';
 import { domains } from './en-domains.js';
 import { backups } from './en-backups.js';
+import { exports } from './en-exports.js';
 import { releases } from './en-releases.js';
+import { rollouts } from './en-rollouts.js';
 import { stack } from './en-stack.js';
 import { alarms, schedules } from './en-alarms.js';
 import { engines } from './en-engines.js';
@@ -49,7 +51,9 @@ export const en = {
   },
   stack,
   backups,
+  exports,
   releases,
+  rollouts,
   domains,
   usage,
   engines,
@@ -74,6 +78,9 @@ export const en = {
       restore: 'Restore',
       upgrade: 'Upgrade',
       rollback: 'Roll back',
+      prune: 'Remove old backups',
+      undo_restore: 'Undo restore',
+      clone: 'Clone',
     },
     doing: {
       provision: 'Creating',
@@ -92,6 +99,9 @@ export const en = {
       restore: 'Restoring',
       upgrade: 'Upgrading',
       rollback: 'Rolling back',
+      prune: 'Removing old backups',
+      undo_restore: 'Going back',
+      clone: 'Cloning',
     },
     phase: {
       prepare: 'Secrets, certificate and template',
@@ -115,6 +125,8 @@ export const en = {
       swap: 'Put the loaded data in place',
       preflight: 'Look whether the release can run here',
       adopt: 'Change to the new release',
+      prune: 'Remove what the plan keeps no longer',
+      kept: 'Look whether what was there before is kept',
     },
     by: 'by {{name}}',
     step: 'step {{current}} of {{total}}: {{phase}}',
@@ -161,9 +173,14 @@ export const en = {
       repair: 'The stack is as wanted again.',
       backup: 'The backup was restored and checked, so it counts.',
       upgrade: 'The stack runs on its new release.',
+      clone: 'The copy runs. Its bots are paused, and nothing of it trades until you allow it on its page.',
+      undo_restore:
+        'The stack has the data of before the restore. What it had meanwhile is kept until the next good backup.',
+      prune: 'Backups that the plan keeps no longer are gone; the newest that counts stays.',
       rollback: 'The stack runs on the release before, on the data it had meanwhile. The backup taken before is kept.',
       restore: 'The stack has the data of the backup. What was there before is kept until the next good backup.',
     },
+    notNeeded: 'Nothing changed since the newest backup that counts, so no other was needed.',
     cancelledBeside: 'It was cancelled. The stack itself was not touched.',
     cancelledNow: 'It was cancelled. What was done until then stays.',
   },

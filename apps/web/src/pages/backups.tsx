@@ -7,22 +7,27 @@ import {
 } from '#libs/contracts';
 import { EmptyState, PageTitle, Panel, Skeletons, Time, useErrorText, useNow, useTimeText, useZone } from '#libs/ui';
 import { Button, Table } from '@mantine/core';
-import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useApi, useMe } from '../api/context.js';
 import { isApiError } from '../api/errors.js';
 import { useOperationStream } from '../api/live.js';
-import { keys, operationQuery, POLL_MS, putOperation, stackQuery, stacksQuery } from '../api/queries.js';
+import { keys, operationQuery, POLL_MS, stackQuery, stacksQuery } from '../api/queries.js';
 import { daysOf, newestFailure } from '../domain/backups.js';
 import { byteParts } from '../domain/usage.js';
 import { useT } from '../i18n/use-text.js';
 import { BackupPill, BackupStanding, CheckedUntil } from '../parts/backup-words.js';
+import { CloneDialog } from '../parts/clone-dialog.js';
+import { ExportDialog } from '../parts/export-dialog.js';
+import { ExportPanel, KeepPanel } from '../parts/export-panel.js';
 import { Failure } from '../parts/failure.js';
+import { KeptDataPanel } from '../parts/kept-data.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { More, Rows } from '../parts/list-tools.js';
 import { Loaded } from '../parts/loaded.js';
 import { OpenOperation } from '../parts/open-operation.js';
 import { RestoreDialog } from '../parts/restore-dialog.js';
+import { TakeBackup } from '../parts/take-backup.js';
 import { NotFoundPage } from './not-found.js';
 
 /** Of somebody's one stack, or which of several. */
@@ -71,7 +76,7 @@ function Several({ stacks }: { stacks: readonly StackView[] }) {
 }
 
 /** The backups of one stack: until when data is safe, what is under way, and each with how far it came. */
-export function BackupsPage({ slug }: { slug: string }) {
+export function BackupsPage({ slug, keep = false }: { slug: string; keep?: boolean }) {
   const t = useT();
   const api = useApi();
   const stack = useQuery({ ...stackQuery(api, slug), refetchInterval: POLL_MS });
@@ -104,6 +109,7 @@ export function BackupsPage({ slug }: { slug: string }) {
       stack={stack.data}
       list={first}
       items={items}
+      keep={keep}
       more={
         <More
           shown={items.length}
@@ -120,12 +126,22 @@ interface BackupsProps {
   stack: StackView;
   list: BackupList;
   items: readonly BackupView[];
+  /** Its owner came to download everything. */
+  keep: boolean;
   more: React.ReactNode;
 }
 
-function Backups({ stack, list, items, more }: BackupsProps) {
+/** What is asked about one of them, in its own dialog. */
+type Chosen = { what: 'restore' | 'clone' | 'export'; backup: BackupView };
+
+function Backups({ stack, list, items, keep, more }: BackupsProps) {
   const t = useT();
-  const [chosen, setChosen] = useState<BackupView | null>(null);
+  const own = useMe()?.username === stack.owner;
+  const [chosen, setChosen] = useState<Chosen | null>(null);
+  const close = (): void => setChosen(null);
+  const backupFor = (what: Chosen['what']): BackupView | null => (chosen?.what === what ? chosen.backup : null);
+  const newest = items.find(({ state }) => state === 'verified');
+  const again = items.find(({ id, state }) => id === list.export?.backup && state === 'verified');
   const { slug } = stack;
   const failure = newestFailure(items, list.open?.id ?? null);
   return (
@@ -133,12 +149,28 @@ function Backups({ stack, list, items, more }: BackupsProps) {
       <PageTitle
         tone={failure !== null ? 'bad' : list.verifiedUntil === null ? 'none' : 'ok'}
         facts={<CheckedUntil at={list.verifiedUntil} />}
-        actions={<Take stack={stack} list={list} />}
+        actions={<TakeBackup stack={stack} list={list} className="aw-primary-action" />}
       >
         {t('backups.title')} <span className="av-mono aw-title-slug">{slug}</span>
       </PageTitle>
       {list.open === null ? null : <UnderWay operation={list.open} />}
       {failure === null ? null : <Failed backup={failure} until={list.verifiedUntil} />}
+      {keep && own ? (
+        <KeepPanel
+          stack={stack}
+          list={list}
+          newest={newest}
+          onDownload={(backup) => setChosen({ what: 'export', backup })}
+        />
+      ) : null}
+      {list.export === null ? null : (
+        <ExportPanel
+          slug={slug}
+          of={list.export}
+          onAgain={own && again !== undefined ? () => setChosen({ what: 'export', backup: again }) : null}
+        />
+      )}
+      {list.kept === null ? null : <KeptDataPanel stack={stack} kept={list.kept} busy={stack.openOperation !== null} />}
       {list.problem === null ? null : (
         <section className="av-panel aw-reason-panel" data-tone={list.problem === 'data_missing' ? 'bad' : 'off'}>
           <p>{t(`backups.problem.${list.problem}`)}</p>
@@ -151,51 +183,28 @@ function Backups({ stack, list, items, more }: BackupsProps) {
           <>
             <Strip items={items} complete={list.next === null} />
             <Rows>
-              <BackupTable items={items} list={list} busy={stack.openOperation !== null} onRestore={setChosen} />
+              <BackupTable
+                items={items}
+                list={list}
+                busy={stack.openOperation !== null}
+                own={own}
+                onChoose={setChosen}
+              />
             </Rows>
             {more}
           </>
         )}
       </Panel>
       <p className="av-muted av-small aw-foot">{t('backups.lead')}</p>
+      <CloneDialog backup={backupFor('clone')} stack={stack} onClose={close} />
+      <ExportDialog backup={backupFor('export')} stack={stack} onClose={close} />
       <RestoreDialog
-        backup={chosen}
+        backup={backupFor('restore')}
         stack={stack}
-        newest={items.find(({ state }) => state === 'verified')}
+        newest={newest}
         safeguards={list.safeguards}
-        onClose={() => setChosen(null)}
+        onClose={close}
       />
-    </>
-  );
-}
-
-function Take({ stack, list }: { stack: StackView; list: BackupList }) {
-  const t = useT();
-  const api = useApi();
-  const queries = useQueryClient();
-  const take = useMutation({
-    mutationFn: () => api.takeBackup(stack.slug, crypto.randomUUID()),
-    onSuccess: async ({ operation }) => {
-      putOperation(queries, operation);
-      void queries.invalidateQueries({ queryKey: ['operations'] });
-      await queries.invalidateQueries({ queryKey: keys.backups(stack.slug) });
-    },
-  });
-  return (
-    <>
-      <Button
-        className="aw-primary-action"
-        disabled={list.open !== null || list.problem !== null || stack.openOperation !== null}
-        loading={take.isPending}
-        onClick={() => take.mutate()}
-      >
-        {t('backups.take')}
-      </Button>
-      {take.error === null ? null : (
-        <div className="aw-action-error">
-          <Failure error={take.error} title={t('backups.takeFailed')} />
-        </div>
-      )}
     </>
   );
 }
@@ -253,13 +262,16 @@ interface TableProps {
   list: BackupList;
   /** Something is under way that a restore would have to wait for. */
   busy: boolean;
-  onRestore: (backup: BackupView) => void;
+  /** What leaves the platform is its owner's alone. */
+  own: boolean;
+  onChoose: (chosen: Chosen) => void;
 }
 
 /** On a phone each row is a card. */
-function BackupTable({ items, list, busy, onRestore }: TableProps) {
+function BackupTable({ items, list, busy, own, onChoose }: TableProps) {
   const t = useT();
   const errorText = useErrorText();
+  const time = useTimeText();
   const size = useSize();
   const open = list.open?.id ?? null;
   return (
@@ -289,6 +301,9 @@ function BackupTable({ items, list, busy, onRestore }: TableProps) {
               <span className="aw-lines">
                 <BackupPill backup={backup} openOperation={open} />
                 {backup.error === null ? null : <span className="av-small aw-reason">{errorText(backup.error)}</span>}
+                {backup.sameUntil === null ? null : (
+                  <span className="av-small av-muted">{t('backups.same', { time: time(backup.sameUntil) })}</span>
+                )}
               </span>
             </Table.Td>
             <Table.Td data-label={t('backups.column.reason')}>{t(`backups.reasons.${backup.reason}`)}</Table.Td>
@@ -300,9 +315,29 @@ function BackupTable({ items, list, busy, onRestore }: TableProps) {
             </Table.Td>
             <Table.Td className="aw-backup-tools" {...(backup.state === 'verified' ? { 'data-label': ' ' } : {})}>
               {backup.state === 'verified' ? (
-                <Button variant="default" size="xs" disabled={busy} onClick={() => onRestore(backup)}>
-                  {t('backups.restore')}
-                </Button>
+                <>
+                  <Button
+                    variant="default"
+                    size="xs"
+                    disabled={busy}
+                    onClick={() => onChoose({ what: 'restore', backup })}
+                  >
+                    {t('backups.restore')}
+                  </Button>{' '}
+                  <Button variant="default" size="xs" onClick={() => onChoose({ what: 'clone', backup })}>
+                    {t('backups.clone')}
+                  </Button>{' '}
+                  {own ? (
+                    <Button
+                      variant="default"
+                      size="xs"
+                      disabled={list.export?.state === 'sending'}
+                      onClick={() => onChoose({ what: 'export', backup })}
+                    >
+                      {t('exports.open')}
+                    </Button>
+                  ) : null}
+                </>
               ) : null}
             </Table.Td>
           </Table.Tr>

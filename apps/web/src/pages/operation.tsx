@@ -22,7 +22,15 @@ import { useApi, useMe } from '../api/context.js';
 import type { StackAction } from '../api/endpoints.js';
 import { useOperationStream } from '../api/live.js';
 import { operationQuery, putOperation, stackQuery } from '../api/queries.js';
-import { asCli, elapsedMs, isBeside, mayCancel, nextStepOf, repeatable } from '../domain/operation-rungs.js';
+import {
+  asCli,
+  elapsedMs,
+  isBeside,
+  mayCancel,
+  nextStepOf,
+  repeatable,
+  wasNotNeeded,
+} from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
@@ -177,7 +185,7 @@ function Outcome({ operation }: { operation: OperationView }) {
     return (
       <section className="av-panel aw-reason-panel" data-tone="ok">
         <div>
-          <p>{t(`operation.now.${operation.kind}`)}</p>
+          <p>{wasNotNeeded(operation) ? t('operation.notNeeded') : t(`operation.now.${operation.kind}`)}</p>
           {operation.kind === 'destroy' ? null : operation.kind === 'backup' ? (
             <ToBackups slug={operation.slug} quiet>
               {t('backups.to')}

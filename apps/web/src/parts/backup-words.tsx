@@ -7,6 +7,14 @@ import { TextLink } from './link-button.js';
 
 const NONE: StatusWord = { tone: 'none', key: 'backup.none', word: '', icon: 'CircleDashed' };
 
+/** What each dialog about one backup is given. */
+export interface BackupDialogProps {
+  /** The one it is about; the dialog is open while there is one. */
+  backup: BackupView | null;
+  stack: StackView;
+  onClose: () => void;
+}
+
 export function useAgeText(): (ms: number) => string {
   const t = useT();
   return (ms) => {

@@ -11,23 +11,21 @@ import {
   IconMoon,
   IconTrash,
 } from '@tabler/icons-react';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState, type ReactNode } from 'react';
-import { useApi, useMe } from '../api/context.js';
-import type { StackAction } from '../api/endpoints.js';
-import { keys, putOperation, putStack } from '../api/queries.js';
+import { useMe } from '../api/context.js';
 import { givesWayToStop } from '../domain/operation-rungs.js';
 import { offerName } from '../domain/releases.js';
+import { isHeld, isIdle } from '../domain/startable.js';
 import { useT } from '../i18n/use-text.js';
+import { KeepFirst } from './export-panel.js';
 import { Failure } from './failure.js';
 import { PlanChoice } from './plan-choice.js';
 import { OpenDashboard } from './open-dashboard.js';
 import { UpgradeDialog, type Offer } from './upgrade-dialog.js';
+import { useStackRequests } from './use-stack-requests.js';
 
 type Asked = 'stop' | 'restart' | 'destroy' | 'hibernate' | 'suspend' | 'rotate' | 'resize';
-
-const IDLE = new Set<StackView['status']>(['stopped', 'asleep']);
 
 /** What stopping or destroying would do, counted in what the stack last reported. */
 function useEffects(stack: StackView, plan: string): Record<Asked, ReactNode[]> {
@@ -56,47 +54,6 @@ function useEffects(stack: StackView, plan: string): Record<Asked, ReactNode[]> 
       <strong key="final">{t('stack.destroyEffectFinal')}</strong>,
     ],
   };
-}
-
-function useStackRequests(stack: StackView) {
-  const api = useApi();
-  const queries = useQueryClient();
-  const accept = ({ stack: next, operation }: Accepted): void => {
-    putStack(queries, { ...next, openOperation: next.openOperation ?? operation });
-    putOperation(queries, operation);
-    void queries.invalidateQueries({ queryKey: ['operations'] });
-    void queries.invalidateQueries({ queryKey: keys.stacks });
-  };
-  const act = useMutation({
-    // one key per press: a retry by the network layer is the same request, a new press is a new one
-    mutationFn: (action: StackAction) => api.actOnStack(stack.slug, action, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const destroy = useMutation({
-    mutationFn: () => api.destroyStack(stack.slug, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const suspend = useMutation({
-    mutationFn: (note: string) => api.operator.suspend(stack.slug, note, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const resume = useMutation({
-    mutationFn: () => api.operator.resume(stack.slug, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const rotate = useMutation({
-    mutationFn: () => api.rotateSecrets(stack.slug, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const resize = useMutation({
-    mutationFn: (plan: string) => api.resizeStack(stack.slug, plan, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  const upgrade = useMutation({
-    mutationFn: (release: string) => api.upgradeStack(stack.slug, release, crypto.randomUUID()),
-    onSuccess: accept,
-  });
-  return { act, destroy, suspend, resume, rotate, resize, upgrade };
 }
 
 /** Only where there is one to go to; while it cannot be, it says until when. */
@@ -138,11 +95,11 @@ export function StackActions({ stack }: { stack: StackView }) {
       ? stack.openOperation
       : null;
   const busy = open !== null;
-  const idle = IDLE.has(stack.status);
+  const idle = isIdle(stack);
   const trades = (stack.heartbeat?.runningBots ?? 0) > 0;
   const gone = stack.desired === 'deleted';
   const operator = me?.role === 'operator';
-  const held = stack.holds.some((hold) => hold !== 'breaker');
+  const held = isHeld(stack);
   const own = me !== null && me.username === stack.owner;
   const close = (): void => setAsked(null);
   const toOperation = ({ operation }: Accepted): Promise<void> =>
@@ -312,7 +269,9 @@ export function StackActions({ stack }: { stack: StackView }) {
         grade="severe"
         slug={stack.slug}
         danger
-      />
+      >
+        <KeepFirst stack={stack} />
+      </ConfirmDialog>
     </>
   );
 }

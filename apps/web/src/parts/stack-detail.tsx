@@ -1,5 +1,5 @@
-import { Amount, Copyable, CopyButton, EmptyState, Facts, PageTitle, Panel, Since, Time } from '#libs/ui';
-import { STACK_STATUS, type StackNext, type StackView } from '#libs/contracts';
+import { Amount, Copyable, CopyButton, EmptyState, Facts, PageTitle, Panel, Since, StatusPill, Time } from '#libs/ui';
+import { LAYER_STATUS, STACK_STATUS, type StackNext, type StackView } from '#libs/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useApi, useMe } from '../api/context.js';
 import { useOperationStream, useStackStream } from '../api/live.js';
@@ -10,6 +10,7 @@ import { useT } from '../i18n/use-text.js';
 import { BackupStanding } from './backup-words.js';
 import { TextLink } from './link-button.js';
 import { DomainPanel } from './domain-panel.js';
+import { HeldTrading } from './held-trading.js';
 import { LogPanel } from './log-panel.js';
 import { Loaded } from './loaded.js';
 import { OpenOperation } from './open-operation.js';
@@ -93,6 +94,26 @@ function Next({ next: { kind, at, attempt } }: { next: StackNext }) {
   return kind === 'repair' && attempt !== null ? t('stack.nextRepair', attempt) : t(`stack.next.${kind}`);
 }
 
+/** Which part of it works and which does not, while anything is known of them. */
+function Layers({ stack: { layers } }: { stack: StackView }) {
+  const t = useT();
+  if (layers.every(({ state }) => state === 'unknown' || state === 'off')) {
+    return null;
+  }
+  return (
+    <section className="av-panel aw-layers" aria-label={t('stack.layersTitle')}>
+      <ul>
+        {layers.map(({ layer, state }) => (
+          <li key={layer}>
+            <span className="av-small av-muted">{t(`stack.layers.${layer}`)}</span>
+            <StatusPill status={LAYER_STATUS[state]} size="sm" />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
 /** What is to be known although it goes on: what, since when, what to do. */
 function Warnings({ stack }: { stack: StackView }) {
   const t = useT();
@@ -100,7 +121,7 @@ function Warnings({ stack }: { stack: StackView }) {
   return stack.warnings.map((warning) => (
     <section key={warning.code} className="av-panel aw-warning" data-tone={warning.level} data-code={warning.code}>
       <p>{text(warning)}</p>
-      {warning.code !== 'DISK_FULL' ? null : (
+      {warning.code !== 'DISK_FULL' && warning.code !== 'HOST_DISK_FULL' ? null : (
         <p>
           {warning.heldSince === null ? (
             t('stack.warningNotHeld')
@@ -235,6 +256,8 @@ export function StackDetail({ stack, ...look }: { stack: StackView } & Look) {
       </PageTitle>
       {stack.openOperation === null ? null : <OpenOperation operation={stack.openOperation} />}
       <Reason stack={stack} />
+      <Layers stack={stack} />
+      <HeldTrading stack={stack} />
       <Warnings stack={stack} />
       <div className="aw-columns aw-stack-columns">
         <Panel title={stack.name === '' ? stack.slug : stack.name}>

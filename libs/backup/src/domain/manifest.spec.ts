@@ -11,4 +11,9 @@ it('FM-22 a table that is missing, too many, or has other rows is named', () => 
     'public.extra is too many',
   ]);
   expect(differences([], [])).toEqual([]);
+  // As many rows are not yet the same ones; what was never summed up is compared by number.
+  const summed = { ...table('bots', 3), figure: '-17' };
+  expect(differences([summed], [{ ...summed, figure: '4' }])).toEqual(['public.bots has other rows']);
+  expect(differences([summed], [summed])).toEqual([]);
+  expect(differences([table('bots', 3)], [summed])).toEqual([]);
 });

@@ -9,7 +9,7 @@ export class RepositoryEntity {
   @ForeignKey(() => TenantEntity, { name: 'repositories_tenant_fk', onDelete: 'CASCADE' })
   tenantId: string;
 
-  /** Its password, sealed under the master key with the context `repository/<tenant id>`. */
+  /** Its password, sealed under the stack's data key with the context `repository/<tenant id>`. */
   @Column('bytea')
   sealed: Buffer;
 
@@ -59,6 +59,10 @@ export class BackupEntity {
   @Column('timestamptz', { nullable: true })
   takenAt: Date | null;
 
+  /** Until when the stack was looked at and its data was still the same; null while nobody did. */
+  @Column('timestamptz', { nullable: true })
+  sameUntil: Date | null;
+
   @Column('timestamptz', { nullable: true })
   dumpedAt: Date | null;
 
@@ -78,6 +82,7 @@ export class BackupEntity {
   @Column('jsonb', { nullable: true })
   error: { code: ErrorCode; message: string } | null;
 
+  /** False, and read by nobody: what is held is worked out (libs/tenants, `domain/retention.ts`). Goes in a later release. */
   @Column('boolean')
   held: boolean;
 }

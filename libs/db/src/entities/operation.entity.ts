@@ -8,7 +8,7 @@ import type { ErrorCode, OperationKind } from '#libs/contracts';
 @Entity('operations')
 @Check(
   'operations_kind',
-  `kind in ('provision', 'start', 'stop', 'restart', 'destroy', 'suspend', 'resume', 'hibernate', 'wake', 'resize', 'rotate_secrets', 'repair', 'backup', 'restore', 'upgrade', 'rollback')`,
+  `kind in ('provision', 'start', 'stop', 'restart', 'destroy', 'suspend', 'resume', 'hibernate', 'wake', 'resize', 'rotate_secrets', 'repair', 'backup', 'restore', 'upgrade', 'rollback', 'prune', 'undo_restore', 'clone')`,
 )
 @Check('operations_state', `state in ('queued', 'running', 'done', 'failed', 'cancelled')`)
 @Check('operations_desired_before', `desired_before in ('running', 'stopped', 'hibernated')`)

@@ -5,6 +5,10 @@ import type { StackLimits } from '#libs/contracts';
 @Entity('plans')
 @Unique('uq_plans_code', ['code'])
 @Check('ck_plans_money', 'price_minor >= 0 and stacks >= 0 and trial_days >= 0')
+@Check(
+  'ck_plans_kept',
+  'keep_daily between 1 and 366 and keep_weekly between 0 and 260 and keep_monthly between 0 and 120',
+)
 @Check('ck_plans_rates', 'profit_share_bps between 0 and 10000 and max_position_bps between 1 and 10000')
 export class PlanEntity {
   @PrimaryColumn('uuid')
@@ -50,8 +54,19 @@ export class PlanEntity {
   @Column('jsonb')
   limits: StackLimits;
 
+  /** Read by the release before; it goes with the next. */
   @Column('integer')
   backupRetentionDays: number;
+
+  /** Of so many days, weeks and months that have a good backup the newest of each stays. */
+  @Column('integer', { default: 7 })
+  keepDaily: number;
+
+  @Column('integer', { default: 0 })
+  keepWeekly: number;
+
+  @Column('integer', { default: 0 })
+  keepMonthly: number;
 
   /** 1 is answered first. */
   @Column('integer')

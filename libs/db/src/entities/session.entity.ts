@@ -31,7 +31,7 @@ export class SessionEntity {
   @Column('timestamptz', { nullable: true })
   revokedAt: Date | null;
 
-  /** `logout`, `token_reused`, `account_state`. */
+  /** `logout`, `token_reused`, `account_state`, `recovered`. */
   @Column('text', { nullable: true })
   revokeReason: string | null;
 }

@@ -70,7 +70,7 @@ export class HostnameEntity {
   kind: 'dashboard' | 'api';
 }
 
-/** A generated secret, sealed under the master key with the context `tenant/<id>/<name>`. */
+/** A generated secret, sealed under the stack's data key with the context `tenant/<id>/<name>`. */
 @Entity('tenant_secrets')
 export class TenantSecretEntity {
   @PrimaryColumn('uuid', { primaryKeyConstraintName: 'tenant_secrets_pk' })
@@ -83,7 +83,10 @@ export class TenantSecretEntity {
   @Column('bytea')
   sealed: Buffer;
 
-  /** What it was before its rotation, until the new one is proven to open what the old one did. */
+  /**
+   * What it was before its rotation, until the new one is proven to open what the old one did; the same as `sealed` while
+   * nobody knows what the data that was put back opens to.
+   */
   @Column('bytea', { nullable: true })
   previous: Buffer | null;
 

@@ -63,6 +63,14 @@ export class TenantEntity {
   @Column('integer', { array: true, default: [] })
   keptEpochs: number[];
 
+  /** Whose data it was made of; null for one that began empty. */
+  @Column('jsonb', { nullable: true })
+  clonedFrom: { tenant: string; slug: string; takenAt: string } | null;
+
+  /** Since when nothing of it may trade, until somebody allows it; null where it may. */
+  @Column('timestamptz', { nullable: true })
+  tradingHeldSince: Date | null;
+
   /** SPKI DER in base64: verifies the stack's reports. Null until its secrets were made. */
   @Column('text', { nullable: true })
   publicKey: string | null;

@@ -3,9 +3,16 @@ import { Accounts1763700000001 } from './1763700000001-accounts.js';
 import { DomainProof1763700000016 } from './1763700000016-domain-proof.js';
 import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
+import { BackupsKept1763700000024 } from './1763700000024-backups-kept.js';
+import { PortalBackups1763700000025 } from './1763700000025-portal-backups.js';
+import { RecoveryUndecided1763700000028 } from './1763700000028-recovery-undecided.js';
 import { Backups1763700000019 } from './1763700000019-backups.js';
 import { Upgrades1763700000020 } from './1763700000020-upgrades.js';
+import { DataKeys1763700000023 } from './1763700000023-data-keys.js';
+import { Exports1763700000026 } from './1763700000026-exports.js';
+import { Fences1763700000030 } from './1763700000030-fences.js';
 import { EngineFigures1763700000021 } from './1763700000021-engine-figures.js';
+import { Rollouts1763700000022 } from './1763700000022-rollouts.js';
 import { OrphansDue1763700000018 } from './1763700000018-orphans-due.js';
 import { Reconcile1763700000015 } from './1763700000015-reconcile.js';
 import { Requests1763700000003 } from './1763700000003-requests.js';
@@ -37,4 +44,11 @@ export const MIGRATIONS = [
   Backups1763700000019,
   Upgrades1763700000020,
   EngineFigures1763700000021,
+  Rollouts1763700000022,
+  DataKeys1763700000023,
+  BackupsKept1763700000024,
+  PortalBackups1763700000025,
+  Exports1763700000026,
+  RecoveryUndecided1763700000028,
+  Fences1763700000030,
 ];

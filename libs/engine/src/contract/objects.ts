@@ -93,6 +93,16 @@ export function objectsContract(world: ContractWorld): void {
     await fails(world.engine.startContainer(holder.name, bounds), 'NO_CAPACITY');
   });
 
+  it('makes a network once that many ask for at once', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const net = world.network(`at-once-${round}`);
+      await Promise.all(Array.from({ length: 8 }, () => world.engine.createNetwork(net, bounds)));
+      const { networks } = await world.engine.observe(world.mine, bounds);
+      expect(networks.filter(({ name }) => name === net.name)).toHaveLength(1);
+      await world.engine.removeNetwork(net.name, world.mine, bounds);
+    }
+  });
+
   it('refuses a subnet that overlaps another network’s', async () => {
     const net = world.network('net');
     await world.engine.createNetwork(net, bounds);

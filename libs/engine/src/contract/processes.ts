@@ -133,6 +133,28 @@ export function processesContract(world: ContractWorld): void {
     expect(await world.state(spec)).toMatchObject({ status: 'exited', exitCode: 137, oomKilled: false });
   });
 
+  it('brings a restart to its end also when its caller turns away', async () => {
+    const spec = await world.started(world.container('again', { command: world.programs.stubborn() }));
+    const before = await world.state(spec);
+    await world.engine.restartContainer(spec.name, 0, bounds);
+    const first = await world.state(spec);
+    expect([first.id, first.status]).toEqual([before.id, 'running']);
+    expect(first.startedAt).not.toBe(before.startedAt);
+    await fails(world.engine.restartContainer(spec.name, 1, { deadlineMs: 150 }), 'DEADLINE_EXCEEDED');
+    const ended = await waitFor(
+      async () => {
+        const now = await world.state(spec);
+        return now.startedAt !== first.startedAt && now.status === 'running' ? now : undefined;
+      },
+      { what: 'the container started again', deadlineMs: 10 * SECONDS },
+    );
+    expect(ended.id).toBe(before.id);
+    await world.engine.stopContainer(spec.name, 0, bounds);
+    await world.engine.restartContainer(spec.name, 0, bounds);
+    expect(await world.state(spec)).toMatchObject({ status: 'running' });
+    await fails(world.engine.restartContainer(world.named('nobody'), 0, bounds), 'ENGINE_REFUSED');
+  });
+
   it('ends at the deadline and when the caller aborts, and says which', async () => {
     const spec = await world.started(world.container('slow', { command: world.programs.stubborn() }));
     await fails(world.engine.stopContainer(spec.name, 20, { deadlineMs: 150 }), 'DEADLINE_EXCEEDED');

@@ -136,6 +136,47 @@ describe('DockerEngine before an engine in trouble', () => {
     expect(asked.filter((url) => url.includes('/images/create'))).toEqual([]);
   });
 
+  it('makes a network of which the engine already holds the subnet and does not show it yet', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    const labels = { 'aviary.platform': '0190a000-0000-7000-8000-000000000001' };
+    const spec = {
+      name: 'aviary-97fb-edge-0',
+      labels,
+      subnet: '10.131.192.0/22',
+      gateway: '10.131.192.1',
+      ipRange: '10.131.192.0/26',
+      internal: false,
+      icc: false,
+      bridgeName: 'av97fbe0',
+    };
+    const shown = {
+      Id: 'b'.repeat(64),
+      Name: spec.name,
+      Labels: labels,
+      Internal: false,
+      IPAM: { Config: [{ Subnet: spec.subnet, Gateway: spec.gateway, IPRange: spec.ipRange }] },
+      Options: {
+        'com.docker.network.bridge.name': spec.bridgeName,
+        'com.docker.network.bridge.enable_icc': 'false',
+      },
+    };
+    let looks = 0;
+    await listen((request, response) => {
+      const json = (status: number, body: unknown): void => void response.writeHead(status).end(JSON.stringify(body));
+      request.resume();
+      if (request.url === '/version') {
+        json(200, version);
+      } else if (request.method === 'POST') {
+        json(403, { message: 'Pool overlaps with other one on this address space' });
+      } else {
+        looks += 1;
+        json(looks > 2 ? 200 : 404, looks > 2 ? shown : { message: `network ${spec.name} not found` });
+      }
+    });
+    await engine.createNetwork(spec, { deadlineMs: 10_000 });
+    expect(looks).toBe(3);
+  });
+
   it('FM-6 refuses an engine that is too new before it asks anything else of it', async () => {
     const engine = new DockerEngine({ endpoint: `unix://${path}` });
     await listen((_request, response) =>

@@ -153,6 +153,15 @@ export class DockerContainers {
     });
   }
 
+  async restart(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    await this.client.call(`restart container ${name}`, bounds, (docker, signal) =>
+      this.slots.run(async () => {
+        signal.throwIfAborted();
+        await docker.getContainer(name).restart(signalled(signal, { t: graceSeconds }));
+      }),
+    );
+  }
+
   async remove(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     await this.client.call(`remove container ${name}`, bounds, async (docker, signal) => {
       const existing = await inspect(docker, name, signal);

@@ -132,6 +132,10 @@ export class DockerEngine implements Engine {
     await this.containers.stop(name, graceSeconds, bounds);
   }
 
+  async restartContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    await this.containers.restart(name, graceSeconds, bounds);
+  }
+
   async removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     await this.containers.remove(name, owner, bounds);
   }

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import type { Bounds } from '#libs/async';
 import { checkLabels } from '../checks.js';
@@ -14,26 +15,43 @@ const OPTION = {
   mtu: 'com.docker.network.driver.mtu',
 } as const;
 
+/**
+ * The engine holds the subnet of a network before it shows the network. Whoever asks in between is refused as by a
+ * stranger's, and asks again for about five seconds.
+ */
+const MAKING_ROUNDS = 20;
+const MAKING_PAUSE_MS = 250;
+
 export class DockerNetworks {
   constructor(private readonly client: DockerClient) {}
 
+  /** Made twice at once it is made once, as every call of the port. */
   async create(spec: NetworkSpec, bounds: Bounds): Promise<void> {
     checkLabels(spec.name, spec.labels);
     await this.client.call(`create network ${spec.name}`, bounds, async (docker, signal) => {
-      try {
-        await docker.createNetwork(signalled(signal, networkOptions(spec)));
-      } catch (error) {
-        // 409 says the name is taken; 403 that the subnet or bridge is, by the network itself if it was made before
-        const status = statusOf(error);
-        const existing = status === 409 || status === 403 ? await inspect(docker, spec.name) : undefined;
-        if (!existing) {
-          throw error;
+      for (let round = 1; ; round += 1) {
+        try {
+          await docker.createNetwork(signalled(signal, networkOptions(spec)));
+          return;
+        } catch (error) {
+          // 409 says the name is taken; 403 that the subnet or bridge is, by the network itself if it was made before
+          if (![409, 403].includes(statusOf(error) ?? 0)) {
+            throw error;
+          }
+          const existing = await inspect(docker, spec.name);
+          if (existing) {
+            assertSame('network', spec.name, existing.Labels, spec.labels);
+            const difference = differs(existing, spec);
+            if (difference) {
+              throw conflict('network', spec.name, difference);
+            }
+            return;
+          }
+          if (round === MAKING_ROUNDS) {
+            throw error;
+          }
         }
-        assertSame('network', spec.name, existing.Labels, spec.labels);
-        const difference = differs(existing, spec);
-        if (difference) {
-          throw conflict('network', spec.name, difference);
-        }
+        await pause(MAKING_PAUSE_MS, undefined, { signal });
       }
     });
   }

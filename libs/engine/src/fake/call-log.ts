@@ -38,6 +38,7 @@ export const MUTATIONS: readonly EngineMethod[] = [
   'startContainer',
   'unpauseContainer',
   'stopContainer',
+  'restartContainer',
   'removeContainer',
   'remakeContainer',
   'updateLimits',

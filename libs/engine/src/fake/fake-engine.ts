@@ -222,6 +222,20 @@ export class FakeEngine extends FakeHost implements Engine {
     });
   }
 
+  async restartContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    await this.call('restartContainer', [name, graceSeconds], bounds, async () => {
+      const container = this.world.container(name);
+      if (container.status === 'running') {
+        const answer = this.process(container).stop?.(this.context(container)) ?? 143;
+        if (answer === 'ignored') {
+          await delay(graceSeconds * 1000);
+        }
+        this.end(container, answer === 'ignored' ? 137 : answer, { stopped: true });
+      }
+      this.run(container);
+    });
+  }
+
   async removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     await this.call('removeContainer', [name, owner], bounds, () => {
       const existing = this.world.containers.get(name);

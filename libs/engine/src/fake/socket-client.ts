@@ -77,6 +77,9 @@ export class SocketEngine implements Engine {
   stopContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
     return this.call('stopContainer', [name, graceSeconds], bounds);
   }
+  restartContainer(name: string, graceSeconds: number, bounds: Bounds): Promise<void> {
+    return this.call('restartContainer', [name, graceSeconds], bounds);
+  }
   removeContainer(name: string, owner: Owner, bounds: Bounds): Promise<void> {
     return this.call('removeContainer', [name, owner], bounds);
   }

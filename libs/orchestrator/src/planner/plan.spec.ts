@@ -25,6 +25,8 @@ const facts: StackFacts = {
   nextEpoch: null,
   keptEpochs: [],
   backingUp: false,
+  clonedFrom: null,
+  tradingHeldSince: null,
   release: '0.1.0',
   desired: 'running',
   holds: [],

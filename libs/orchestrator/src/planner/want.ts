@@ -44,6 +44,10 @@ export interface StackFacts {
   release: string;
   /** The only generation whose runtime may create its schema in an empty database; 0: none any more. */
   provisioningGeneration: number;
+  /** Whose database its runtime may find, once. */
+  clonedFrom: string | null;
+  /** Since when nothing of it may trade. */
+  tradingHeldSince: string | null;
 }
 
 export interface WantedContainer {

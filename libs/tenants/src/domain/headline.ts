@@ -15,6 +15,10 @@ export interface HeadlineInput {
 /** Stacks are checked every five minutes; older news than two intervals is no news. */
 export const STALE_AFTER_MS = 10 * 60_000;
 
+export function isStale(checkedAt: Date | null, now: Date): boolean {
+  return checkedAt === null || now.getTime() - checkedAt.getTime() > STALE_AFTER_MS;
+}
+
 /** Null for what goes on beside the stack, which is what it was. */
 const WHILE: Record<OperationKind, StackStatus | null> = {
   provision: 'creating',
@@ -30,7 +34,10 @@ const WHILE: Record<OperationKind, StackStatus | null> = {
   rotate_secrets: 'changing',
   repair: 'repairing',
   backup: null,
+  prune: null,
   restore: 'restoring',
+  undo_restore: 'restoring',
+  clone: 'creating',
   upgrade: 'changing',
   rollback: 'changing',
 };
@@ -61,7 +68,7 @@ export function headline(input: HeadlineInput): StackStatus {
   if (holds.includes('breaker') || observed === 'failed' || observed === 'partial') {
     return 'attention';
   }
-  if (checkedAt === null || now.getTime() - checkedAt.getTime() > STALE_AFTER_MS) {
+  if (isStale(checkedAt, now)) {
     return 'unknown';
   }
   if ((desired !== 'running' || holds.length > 0) && runs) {

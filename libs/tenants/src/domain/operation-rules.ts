@@ -1,4 +1,4 @@
-import type { DesiredState, HoldReason, OperationKind, OperationState } from '#libs/contracts';
+import type { DesiredState, ErrorDetails, HoldReason, OperationKind, OperationState } from '#libs/contracts';
 import { isSuspended } from './headline.js';
 
 export interface PhaseRule {
@@ -23,6 +23,8 @@ export type PhaseName =
   | 'dump'
   | 'store'
   | 'prove'
+  | 'prune'
+  | 'kept'
   | 'safeguard'
   | 'load'
   | 'swap'
@@ -32,20 +34,32 @@ export type PhaseName =
 const SECOND = 1_000;
 const HOUR = 3_600 * SECOND;
 
-/** From what is there to an address that answers. */
-const UP = [
-  { name: 'prepare', deadlineMs: 20 * SECOND },
+const PREPARE = { name: 'prepare', deadlineMs: 20 * SECOND } as const satisfies PhaseRule;
+const PUBLISH = { name: 'publish', deadlineMs: 20 * SECOND } as const satisfies PhaseRule;
+const UNPUBLISH = { name: 'unpublish', deadlineMs: 20 * SECOND } as const satisfies PhaseRule;
+const DRAIN = { name: 'drain', deadlineMs: 240 * SECOND } as const satisfies PhaseRule;
+const LOAD = { name: 'load', deadlineMs: 4 * HOUR } as const satisfies PhaseRule;
+const SWAP = { name: 'swap', deadlineMs: 20 * SECOND } as const satisfies PhaseRule;
+
+/** From what the stack is to be to an address that answers. */
+const CONVERGED = [
   { name: 'converge', deadlineMs: 120 * SECOND },
   { name: 'health', deadlineMs: 60 * SECOND },
-  { name: 'publish', deadlineMs: 20 * SECOND },
+  PUBLISH,
 ] as const satisfies readonly PhaseRule[];
+/** The same from what is there. */
+const UP = [PREPARE, ...CONVERGED] as const satisfies readonly PhaseRule[];
+/** Stopped while its volumes are exchanged. */
+const SWAPPED = [UNPUBLISH, DRAIN, SWAP, ...CONVERGED] as const satisfies readonly PhaseRule[];
+/** A stop may wait for every service's grace. */
+const DOWN = [UNPUBLISH, { name: 'converge', deadlineMs: 240 * SECOND }] as const satisfies readonly PhaseRule[];
 
 /** The same where every service may have to be replaced first, with its grace, and a new program adapts its data. */
 const UP_ANEW = [
-  { name: 'prepare', deadlineMs: 20 * SECOND },
+  PREPARE,
   { name: 'converge', deadlineMs: 240 * SECOND },
   { name: 'health', deadlineMs: 120 * SECOND },
-  { name: 'publish', deadlineMs: 20 * SECOND },
+  PUBLISH,
 ] as const satisfies readonly PhaseRule[];
 
 /**
@@ -55,108 +69,134 @@ const UP_ANEW = [
 export const OPERATION_PHASES = {
   provision: UP,
   start: UP,
-  stop: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 240 * SECOND },
-  ],
-  restart: [{ name: 'unpublish', deadlineMs: 20 * SECOND }, { name: 'drain', deadlineMs: 240 * SECOND }, ...UP],
+  stop: DOWN,
+  restart: [UNPUBLISH, DRAIN, ...UP],
   repair: [
-    { name: 'prepare', deadlineMs: 20 * SECOND },
+    PREPARE,
     { name: 'converge', deadlineMs: 240 * SECOND },
     // May come to a whole restart, with every service's grace.
     { name: 'heal', deadlineMs: 390 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    PUBLISH,
   ],
-  destroy: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'erase', deadlineMs: 300 * SECOND },
-    { name: 'verify', deadlineMs: 30 * SECOND },
-  ],
-  suspend: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'converge', deadlineMs: 240 * SECOND },
-  ],
+  destroy: [UNPUBLISH, { name: 'erase', deadlineMs: 300 * SECOND }, { name: 'verify', deadlineMs: 30 * SECOND }],
+  suspend: DOWN,
   // What comes back is what the owner wants by then; of a stack that is to be stopped, the last three find nothing to do.
   resume: UP,
   hibernate: [
     // Before it is asked for the last time: through a closed door nobody starts a bot behind the answer.
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    UNPUBLISH,
     { name: 'idle', deadlineMs: 30 * SECOND },
     { name: 'converge', deadlineMs: 240 * SECOND },
   ],
   wake: [
     // A visitor waits before the gate: the address leads to the stack only when it answers.
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'prepare', deadlineMs: 20 * SECOND },
+    UNPUBLISH,
+    PREPARE,
     { name: 'raise', deadlineMs: 120 * SECOND },
     { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    PUBLISH,
   ],
   resize: [
     { name: 'limits', deadlineMs: 60 * SECOND },
     // Both left out where the limits were changed under the running stack.
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'drain', deadlineMs: 240 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    UNPUBLISH,
+    DRAIN,
+    ...CONVERGED,
   ],
-  rotate_secrets: [
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'renew', deadlineMs: 20 * SECOND },
-    { name: 'drain', deadlineMs: 240 * SECOND },
-    { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
-  ],
+  rotate_secrets: [UNPUBLISH, { name: 'renew', deadlineMs: 20 * SECOND }, DRAIN, ...CONVERGED],
   // Gigabytes at the pace of a disk or a network.
   backup: [
     { name: 'dump', deadlineMs: 4 * HOUR },
     { name: 'store', deadlineMs: 4 * HOUR },
     { name: 'prove', deadlineMs: 4 * HOUR },
   ],
+  prune: [{ name: 'prune', deadlineMs: 4 * HOUR }],
   // The stack goes on until its data lies ready beside it.
-  restore: [
-    { name: 'safeguard', deadlineMs: 8 * HOUR },
-    { name: 'load', deadlineMs: 4 * HOUR },
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
-    { name: 'drain', deadlineMs: 240 * SECOND },
-    { name: 'swap', deadlineMs: 20 * SECOND },
+  restore: [{ name: 'safeguard', deadlineMs: 8 * HOUR }, LOAD, ...SWAPPED],
+  clone: [
+    PREPARE,
+    LOAD,
+    SWAP,
     { name: 'converge', deadlineMs: 120 * SECOND },
-    { name: 'health', deadlineMs: 60 * SECOND },
-    { name: 'publish', deadlineMs: 20 * SECOND },
+    { name: 'health', deadlineMs: 120 * SECOND },
+    PUBLISH,
   ],
+  // Back to the volumes that a restore left as they were.
+  undo_restore: [{ name: 'kept', deadlineMs: 30 * SECOND }, ...SWAPPED],
   // Nothing is touched before the backup counts; the address leads to the waiting page while the runtime is away.
   upgrade: [
     { name: 'preflight', deadlineMs: 30 * SECOND },
     { name: 'safeguard', deadlineMs: 8 * HOUR },
-    { name: 'unpublish', deadlineMs: 20 * SECOND },
+    UNPUBLISH,
     { name: 'adopt', deadlineMs: 20 * SECOND },
     ...UP_ANEW,
   ],
-  rollback: [{ name: 'unpublish', deadlineMs: 20 * SECOND }, ...UP_ANEW],
+  rollback: [UNPUBLISH, ...UP_ANEW],
 } as const satisfies Record<OperationKind, readonly PhaseRule[]>;
 
 /**
  * Beside what is done to the stack, and changing nothing of it. It holds nobody up: whatever is asked for takes its
  * place, and it is begun anew afterwards.
  */
-const SHARED: readonly OperationKind[] = ['backup'];
+const SHARED: readonly OperationKind[] = ['backup', 'prune'];
 
 export function isShared(kind: OperationKind): boolean {
   return SHARED.includes(kind);
 }
 
+/** Whether backups go with it: not while one is copied or downloaded, since what is read may be the only source there is. */
+export function removesBackups(kind: OperationKind): boolean {
+  return kind === 'prune' || kind === 'destroy';
+}
+
 /** Phases before which nothing of the stack was changed, and it goes on as it was whatever becomes of them. */
-const BESIDE: Partial<Record<OperationKind, readonly PhaseName[]>> = {
+export const BESIDE: Partial<Record<OperationKind, readonly PhaseName[]>> = {
   backup: ['dump', 'store', 'prove'],
+  prune: ['prune'],
   restore: ['safeguard', 'load'],
+  undo_restore: ['kept'],
   upgrade: ['preflight', 'safeguard'],
 };
 
 export function leavesStackAlone(kind: OperationKind, phase: PhaseName): boolean {
   return BESIDE[kind]?.includes(phase) === true;
 }
+
+/**
+ * In the details of an error: what ended by it had led the address away and led it back, and the stack goes on as it
+ * was. Refused, not failed.
+ */
+export const UNTOUCHED = { untouched: true } as const;
+
+export function isUntouched({ details }: { details: ErrorDetails }): boolean {
+  return details['untouched'] === UNTOUCHED.untouched;
+}
+
+/** Of operations that wait for a place together. */
+export type Lane = 'swift' | 'repair' | 'copy' | 'restore' | 'upgrade';
+
+/** What may take hours has places of its own: nobody who stops or starts a stack waits for it. */
+export const LANE_OF: Record<OperationKind, Lane> = {
+  provision: 'swift',
+  start: 'swift',
+  stop: 'swift',
+  restart: 'swift',
+  destroy: 'swift',
+  suspend: 'swift',
+  resume: 'swift',
+  hibernate: 'swift',
+  wake: 'swift',
+  resize: 'swift',
+  rotate_secrets: 'swift',
+  undo_restore: 'swift',
+  rollback: 'swift',
+  repair: 'repair',
+  backup: 'copy',
+  prune: 'copy',
+  restore: 'restore',
+  clone: 'restore',
+  upgrade: 'upgrade',
+};
 
 /** What the customer wants once this operation was asked for; null leaves it as it is. */
 export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
@@ -173,13 +213,16 @@ export const DESIRED_AFTER: Record<OperationKind, DesiredState | null> = {
   rotate_secrets: null,
   repair: null,
   backup: null,
+  prune: null,
+  undo_restore: null,
+  clone: 'running',
   restore: null,
   upgrade: null,
   rollback: null,
 };
 
-/** What would run though somebody holds it; a stack that is held may be stopped and destroyed all the same. */
-const RUNS: readonly OperationKind[] = ['start', 'restart', 'wake', 'upgrade'];
+/** What would run it, or a copy of it, though somebody holds it; it may be stopped and destroyed all the same. */
+const RUNS: readonly OperationKind[] = ['start', 'restart', 'wake', 'upgrade', 'clone'];
 
 /** Whether a hold forbids it. The breaker forbids nothing: starting again is how it is closed. */
 export function forbiddenByHold(kind: OperationKind, holds: readonly HoldReason[]): boolean {
@@ -191,7 +234,7 @@ export function forbiddenByHold(kind: OperationKind, holds: readonly HoldReason[
  * was not made yet, nothing for now. A destroy has no way back.
  */
 export function desiredBefore(kind: OperationKind, desired: DesiredState): Exclude<DesiredState, 'deleted'> | null {
-  if (kind === 'provision') {
+  if (kind === 'provision' || kind === 'clone') {
     return 'stopped';
   }
   return kind === 'destroy' || desired === 'deleted' ? null : desired;
@@ -230,7 +273,7 @@ function givesWayToStop({ kind, phase }: OpenWork): boolean {
 }
 
 /**
- * Destroy and suspend are legal from every state and take the place of whatever is open; a stop that of what brings the
+ * Destroy and suspend are legal from every state of the stack and take the place of whatever is open on it; a stop that of what brings the
  * stack up, and of what has not touched it yet (a backup that goes before may take hours); a repair gives way to
  * whatever a person asks for, which comes to the same end. Everything else is refused while one is open.
  */

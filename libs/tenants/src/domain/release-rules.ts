@@ -1,4 +1,4 @@
-import type { ReleaseState, UpgradeProblem } from '#libs/contracts';
+import type { DesiredState, ReleaseState, UpgradeProblem } from '#libs/contracts';
 import type { Template } from './template.js';
 
 const sorted = (names: readonly string[]): string => names.toSorted().join(', ');
@@ -24,6 +24,24 @@ export function incompatible(from: Template, to: Template): string | null {
   return gone.length === 0 ? null : `It has no volume ${sorted(gone)}, which holds data of this stack.`;
 }
 
+/** Whether its runtime keeps a copy from trading; one from before copies would trade with the original's money. */
+export function takesCopies({ definition }: Pick<ReleaseFacts, 'definition'>): boolean {
+  return (definition as Template).aviary.copies === true;
+}
+
+/**
+ * Whether a copy can be made on it of a backup that was taken with the other one: it takes the data as it stands in
+ * volumes of that template, and its runtime adapts data of an earlier one and never of a later.
+ */
+export function takesCopyOf(taken: CopyFacts, to: CopyFacts): boolean {
+  return (
+    takesCopies(to) &&
+    to.createdAt >= taken.createdAt &&
+    incompatible(taken.definition as Template, to.definition as Template) === null
+  );
+}
+type CopyFacts = Pick<ReleaseFacts, 'definition' | 'createdAt'>;
+
 /** What rules read of a release. */
 export interface ReleaseFacts {
   id: string;
@@ -41,6 +59,8 @@ export interface FailedBefore {
 
 interface UpgradeQuestion {
   slug: string;
+  /** Since when nothing of it may trade; null where it may. */
+  tradingHeldSince: Date | null;
   from: ReleaseFacts;
   to: ReleaseFacts;
   /** They choose stacks that go to a candidate. */
@@ -51,6 +71,7 @@ interface UpgradeQuestion {
 /** Why that stack cannot go to that release, whatever it does at the moment; null where it can. */
 export function upgradeProblem({
   slug,
+  tradingHeldSince,
   from,
   to,
   operator,
@@ -69,6 +90,12 @@ export function upgradeProblem({
   if (different !== null) {
     return { why: 'incompatible', message: `${slug} cannot go to ${to.id}: ${different}` };
   }
+  if (tradingHeldSince !== null && !takesCopies(to)) {
+    return {
+      why: 'trading_held',
+      message: `${slug} may not trade yet, and ${to.id} knows nothing of that: it would trade. Allow it first, or choose a newer release.`,
+    };
+  }
   if (failure !== null) {
     return {
       why: 'failed_before',
@@ -78,8 +105,25 @@ export function upgradeProblem({
   return null;
 }
 
-interface OfferQuestion<R extends ReleaseFacts> {
+/** Nobody could tell whether the new release works on what does not run as it should. */
+export function restProblem({
+  slug,
+  desired,
+  observed,
+}: {
   slug: string;
+  desired: DesiredState;
+  observed: string;
+}): { why: UpgradeProblem; message: string } | null {
+  return desired === 'running' && observed === 'running'
+    ? null
+    : {
+        why: 'not_running',
+        message: `${slug} does not run as it should, so nobody could tell whether the new release works. Start it first.`,
+      };
+}
+
+interface OfferQuestion<R extends ReleaseFacts> extends Pick<UpgradeQuestion, 'slug' | 'tradingHeldSince'> {
   from: ReleaseFacts;
   /** Stable ones, newest first. */
   stable: readonly R[];
@@ -87,9 +131,14 @@ interface OfferQuestion<R extends ReleaseFacts> {
 }
 
 /** The newest release its owner is offered: newer than the stack's own, and one it can go to. */
-export function offeredRelease<R extends ReleaseFacts>({ slug, from, stable, failureOn }: OfferQuestion<R>): R | null {
+export function offeredRelease<R extends ReleaseFacts>({
+  from,
+  stable,
+  failureOn,
+  ...stack
+}: OfferQuestion<R>): R | null {
   const mayGo = (to: R): boolean =>
     to.createdAt > from.createdAt &&
-    upgradeProblem({ slug, from, to, operator: false, failure: failureOn(to.id) }) === null;
+    upgradeProblem({ ...stack, from, to, operator: false, failure: failureOn(to.id) }) === null;
   return stable.find(mayGo) ?? null;
 }

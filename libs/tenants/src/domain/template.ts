@@ -89,8 +89,15 @@ const aviarySchema = z.strictObject({
   runtime: z.strictObject({ service: serviceNameSchema, port: z.int().min(1).max(65_535), ready: absolutePath }),
   secrets: z.record(serviceNameSchema, secretSchema),
   files: z.record(serviceNameSchema, z.record(z.string().regex(/^[a-z][a-z0-9.-]{0,60}$/), z.string().max(8_000))),
-  backup: z.strictObject({ postgres: z.array(serviceNameSchema), volumes: z.array(serviceNameSchema) }),
+  backup: z.strictObject({
+    postgres: z.array(serviceNameSchema),
+    volumes: z.array(serviceNameSchema),
+    /** Tables that change by themselves, so that a change of theirs alone is no reason for a backup; it has them all. */
+    passing: z.array(z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/)).default([]),
+  }),
   upgradeOrder: z.array(serviceNameSchema),
+  /** Its runtime makes the data of a copy its own, and keeps it from trading until that is allowed; others do neither. */
+  copies: z.boolean().optional(),
 });
 
 const templateSchema = z.strictObject({
@@ -104,6 +111,9 @@ type Parsed = z.infer<typeof templateSchema>;
 export type TemplateService = z.infer<typeof serviceSchema>;
 export type TemplateSecret = z.infer<typeof secretSchema>;
 export type Template = Omit<Parsed, 'x-aviary'> & { aviary: Parsed['x-aviary'] };
+
+/** By this name templates call the password of the database's only role. */
+export const DATABASE_PASSWORD = 'database-password';
 
 /** Names of all services: first the one that serves the dashboard, whose log people mostly want, the others by name. */
 export function servicesOf({ services, aviary }: Template): [string, ...string[]] {

@@ -8,7 +8,16 @@ const failed = (secondsAgo: number, kind: PastOperation['kind'] = 'repair'): Pas
   finishedAt: new Date(now.getTime() - secondsAgo * 1_000),
 });
 const next = (change: Partial<WhatNextInput>) =>
-  whatNext({ status: 'attention', desired: 'running', holds: [], reasonCode: null, past: [], now, ...change });
+  whatNext({
+    status: 'attention',
+    desired: 'running',
+    holds: [],
+    reasonCode: null,
+    reasonParams: null,
+    past: [],
+    now,
+    ...change,
+  });
 
 describe('what happens next to a stack', () => {
   it('is nothing of note while it runs or something is at work', () => {
@@ -40,6 +49,15 @@ describe('what happens next to a stack', () => {
     expect(next({ past: [{ ...failed(10), state: 'cancelled' }] })?.kind).toBe('person');
     expect(next({ holds: ['breaker'] })?.kind).toBe('person');
     expect(next({ reasonCode: 'DATA_MISSING' })?.kind).toBe('person');
+  });
+
+  it('is no repair of the stack where only the way to it fails, however often it was repaired before', () => {
+    const by = (layer: string) => ({ reasonCode: 'HEALTH_GATE_FAILED', reasonParams: { layer } }) as const;
+    const past = [1, 2, 3, 4].map((minute) => failed(minute * 60));
+    expect(next(by('route'))).toEqual({ kind: 'route', at: null, attempt: null });
+    expect(next({ ...by('route'), past })?.kind).toBe('route');
+    expect(next(by('runtime'))?.kind).toBe('repair');
+    expect(next({ ...by('route'), holds: ['breaker'] })?.kind).toBe('person');
   });
 
   it('is another try of a destroy, however often it failed', () => {

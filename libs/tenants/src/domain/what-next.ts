@@ -1,4 +1,5 @@
 import type { DesiredState, HoldReason, StackNext, StackReasonCode, StackStatus } from '#libs/contracts';
+import { failsOnTheWay, type Seen } from './health-layers.js';
 import { decideRepair, failedRepairs, FAILURES_TO_BREAK, type PastOperation } from './repair-rules.js';
 
 export interface WhatNextInput {
@@ -6,6 +7,7 @@ export interface WhatNextInput {
   desired: DesiredState;
   holds: readonly HoldReason[];
   reasonCode: StackReasonCode | null;
+  reasonParams: Seen['reasonParams'];
   /** Exclusive operations, newest first; only looked at where the stack needs attention. */
   past: readonly PastOperation[];
   now: Date;
@@ -29,7 +31,8 @@ const WAITS: Partial<Record<StackStatus, StackNext['kind']>> = {
  * What happens next to a stack that is not simply running, by the rules the reconciler goes by; null while it runs or
  * an operation is at work, whose steps say it.
  */
-export function whatNext({ status, desired, holds, reasonCode, past, now }: WhatNextInput): StackNext | null {
+export function whatNext(input: WhatNextInput): StackNext | null {
+  const { status, desired, holds, reasonCode, past, now } = input;
   const waits = WAITS[status];
   if (waits !== undefined) {
     return step(waits);
@@ -40,6 +43,10 @@ export function whatNext({ status, desired, holds, reasonCode, past, now }: What
   // Data that is gone is never made anew, and what the breaker holds waits for a person.
   if (holds.includes('breaker') || reasonCode === 'DATA_MISSING') {
     return step('person');
+  }
+  // The reconciler restarts none that answers by its address.
+  if (failsOnTheWay(input)) {
+    return step('route');
   }
   const runs = desired === 'running' && holds.length === 0;
   const decision = decideRepair(past, now, runs);

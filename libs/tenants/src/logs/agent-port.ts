@@ -1,4 +1,4 @@
-import { request, type IncomingMessage } from 'node:http';
+import { request, type IncomingMessage, type RequestOptions } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { DomainError, errorBodyOf } from '#libs/contracts';
 
@@ -15,11 +15,20 @@ export class AgentPort {
   }
 
   /** The answer's body as it comes; its reader's pace is the agent's. Aborting ends both. */
-  async get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+  get(path: string, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.ask({ path, signal });
+  }
+
+  /** The same of a question that is no part of an address. */
+  post(path: string, body: object, signal: AbortSignal): Promise<IncomingMessage> {
+    return this.ask({ path, signal, method: 'POST' }, JSON.stringify(body));
+  }
+
+  private async ask(options: RequestOptions, body = ''): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const asked = request({ socketPath: this.socketPath, path, signal }, resolve);
+    const asked = request({ socketPath: this.socketPath, ...options }, resolve);
     asked.once('error', reject);
-    asked.end();
+    asked.end(body);
     const answer = await promise.catch((cause: unknown) => {
       throw new DomainError('UNAVAILABLE', {
         message: 'The host’s agent does not answer. It is started again by itself; try again soon.',

@@ -2,9 +2,12 @@ import {
   BACKUP_STATUS,
   BOT_STATUS,
   DOMAIN_STATUS,
+  LAYER_STATUS,
   ERROR_TEXT,
   OPERATION_STATUS,
   RELEASE_STATUS,
+  ROLLOUT_STACK_STATUS,
+  ROLLOUT_STATUS,
   STACK_STATUS,
   type StatusWord,
 } from '#libs/contracts';
@@ -23,7 +26,10 @@ export const en = {
     operation: words(OPERATION_STATUS),
     domain: words(DOMAIN_STATUS),
     backup: words(BACKUP_STATUS),
+    layer: words(LAYER_STATUS),
     release: words(RELEASE_STATUS),
+    rollout: words(ROLLOUT_STATUS),
+    rolloutStack: words(ROLLOUT_STACK_STATUS),
   },
   /** By error code; the English ones stand once, beside the codes. */
   errors: { ...ERROR_TEXT },

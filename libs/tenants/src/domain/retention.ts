@@ -1,4 +1,9 @@
-/** How many good backups stay: the last, and the newest of each of that many days, weeks and months that have one. */
+import type { BackupReason } from '#libs/contracts';
+
+/**
+ * How many good backups stay: those of the last 24 hours, the last, and the newest of each of that many days, weeks and
+ * months that have one.
+ */
 export interface RetentionPolicy {
   last: number;
   daily: number;
@@ -6,16 +11,34 @@ export interface RetentionPolicy {
   monthly: number;
 }
 
-/** What somebody took by hand in a day, a week of days, a month of weeks, half a year of months. */
-export const RETENTION: RetentionPolicy = { last: 10, daily: 7, weekly: 4, monthly: 6 };
+/** What a plan says of days, weeks and months; of what somebody takes by hand in a day as many stay as of days. */
+export function retentionOf({ daily, weekly, monthly }: Omit<RetentionPolicy, 'last'>): RetentionPolicy {
+  return { last: daily, daily, weekly, monthly };
+}
+
+/** Of the portal itself, which no plan speaks of. */
+export const PORTAL_RETENTION: RetentionPolicy = { last: 7, daily: 7, weekly: 4, monthly: 6 };
 
 export interface KnownBackup {
   id: string;
   takenAt: Date;
   state: 'dumped' | 'stored' | 'verified' | 'failed';
-  /** Something still stands on it: a release that may be rolled back to, a restore whose safety it is. */
+  /** Something still stands on it: a restore whose safety it is, what puts it back at the moment. */
   held: boolean;
 }
+
+const SAFETY_HELD_MS = 7 * 86_400_000;
+
+/** What was taken before a restore or an upgrade is held for a week: by it one goes back once it shows that one has to. */
+export function isHeldForSafety(
+  { reason, takenAt }: { reason: BackupReason; takenAt: Date | null },
+  now: Date,
+): boolean {
+  return reason === 'safety' && takenAt !== null && now.getTime() - takenAt.getTime() < SAFETY_HELD_MS;
+}
+
+/** Whoever takes several before something risky, whatever the hour, finds the first of them while he is at it. */
+const ALL_HELD_MS = 86_400_000;
 
 /** One that was stored and could not be verified yet may be by a later try; afterwards it is worth nothing. */
 const TRIES_MS = 2 * 86_400_000;
@@ -40,8 +63,10 @@ export function expired(backups: readonly KnownBackup[], policy: RetentionPolicy
   ]);
   return newestFirst
     .filter(({ id, state, held, takenAt }) => {
-      const mayBeVerified = state !== 'verified' && state !== 'failed' && now.getTime() - takenAt.getTime() < TRIES_MS;
-      return !keep.has(id) && !held && !mayBeVerified;
+      const isYoungerThan = (ms: number): boolean => now.getTime() - takenAt.getTime() < ms;
+      const mayBeVerified = state !== 'verified' && state !== 'failed' && isYoungerThan(TRIES_MS);
+      const isOfToday = state === 'verified' && isYoungerThan(ALL_HELD_MS);
+      return !keep.has(id) && !held && !mayBeVerified && !isOfToday;
     })
     .map(({ id }) => id);
 }
@@ -57,10 +82,15 @@ function newestOfEach(newestFirst: readonly KnownBackup[], count: number, period
   return [...kept.values()];
 }
 
+/** Making one takes longer than thousands of dates do. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
 /** `2026-11-21` in the zone. */
 export function dayOf(date: Date, zone: string): string {
   // Canada writes dates as ISO 8601 does.
-  return new Intl.DateTimeFormat('en-CA', { timeZone: zone, dateStyle: 'short' }).format(date);
+  const format = formats.get(zone) ?? new Intl.DateTimeFormat('en-CA', { timeZone: zone, dateStyle: 'short' });
+  formats.set(zone, format);
+  return format.format(date);
 }
 
 /** Year and number of the week by ISO 8601: weeks begin on Monday, and belong to the year of their Thursday. */

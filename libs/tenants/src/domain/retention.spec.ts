@@ -38,8 +38,18 @@ it('counts days that have a backup, not days that passed', () => {
 });
 
 it('keeps the last ones whatever the day', () => {
-  const day = ['08', '09', '10', '11'].map((hour) => at(`2026-11-21T${hour}:00:00Z`));
+  const day = ['08', '09', '10', '11'].map((hour) => at(`2026-11-20T${hour}:00:00Z`));
   expect(kept(day, { last: 3, daily: 1, weekly: 0, monthly: 0 })).toEqual(day.slice(1).map(({ id }) => id));
+});
+
+it('removes none that is good and younger than a day, however many there are', () => {
+  const hours = [1, 2, 3, 23, 25, 26].map((hour) => at(new Date(now.getTime() - hour * 3_600_000).toISOString()));
+  const failed = at('2026-11-21T11:30:00Z', { state: 'failed' });
+  const rule = { last: 1, daily: 1, weekly: 0, monthly: 0 };
+  expect(kept([...hours, at('2026-11-21T11:45:00Z'), failed], rule)).toEqual([
+    ...hours.slice(0, 4).map(({ id }) => id),
+    '2026-11-21T11:45:00Z',
+  ]);
 });
 
 it('takes days as the zone has them', () => {
@@ -52,11 +62,11 @@ it('takes days as the zone has them', () => {
 });
 
 it('knows the weeks around a new year', () => {
-  // 2027-01-01 is a Friday: with the Monday before it of week 53 of 2026.
-  const week = [at('2026-12-28T02:00:00Z'), at('2027-01-01T02:00:00Z'), at('2027-01-04T02:00:00Z')];
+  // 2021-01-01 was a Friday: with the Monday before it of week 53 of 2020.
+  const week = [at('2020-12-28T02:00:00Z'), at('2021-01-01T02:00:00Z'), at('2021-01-04T02:00:00Z')];
   expect(kept(week, { last: 0, daily: 0, weekly: 2, monthly: 0 })).toEqual([
-    '2027-01-01T02:00:00Z',
-    '2027-01-04T02:00:00Z',
+    '2021-01-01T02:00:00Z',
+    '2021-01-04T02:00:00Z',
   ]);
 });
 

@@ -1,0 +1,47 @@
+import { docker } from './engine.js';
+import type { TestPlatform } from './platform.js';
+
+interface Another {
+  version: string;
+  /** The release it is as, but for one variable of its runtime. */
+  like: string;
+  /** Of its runtime, where it is another one. */
+  image?: string;
+}
+
+/** Another release of the same template, a candidate; gives its id. */
+export async function anotherRelease(
+  platform: Pick<TestPlatform, 'sql'>,
+  { version, like, image }: Another,
+): Promise<string> {
+  const id = `standard@${version}+00000000`;
+  const images = image === undefined ? 'images' : `jsonb_set(images, '{runtime}', to_jsonb('${image}'::text))`;
+  await platform.sql(
+    `insert into releases (id, template, version, definition, images, state, created_at, notes)
+     select '${id}', template, '${version}',
+            jsonb_set(definition, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
+            ${images}, 'candidate', now(), '' from releases where id = '${like}'`,
+  );
+  return id;
+}
+
+/** An image as that one, with another command. */
+async function withCommand(image: string, command: readonly string[]): Promise<string> {
+  const container = await docker('create', image);
+  try {
+    return await docker('commit', '--change', `CMD ${JSON.stringify(command)}`, container);
+  } finally {
+    await docker('rm', container);
+  }
+}
+
+/** As that runtime, but of a program that is not in it: it ends as soon as it is started. */
+export function endsAtOnce(image: string): Promise<string> {
+  return withCommand(image, ['node', 'nowhere.cjs']);
+}
+
+/** As that runtime, but it ends as soon as it is started in one of those stacks. */
+export function endsAtOnceIn(slugs: readonly string[], image: string): Promise<string> {
+  const program = `if (${JSON.stringify(slugs)}.some((slug) => require('node:fs').readFileSync('/run/aviary/spec.json', 'utf8').includes(slug))) { console.error('this release does not work here'); process.exit(1); } require('/app/main.cjs');`;
+  return withCommand(image, ['node', '--max-semi-space-size=1', '--v8-pool-size=1', '-e', program]);
+}
