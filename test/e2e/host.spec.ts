@@ -42,9 +42,10 @@ describe('a platform on its host', () => {
   it('the engine knows agent and worker to be healthy', async () => {
     await waitFor(
       async () => ((await health('agent')) === 'healthy' && (await health('worker')) === 'healthy' ? true : undefined),
-      { what: 'both being healthy', deadlineMs: 90_000, maxIntervalMs: 1_000 },
+      // Debian's engine looks first after a whole interval.
+      { what: 'both being healthy', deadlineMs: 150_000, maxIntervalMs: 1_000 },
     );
-  }, 120_000);
+  }, 180_000);
 
   it('up and doctor want a release to make stacks of, and say what is missing', async () => {
     expect((await checks()).get('agent')).toMatchObject({ state: 'ok' });
