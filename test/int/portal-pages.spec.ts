@@ -32,6 +32,15 @@ describe('the portal in a browser', () => {
     expect(refused.text).toBe(plain.text);
   });
 
+  it('says once to a stranger that a page does not exist, and leads to the start', async () => {
+    await page.goto(`${origin}/nowhere`);
+    await page.getByRole('heading', { name: 'There is nothing here' }).waitFor();
+    expect(await page.getByText('There is nothing here').count()).toBe(1);
+    await portal.assertSound(page);
+    await page.getByRole('link', { name: 'To the start page' }).click();
+    await page.waitForURL(`${origin}/login`);
+  });
+
   it('signs somebody up, by the mailed link, to a stack that waits in the queue', async () => {
     await page.goto(`${origin}/signup`);
     await page.getByLabel('E-mail address').fill('ana@example.org');

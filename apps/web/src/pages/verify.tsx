@@ -78,7 +78,11 @@ function Confirm({ token }: { token: string }) {
   if (verify.data === true) {
     return (
       <AuthFrame title={t('verify.title')} lead={t('verify.body')}>
-        <LinkButton to="/login">{t('verify.signIn')}</LinkButton>
+        <div className="aw-stack">
+          <div>
+            <LinkButton to="/login">{t('verify.signIn')}</LinkButton>
+          </div>
+        </div>
       </AuthFrame>
     );
   }

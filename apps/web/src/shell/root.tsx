@@ -6,6 +6,7 @@ import { PortalAwayError } from '../api/errors.js';
 import { POLL_MS } from '../api/queries.js';
 import { useT } from '../i18n/use-text.js';
 import { Failure } from '../parts/failure.js';
+import { LinkButton } from '../parts/link-button.js';
 import { AuthFrame } from '../pages/auth-frame.js';
 import { NotFoundPage } from '../pages/not-found.js';
 
@@ -62,8 +63,14 @@ export function MissingPage() {
   const t = useT();
   const me = useMe();
   return me === null ? (
-    <AuthFrame title={t('notFound.title')}>
-      <NotFoundPage page={false} />
+    <AuthFrame title={t('notFound.title')} lead={t('notFound.body')}>
+      <div className="aw-stack">
+        <div>
+          <LinkButton to="/" variant="default">
+            {t('notFound.home')}
+          </LinkButton>
+        </div>
+      </div>
     </AuthFrame>
   ) : (
     <NotFoundPage />
