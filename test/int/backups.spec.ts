@@ -138,12 +138,27 @@ describe('a backup that is none', () => {
     expect(world.leftOver(stack)).toEqual([]);
   });
 
-  it('FM-20 one that came back with as many rows, and another among them, is found by its content', async () => {
+  it('FM-20 what comes back with as many rows, and another among them, is found by its content, and not put in place', async () => {
     const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
     world.databases.afterRestore = 'update fills set price = price + 1 where id = 7';
-    const { operation, backup } = await outcome(stack);
+    const operation = await world.run(await world.ask(stack, 'restore', { backup: backup!.id }), stack.id);
     expect(operation).toMatchObject({ state: 'failed', error: { code: 'BACKUP_UNVERIFIED' } });
-    expect(backup.error?.message).toContain('public.fills has other rows');
+    expect(operation.error?.message).toContain('public.fills has other rows');
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, observed: 'running' });
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+
+  it('FM-21 a manifest that the repository does not give back is found before the backup counts', async () => {
+    const stack = await world.stack();
+    world.databases.beforeRestore = async () => {
+      const repository = await world.repository(stack.id);
+      const never = new AbortController().signal;
+      const list = (await repository.snapshots([], never)).find(({ paths }) => paths.includes('/manifest.json'));
+      await repository.unlist([list?.id ?? ''], never);
+    };
+    const { operation, backup } = await outcome(stack);
+    expect(operation).toMatchObject({ state: 'failed', error: { code: 'REPOSITORY_FAILED' } });
     expect(backup).toMatchObject({ state: 'stored', verifiedAt: null });
   });
 

@@ -17,18 +17,18 @@ async function stillRuns(db: Tx, operationId: string): Promise<void> {
   }
 }
 
-/** The operation's backup: begun now, or found as an earlier try left it. */
+/** The operation's backup: begun now (`fresh`), or found as an earlier try left it. */
 export async function begin(
   database: Database,
   { id: operationId, kind, input }: Pick<OperationEntity, 'id' | 'kind' | 'input'>,
   { tenantId }: StackFacts,
   now: Date,
-): Promise<BackupEntity> {
+): Promise<{ backup: BackupEntity; fresh: boolean }> {
   return tx(database, async (db) => {
     await stillRuns(db, operationId);
     const known = await db.findOneBy(BackupEntity, { operationId });
     if (known) {
-      return known;
+      return { backup: known, fresh: false };
     }
     const tenant = await db.findOneByOrFail(TenantEntity, { id: tenantId });
     const reason: BackupReason =
@@ -52,7 +52,7 @@ export async function begin(
       held: false,
     } satisfies BackupEntity);
     await db.insert(BackupEntity, backup as QueryDeepPartialEntity<BackupEntity>);
-    return backup;
+    return { backup, fresh: true };
   });
 }
 

@@ -6,7 +6,7 @@ import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import type { EngineStreams, ExecEnd, ExecStreams } from '#libs/engine';
 import type { Part, Repository } from '#libs/restic';
-import type { DatabaseManifest, TableCount } from './domain/manifest.js';
+import type { DatabaseManifest } from './domain/manifest.js';
 import { Meter } from './meter.js';
 import { countTables, PsqlSession, type ContainerDatabase } from './psql.js';
 
@@ -46,9 +46,14 @@ export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
     const takenAt = new Date(Number(await session.one('select extract(epoch from now()) * 1000')));
     const server = await session.one('show server_version');
     const size = Number(await session.one('select pg_database_size(current_database())'));
-    const tables: TableCount[] = await countTables(session);
-    const stored = await storeDump(work, snapshot);
-    const definition = await definitionOf(work, snapshot);
+    const [stored, { tables, definition }] = await bothOrNeither(
+      work.signal,
+      (both) => storeDump({ ...work, signal: both }, snapshot),
+      async (both) => ({
+        tables: await countTables(session),
+        definition: await definitionOf({ ...work, signal: both }, snapshot),
+      }),
+    );
     return {
       takenAt,
       part: stored,
@@ -71,6 +76,30 @@ export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
   } finally {
     await session.close().catch(() => undefined); // What broke it is told by what it broke.
   }
+}
+
+/** Both at once; where one fails the other is called off, and it has ended before that is told. */
+async function bothOrNeither<A, B>(
+  signal: AbortSignal,
+  one: (signal: AbortSignal) => Promise<A>,
+  other: (signal: AbortSignal) => Promise<B>,
+): Promise<[A, B]> {
+  const failed = new AbortController();
+  const both = AbortSignal.any([signal, failed.signal]);
+  const calling = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    try {
+      return await work(both);
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+  };
+  const works = [calling(one), calling(other)] as const;
+  await Promise.allSettled(works);
+  if (failed.signal.aborted) {
+    throw failed.signal.reason;
+  }
+  return Promise.all(works);
 }
 
 /**

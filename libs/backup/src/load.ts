@@ -5,10 +5,10 @@ import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import type { EngineStreams } from '#libs/engine';
 import type { Repository } from '#libs/restic';
-import { differences, type DatabaseManifest } from './domain/manifest.js';
+import { differences, type DatabaseManifest, type TableCount } from './domain/manifest.js';
 import { proveEnd } from './dump.js';
 import { Meter } from './meter.js';
-import { countTables, PsqlSession, type ContainerDatabase } from './psql.js';
+import { countTables, PsqlSession, readTables, type ContainerDatabase } from './psql.js';
 
 interface LoadWork {
   streams: EngineStreams;
@@ -22,9 +22,36 @@ interface LoadWork {
 
 /**
  * Loads a dump out of the repository and proves it: every byte is what was dumped, pg_restore took all of it, and each
- * table has the rows that were counted then. Throws BACKUP_UNVERIFIED with what is not so.
+ * table has as many rows as were counted then and, where a proof read it, the same content. Throws BACKUP_UNVERIFIED
+ * with what is not so.
  */
-export async function loadDatabase({ streams, repository, database, part, into, signal }: LoadWork): Promise<void> {
+export async function loadDatabase(work: LoadWork): Promise<void> {
+  await restoreDump(work);
+  const read = work.database.tables.some(({ figure }) => figure !== undefined);
+  await inLoaded<TableCount>(work, read ? readTables : countTables);
+}
+
+/** Loads and proves it likewise, and gives what is in the tables: later ones are compared with that. */
+export async function loadAndRead(work: LoadWork): Promise<DatabaseManifest> {
+  await restoreDump(work);
+  return { ...work.database, tables: await inLoaded(work, readTables) };
+}
+
+async function inLoaded<T extends TableCount>(
+  { streams, database, into, signal }: LoadWork,
+  look: (session: PsqlSession) => Promise<T[]>,
+): Promise<T[]> {
+  const session = await PsqlSession.open(streams, into, signal);
+  const found = await look(session);
+  await session.close();
+  const wrong = differences(database.tables, found);
+  if (wrong.length > 0) {
+    throw unverified(`after loading, ${wrong.slice(0, 5).join('; ')}`);
+  }
+  return found;
+}
+
+async function restoreDump({ streams, repository, database, part, into, signal }: LoadWork): Promise<void> {
   const source = await repository.open(part.snapshotId, part.name, signal);
   const command = [
     'pg_restore',
@@ -72,13 +99,6 @@ export async function loadDatabase({ streams, repository, database, part, into, 
   if (meter.bytes !== database.bytes || sha256 !== database.sha256) {
     throw unverified(`${part.name} came back as ${meter.bytes} bytes that are not the ${database.bytes} stored`, read);
   }
-  const session = await PsqlSession.open(streams, into, signal);
-  const counted = await countTables(session);
-  await session.close();
-  const wrong = differences(database.tables, counted);
-  if (wrong.length > 0) {
-    throw unverified(`after loading, ${wrong.slice(0, 5).join('; ')}`, read);
-  }
 }
 
 /**
@@ -95,11 +115,12 @@ async function feed(chunks: AsyncIterable<Buffer>, input: Writable): Promise<voi
   input.end();
 }
 
-function unverified(what: string, read: PromiseSettledResult<void>): DomainError {
-  const repository = read.status === 'rejected' && read.reason instanceof Error ? ` (${read.reason.message})` : '';
+function unverified(what: string, read?: PromiseSettledResult<void>): DomainError {
+  const cause: unknown = read?.status === 'rejected' ? read.reason : undefined;
+  const repository = cause instanceof Error ? ` (${cause.message})` : '';
   return new DomainError('BACKUP_UNVERIFIED', {
     message: `The backup does not come back whole: ${what}${repository}.`,
     details: { why: 'not_as_stored' },
-    ...(read.status === 'rejected' ? { cause: read.reason } : {}),
+    ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -116,20 +116,37 @@ export async function tablesOf(session: PsqlSession): Promise<TableName[]> {
   });
 }
 
+/** How many rows it has. Only of a table that `tablesOf` gave. */
+async function countRows(session: PsqlSession, { schema, name, quoted }: TableName): Promise<TableCount> {
+  return { schema, name, rows: Number(await session.one(`select count(*) from only ${quoted}`)) };
+}
+
 /** Its rows by number and by content, whatever their order. Only of a table that `tablesOf` gave. */
-export async function countTable(session: PsqlSession, { schema, name, quoted }: TableName): Promise<TableCount> {
-  const counted = await session.one(
+export async function readTable(
+  session: PsqlSession,
+  { schema, name, quoted }: TableName,
+): Promise<Required<TableCount>> {
+  const read = await session.one(
     `select json_build_array(count(*), coalesce(sum(hashtextextended(aviary_row::text, 0)), 0)::text)
        from only ${quoted} aviary_row`,
   );
-  const [rows, figure] = z.tuple([z.int(), z.string()]).parse(JSON.parse(counted));
+  const [rows, figure] = z.tuple([z.int(), z.string()]).parse(JSON.parse(read));
   return { schema, name, rows, figure };
 }
 
-export async function countTables(session: PsqlSession): Promise<TableCount[]> {
-  const counts: TableCount[] = [];
+/** All tables by the number of their rows, without reading what is in them. */
+export const countTables = (session: PsqlSession): Promise<TableCount[]> => ofAll(session, countRows);
+
+/** All tables by what is in them: takes several times as long. */
+export const readTables = (session: PsqlSession): Promise<Required<TableCount>[]> => ofAll(session, readTable);
+
+async function ofAll<T>(
+  session: PsqlSession,
+  look: (session: PsqlSession, table: TableName) => Promise<T>,
+): Promise<T[]> {
+  const found: T[] = [];
   for (const table of await tablesOf(session)) {
-    counts.push(await countTable(session, table));
+    found.push(await look(session, table));
   }
-  return counts;
+  return found;
 }

@@ -24,35 +24,32 @@ export class Repositories {
     private readonly settings: RepositorySettings,
   ) {}
 
-  /** The stack's repository, made where there is none yet, and its snapshots with that tag. */
-  async ensure(
-    tenantId: string,
-    { tag, now, signal }: { tag: string; now: Date; signal: AbortSignal },
-  ): Promise<{ repository: Repository; tagged: Snapshot[] }> {
+  /**
+   * The stack's repository, made where none was made yet. Whether it is still where it was, whoever works with it finds
+   * out: each look costs as much as a small backup.
+   */
+  async ensure(tenantId: string, { now, signal }: { now: Date; signal: AbortSignal }): Promise<Repository> {
     // The password first: a repository nobody can open would stand in the way of every later backup.
-    await tx(this.database, async (db) => {
+    const isNew = await tx(this.database, async (db) => {
       const key = await this.settings.keys.ensure(db, tenantId, now);
-      await db
+      const { raw } = await db
         .createQueryBuilder()
         .insert()
         .into(RepositoryEntity)
         .values({ tenantId, sealed: key.seal(repositoryContext(tenantId), randomToken()), createdAt: now })
         .orIgnore()
+        .returning('tenant_id')
         .execute();
+      return (raw as unknown[]).length > 0;
     });
     const repository = await this.find(tenantId);
     if (!repository) {
       throw new Error(`the stack ${tenantId} is gone`);
     }
-    try {
-      return { repository, tagged: await repository.snapshots([tag], signal) };
-    } catch (error) {
-      if (!isDomainError(error, 'REPOSITORY_MISSING')) {
-        throw error;
-      }
+    if (isNew) {
       await repository.ensure(signal);
-      return { repository, tagged: [] };
     }
+    return repository;
   }
 
   /** Null where the stack has none. */

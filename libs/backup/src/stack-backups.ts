@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { In } from 'typeorm';
 import { z } from 'zod';
-import { DomainError } from '#libs/contracts';
+import { DomainError, isDomainError } from '#libs/contracts';
 import { BackupEntity, TenantEntity, type BackupPart, type Database } from '#libs/db';
 import type { BackupWork, StackBackups } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
@@ -11,16 +11,16 @@ import { MANIFEST_FILE } from './domain/archive.js';
 import { manifestSchema, totals, type Manifest } from './domain/manifest.js';
 import { dumpDatabase } from './dump.js';
 import { figureOf, knownStack } from './known-stack.js';
-import { loadDatabase } from './load.js';
+import { loadAndRead, loadDatabase } from './load.js';
 import { setPassword } from './password.js';
 import type { FenceGuard } from './portal/fence-guard.js';
 import type { Repositories } from './repositories.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
-import { readBack, storeStream } from './store.js';
+import { provePart, storeStream } from './store.js';
 import { databaseOf, ScratchServer, type ScratchPlan } from './scratch.js';
 import { dropSpares, dropVolumes, swapVolumes, volumesKept } from './spares.js';
 import { sameAs } from './unchanged.js';
-import { loadVolume, placeOfVolume, proveVolume } from './volumes.js';
+import { loadVolume, placeOfVolume } from './volumes.js';
 
 /** Every check reads one of so many parts of the repository's data, and each the next. */
 const CHECKED_PARTS = 10;
@@ -53,7 +53,7 @@ export class ResticBackups implements StackBackups {
   async dump(work: BackupWork): Promise<string> {
     const { dataSource, now } = this.deps;
     const { facts, streams, operation, signal } = work;
-    const backup = await begin(dataSource, operation, facts, now());
+    const { backup, fresh } = await begin(dataSource, operation, facts, now());
     if (backup.state !== 'taking' && backup.state !== 'failed') {
       return DONE_BEFORE;
     }
@@ -63,21 +63,24 @@ export class ResticBackups implements StackBackups {
         return unchanged;
       }
       const tag = tagOf(backup.id);
-      const made = await this.deps.repositories.ensure(facts.tenantId, { tag, now: now(), signal });
-      const { repository, tagged: broken } = made;
-      await this.free(work, repository);
-      // Their data stays for the next prune: a copy may be reading the repository, and reads it without a lock.
-      await repository.unlist(
-        broken.map(({ id }) => id),
-        signal,
-      );
+      const repository = await this.deps.repositories.ensure(facts.tenantId, { now: now(), signal });
+      if (!fresh) {
+        await this.unlistBroken(work, repository, tag);
+      }
       const parts: BackupPart[] = [];
       const databases: Manifest['databases'] = [];
       let takenAt = now();
       for (const service of facts.template.aviary.backup.postgres) {
         const part = { name: `${service}.dump`, tags: [tag], host: facts.slug };
         const place = databaseOf(facts, service);
-        const dumped = await dumpDatabase({ streams, repository, place, service, part, signal });
+        const dump = () => dumpDatabase({ streams, repository, place, service, part, signal });
+        const dumped = await this.writing(work, repository, dump).catch(async (error: unknown) => {
+          if (!isDomainError(error, 'REPOSITORY_MISSING')) {
+            throw error;
+          }
+          await repository.ensure(signal);
+          return this.writing(work, repository, dump);
+        });
         parts.push(dumped.part);
         databases.push(dumped.database);
         takenAt = dumped.takenAt;
@@ -115,7 +118,6 @@ export class ResticBackups implements StackBackups {
       return DONE_BEFORE;
     }
     return this.telling(work, backup, async () => {
-      await this.free(work, repository);
       const own = { tags: [tagOf(backup.id)], host: facts.slug };
       const dumps = backup.parts.filter(({ name }) => manifest.databases.some(({ part }) => part === name));
       const parts = [...dumps];
@@ -123,17 +125,20 @@ export class ResticBackups implements StackBackups {
       for (const volume of facts.template.aviary.backup.volumes) {
         const { spec, target } = placeOfVolume(facts, volume);
         const owner = { platform: facts.platformId, tenant: facts.tenantId };
-        const tar = await streams.pack(spec.name, owner, target, signal);
-        const part = await storeStream(repository, { ...own, name: `${volume}.tar` }, tar, signal);
+        const part = await this.writing(work, repository, async () => {
+          const tar = await streams.pack(spec.name, owner, target, signal);
+          return storeStream(repository, { ...own, name: `${volume}.tar` }, tar, signal);
+        });
         parts.push(part);
         volumes.push({ volume, part: part.name, bytes: part.bytes, sha256: part.sha256 });
       }
       const stack = await knownStack(dataSource, facts.tenantId);
       const whole = { ...manifest, stack: figureOf(stack), volumes };
       const written = `${JSON.stringify({ manifest: whole, stack }, null, 1)}\n`;
-      const list = await storeStream(repository, { ...own, name: MANIFEST_FILE }, Readable.from(written), signal);
-      parts.push(list);
-      await readBack(repository, { list, written, volumes: parts.slice(dumps.length, -1) }, signal);
+      const list = { ...own, name: MANIFEST_FILE };
+      parts.push(
+        await this.writing(work, repository, () => storeStream(repository, list, Readable.from(written), signal)),
+      );
       await moved(dataSource, backup, ['dumped', 'stored', 'failed'], {
         state: 'stored',
         storedAt: now(),
@@ -155,18 +160,25 @@ export class ResticBackups implements StackBackups {
     }
     return this.telling(work, backup, async () => {
       requireRoom(takenByLoading(manifest), await this.deps.room());
+      const databases: Manifest['databases'] = [];
       for (const database of manifest.databases) {
         const { service } = database;
         await onScratch({ engine, streams, facts, service, data: null, signal }, async ({ place: into }) => {
           const part = partOf(backup, database.part);
-          await loadDatabase({ streams, repository, database, part, into, signal });
+          databases.push(await loadAndRead({ streams, repository, database, part, into, signal }));
         });
       }
-      for (const volume of manifest.volumes) {
-        await proveVolume({ repository, volume, part: partOf(backup, volume.part), signal });
+      const loaded = new Set(databases.map(({ part }) => part));
+      for (const part of backup.parts.filter(({ name }) => !loaded.has(name))) {
+        await provePart(repository, part, signal);
       }
       await this.checkPart(work, repository);
-      await moved(dataSource, backup, ['stored', 'verified'], { state: 'verified', verifiedAt: now(), error: null });
+      await moved(dataSource, backup, ['stored', 'verified'], {
+        state: 'verified',
+        verifiedAt: now(),
+        manifest: { ...manifest, databases },
+        error: null,
+      });
       if (work.operation.kind === 'backup') {
         await dropSpares(dataSource, work);
       }
@@ -351,8 +363,48 @@ export class ResticBackups implements StackBackups {
    */
   private async checkPart(work: BackupWork, repository: Repository): Promise<void> {
     const day = Math.floor(this.deps.now().getTime() / 86_400_000);
+    await this.writing(work, repository, () =>
+      repository.check({ part: (day % CHECKED_PARTS) + 1, of: CHECKED_PARTS }, work.signal),
+    );
+  }
+
+  /**
+   * Takes what an earlier try of the backup stored off the list. Its data stays for the next prune: a copy may be reading
+   * the repository, and reads it without a lock.
+   */
+  private async unlistBroken(work: BackupWork, repository: Repository, tag: string): Promise<void> {
+    const { signal } = work;
+    let broken;
+    try {
+      broken = await repository.snapshots([tag], signal);
+    } catch (error) {
+      if (!isDomainError(error, 'REPOSITORY_MISSING')) {
+        throw error;
+      }
+      return; // Whoever stores makes it.
+    }
+    const ids = broken.map(({ id }) => id);
+    if (ids.length > 0) {
+      await this.writing(work, repository, () => repository.unlist(ids, signal));
+    }
+  }
+
+  /**
+   * What takes a lock in the repository. Where another is in its way that is taken away, and it is done once more: to look
+   * before each time would cost more than most backups do.
+   */
+  private async writing<T>(work: BackupWork, repository: Repository, write: () => Promise<T>): Promise<T> {
+    await work.prove();
+    await this.deps.fence.prove();
+    try {
+      return await write();
+    } catch (error) {
+      if (!isDomainError(error, 'REPOSITORY_LOCKED')) {
+        throw error;
+      }
+    }
     await this.free(work, repository);
-    await repository.check({ part: (day % CHECKED_PARTS) + 1, of: CHECKED_PARTS }, work.signal);
+    return write();
   }
 
   /**

@@ -1,10 +1,8 @@
 import type { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import type { Repository } from '#libs/restic';
-import { Meter } from './meter.js';
+import { Meter, requireAsStored } from './meter.js';
 
 /** Stores a stream as a part of its own, measured on its way. */
 export async function storeStream(
@@ -19,24 +17,18 @@ export async function storeStream(
   return { name: part.name, snapshotId, bytes, addedBytes, sha256: meter.sha256() };
 }
 
-/**
- * Throws BACKUP_FAILED unless the repository gives the manifest back as written and says that it has each volume. The
- * dumps are read whole afterwards.
- */
-export async function readBack(
-  repository: Repository,
-  { list, written, volumes }: { list: BackupPart; written: string; volumes: readonly BackupPart[] },
-  signal: AbortSignal,
-): Promise<void> {
-  const { stream, ended } = await repository.open(list.snapshotId, list.name, signal);
-  const [back] = await Promise.all([text(stream), ended]);
-  const there =
-    volumes.length === 0 ? new Set() : new Set((await repository.snapshots([], signal)).map(({ id }) => id));
-  const missing = volumes.filter(({ snapshotId }) => !there.has(snapshotId)).map(({ name }) => name);
-  if (back !== written || missing.length > 0) {
-    throw new DomainError('BACKUP_FAILED', {
-      message: `The repository does not give back what was stored: ${[...(back === written ? [] : [list.name]), ...missing].join(', ')}.`,
-      details: { why: 'lost' },
-    });
+/** Reads a part whole. Throws BACKUP_UNVERIFIED where it is not what was stored. */
+export async function provePart(repository: Repository, part: BackupPart, signal: AbortSignal): Promise<void> {
+  const { stream, ended } = await repository.open(part.snapshotId, part.name, signal);
+  const meter = new Meter();
+  meter.resume();
+  // What restic says of its end tells more than what that did to its output.
+  const [read, copied] = await Promise.allSettled([ended, pipeline(stream, meter)]);
+  signal.throwIfAborted();
+  for (const outcome of [read, copied]) {
+    if (outcome.status === 'rejected') {
+      throw outcome.reason;
+    }
   }
+  requireAsStored(part, meter);
 }

@@ -4,7 +4,7 @@ import type { StackFacts } from '#libs/orchestrator';
 import { definitionOf } from './dump.js';
 import type { DatabaseManifest, Manifest, VolumeManifest } from './domain/manifest.js';
 import { Meter } from './meter.js';
-import { countTable, PsqlSession, tablesOf } from './psql.js';
+import { PsqlSession, readTable, tablesOf } from './psql.js';
 import { databaseOf } from './scratch.js';
 import { placeOfVolume } from './volumes.js';
 
@@ -16,7 +16,7 @@ interface Look {
 
 /**
  * The moment at which the stack still had what that backup holds; null where it has anything else, or it cannot be told
- * (a backup of before content was counted). Content is compared, not counters of writing: a runtime writes all the
+ * (a backup whose proof did not read its content). Content is compared, not counters of writing: a runtime writes all the
  * time (its probe, reports, paper prices), and the log of changes grows by the server's own work. What the template
  * calls passing is left out. It is read whole at worst, and most often only as far as the first table that differs.
  */
@@ -77,7 +77,7 @@ async function sameDatabase({ streams, facts, signal }: Look, known: DatabaseMan
       if (table.schema === 'public' && passing.has(table.name)) {
         continue;
       }
-      const { rows, figure } = await countTable(session, table);
+      const { rows, figure } = await readTable(session, table);
       if (rows !== before.rows || figure !== before.figure) {
         return null;
       }

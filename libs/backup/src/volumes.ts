@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { finished, pipeline } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 import type { BackupPart } from '#libs/db';
 import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
@@ -26,14 +26,6 @@ export function placeOfVolume(facts: StackFacts, volume: string): { spec: Contai
     }
   }
   throw new Error(`no service of ${facts.template.name} mounts ${volume}`);
-}
-
-/** Reads a volume's archive out of the repository, whole. Throws BACKUP_UNVERIFIED where it is not what was stored. */
-export async function proveVolume(work: VolumePart): Promise<void> {
-  await comparing(work, async (archive) => {
-    archive.resume();
-    await finished(archive);
-  });
 }
 
 /**

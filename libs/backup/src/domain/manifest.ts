@@ -6,7 +6,10 @@ const tableSchema = z.object({
   schema: z.string(),
   name: z.string(),
   rows: z.int().min(0),
-  /** Sum of the hashes of its rows as text, whatever their order. Backups of before it was counted have none. */
+  /**
+   * Sum of the hashes of its rows as text, whatever their order: of what was restored for the proof. A backup that was
+   * not proven yet has none.
+   */
   figure: z.string().optional(),
 });
 export type TableCount = z.infer<typeof tableSchema>;

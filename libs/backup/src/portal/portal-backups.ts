@@ -11,7 +11,7 @@ import { portalManifestSchema, type PortalManifest, type PortalProof } from '../
 import { dumpDatabase } from '../dump.js';
 import { loadDatabase } from '../load.js';
 import { requireRoom, takenByLoading, type Room } from '../room.js';
-import { readBack, storeStream } from '../store.js';
+import { provePart, storeStream } from '../store.js';
 import { besideOf, dropBeside, inSession, makeBeside, type PortalServer } from './beside.js';
 import { fencesOf, ordinalTag, straysOf } from './fence.js';
 import type { PortalRepository } from './portal-repository.js';
@@ -146,7 +146,6 @@ export class PortalBackups {
     };
     const written = `${JSON.stringify(manifest, null, 1)}\n`;
     const list = await storeStream(repository, { ...own, name: MANIFEST }, Readable.from(written), signal);
-    await readBack(repository, { list, written, volumes: [] }, signal);
     await this.move(
       row,
       {
@@ -164,11 +163,12 @@ export class PortalBackups {
   private async proveIt(row: PortalBackupEntity, repository: Repository, signal: AbortSignal): Promise<void> {
     const { server, room, prove, now, masters } = this.deps;
     const manifest = portalManifestSchema.parse(row.manifest);
-    const part = row.parts.find(({ name }) => name === DUMP);
-    if (part === undefined) {
-      throw new DomainError('BACKUP_FAILED', { message: 'The backup lacks its dump.' });
+    const [part, list] = [DUMP, MANIFEST].map((wanted) => row.parts.find(({ name }) => name === wanted));
+    if (part === undefined || list === undefined) {
+      throw new DomainError('BACKUP_FAILED', { message: 'The backup lacks its dump or its manifest.' });
     }
     requireRoom(takenByLoading({ databases: [manifest.database] }), await room());
+    await provePart(repository, list, signal);
     await prove();
     const proving = besideOf(server, PROVING);
     let under: SealedUnder[];
