@@ -10,6 +10,7 @@ import {
   TenantEntity,
   TenantSecretEntity,
 } from '#libs/db';
+import { listAlarms } from '#libs/jobs';
 import { KeyService, KeyWork, PLATFORM, repositoryContext, sayHolder, secretContext, startKeys } from '#libs/keys';
 import { createLogger } from '#libs/telemetry';
 import { newMasterKey, newMasterKeyText, sealedUnderMasterKey } from '../support/keys.js';
@@ -203,6 +204,42 @@ describe('a data key', () => {
     const { wrapped } = await db().findOneByOrFail(DataKeyEntity, { owner: two.id });
     await db().update(DataKeyEntity, { owner: one.id }, { wrapped });
     await expect(world.keys.of(db(), one.id)).rejects.toEqual(lost);
+  });
+
+  it('that is gone or damaged is an alarm that names its stack and why, before anybody needs it, and over when it is back', async () => {
+    const [gone, damaged, other, well] = [await made(), await made(), await made(), await made()];
+    const rowOf = (stack: Made) => db().findOneByOrFail(DataKeyEntity, { owner: stack.id });
+    const kept = [await rowOf(gone), await rowOf(damaged), await rowOf(other)];
+    const alarms = world.engineAlarms({ fleetUnwell: null });
+    const open = async () => {
+      await alarms.turn();
+      const all = await listAlarms(world.database.dataSource, new Date());
+      return all
+        .filter(({ code, endedAt }) => code === 'KEY_LOST' && endedAt === null)
+        .map(({ params, severity }) => ({ ...params, severity }));
+    };
+    expect(await open()).toEqual([]);
+
+    const wrapped = Buffer.from(kept[1]?.wrapped ?? '');
+    wrapped[wrapped.length - 1] = (wrapped.at(-1) ?? 0) ^ 1;
+    await db().delete(DataKeyEntity, { owner: gone.id });
+    await db().update(DataKeyEntity, { owner: damaged.id }, { wrapped });
+    await db().update(DataKeyEntity, { owner: other.id }, { masterKey: newMasterKey().id });
+    const found = await open();
+    expect(found).toHaveLength(3);
+    expect(found).toEqual(
+      expect.arrayContaining([
+        { stack: gone.slug, why: 'it has none any more', severity: 'critical' },
+        { stack: damaged.slug, why: 'it is damaged', severity: 'critical' },
+        { stack: other.slug, why: expect.stringMatching(/under the master key \S+, which was not given/), severity: 'critical' },
+      ]),
+    );
+    expect(JSON.stringify(found)).not.toContain(well.slug);
+
+    for (const row of kept) {
+      await db().save(DataKeyEntity, row);
+    }
+    expect(await open()).toEqual([]);
   });
 
   it('that is destroyed harms its stack alone, which can still be stopped and destroyed', async () => {

@@ -308,7 +308,7 @@ export async function stackWorld(
       now,
     }),
     engineAlarms: (reconciler, answer = new EngineAnswer({ engine })) =>
-      new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, answer, logger, now }),
+      new EngineAlarms({ dataSource, engineId: ENGINE_ID, pool, reconciler, answer, keys, logger, now }),
     endKeeper: (watch) => {
       return new EndKeeper({
         dataSource,

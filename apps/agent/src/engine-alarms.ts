@@ -1,6 +1,7 @@
 import type { CapacityItem } from '#libs/contracts';
 import { TenantEntity, type Database } from '#libs/db';
 import { settleAlarms, type Finding } from '#libs/jobs';
+import type { DataKeys } from '#libs/keys';
 import type { Logger } from '#libs/telemetry';
 import { capacityWarning, engineRoom, recoveryFindings, type AddressPool } from '#libs/tenants';
 import type { EngineAnswer } from './engine-answer.js';
@@ -12,6 +13,7 @@ interface AlarmDeps {
   pool: AddressPool;
   reconciler: Pick<Reconciler, 'fleetUnwell'>;
   answer: Pick<EngineAnswer, 'away'>;
+  keys: Pick<DataKeys, 'lost'>;
   logger: Logger;
   now: () => Date;
 }
@@ -35,6 +37,7 @@ export class EngineAlarms {
       ...this.capacity(),
       ...(await this.stillRunning()),
       ...this.unwell(),
+      ...(await this.keysLost()),
       ...(await recoveryFindings(dataSource, { engineId, key: this.key('recovery') })),
     ];
     const { raised } = await settleAlarms(dataSource, `engine/${engineId}`, { findings }, now());
@@ -114,6 +117,19 @@ export class EngineAlarms {
             params: { engine: this.deps.engineId, ...fleet },
           },
         ];
+  }
+
+  /** Found before anybody needs one: until it is used, nothing else would tell. */
+  private async keysLost(): Promise<Finding[]> {
+    const { dataSource, engineId, keys } = this.deps;
+    const lost = await keys.lost(dataSource.manager, engineId);
+    return lost.map(({ slug, why }) => ({
+      key: this.key(`key/${slug}`),
+      code: 'KEY_LOST',
+      severity: 'critical',
+      message: `What is sealed for ${slug} does not open with its data key: ${why}. It runs on, but cannot be started, restored or backed up; other stacks are not concerned. Bring its key back as docs/operate.md says under “Keys”.`,
+      params: { stack: slug, why },
+    }));
   }
 
   private key(what: string): string {

@@ -288,7 +288,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     },
   });
   const answer = new EngineAnswer({ engine });
-  const alarms = new EngineAlarms({ dataSource, engineId: config.ENGINE_ID, pool, reconciler, answer, logger, now });
+  const alarms = new EngineAlarms({ ...common, engineId: config.ENGINE_ID, pool, reconciler, answer, keys });
   const figures: Leading['figures'] = {
     proxy: truth.figures,
     get routeLagMs() {

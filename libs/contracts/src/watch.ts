@@ -24,6 +24,7 @@ export const ALARM_CODES = [
   'AGENT_SILENT',
   'RECONCILE_LATE',
   'PORTAL_UNWELL',
+  'KEY_LOST',
   'FENCED',
 ] as const;
 export type AlarmCode = (typeof ALARM_CODES)[number];

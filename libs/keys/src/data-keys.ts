@@ -6,6 +6,10 @@ import { masterKeyOf, type MasterKeys } from './master-keys.js';
 /** Whose data key is no stack's. */
 export const PLATFORM = 'platform';
 
+type WrappedKey = Pick<DataKeyEntity, 'masterKey' | 'wrapped'>;
+
+const GONE = 'it has none any more';
+
 /** What a sealed value is, authenticated with it: none can be put into another's place. */
 export const secretContext = (tenantId: string, name: string): string => `tenant/${tenantId}/${name}`;
 export const repositoryContext = (tenantId: string): string => `repository/${tenantId}`;
@@ -40,6 +44,27 @@ export class DataKeys {
     return this.stackKey(tenantId, row);
   }
 
+  /** Stacks of the engine that have something sealed which their data key does not open any more, and why it does not. */
+  async lost(db: Tx, engineId: string): Promise<{ slug: string; why: string }[]> {
+    const rows: { id: string; slug: string; masterKey: string | null; wrapped: Buffer | null }[] = await db.query(
+      `select t.id, t.slug, k.master_key as "masterKey", k.wrapped
+         from tenants t left join data_keys k on k.owner = t.id::text
+        where t.engine_id = $1
+          and (k.owner is not null
+            or exists (select from tenant_secrets s where s.tenant_id = t.id and get_byte(s.sealed, 0) = 2)
+            or exists (select from repositories r where r.tenant_id = t.id and get_byte(r.sealed, 0) = 2))
+        order by t.slug`,
+      [engineId],
+    );
+    return rows.flatMap(({ id, slug, masterKey, wrapped }) => {
+      if (masterKey === null || wrapped === null) {
+        return [{ slug, why: GONE }];
+      }
+      const found = this.unwrapping(id, { masterKey, wrapped });
+      return 'why' in found ? [{ slug, why: found.why }] : [];
+    });
+  }
+
   private async make(db: Tx, tenantId: string, now: Date): Promise<void> {
     const sealed: { there: boolean }[] = await db.query(
       `select exists (select from tenant_secrets where tenant_id = $1 and get_byte(sealed, 0) = 2)
@@ -47,7 +72,7 @@ export class DataKeys {
       [tenantId],
     );
     if (sealed[0]?.there) {
-      throw lost(tenantId, 'it has none any more');
+      throw lost(tenantId, GONE);
     }
     // Shared until this transaction ends, so that a rotation begins either before this key is made or after it is seen.
     const [platform]: { id: string }[] = await db.query(
@@ -76,7 +101,7 @@ export class DataKeys {
       .execute();
   }
 
-  private stackKey(tenantId: string, row: Pick<DataKeyEntity, 'masterKey' | 'wrapped'> | null): StackKey {
+  private stackKey(tenantId: string, row: WrappedKey | null): StackKey {
     const dataKey = row === null ? null : this.unwrapped(tenantId, row);
     const need = (): Buffer => {
       if (dataKey === null) {
@@ -97,15 +122,23 @@ export class DataKeys {
     };
   }
 
-  private unwrapped(tenantId: string, row: Pick<DataKeyEntity, 'masterKey' | 'wrapped'>): Buffer {
+  private unwrapped(tenantId: string, row: WrappedKey): Buffer {
+    const found = this.unwrapping(tenantId, row);
+    if ('why' in found) {
+      throw lost(tenantId, found.why, found.cause);
+    }
+    return found.dataKey;
+  }
+
+  private unwrapping(tenantId: string, row: WrappedKey): { dataKey: Buffer } | { why: string; cause?: unknown } {
     const master = masterKeyOf(this.masters, row.masterKey);
     if (master === null) {
-      throw lost(tenantId, `it is under the master key ${row.masterKey}, which was not given`);
+      return { why: `it is under the master key ${row.masterKey}, which was not given` };
     }
     try {
-      return master.unwrap(tenantId, row.wrapped);
+      return { dataKey: master.unwrap(tenantId, row.wrapped) };
     } catch (cause) {
-      throw lost(tenantId, 'it is damaged', cause);
+      return { why: 'it is damaged', cause };
     }
   }
 

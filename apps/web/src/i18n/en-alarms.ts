@@ -46,6 +46,7 @@ export const alarms = {
     AGENT_SILENT: 'The agent of a host is silent',
     RECONCILE_LATE: 'Stacks of a host are not looked at',
     PORTAL_UNWELL: 'A part of the portal does not answer',
+    KEY_LOST: 'What is sealed for a stack does not open',
     FENCED: 'This host was replaced by a recovery',
   },
 };
