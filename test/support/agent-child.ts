@@ -1,7 +1,7 @@
 // Run as a child by tests that kill it: the production agent on an engine that another process holds. Its stacks have
 // no real processes, so the probes ask that engine whether they would be ready.
 import { loadConfig } from '#libs/config';
-import { FakeStreams, SocketEngine, type Engine } from '#libs/engine';
+import { FakeStreams, SocketEngine, SocketStreams, type Engine, type EngineStreams } from '#libs/engine';
 import { createLogger } from '#libs/telemetry';
 import { startAgent } from '../../apps/agent/src/agent.js';
 import { portalServer } from '../../apps/agent/src/portal-database.js';
@@ -15,6 +15,9 @@ if (!socket) {
 const HOUR = 3_600_000;
 /** The database that stands for the one in the portal's container, where there is one. */
 const portal = process.env['TEST_PORTAL_DATABASE'];
+
+/** Streams of stacks that another process holds too. */
+const lentStreams = process.env['TEST_STREAMS'];
 
 /** This process stands still at the first call of that name, which it was allowed and has not sent. */
 function stoppingBefore(lent: Engine, name: string | undefined): Engine {
@@ -38,10 +41,9 @@ function stoppingBefore(lent: Engine, name: string | undefined): Engine {
 
 const config = loadConfig('agent');
 const engine = stoppingBefore(new SocketEngine(socket), process.env['TEST_STOPS_BEFORE']);
-const stop = await startAgent({
-  config,
-  engine,
-  streams: new FakeStreams({
+/** Of the one container that may be backed up here. */
+function portalStreams(): EngineStreams {
+  return new FakeStreams({
     engine,
     run: (container, command) => {
       if (portal === undefined || container !== portalServer(config.PLATFORM_ID, {} as never).place.container) {
@@ -49,7 +51,13 @@ const stop = await startAgent({
       }
       return portalTool(command.map((word) => (word === 'aviary' ? portal : word)));
     },
-  }),
+  });
+}
+
+const stop = await startAgent({
+  config,
+  engine,
+  streams: lentStreams === undefined ? portalStreams() : new SocketStreams(lentStreams),
   logger: createLogger('agent', config.LOG_LEVEL),
   probes: engineProbes(engine),
   keysMoved: process.env['TEST_DIES_MOVING_KEYS'] === 'yes' ? () => process.kill(process.pid, 'SIGKILL') : undefined,

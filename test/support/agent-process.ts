@@ -20,6 +20,8 @@ export interface AgentHome {
   directory: string;
   masterKey: string;
   gateKey: string;
+  /** What it started dies with it, as all processes of a container do. */
+  together?: boolean;
 }
 
 /** The helper prints the rules as they should be, so that agents find their firewall in order. */
@@ -48,6 +50,7 @@ export class AgentProcess {
     readonly name: string,
     private readonly child: ChildProcess,
     private readonly socket: string,
+    private readonly together: boolean,
   ) {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.on('data', (chunk: Buffer) => (this.said += chunk.toString()));
@@ -56,7 +59,7 @@ export class AgentProcess {
 
   /** Resolves once it works or stands by. `engineSocket` is where its engine is lent. */
   static async start(
-    { world, directory, masterKey, gateKey }: AgentHome,
+    { world, directory, masterKey, gateKey, together = false }: AgentHome,
     name: string,
     engineSocket: string,
     settings: Readonly<Record<string, string>> = {},
@@ -64,6 +67,7 @@ export class AgentProcess {
     const socket = join(directory, `${name}.sock`);
     const child = spawn(process.execPath, [...program('test/support/agent-child.ts'), engineSocket], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: together,
       env: {
         PATH: process.env['PATH'],
         AVIARY_ENV: 'test',
@@ -85,7 +89,7 @@ export class AgentProcess {
         ...settings,
       },
     });
-    const made = new AgentProcess(name, child, socket);
+    const made = new AgentProcess(name, child, socket, together);
     await waitFor(
       () => {
         if (child.exitCode !== null) {
@@ -125,7 +129,11 @@ export class AgentProcess {
   async kill(signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const ended = once(this.child, 'exit');
-      this.child.kill(signal);
+      if (this.together && this.child.pid !== undefined) {
+        process.kill(-this.child.pid, signal);
+      } else {
+        this.child.kill(signal);
+      }
       await ended;
     }
   }

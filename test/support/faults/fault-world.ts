@@ -1,0 +1,243 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Not } from 'typeorm';
+import { waitFor } from '#libs/async';
+import { BackupEntity, OperationEntity, OperationStepEntity, PlanEntity } from '#libs/db';
+import { FakeEngineServer, FakeStreamsServer } from '#libs/engine';
+import { AgentProcess, agentHome, type AgentHome } from '../agent-process.js';
+import { BackupWorld, RESTIC, type BackedUpStack } from '../backup-world.js';
+import { engineAtDoor, streamsAtDoor, type Names } from './at-door.js';
+import { Door, type Moment, type Point, type Step } from './door.js';
+import { expectedOf, findings, type Expected } from './findings.js';
+import { ResticAtDoor } from './restic-at-door.js';
+
+/** A verify is the part of a backup that loads it and compares. */
+export const FAULT_OPERATIONS = ['backup', 'verify', 'prune', 'restore'] as const;
+export type FaultOperation = (typeof FAULT_OPERATIONS)[number];
+
+/** What became of a stack whose agent was killed at a point. */
+export interface Outcome {
+  operation: FaultOperation;
+  point: Point;
+  /** The call it was. */
+  step: string;
+  /** What is not as it should be; none where the point held. */
+  findings: string[];
+  seconds: number;
+}
+
+export const LEASE_SECONDS = 2;
+const LONGEST_MS = 90_000;
+const DAY_MS = 86_400_000;
+/** Each restore leaves the data before it until the next good backup. */
+const RESTORES_AT_MOST = 8;
+
+/**
+ * A stack whose agents are killed: its engine in memory and its streams lie here and outlive them, its database and
+ * restic are real. Each life of an agent is a process of its own, and with it go all that it started and its folder in
+ * memory, as with a container.
+ */
+export class FaultWorld {
+  private readonly door: Door;
+  private lives = 0;
+  private agent: AgentProcess | null = null;
+  private restores = 0;
+  private rows = 1_000_000;
+  /** The backup that is put back again and again. */
+  private baseline: { backup: string; data: string } | null = null;
+
+  private constructor(
+    private readonly parts: {
+      world: BackupWorld;
+      door: Door;
+      stack: BackedUpStack;
+      home: AgentHome;
+      servers: { close(): Promise<unknown> }[];
+      restic: ResticAtDoor;
+    },
+  ) {
+    this.door = parts.door;
+  }
+
+  /** A stack with one verified backup, and an agent that waits for work. */
+  static async start(): Promise<FaultWorld> {
+    const world = await BackupWorld.start();
+    const door = new Door();
+    await world.world.database.dataSource.manager
+      .createQueryBuilder()
+      .update(PlanEntity)
+      .set({ keepDaily: 1, keepWeekly: 0, keepMonthly: 0 })
+      .execute();
+    const home = { ...(await agentHome(world.world, world.home)), together: true };
+    const stack = await world.stack();
+    const names: Names = stack;
+    const streams = await FakeStreamsServer.listen(
+      streamsAtDoor(world.streams, door, names),
+      join(world.home, 'streams.sock'),
+    );
+    const engine = await FakeEngineServer.listen(
+      engineAtDoor(world.engine, door, names, (container) => streams.ended(container)),
+      join(world.home, 'engine.sock'),
+    );
+    const repository = world.folderOf(stack.id);
+    const restic = await ResticAtDoor.make({ door, restic: RESTIC, home: world.home, repository });
+    const faults = new FaultWorld({ world, door, stack, home, servers: [engine, streams, restic], restic });
+    const { backup } = await world.backUp(stack);
+    if (backup?.state !== 'verified') {
+      throw new Error(`the first backup is ${backup?.state}: ${JSON.stringify(backup?.error)}`);
+    }
+    await faults.live();
+    return faults;
+  }
+
+  /** Every point of the operation, as one that nothing happens to passes them. */
+  async points(operation: FaultOperation): Promise<{ point: Point; step: string }[]> {
+    await this.prepare(operation);
+    this.door.disarm();
+    const row = await this.ended(await this.ask(operation));
+    const steps = [...this.door.steps];
+    if (row.state !== 'done') {
+      throw new Error(`undisturbed, the ${operation} ended ${row.state}: ${JSON.stringify(row.error)}`);
+    }
+    const proving = await this.db().findOneBy(OperationStepEntity, { operationId: row.id, phase: 'prove' });
+    const proofAt = proving?.startedAt?.getTime() ?? 0;
+    return steps.flatMap((step, index) => {
+      const proves = step.at >= proofAt;
+      const mine = operation === 'backup' ? !proves : operation === 'verify' ? proves : true;
+      return mine ? momentsOf(step).map((moment) => ({ point: { call: index + 1, moment }, step: step.name })) : [];
+    });
+  }
+
+  /** Kills the agent there, has the next one take over, and says what is not as it should be then. */
+  async outcome(operation: FaultOperation, point: Point): Promise<Outcome> {
+    const began = performance.now();
+    await this.prepare(operation);
+    const { world, stack } = this.parts;
+    const before = await expectedOf(world, stack);
+    const sprung = this.door.arm(point);
+    const id = await this.ask(operation);
+    const step = await Promise.race([sprung, this.ended(id).then(() => null)]);
+    if (step !== null) {
+      await this.kill();
+      this.door.disarm();
+      await this.live();
+    }
+    const row = await this.ended(id);
+    const expected: Expected =
+      operation === 'restore' && this.baseline ? { ...before, data: this.baseline.data, restored: true } : before;
+    const found = await findings(
+      { world, stack, operation: row, secretDir: this.secretDir, cacheDir: this.cacheDir },
+      expected,
+    );
+    return {
+      operation,
+      point,
+      step: step ?? 'never met',
+      findings: [...(step === null ? ['the operation ended before that call'] : []), ...found],
+      seconds: (performance.now() - began) / 1_000,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    for (const server of this.parts.servers) {
+      await server.close();
+    }
+    await this.parts.world.close();
+  }
+
+  private db() {
+    return this.parts.world.world.database.dataSource.manager;
+  }
+
+  /** What makes the operation have something to do. */
+  private async prepare(operation: FaultOperation): Promise<void> {
+    const { world, stack } = this.parts;
+    this.door.disarm();
+    const restores = operation === 'restore';
+    if (operation === 'prune' || (restores && (this.baseline === null || this.restores >= RESTORES_AT_MOST))) {
+      await this.done(await world.ask(stack, 'backup'));
+      this.restores = 0;
+      const backup = await this.newest();
+      this.baseline = { backup: backup.id, data: (await expectedOf(world, stack)).data };
+    }
+    if (operation === 'prune') {
+      const newest = await this.newest();
+      const then = new Date(newest.begunAt.getTime() - 5 * DAY_MS);
+      await this.db().update(
+        BackupEntity,
+        { tenantId: stack.id, id: Not(newest.id) },
+        { takenAt: then, begunAt: then },
+      );
+      return;
+    }
+    this.restores += restores ? 1 : 0;
+    this.rows += 1;
+    await world.databases.sql(stack.postgres, `insert into fills values (${this.rows}, 1.5)`);
+  }
+
+  private newest(): Promise<BackupEntity> {
+    return this.db().findOneOrFail(BackupEntity, {
+      where: { tenantId: this.parts.stack.id },
+      order: { begunAt: 'DESC' },
+    });
+  }
+
+  private ask(operation: FaultOperation): Promise<string> {
+    const { world, stack } = this.parts;
+    if (operation === 'restore') {
+      return world.ask(stack, 'restore', { backup: this.baseline?.backup ?? '' });
+    }
+    return world.ask(stack, operation === 'prune' ? 'prune' : 'backup');
+  }
+
+  private async done(operationId: string): Promise<void> {
+    const { kind, state, error } = await this.ended(operationId);
+    if (state !== 'done') {
+      throw new Error(`a ${kind} between two points ended ${state}: ${JSON.stringify(error)}`);
+    }
+  }
+
+  private ended(id: string): Promise<OperationEntity> {
+    return waitFor(
+      async () => {
+        const row = await this.db().findOneByOrFail(OperationEntity, { id });
+        return ['queued', 'running'].includes(row.state) ? undefined : row;
+      },
+      { what: `the end of operation ${id}`, deadlineMs: LONGEST_MS, maxIntervalMs: 50 },
+    );
+  }
+
+  private async live(): Promise<void> {
+    const { world, home, restic } = this.parts;
+    this.lives += 1;
+    await mkdir(this.secretDir, { mode: 0o700 });
+    this.agent = await AgentProcess.start(home, `agent-${this.lives}`, join(world.home, 'engine.sock'), {
+      AVIARY_BACKUP_URL: join(world.home, 'repositories'),
+      AVIARY_RESTIC_BINARY: restic.binary,
+      AVIARY_RESTIC_CACHE_DIR: this.cacheDir,
+      AVIARY_SECRET_DIR: this.secretDir,
+      AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
+      AVIARY_DISK_FLOOR_MB: '0',
+      TEST_STREAMS: join(world.home, 'streams.sock'),
+    });
+  }
+
+  private async kill(): Promise<void> {
+    await this.agent?.kill();
+    this.agent = null;
+    // It lies in the memory of the container.
+    await rm(this.secretDir, { recursive: true, force: true });
+  }
+
+  private get secretDir(): string {
+    return join(this.parts.world.home, `secrets-${this.lives}`);
+  }
+
+  private get cacheDir(): string {
+    return join(this.parts.world.home, 'agent-cache');
+  }
+}
+
+const momentsOf = ({ name }: Step): Moment[] =>
+  name.startsWith('restic ') ? ['before', 'during', 'after'] : ['before', 'after'];
