@@ -1,4 +1,5 @@
-import { FAULT_OPERATIONS, FaultWorld } from '../support/faults/fault-world.js';
+import type { Moment } from '../support/faults/door.js';
+import { FAULT_OPERATIONS, FaultWorld, type FaultOperation, type Outcome } from '../support/faults/fault-world.js';
 import { inRandomOrder } from '../support/faults/sample.js';
 
 /** Every point is gone through by `npm run bench -- faults`; here some of each operation, always the same. */
@@ -13,6 +14,20 @@ beforeAll(async () => {
   world = await FaultWorld.start();
 });
 afterAll(() => world.close());
+
+/** Where the only one, or the last, such step of the operation is met. */
+async function killedAt(operation: FaultOperation, step: string, moment: Moment): Promise<Outcome> {
+  const points = await world.points(operation);
+  const found = points.findLast((one) => one.step === step && one.point.moment === moment);
+  if (!found) {
+    throw new Error(`no ${step} in ${points.map((one) => one.step).join(', ')}`);
+  }
+  return world.outcome(operation, found.point);
+}
+
+it('FM-10 what a killed agent had stored of a backup, and noted nowhere, is taken off the list by the next', async () => {
+  expect(await killedAt('backup', 'restic backup', 'after')).toMatchObject({ step: 'restic backup', findings: [] });
+});
 
 it.each(FAULT_OPERATIONS)(
   'FM-10 kill -9 of the agent in a %s: the next one brings it to its end, the stack runs with its data, nothing is left over',

@@ -120,6 +120,16 @@ export class ResticBackups implements StackBackups {
     return this.telling(work, backup, async () => {
       const own = { tags: [tagOf(backup.id)], host: facts.slug };
       const dumps = backup.parts.filter(({ name }) => manifest.databases.some(({ part }) => part === name));
+      if (isTakenOver(work)) {
+        // Its row names what is stored once all of it is: of who died before, only the dumps.
+        const there = await repository.snapshots(own.tags, signal);
+        const named = new Set(dumps.map(({ snapshotId }) => snapshotId));
+        const broken = there.filter(({ id }) => !named.has(id));
+        await repository.unlist(
+          broken.map(({ id }) => id),
+          signal,
+        );
+      }
       const parts = [...dumps];
       const volumes: Manifest['volumes'] = [];
       for (const volume of facts.template.aviary.backup.volumes) {
@@ -417,6 +427,9 @@ export class ResticBackups implements StackBackups {
     await repository.unlock(signal);
   }
 }
+
+/** Whether somebody worked on it before, who may have been cut off anywhere. */
+const isTakenOver = ({ operation }: BackupWork): boolean => operation.fencing > 1;
 
 /** A server for the work alone, gone afterwards; why the work failed is told before why it could not be removed. */
 async function onScratch(plan: ScratchPlan, work: (server: ScratchServer) => Promise<void>): Promise<void> {

@@ -31,7 +31,7 @@ export interface PhaseContext {
   engine: Engine;
   streams: EngineStreams;
   prove: () => Promise<void>;
-  operation: Pick<OperationEntity, 'id' | 'kind' | 'input' | 'requestedBy'>;
+  operation: Pick<OperationEntity, 'id' | 'kind' | 'input' | 'fencing' | 'requestedBy'>;
   facts: StackFacts;
   log: StepLog;
   /** Leaves out phases that are still to come, and says why. */

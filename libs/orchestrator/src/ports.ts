@@ -38,7 +38,7 @@ export interface StackDatabases {
 
 /** What backups need of the operation they are part of. */
 export interface BackupWork {
-  operation: Pick<OperationEntity, 'id' | 'kind' | 'input'>;
+  operation: Pick<OperationEntity, 'id' | 'kind' | 'input' | 'fencing'>;
   facts: StackFacts;
   /** Both prove the lease before every change. */
   engine: Engine;
