@@ -29,6 +29,10 @@ it('FM-10 what a killed agent had stored of a backup, and noted nowhere, is take
   expect(await killedAt('backup', 'restic backup', 'after')).toMatchObject({ step: 'restic backup', findings: [] });
 });
 
+it('FM-10 what a restic check looked up until it was killed with its agent is removed by the next', async () => {
+  expect(await killedAt('verify', 'restic check', 'during')).toMatchObject({ step: 'restic check', findings: [] });
+});
+
 it.each(FAULT_OPERATIONS)(
   'FM-10 kill -9 of the agent in a %s: the next one brings it to its end, the stack runs with its data, nothing is left over',
   async (operation) => {

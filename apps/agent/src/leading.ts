@@ -187,7 +187,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-  const { backups, exports } = stackBackups({ config, dataSource, keys, fence: parts.fence, now });
+  const { backups, exports } = await stackBackups({ config, dataSource, keys, fence: parts.fence, now });
   const runner = new OperationRunner(
     engine,
     {

@@ -3,6 +3,7 @@ import type { Config } from '#libs/config';
 import type { Database } from '#libs/db';
 import type { DataKeys } from '#libs/keys';
 import type { StackBackups } from '#libs/orchestrator';
+import { removeCheckCaches } from '#libs/restic';
 import { backupPlaces } from './backup-places.js';
 import { hostDisk } from './capacity.js';
 
@@ -14,11 +15,15 @@ interface Parts {
   now: () => Date;
 }
 
-/** Backups of this host's stacks, where its settings say, and their way out of it. */
-export function stackBackups({ config, dataSource, keys, fence, now }: Parts): {
+/**
+ * Backups of this host's stacks, where its settings say, and their way out of it. What an agent that died left of its
+ * checks goes here, while nothing is begun yet.
+ */
+export async function stackBackups({ config, dataSource, keys, fence, now }: Parts): Promise<{
   backups: StackBackups;
   exports: BackupExports;
-} {
+}> {
+  await removeCheckCaches(config.RESTIC_CACHE_DIR);
   const repositories = new Repositories(dataSource, { places: backupPlaces(config), keys });
   const room = () => hostDisk(config);
   return {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -98,6 +98,25 @@ export async function startRestic(
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** As restic names them (cmd_check.go). */
+const CHECK_CACHE = 'restic-check-cache-';
+
+/**
+ * Removes what checks look up for themselves, of all repositories: each goes with its check, but of one that was killed.
+ * Only who alone works on this machine's repositories may do so.
+ */
+export async function removeCheckCaches(cacheDir: string): Promise<void> {
+  const names = await readdir(cacheDir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') {
+      return [];
+    }
+    throw error;
+  });
+  for (const name of names.filter((one) => one.startsWith(CHECK_CACHE))) {
+    await rm(join(cacheDir, name), { recursive: true, force: true });
   }
 }
 
