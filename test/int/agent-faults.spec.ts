@@ -33,6 +33,10 @@ it('FM-10 what a restic check looked up until it was killed with its agent is re
   expect(await killedAt('verify', 'restic check', 'during')).toMatchObject({ step: 'restic check', findings: [] });
 });
 
+it('FM-10 a prune that was killed between the list and the data goes on with the data', async () => {
+  expect(await killedAt('prune', 'restic forget', 'during')).toMatchObject({ step: 'restic forget', findings: [] });
+});
+
 it.each(FAULT_OPERATIONS)(
   'FM-10 kill -9 of the agent in a %s: the next one brings it to its end, the stack runs with its data, nothing is left over',
   async (operation) => {

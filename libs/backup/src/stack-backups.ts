@@ -218,6 +218,10 @@ export class ResticBackups implements StackBackups {
       nameless.map(({ id }) => id),
       signal,
     );
+    if (nameless.length === 0 && isTakenOver(work)) {
+      // Who died may have taken them off the list, and not have removed what only they needed.
+      await repository.prune(signal);
+    }
     return `${gone.length} removed, ${rows.length} kept`;
   }
 

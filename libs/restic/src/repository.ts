@@ -174,6 +174,11 @@ export class Repository {
     }
   }
 
+  /** Removes what no snapshot needs. Not while anybody reads, since reading takes no lock. */
+  async prune(signal: AbortSignal): Promise<void> {
+    await this.read(['prune'], signal);
+  }
+
   /**
    * Removes every lock, also that of a process which died elsewhere. Only who alone may work on the repository may do
    * so: a lock that is at work would go too.
