@@ -1,6 +1,6 @@
 // `npm run bench -- <name> [flags]`: prints figures for people, or with --json one object
 // { bench, commit, machine, metrics, goals: [{ metric, unit, goal, value, met }] }. Exit 0 when it ran, met or not;
-// 1 where `chaos` found a promise broken. Some bring up a platform in an engine of their own.
+// 1 where `chaos` or `faults` found a promise broken. Some bring up a platform in an engine of their own.
 import { parseArgs } from 'node:util';
 import { backup } from './backup.js';
 import { chaosBench } from './chaos.js';
@@ -18,17 +18,23 @@ import { commitOf, machineOf, type BenchResult } from './report.js';
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    /** Stacks: 10 for provision, 500 for reconcile, 1000 for routes and 30 for upgrade unless told. */
+    /**
+     * Stacks: 10 for provision, 500 for reconcile, 1000 for routes and 30 for upgrade unless told. Points of each operation
+     * for faults, all unless told.
+     */
     n: { type: 'string' },
-    parallel: { type: 'string', default: '8' },
+    /** 8 for provision and 2 for faults unless told. */
+    parallel: { type: 'string' },
     stacks: { type: 'string', default: '20' },
     /** `reconcile`: so many real stacks instead of many in memory. `density`: GiB of the host. */
     real: { type: 'string' },
     limit: { type: 'string', default: '12' },
     /** `backup`: megabytes of the database's rows. */
     mb: { type: 'string', default: '1000' },
-    /** Of `chaos`: replays its schedule of faults. */
+    /** Of `chaos`: replays its schedule of faults. Of `faults`: the order of its points. */
     seed: { type: 'string' },
+    /** `faults`: one of its operations, where not all. */
+    operation: { type: 'string' },
     minutes: { type: 'string', default: '10' },
     /** `provision`: folder of a running platform's scripts and .env. */
     root: { type: 'string' },
@@ -48,7 +54,9 @@ const BENCHES: Record<string, () => Promise<BenchResult>> = {
     }),
   'data-plane': () => dataPlane({ minutes: Number(values.minutes), say }),
   density: () => density({ limitGb: Number(values.limit), say }),
-  provision: () => provision({ n: Number(values.n ?? 10), parallel: Number(values.parallel), root: values.root, say }),
+  faults: () => faultsBench(),
+  provision: () =>
+    provision({ n: Number(values.n ?? 10), parallel: Number(values.parallel ?? 8), root: values.root, say }),
   proxy: () => proxy({ minutes: Number(values.minutes), say }),
   reconcile: () =>
     values.real === undefined
@@ -57,6 +65,14 @@ const BENCHES: Record<string, () => Promise<BenchResult>> = {
   routes: () => routes({ n: Number(values.n ?? 1_000), say }),
   upgrade: () => upgrade({ n: Number(values.n ?? 30), say }),
 };
+
+/** Brings the tests' tools along, which are fetched when it is imported. */
+async function faultsBench(): Promise<BenchResult> {
+  const { operation } = values;
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+  const most = values.n === undefined ? undefined : Number(values.n);
+  return (await import('./faults.js')).faults({ operation, parallel: Number(values.parallel ?? 2), seed, most, say });
+}
 
 const name = positionals[0] ?? '';
 const bench = BENCHES[name];
@@ -67,7 +83,7 @@ const own =
   (name === 'reconcile' && values.real !== undefined);
 if (!bench) {
   say(
-    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--mb 1000] [--stacks 20] [--seed S] [--minutes 10] [--root FOLDER] [--json]`,
+    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--mb 1000] [--stacks 20] [--seed S] [--operation backup] [--minutes 10] [--root FOLDER] [--json]`,
   );
   process.exit(2);
 }

@@ -3,6 +3,7 @@ import { OperationEntity } from '#libs/db';
 import { createLogger } from '#libs/telemetry';
 import { Timers } from '../../apps/agent/src/timers.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
+import { withPostgres } from './own-postgres.js';
 import { atMost, median, round, type BenchResult } from './report.js';
 
 interface Options {
@@ -48,22 +49,15 @@ async function grow(world: StackWorld, to: number, from: number): Promise<void> 
   world.engine.log.reset();
 }
 
-/** What jest runs around the tests, which need no types of their own. */
-async function support(name: string): Promise<() => Promise<void>> {
-  const loaded = (await import(new URL(`../support/${name}.mjs`, import.meta.url).href)) as {
-    default: () => Promise<void>;
-  };
-  return loaded.default;
-}
-
 /**
  * A look at a whole engine in memory: its time and its processor time in the agent's process, and whether it finds and
  * repairs what was taken away since the one before. Nobody listens to events here; the passes are all there is.
  */
-export async function reconcile({ n, minutes, say }: Options): Promise<BenchResult> {
-  const startPostgres = await support('postgres-global');
-  const stopPostgres = await support('postgres-global-stop');
-  await startPostgres();
+export function reconcile(options: Options): Promise<BenchResult> {
+  return withPostgres(() => looked(options));
+}
+
+async function looked({ n, minutes, say }: Options): Promise<BenchResult> {
   const world = await stackWorld();
   try {
     const reconciler = world.reconciler();
@@ -152,7 +146,6 @@ export async function reconcile({ n, minutes, say }: Options): Promise<BenchResu
     };
   } finally {
     await world.close();
-    await stopPostgres();
   }
 }
 
