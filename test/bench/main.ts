@@ -35,6 +35,8 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     /** `faults`: one of its operations, where not all. */
     operation: { type: 'string' },
+    /** `faults`: single moments on a real engine instead of all points on one in memory. */
+    engine: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
     /** `provision`: folder of a running platform's scripts and .env. */
     root: { type: 'string' },
@@ -66,10 +68,13 @@ const BENCHES: Record<string, () => Promise<BenchResult>> = {
   upgrade: () => upgrade({ n: Number(values.n ?? 30), say }),
 };
 
-/** Brings the tests' tools along, which are fetched when it is imported. */
+/** Both bring the tests' tools along, which are fetched when they are imported. */
 async function faultsBench(): Promise<BenchResult> {
   const { operation } = values;
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
+  if (values.engine) {
+    return (await import('./faults-engine.js')).faultsOnEngine({ operation, seed, say });
+  }
   const most = values.n === undefined ? undefined : Number(values.n);
   return (await import('./faults.js')).faults({ operation, parallel: Number(values.parallel ?? 2), seed, most, say });
 }
@@ -79,11 +84,12 @@ const bench = BENCHES[name];
 /** Whether it brings up a platform in an engine of its own. */
 const own =
   ['backup', 'chaos', 'data-plane', 'density', 'proxy', 'upgrade'].includes(name) ||
+  (name === 'faults' && values.engine) ||
   (name === 'provision' && values.root === undefined) ||
   (name === 'reconcile' && values.real !== undefined);
 if (!bench) {
   say(
-    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--mb 1000] [--stacks 20] [--seed S] [--operation backup] [--minutes 10] [--root FOLDER] [--json]`,
+    `usage: npm run bench -- ${Object.keys(BENCHES).join('|')} [--n N] [--parallel 8] [--real N] [--limit 12] [--mb 1000] [--stacks 20] [--seed S] [--operation backup] [--engine] [--minutes 10] [--root FOLDER] [--json]`,
   );
   process.exit(2);
 }
