@@ -25,6 +25,6 @@ export {
 } from './fake/processes.js';
 export { plainContainer } from './fake/plain-container.js';
 export { FakeEngineServer } from './fake/socket-server.js';
-export { FakeStreamsServer } from './fake/streams-server.js';
+export { FakeStreamsServer, type AdmitStream } from './fake/streams-server.js';
 export { SocketStreams } from './fake/streams-client.js';
 export { SocketEngine } from './fake/socket-client.js';

@@ -1,4 +1,4 @@
-import type { Engine, EngineStreams, FakeStreamsServer } from '#libs/engine';
+import type { AdmitStream, Engine, FakeStreamsServer } from '#libs/engine';
 import type { Door } from './door.js';
 
 type AnyCall = (...args: unknown[]) => Promise<unknown>;
@@ -29,17 +29,15 @@ export function engineAtDoor(engine: Engine, door: Door, stack: Names, ended: En
   });
 }
 
-/** The same of its streams; that they were begun is their call. */
-export function streamsAtDoor(streams: EngineStreams, door: Door, stack: Names): EngineStreams {
-  const at = async <T>(step: string, container: string, begin: () => Promise<T>): Promise<T> =>
-    names(stack, [container]) ? passing(door, `${step} in ${container}`, begin) : begin();
-  return {
-    exec: (container, owner, wish, signal) =>
-      at(`exec ${wish.command[0] ?? ''}`, container, () => streams.exec(container, owner, wish, signal)),
-    pack: (container, owner, folder, signal) =>
-      at(`pack ${folder}`, container, () => streams.pack(container, owner, folder, signal)),
-    unpack: (container, owner, filling, signal) =>
-      at(`unpack ${filling.folder}`, container, () => streams.unpack(container, owner, filling, signal)),
+/** The same of its streams: their call is that they are begun. */
+export function streamsAtDoor(door: Door, stack: Names): AdmitStream {
+  return async (wish) => {
+    if (!names(stack, [wish.container])) {
+      return () => Promise.resolve();
+    }
+    const what = wish.call === 'exec' ? (wish.wish.command[0] ?? '') : wish.folder;
+    const passage = await door.begins(`${wish.call} ${what} in ${wish.container}`);
+    return () => passage.ended();
   };
 }
 

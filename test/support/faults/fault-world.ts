@@ -72,8 +72,9 @@ export class FaultWorld {
     const stack = await world.stack();
     const names: Names = stack;
     const streams = await FakeStreamsServer.listen(
-      streamsAtDoor(world.streams, door, names),
+      world.streams,
       join(world.home, 'streams.sock'),
+      streamsAtDoor(door, names),
     );
     const engine = await FakeEngineServer.listen(
       engineAtDoor(world.engine, door, names, (container) => streams.ended(container)),

@@ -34,8 +34,9 @@ export class ResticAtDoor {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
       sockets.add(socket);
+      // A restic that was killed with its agent says nothing more.
       socket.on('error', () => socket.destroy());
-      void serve(socket);
+      serve(socket).catch(() => socket.destroy());
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');

@@ -6,6 +6,11 @@ import { DomainError, isDomainError } from '#libs/contracts';
 import type { EngineStreams } from '../stream-port.js';
 import { frame, Frames, type Frame, type StreamWish } from './stream-frames.js';
 
+/** Asked before a stream is begun; what it gives is waited for before its caller is told that it was. */
+export type AdmitStream = (wish: StreamWish) => Promise<() => Promise<void>>;
+
+const everybody: AdmitStream = () => Promise.resolve(() => Promise.resolve());
+
 /**
  * Lends an engine's streams to other processes over a unix socket. What runs in a container outlives a caller that is
  * killed, as it does on a real engine: its input ends, and nobody reads what it writes.
@@ -18,11 +23,12 @@ export class FakeStreamsServer {
   private constructor(
     private readonly streams: EngineStreams,
     private readonly server: Server,
+    private readonly admit: AdmitStream,
   ) {}
 
-  static async listen(streams: EngineStreams, path: string): Promise<FakeStreamsServer> {
+  static async listen(streams: EngineStreams, path: string, admit = everybody): Promise<FakeStreamsServer> {
     const server = createServer();
-    const lent = new FakeStreamsServer(streams, server);
+    const lent = new FakeStreamsServer(streams, server, admit);
     server.on('connection', (socket) => void lent.serve(socket));
     server.listen(path);
     await once(server, 'listening');
@@ -69,10 +75,12 @@ export class FakeStreamsServer {
     const control = new AbortController();
     const beside = this.running.get(wish.container) ?? new Set();
     this.running.set(wish.container, beside.add(control));
+    const began = await this.admit(wish);
     try {
-      const end = await this.carry({ wish, socket, frames, signal: control.signal });
+      const end = await this.carry({ wish, socket, frames, began, signal: control.signal });
       say(socket, frame('end', end));
     } catch (error) {
+      await began();
       const { code, message, details } = isDomainError(error)
         ? error
         : new DomainError('INTERNAL', { message: String(error) });
@@ -83,22 +91,25 @@ export class FakeStreamsServer {
     }
   }
 
-  private async carry({ wish, socket, frames, signal }: Carrying): Promise<unknown> {
+  private async carry({ wish, socket, frames, began, signal }: Carrying): Promise<unknown> {
     const { container, owner } = wish;
     if (wish.call === 'exec') {
       const { input, output, ended } = await this.streams.exec(container, owner, wish.wish, signal);
-      say(socket, frame('begun'));
       // To the process an end is an end, however it came.
       void feed(frames, input, () => input.end());
+      await began();
+      say(socket, frame('begun'));
       const [end] = await Promise.all([ended, finished(output.pipe(sending(socket)))]);
       return end;
     }
     if (wish.call === 'pack') {
       const tar = await this.streams.pack(container, owner, wish.folder, signal);
+      await began();
       say(socket, frame('begun'));
       await Promise.all([finished(tar), finished(tar.pipe(sending(socket)))]);
       return null;
     }
+    await began();
     say(socket, frame('begun'));
     const tar = new PassThrough();
     tar.on('error', () => undefined);
@@ -112,6 +123,7 @@ interface Carrying {
   wish: StreamWish;
   socket: Socket;
   frames: AsyncIterableIterator<Frame>;
+  began: () => Promise<void>;
   signal: AbortSignal;
 }
 
