@@ -65,7 +65,7 @@ export class ResticBackups implements StackBackups {
       const tag = tagOf(backup.id);
       const repository = await this.deps.repositories.ensure(facts.tenantId, { now: now(), signal });
       if (!fresh) {
-        await this.unlistBroken(work, repository, tag);
+        await this.unlistBroken(work, repository, [tag]);
       }
       const parts: BackupPart[] = [];
       const databases: Manifest['databases'] = [];
@@ -122,13 +122,7 @@ export class ResticBackups implements StackBackups {
       const dumps = backup.parts.filter(({ name }) => manifest.databases.some(({ part }) => part === name));
       if (isTakenOver(work)) {
         // Its row names what is stored once all of it is: of who died before, only the dumps.
-        const there = await repository.snapshots(own.tags, signal);
-        const named = new Set(dumps.map(({ snapshotId }) => snapshotId));
-        const broken = there.filter(({ id }) => !named.has(id));
-        await repository.unlist(
-          broken.map(({ id }) => id),
-          signal,
-        );
+        await this.unlistBroken(work, repository, own.tags, dumps);
       }
       const parts = [...dumps];
       const volumes: Manifest['volumes'] = [];
@@ -386,18 +380,24 @@ export class ResticBackups implements StackBackups {
    * Takes what an earlier try of the backup stored off the list. Its data stays for the next prune: a copy may be reading
    * the repository, and reads it without a lock.
    */
-  private async unlistBroken(work: BackupWork, repository: Repository, tag: string): Promise<void> {
+  private async unlistBroken(
+    work: BackupWork,
+    repository: Repository,
+    tags: readonly string[],
+    but: readonly BackupPart[] = [],
+  ): Promise<void> {
     const { signal } = work;
     let broken;
     try {
-      broken = await repository.snapshots([tag], signal);
+      broken = await repository.snapshots(tags, signal);
     } catch (error) {
       if (!isDomainError(error, 'REPOSITORY_MISSING')) {
         throw error;
       }
       return; // Whoever stores makes it.
     }
-    const ids = broken.map(({ id }) => id);
+    const named = new Set(but.map(({ snapshotId }) => snapshotId));
+    const ids = broken.map(({ id }) => id).filter((id) => !named.has(id));
     if (ids.length > 0) {
       await this.writing(work, repository, () => repository.unlist(ids, signal));
     }
