@@ -231,7 +231,11 @@ describe('a data key', () => {
       expect.arrayContaining([
         { stack: gone.slug, why: 'it has none any more', severity: 'critical' },
         { stack: damaged.slug, why: 'it is damaged', severity: 'critical' },
-        { stack: other.slug, why: expect.stringMatching(/under the master key \S+, which was not given/), severity: 'critical' },
+        {
+          stack: other.slug,
+          why: expect.stringMatching(/under the master key \S+, which was not given/),
+          severity: 'critical',
+        },
       ]),
     );
     expect(JSON.stringify(found)).not.toContain(well.slug);
