@@ -1,5 +1,6 @@
 import { FAULT_OPERATIONS, FaultWorld, type FaultOperation, type Outcome } from '../support/faults/fault-world.js';
-import { inRandomOrder, type NamedPoint } from '../support/faults/sample.js';
+import type { Point } from '../support/faults/door.js';
+import { inRandomOrder } from '../support/faults/sample.js';
 import { withPostgres } from './own-postgres.js';
 import { median, round, type BenchResult } from './report.js';
 
@@ -15,8 +16,9 @@ interface Options {
   say: (text: string) => void;
 }
 
-interface Task extends NamedPoint {
+interface Task {
   operation: FaultOperation;
+  point: Point;
 }
 
 /**
@@ -37,9 +39,9 @@ export function faults({ operation, parallel, seed, most, say }: Options): Promi
     try {
       for (const one of operations) {
         const points = await first.points(one);
-        calls.set(one, new Set(points.map(({ point }) => point.call)).size);
+        calls.set(one, points.filter(({ moment }) => moment === 'before').length);
         const order = inRandomOrder(points, seed, one).slice(0, most);
-        tasks.push(...order.map((point) => ({ ...point, operation: one })));
+        tasks.push(...order.map((point) => ({ point, operation: one })));
         say(`${one}: ${calls.get(one)} calls, ${points.length} points`);
       }
     } finally {
@@ -70,18 +72,18 @@ export function faults({ operation, parallel, seed, most, say }: Options): Promi
 }
 
 /** A point that could not be gone through to its end did not hold either. */
-async function tried(world: FaultWorld, { operation, point, step }: Task): Promise<Outcome> {
+async function tried(world: FaultWorld, { operation, point }: Task): Promise<Outcome> {
   const began = performance.now();
   try {
     return await world.outcome(operation, point);
   } catch (error) {
     const seconds = (performance.now() - began) / 1_000;
-    return { operation, point, step, findings: [error instanceof Error ? error.message : String(error)], seconds };
+    return { operation, point, findings: [error instanceof Error ? error.message : String(error)], seconds };
   }
 }
 
-const told = ({ operation, point, step, findings, seconds }: Outcome): string =>
-  `${findings.length === 0 ? '✓' : '✗'} ${operation} ${point.moment} call ${point.call}, ${step}, ${round(seconds, 1)} s` +
+const told = ({ operation, point, findings, seconds }: Outcome): string =>
+  `${findings.length === 0 ? '✓' : '✗'} ${operation} ${point.moment} ${point.step} (${point.nth}), ${round(seconds, 1)} s` +
   findings.map((finding) => `\n    ${finding}`).join('');
 
 function result(outcomes: readonly Outcome[], calls: ReadonlyMap<FaultOperation, number>, seed: number): BenchResult {

@@ -1,5 +1,5 @@
 import type { Moment } from '../support/faults/door.js';
-import { FAULT_OPERATIONS, FaultWorld, type FaultOperation, type Outcome } from '../support/faults/fault-world.js';
+import { FAULT_OPERATIONS, FaultWorld, type FaultOperation } from '../support/faults/fault-world.js';
 import { inRandomOrder } from '../support/faults/sample.js';
 
 /** Every point is gone through by `npm run bench -- faults`; here some of each operation, always the same. */
@@ -15,26 +15,26 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-/** Where the only one, or the last, such step of the operation is met. */
-async function killedAt(operation: FaultOperation, step: string, moment: Moment): Promise<Outcome> {
+/** Where the last such step of the operation is met: what is not as it should be then. */
+async function killedAt(operation: FaultOperation, step: string, moment: Moment): Promise<string[]> {
   const points = await world.points(operation);
-  const found = points.findLast((one) => one.step === step && one.point.moment === moment);
-  if (!found) {
+  const point = points.findLast((one) => one.step === step && one.moment === moment);
+  if (!point) {
     throw new Error(`no ${step} in ${points.map((one) => one.step).join(', ')}`);
   }
-  return world.outcome(operation, found.point);
+  return (await world.outcome(operation, point)).findings;
 }
 
 it('FM-10 what a killed agent had stored of a backup, and noted nowhere, is taken off the list by the next', async () => {
-  expect(await killedAt('backup', 'restic backup', 'after')).toMatchObject({ step: 'restic backup', findings: [] });
+  expect(await killedAt('backup', 'restic backup', 'after')).toEqual([]);
 });
 
 it('FM-10 what a restic check looked up until it was killed with its agent is removed by the next', async () => {
-  expect(await killedAt('verify', 'restic check', 'during')).toMatchObject({ step: 'restic check', findings: [] });
+  expect(await killedAt('verify', 'restic check', 'during')).toEqual([]);
 });
 
 it('FM-10 a prune that was killed between the list and the data goes on with the data', async () => {
-  expect(await killedAt('prune', 'restic forget', 'during')).toMatchObject({ step: 'restic forget', findings: [] });
+  expect(await killedAt('prune', 'restic forget', 'during')).toEqual([]);
 });
 
 it.each(FAULT_OPERATIONS)(
@@ -42,7 +42,7 @@ it.each(FAULT_OPERATIONS)(
   async (operation) => {
     const points = inRandomOrder(await world.points(operation), SEED, operation);
     expect(points.length).toBeGreaterThan(POINTS);
-    for (const { point } of points.slice(0, POINTS)) {
+    for (const point of points.slice(0, POINTS)) {
       const outcome = await world.outcome(operation, point);
       expect(outcome).toEqual({ ...outcome, findings: [] });
     }

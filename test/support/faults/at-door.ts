@@ -23,7 +23,7 @@ export function engineAtDoor(engine: Engine, door: Door, stack: Names, ended: En
           }
           return answer;
         };
-        return names(stack, args) ? passing(door, `${name} ${targetOf(args)}`, made) : made();
+        return names(stack, args) ? passing(door, `${name} ${general(stack, targetOf(args))}`, made) : made();
       };
     },
   });
@@ -36,7 +36,7 @@ export function streamsAtDoor(door: Door, stack: Names): AdmitStream {
       return () => Promise.resolve();
     }
     const what = wish.call === 'exec' ? (wish.wish.command[0] ?? '') : wish.folder;
-    const passage = await door.begins(`${wish.call} ${what} in ${wish.container}`);
+    const passage = await door.begins(`${wish.call} ${what} in ${general(stack, wish.container)}`);
     return () => passage.ended();
   };
 }
@@ -51,6 +51,9 @@ function names({ id, slug }: Names, args: readonly unknown[]): boolean {
   const text = JSON.stringify(args);
   return text.includes(slug) || text.includes(id);
 }
+
+/** The same name in every stack and of every epoch. */
+const general = ({ slug }: Names, name: string): string => name.replace(slug, 'SLUG').replace(/-\d+$/, '-N');
 
 function targetOf([first]: readonly unknown[]): string {
   return typeof first === 'string' ? first : ((first as { name?: string } | undefined)?.name ?? '');

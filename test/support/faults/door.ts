@@ -3,14 +3,16 @@ export type Moment = 'before' | 'during' | 'after';
 
 /** Where an agent dies. */
 export interface Point {
-  /** Number of the call, from 1, among those of the operation. */
-  call: number;
+  /** Name of the call; those that go side by side come in any order, so none is known by its number among all. */
+  step: string;
+  /** Which of that name in the operation, from 1. */
+  nth: number;
   moment: Moment;
 }
 
 /** A call that passed. */
 export interface Step {
-  /** Such as `restic backup` or `removeVolume aviary-…-scratch-0`. */
+  /** Such as `restic backup` or `removeVolume aviary-…-SLUG-scratch-N`. */
   name: string;
   /** When it came, in milliseconds since 1970. */
   at: number;
@@ -35,13 +37,13 @@ export class Door {
   /** What passed since it was armed, in order. */
   steps: Step[] = [];
   private point: Point | null = null;
-  private sprung = Promise.withResolvers<string>();
+  private sprung = Promise.withResolvers<void>();
   private shut = false;
   /** What began before the door was armed anew is nobody's any more. */
   private turn = 0;
 
-  /** Counts from now on; resolves with the step at which nothing goes on any more. */
-  arm(point: Point): Promise<string> {
+  /** Counts from now on; resolves once nothing goes on any more. */
+  arm(point: Point): Promise<void> {
     this.disarm();
     this.point = point;
     return this.sprung.promise;
@@ -62,11 +64,14 @@ export class Door {
     }
     this.steps.push({ name, at: Date.now() });
     const { turn } = this;
-    const call = this.steps.length;
-    const pass = (moment: Moment): Promise<void> => (this.turn === turn ? this.pass(call, moment) : Promise.resolve());
+    const nth = this.steps.filter((step) => step.name === name).length;
+    const isHere = (moment: Moment): boolean =>
+      this.point?.step === name && this.point.nth === nth && this.point.moment === moment;
+    const pass = (moment: Moment): Promise<void> =>
+      this.turn === turn ? this.pass(isHere(moment)) : Promise.resolve();
     await pass('before');
     return {
-      wantsDuring: this.point?.call === call && this.point.moment === 'during',
+      wantsDuring: isHere('during'),
       during: () => pass('during'),
       ended: async () => {
         // One may be too quick to be met while it works.
@@ -76,15 +81,15 @@ export class Door {
     };
   }
 
-  private pass(call: number, moment: Moment): Promise<void> {
+  private pass(isHere: boolean): Promise<void> {
     if (this.shut) {
       return never;
     }
-    if (this.point?.call !== call || this.point.moment !== moment) {
+    if (!isHere) {
       return Promise.resolve();
     }
     this.shut = true;
-    this.sprung.resolve(this.steps[call - 1]?.name ?? '');
+    this.sprung.resolve();
     return never;
   }
 }

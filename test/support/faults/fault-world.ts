@@ -7,7 +7,7 @@ import { FakeEngineServer, FakeStreamsServer } from '#libs/engine';
 import { AgentProcess, agentHome, type AgentHome } from '../agent-process.js';
 import { BackupWorld, RESTIC, type BackedUpStack } from '../backup-world.js';
 import { engineAtDoor, streamsAtDoor, type Names } from './at-door.js';
-import { Door, type Moment, type Point, type Step } from './door.js';
+import { Door, type Moment, type Point } from './door.js';
 import { expectedOf, findings, type Expected } from './findings.js';
 import { ResticAtDoor } from './restic-at-door.js';
 
@@ -19,8 +19,6 @@ export type FaultOperation = (typeof FAULT_OPERATIONS)[number];
 export interface Outcome {
   operation: FaultOperation;
   point: Point;
-  /** The call it was. */
-  step: string;
   /** What is not as it should be; none where the point held. */
   findings: string[];
   seconds: number;
@@ -92,7 +90,7 @@ export class FaultWorld {
   }
 
   /** Every point of the operation, as one that nothing happens to passes them. */
-  async points(operation: FaultOperation): Promise<{ point: Point; step: string }[]> {
+  async points(operation: FaultOperation): Promise<Point[]> {
     await this.prepare(operation);
     this.door.disarm();
     const row = await this.ended(await this.ask(operation));
@@ -102,10 +100,11 @@ export class FaultWorld {
     }
     const proving = await this.db().findOneBy(OperationStepEntity, { operationId: row.id, phase: 'prove' });
     const proofAt = proving?.startedAt?.getTime() ?? 0;
-    return steps.flatMap((step, index) => {
-      const proves = step.at >= proofAt;
+    return steps.flatMap(({ name: step, at }, index) => {
+      const nth = steps.slice(0, index + 1).filter(({ name }) => name === step).length;
+      const proves = at >= proofAt;
       const mine = operation === 'backup' ? !proves : operation === 'verify' ? proves : true;
-      return mine ? momentsOf(step).map((moment) => ({ point: { call: index + 1, moment }, step: step.name })) : [];
+      return mine ? momentsOf(step).map((moment) => ({ step, nth, moment })) : [];
     });
   }
 
@@ -117,8 +116,8 @@ export class FaultWorld {
     const before = await expectedOf(world, stack);
     const sprung = this.door.arm(point);
     const id = await this.ask(operation);
-    const step = await Promise.race([sprung, this.ended(id).then(() => null)]);
-    if (step !== null) {
+    const met = await Promise.race([sprung.then(() => true), this.ended(id).then(() => false)]);
+    if (met) {
       await this.kill();
       this.door.disarm();
       await this.live();
@@ -133,8 +132,7 @@ export class FaultWorld {
     return {
       operation,
       point,
-      step: step ?? 'never met',
-      findings: [...(step === null ? ['the operation ended before that call'] : []), ...found],
+      findings: [...(met ? [] : ['the operation ended before that call']), ...found],
       seconds: (performance.now() - began) / 1_000,
     };
   }
@@ -240,5 +238,5 @@ export class FaultWorld {
   }
 }
 
-const momentsOf = ({ name }: Step): Moment[] =>
-  name.startsWith('restic ') ? ['before', 'during', 'after'] : ['before', 'after'];
+const momentsOf = (step: string): Moment[] =>
+  step.startsWith('restic ') ? ['before', 'during', 'after'] : ['before', 'after'];

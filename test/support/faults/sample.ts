@@ -1,13 +1,8 @@
 import { shuffled } from '../chaos/schedule.js';
 import type { Point } from './door.js';
 
-export interface NamedPoint {
-  point: Point;
-  step: string;
-}
-
 /** The points in an order that the seed alone decides. */
-export function inRandomOrder(points: readonly NamedPoint[], seed: number, key: string): NamedPoint[] {
+export function inRandomOrder(points: readonly Point[], seed: number, key: string): Point[] {
   const order = shuffled(
     points.map((_, index) => index),
     seed,
