@@ -5,7 +5,7 @@ import { rolldown } from 'rolldown';
 
 const PROGRAMS = [
   ...['agent', 'api', 'cli', 'gate', 'worker'].map((name) => `apps/${name}/src/main`),
-  ...['ask-health', 'check-keys', 'doctor', 'down', 'own-stores', 'recover', 'up'].map(
+  ...['ask-health', 'check-keys', 'doctor', 'down', 'own-stores', 'recover', 'up', 'upgrade'].map(
     (name) => `apps/agent/src/host/${name}`,
   ),
 ];

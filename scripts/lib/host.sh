@@ -71,3 +71,25 @@ ready_tools() {
 running_image() {
   IMAGE=$(cat "$(setting AVIARY_DATA_DIR /var/lib/aviary)/portal-image" 2>/dev/null) && docker image inspect "$IMAGE" >/dev/null 2>&1
 }
+
+# A reboot must not open a hole: the rules are loaded before the engine starts a container. Needs engine.sh.
+install_host_care() {
+  local data unit name
+  data=$(setting AVIARY_DATA_DIR /var/lib/aviary)
+  if [[ $(setting AVIARY_ENGINE_SOCKET /var/run/docker.sock) != /var/run/docker.sock ]]; then
+    say "the engine is not this host's own: run $data/firewall/load.sh before it starts"
+  elif [[ -d /run/systemd/system ]]; then
+    install_engine_care
+    for unit in "$data"/firewall/aviary-firewall-*.service; do
+      name=$(basename "$unit")
+      if ! cmp -s "$unit" "/etc/systemd/system/$name"; then
+        install -m 0644 "$unit" "/etc/systemd/system/$name"
+        systemctl daemon-reload
+        systemctl enable -q "$name"
+      fi
+    done
+  else
+    say "this machine runs no systemd: run $data/firewall/load.sh before the engine at each boot," \
+      "and $ROOT/scripts/lib/clear-half-started before each start of it"
+  fi
+}

@@ -55,7 +55,7 @@ export async function routes({ n, say }: Options): Promise<BenchResult> {
     portalDomain: 'portal.test',
     tenantDomain: 'stacks.test',
     gateUrl: 'http://127.0.0.1:9',
-    apiUrl: `http://127.0.0.1:${address.port}`,
+    apiUrls: [`http://127.0.0.1:${address.port}`],
     certificateDir: join(base, 'certs'),
   };
   const fileOf = (number: number): RouteFile =>

@@ -103,7 +103,7 @@ describe('certificates by ACME', () => {
         portalDomain: 'portal.test',
         tenantDomain: 'stacks.test',
         gateUrl: url(gate.port),
-        apiUrl: url(api.port),
+        apiUrls: [url(api.port)],
         certificateDir: join(dataDir, 'certs'),
       }),
     ]);

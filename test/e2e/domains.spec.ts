@@ -136,7 +136,7 @@ describe('domains of owners’ own', () => {
       edge: {
         certificateDir: join(dataDir, 'certs'),
         gateUrl: `http://127.0.0.1:${gate.port}`,
-        apiUrl: `http://127.0.0.1:${api.port}`,
+        apiUrls: [`http://127.0.0.1:${api.port}`],
       },
     });
     await world.folder.publish(renderShared(world.edge));

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import { docker } from '../support/engine.js';
 import { script, TestPlatform, type Ran } from '../support/platform.js';
+import { deploys } from './host/deploys.js';
 
 const execute = promisify(execFile);
 const sh = async (...command: string[]): Promise<string> =>
@@ -107,7 +108,7 @@ describe('a platform on its host', () => {
   }, 300_000);
 
   it('other passwords in .env reach who reads them with the next up, and of an earlier version’s files none stays', async () => {
-    const services = ['api', 'gate', 'worker', 'agent', 'redis'] as const;
+    const services = ['api', 'api2', 'gate', 'worker', 'agent', 'redis'] as const;
     const ids = (): Promise<string[]> =>
       Promise.all(services.map((service) => docker('inspect', '-f', '{{.Id}}', platform.container(service))));
     await writeFile(inData('secrets/redis.conf'), 'requirepass former\n', { mode: 0o400 });
@@ -130,6 +131,7 @@ describe('a platform on its host', () => {
     expect((await readdir(inData('secrets'))).toSorted()).toEqual([
       'agent',
       'api',
+      'api2',
       'gate',
       'migrate',
       'postgres',
@@ -364,4 +366,7 @@ describe('a platform on its host', () => {
     expect((await platform.run('up')).code).toBe(0);
     await expect(access(inData('stopped-by-down'))).rejects.toThrow('ENOENT');
   }, 400_000);
+
+  // After what wants a platform without a stack.
+  deploys(() => platform);
 });

@@ -53,7 +53,7 @@ class Edge {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
       gateUrl: `http://127.0.0.1:${gate!.port}`,
-      apiUrl: `http://127.0.0.1:${portal!.port}`,
+      apiUrls: [`http://127.0.0.1:${portal!.port}`],
       certificateDir: join(this.base, 'certs'),
     };
     const files = [
@@ -133,7 +133,8 @@ function waysOf(files: readonly RouteFile[], ports: ReadonlyMap<number, string>)
   return routers.map(([router, { rule, entryPoints, service }]) => {
     const host = /Host\(`([^`]*)`\)/.exec(rule)?.[1] ?? (router === 'gate-path' ? DASHBOARD : 'anything.stacks.test');
     const prefix = /PathPrefix\(`([^`]*)`\)/.exec(rule)?.[1] ?? '/';
-    const { url = '' } = services[service.replace('@file', '')]?.loadBalancer.servers[0] ?? {};
+    const leads = services[service.replace('@file', '')];
+    const { url = '' } = leads && 'loadBalancer' in leads ? (leads.loadBalancer.servers[0] ?? {}) : {};
     return {
       router,
       plain: entryPoints !== undefined,

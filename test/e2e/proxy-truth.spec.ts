@@ -1,13 +1,17 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
+import { BALANCER_PATH } from '#libs/contracts';
 import {
   compareServed,
   ensureCertificates,
+  PORTAL_BALANCER,
   readServed,
   renderShared,
   renderTenantRoutes,
@@ -20,6 +24,8 @@ import {
 import { leafFingerprint, shownFingerprint, unservedFindings } from '../../apps/agent/src/certificate-watch.js';
 import { ProxyKeeper } from '../../apps/agent/src/proxy-keeper.js';
 import { Backend } from '../support/echo-backend.js';
+import { freePort } from '../support/ports.js';
+import { SteadyLoad } from '../support/steady-load.js';
 import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 
 jest.setTimeout(90_000);
@@ -27,6 +33,45 @@ jest.setTimeout(90_000);
 /** What is nobody's goes to the gate, which is not there. */
 const NOBODY = 502;
 const quiet = { warn: () => undefined, info: () => undefined, error: () => undefined };
+
+/** An api as the proxy sees it: its public port, and the private one where it says whether it takes requests. */
+class Api {
+  requests = 0;
+  takes = true;
+  private readonly servers: Server[];
+
+  private constructor(
+    readonly url: string,
+    private readonly host: string,
+  ) {
+    this.servers = [
+      createServer((_request, response) => {
+        this.requests += 1;
+        response.end('{}');
+      }),
+      createServer((request, response) => {
+        response.writeHead(request.url === `/${BALANCER_PATH}` && this.takes ? 200 : 503).end();
+      }),
+    ];
+  }
+
+  static async start(host: string, { port, healthPort }: { port: number; healthPort: number }): Promise<Api> {
+    const api = new Api(`http://${host}:${port}`, host);
+    for (const [at, server] of api.servers.entries()) {
+      server.listen(at === 0 ? port : healthPort, api.host);
+      await once(server, 'listening');
+    }
+    return api;
+  }
+
+  /** As a process that is killed: what it was answering is cut off. */
+  stop(): void {
+    for (const server of this.servers) {
+      server.closeAllConnections();
+      server.close();
+    }
+  }
+}
 
 describe('what the proxy serves is what the files say', () => {
   const backend = new Backend('stack');
@@ -86,7 +131,7 @@ describe('what the proxy serves is what the files say', () => {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
       gateUrl: 'http://127.0.0.1:9',
-      apiUrl: `http://127.0.0.1:${address.port}`,
+      apiUrls: [`http://127.0.0.1:${address.port}`],
       certificateDir: join(base, 'certs'),
     };
     await certificates();
@@ -231,7 +276,9 @@ describe('what the proxy serves is what the files say', () => {
       await writeFile(served, JSON.stringify(config));
     };
     await change((http) => {
-      http.services!['uaaaaaa-api']!.loadBalancer.servers = [{ url: `http://127.0.0.9:${address.port}` }];
+      http.services!['uaaaaaa-api'] = {
+        loadBalancer: { servers: [{ url: `http://127.0.0.9:${address.port}` }], serversTransport: 'fast@file' },
+      };
       delete http.routers['ubbbbbb-api'];
     });
     await waitFor(async () => ((await status('ubbbbbb')) === NOBODY ? true : undefined), {
@@ -280,6 +327,71 @@ describe('what the proxy serves is what the files say', () => {
     ]);
     expect(await unservedFindings({ ...deps, touch: () => folder.touch() })).toEqual([]);
     expect(await shownFingerprint(proxy, 'portal.test')).toBe(leafFingerprint(await read('portal')));
+  });
+
+  it('PL-6 requests go on with the other api while one is gone, or says that it leaves', async () => {
+    const port = await freePort();
+    const healthPort = await freePort();
+    const apis = [
+      await Api.start('127.0.0.1', { port, healthPort }),
+      await Api.start('127.0.0.2', { port, healthPort }),
+    ];
+    const [one, two] = apis as [Api, Api];
+    settings = { ...settings, apiUrls: apis.map(({ url }) => url), apiHealthPort: healthPort };
+    await folder.publish(renderShared(settings));
+    await traefik.start();
+    await isTrue();
+    const place = {
+      portalDomain: 'portal.test',
+      tenantDomain: '',
+      httpsPort: traefik.httpsPort,
+      address: '127.0.0.1',
+      ca,
+    };
+    const load = new SteadyLoad(place, { lines: 4, paths: ['/'] });
+    const balanced = (url: string): Promise<string | undefined> =>
+      fetch(`http://127.0.0.1:${traefik.adminPort}/api/http/services/${PORTAL_BALANCER}`)
+        .then((answer) => answer.json() as Promise<{ serverStatus?: Record<string, string> }>)
+        .then(({ serverStatus }) => serverStatus?.[url]);
+    const until = (url: string, status: string): Promise<true> =>
+      waitFor(async () => ((await balanced(url)) === status ? true : undefined), {
+        what: `${url} being ${status}`,
+        deadlineMs: 20_000,
+      });
+    try {
+      await load.more(40);
+      expect([one.requests > 0, two.requests > 0]).toEqual([true, true]);
+      // It says that it leaves, and still answers: nobody is sent there once the proxy knows.
+      two.takes = false;
+      await until(two.url, 'DOWN');
+      const then = two.requests;
+      await load.more(40);
+      expect(two.requests - then).toBeLessThanOrEqual(4);
+      // Where both say no they are asked all the same: what is wrong they say in their own words.
+      one.takes = false;
+      await until(one.url, 'DOWN');
+      await load.more(40);
+      one.takes = two.takes = true;
+      await until(one.url, 'UP');
+      await until(two.url, 'UP');
+      expect(load.failed).toEqual([]);
+
+      // Gone without a word; a route that is written meanwhile has the proxy forget what it knew.
+      one.stop();
+      const early = load.failed.length;
+      await load.more(20);
+      await folder.publish(file('ueeeeee'));
+      await load.more(40);
+      await until(one.url, 'DOWN');
+      expect(load.failed.length).toBeLessThanOrEqual(Math.max(early, 4));
+      const known = load.failed.length;
+      await load.more(40);
+      expect(load.failed.slice(known)).toEqual([]);
+      await isTrue();
+    } finally {
+      await load.end();
+      apis.forEach((api) => api.stop());
+    }
   });
 
   it('says so on loopback alone', async () => {

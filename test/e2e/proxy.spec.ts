@@ -88,7 +88,7 @@ describe('the proxy with the files we render', () => {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
       gateUrl: `http://127.0.0.1:${gate.port}`,
-      apiUrl: `http://127.0.0.1:${portalAt!.port}`,
+      apiUrls: [`http://127.0.0.1:${portalAt!.port}`],
       certificateDir: join(base, 'certs'),
     };
     routes = [

@@ -152,6 +152,31 @@ it('a killed agent’s work half-way is ended by the other within 30 s', async (
   expect(performance.now() - began).toBeLessThan(TAKEN_OVER_MS);
 }, 120_000);
 
+it('an agent that is replaced half-way hands its work on: nothing is made twice, and no phase is left out', async () => {
+  const first = await start('first');
+  await becomesActive(first, 5_000);
+  await waitFor(() => door('first').mutations > 0 || undefined, { what: 'the firewall', deadlineMs: 10_000 });
+  const sprung = door('first').holdAfter(1, 'startContainer');
+  const { operation, stack } = await world.stacks.create(await world.account('pro'), { template: 'standard' });
+  await sprung;
+  await first.kill('SIGTERM');
+  // As a deploy does it: the next one starts once this one has ended.
+  await start('second');
+  expect(await ended(operation.id, 60_000)).toMatchObject({ state: 'done', error: null });
+  const made = world.engine.log.calls
+    .filter(({ method }) => method === 'createContainer')
+    .map(({ args }) => (args[0] as { name: string }).name)
+    .filter((name) => name.includes(stack.slug));
+  expect(made.toSorted()).toEqual([...new Set(made)].toSorted());
+  // What the first was doing stands there as cut off; each phase was then brought to its end.
+  const left: { phase: string }[] = await world.database.dataSource.query(
+    `select phase from operation_steps where operation_id = $1
+      group by phase having not bool_or(state in ('done', 'skipped'))`,
+    [operation.id],
+  );
+  expect(left).toEqual([]);
+}, 120_000);
+
 it('an agent that was paused with its change begun, taken over from and resumed begins no other, neither engine nor routes nor rules', async () => {
   const old = await start('old', SHORT);
   await becomesActive(old, 5_000);

@@ -194,6 +194,53 @@ describe('queue', () => {
     }
   });
 
+  it('a worker that ends does what it has begun, takes nothing new, and hands back what it cannot end', async () => {
+    const producer = await queue();
+    const leaving = createQueue({ url: db.url, applicationName: 'test', logger });
+    await leaving.start();
+    const begun: string[] = [];
+    const done: string[] = [];
+    const held = Promise.withResolvers<void>();
+    await leaving.work(
+      {
+        'mail.send': async ({ mailId }) => {
+          begun.push(mailId);
+          await held.promise;
+          done.push(mailId);
+        },
+        'audit.seal': async () => {
+          begun.push('sealing');
+          await new Promise(() => undefined);
+        },
+      },
+      { concurrency: 1 },
+    );
+    const [first, second] = [newId(), newId()];
+    await tx(db.dataSource, async (inTx) => {
+      await producer.enqueue(inTx, 'mail.send', { mailId: first });
+      await producer.enqueue(inTx, 'audit.seal', {});
+    });
+    await waitFor(() => begun.length === 2 || undefined, { what: 'both being begun', deadlineMs: 10_000 });
+    const stopped = leaving.stop(3_000);
+    const attempts: number[] = [];
+    await (
+      await queue()
+    ).work({
+      'mail.send': async ({ mailId }) => void done.push(mailId),
+      'audit.seal': async (_payload, { attempt }) => void attempts.push(attempt),
+    });
+    await tx(db.dataSource, (inTx) => producer.enqueue(inTx, 'mail.send', { mailId: second }));
+    await waitFor(() => done.includes(second) || undefined, { what: 'the new one elsewhere', deadlineMs: 10_000 });
+    held.resolve();
+    await stopped;
+    await waitFor(() => attempts.length > 0 || undefined, { what: 'what was handed back', deadlineMs: 30_000 });
+    expect([begun, done.toSorted(), attempts]).toEqual([
+      expect.arrayContaining([first, 'sealing']),
+      [first, second].toSorted(),
+      [2],
+    ]);
+  });
+
   it('gives the job of a killed worker to another', async () => {
     const producer = await queue();
     const child = spawn(process.execPath, [...program('test/support/hanging-worker.ts'), db.url], {

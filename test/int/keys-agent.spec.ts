@@ -46,7 +46,7 @@ async function agentSays(keys: Record<string, string>): Promise<{ code: number |
       AVIARY_PLATFORM_ID: world.database.platformId,
       AVIARY_DATABASE_URL: world.database.url,
       AVIARY_GATE_PUBLIC_KEY: home.gateKey,
-      AVIARY_API_URL: world.edge.apiUrl,
+      AVIARY_API_URLS: world.edge.apiUrls.join(','),
       AVIARY_GATE_URL: world.edge.gateUrl,
       AVIARY_TOOLS_IMAGE: 'tools',
       AVIARY_IMAGE_POSTGRES: 'p',

@@ -331,14 +331,14 @@ describe('monitoring', () => {
     const { hosts } = portalSubnet(parsePool('10.128.0.0/14'));
     const config = parse(await readFile(join(FOLDER, 'prometheus.yml'), 'utf8')) as ScrapeConfig;
     const targets = Object.fromEntries(
-      config.scrape_configs.map((job) => [job.job_name, job.static_configs[0]?.targets[0]]),
+      config.scrape_configs.map((job) => [job.job_name, job.static_configs[0]?.targets]),
     );
     expect(targets).toEqual({
-      'aviary-api': `${hosts.api}:8081`,
-      'aviary-agent': `${hosts.api}:8081`,
-      'aviary-gate': `${hosts.gate}:8082`,
-      'aviary-worker': `${hosts.worker}:8083`,
-      'aviary-traefik': '127.0.0.1:19080',
+      'aviary-api': [`${hosts.api}:8081`, `${hosts.api2}:8081`],
+      'aviary-agent': [`${hosts.api}:8081`],
+      'aviary-gate': [`${hosts.gate}:8082`],
+      'aviary-worker': [`${hosts.worker}:8083`],
+      'aviary-traefik': ['127.0.0.1:19080'],
     });
   });
 });

@@ -48,17 +48,19 @@ class Part {
 let world: StackWorld;
 let gate: Part;
 let api: Part;
+let api2: Part;
 let watch: PortalWatch;
 
 beforeEach(async () => {
   at = Date.UTC(2026, 5, 1, 10);
   world = await stackWorld({ now });
-  [gate, api] = [await Part.open(), await Part.open()];
+  [gate, api, api2] = [await Part.open(), await Part.open(), await Part.open()];
   watch = watching();
 }, 60_000);
 afterEach(async () => {
   gate.close();
   api.close();
+  api2.close();
   await world.close();
 });
 
@@ -69,7 +71,7 @@ function watching(): PortalWatch {
     engine,
     platformId: database.platformId,
     engineId: ENGINE_ID,
-    urls: { gate: gate.url, api: api.url },
+    urls: { gate: [gate.url], api: [api.url, api2.url] },
     logger: createLogger('test', 'silent'),
     now,
     answerMs: 200,
@@ -167,14 +169,29 @@ describe('a gate that hangs while its engine calls it running', () => {
   });
 });
 
-it('an api that answers with an error is one that does not answer', async () => {
+it('an api that answers with an error is one that does not answer, and a warning while the other does', async () => {
   await runs('api');
   api.does = 'fail';
   await minutes(3);
   expect(await open()).toMatchObject([
-    { key: `portal/${ENGINE_ID}/api`, message: expect.stringContaining('it answered 503') },
+    { key: `portal/${ENGINE_ID}/api`, severity: 'warning', message: expect.stringContaining('it answered 503') },
   ]);
   expect(changes()).toEqual([`restartContainer ${nameOf('api')}`]);
+});
+
+it('two apis that do not answer are what keeps everybody out', async () => {
+  await runs('api');
+  await runs('api2');
+  api2.does = 'hang';
+  await minutes(3);
+  expect(await open()).toMatchObject([{ key: `portal/${ENGINE_ID}/api2`, severity: 'warning' }]);
+  api.does = 'hang';
+  await minutes(3);
+  expect((await open()).toSorted((a, b) => a.key.localeCompare(b.key))).toMatchObject([
+    { key: `portal/${ENGINE_ID}/api`, severity: 'critical', message: expect.stringContaining('nobody can sign in') },
+    { key: `portal/${ENGINE_ID}/api2`, severity: 'critical' },
+  ]);
+  expect(changes()).toEqual([`restartContainer ${nameOf('api2')}`, `restartContainer ${nameOf('api')}`]);
 });
 
 it.each<[string, () => Promise<unknown>, string]>([

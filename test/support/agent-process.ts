@@ -76,7 +76,7 @@ export class AgentProcess {
         AVIARY_DATABASE_URL: world.database.url,
         AVIARY_MASTER_KEY: masterKey,
         AVIARY_GATE_PUBLIC_KEY: gateKey,
-        AVIARY_API_URL: world.edge.apiUrl,
+        AVIARY_API_URLS: world.edge.apiUrls.join(','),
         AVIARY_GATE_URL: world.edge.gateUrl,
         AVIARY_RESOLVERS: RESOLVERS.join(','),
         AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,

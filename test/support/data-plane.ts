@@ -26,7 +26,7 @@ export const BOOKS = `select json_build_object(
 
 /** The parts of a platform that a test or a bench takes away and asks. */
 export interface DataPlaneWorld {
-  container(service: 'api' | 'worker' | 'agent' | 'postgres'): string;
+  container(service: 'api' | 'api2' | 'worker' | 'agent' | 'postgres'): string;
   sql(statement: string): Promise<string>;
   stackSql(slug: string, statement: string): Promise<string>;
   docker(...args: string[]): Promise<string>;
@@ -170,7 +170,7 @@ export async function outage(
   owners: readonly TradingOwner[],
   { seconds, perSecond }: { seconds: number; perSecond: number },
 ): Promise<Outage> {
-  const away = (['api', 'worker', 'agent', 'postgres'] as const).map((service) => world.container(service));
+  const away = (['api', 'api2', 'worker', 'agent', 'postgres'] as const).map((service) => world.container(service));
   const before = await Promise.all(owners.map(({ slug }) => booksOf(world, slug)));
   await world.docker('stop', '-t', '5', ...away);
   const end = new AbortController();

@@ -155,7 +155,7 @@ export class GateProcess {
         AVIARY_GATE_HOST: '127.0.0.1',
         AVIARY_GATE_SEED: this.seed.toString('base64'),
         AVIARY_SIGN_ON_PUBLIC_KEY: publicKeyText(this.signOnKey),
-        AVIARY_API_PRIVATE_URL: `http://127.0.0.1:${this.options.apiPort}`,
+        AVIARY_API_PRIVATE_URLS: `http://127.0.0.1:${this.options.apiPort}`,
         AVIARY_GATE_STATE_DIR: this.options.stateDirectory,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -109,11 +109,11 @@ export class TestPlatform {
   }
 
   /** Name of one of the portal's containers. */
-  container(service: 'api' | 'gate' | 'worker' | 'agent' | 'postgres' | 'redis' | 'traefik'): string {
+  container(service: 'api' | 'api2' | 'gate' | 'worker' | 'agent' | 'postgres' | 'redis' | 'traefik'): string {
     return `aviary-${this.facts.prefix}-${service}`;
   }
 
-  run(name: 'up' | 'down' | 'aviary', ...args: string[]): Promise<Ran> {
+  run(name: 'up' | 'down' | 'upgrade' | 'aviary', ...args: string[]): Promise<Ran> {
     return script(this.facts.root, name, args, {});
   }
 
@@ -220,7 +220,7 @@ export class TestPlatform {
 
   /** Of the portal's processes, beside the other logs of the run: what an answer had behind it is asked afterwards. */
   private async keepLogs(): Promise<void> {
-    for (const service of ['api', 'gate', 'worker', 'agent'] as const) {
+    for (const service of ['api', 'api2', 'gate', 'worker', 'agent'] as const) {
       const container = this.container(service);
       const said = await execute('docker', ['-H', engineEndpoint(), 'logs', '--timestamps', container], {
         maxBuffer: 256 * 1024 * 1024,

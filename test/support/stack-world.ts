@@ -190,7 +190,7 @@ export async function stackWorld(
     portalDomain: PLACES.portalDomain,
     tenantDomain: PLACES.tenantDomain,
     gateUrl: 'http://10.131.255.195:8082',
-    apiUrl: 'http://10.131.255.194:8080',
+    apiUrls: ['http://10.131.255.194:8080'],
     certificateDir: '/etc/traefik/certs',
     ...options.edge,
   };

@@ -127,7 +127,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,
     gateUrl: config.GATE_URL,
-    apiUrl: config.API_URL,
+    apiUrls: config.API_URLS,
     certificateDir: '/etc/traefik/certs',
     // With a local authority a browser that was told so could not be led back once its trust is withdrawn.
     strictTransport: config.TLS_MODE !== 'local',

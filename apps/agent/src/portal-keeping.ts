@@ -32,7 +32,7 @@ export function keepPortal(timers: Timers, deps: KeepingDeps): DutyWatch {
     engine: upkeep,
     platformId: config.PLATFORM_ID,
     engineId: config.ENGINE_ID,
-    urls: { gate: config.GATE_URL, api: config.API_URL },
+    urls: { gate: [config.GATE_URL], api: config.API_URLS },
     logger,
     now,
   });

@@ -12,11 +12,14 @@ const MISSES = 3;
 /** Beside everything else that a host starts after a power cut, a process needs a while until it answers. */
 const STARTS_MS = 3 * 60_000;
 
-/** What is kept from whom while it does not answer. */
-const PARTS = {
+/** What is kept from whom while none of a kind answers. */
+const KINDS = {
   gate: 'nobody gets into a dashboard, also who is signed on; programs with a token do, and bots trade on',
   api: 'nobody can sign in or order anything; bots trade on, and who is signed on uses their dashboard',
 } as const;
+type Kind = keyof typeof KINDS;
+/** Containers of the portal, by the kind of what runs in them. */
+const PARTS = { gate: 'gate', api: 'api', api2: 'api' } as const satisfies Record<string, Kind>;
 type Name = keyof typeof PARTS;
 
 interface WatchDeps {
@@ -24,8 +27,8 @@ interface WatchDeps {
   engine: Engine;
   platformId: string;
   engineId: string;
-  /** Where each of them answers, as the proxy reaches it. */
-  urls: Readonly<Record<Name, string>>;
+  /** Where those of each kind answer, as the proxy reaches them. */
+  urls: Readonly<Record<Kind, readonly string[]>>;
   logger: Pick<Logger, 'error' | 'info'>;
   now: () => Date;
   answerMs?: number;
@@ -33,6 +36,7 @@ interface WatchDeps {
 
 interface Part {
   name: Name;
+  url: string;
   /** Looks since it last answered. */
   misses: number;
   pauses: RestartPauses;
@@ -41,7 +45,7 @@ interface Part {
 }
 
 /**
- * Asks the portal's gate and api again and again whether they answer: the engine calls one that hangs running, and the
+ * Asks the portal's gate and apis again and again whether they answer: the engine calls one that hangs running, and the
  * proxy in front of it lives. One that runs and does not answer is restarted, again only after pauses that double; one
  * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms.
  */
@@ -49,12 +53,15 @@ export class PortalWatch {
   private readonly parts: readonly Part[];
 
   constructor(private readonly deps: WatchDeps) {
-    this.parts = (Object.keys(PARTS) as Name[]).map((name) => ({
-      name,
-      misses: 0,
-      pauses: new RestartPauses(deps.now),
-      cutShort: false,
-    }));
+    this.parts = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
+      const names = (Object.keys(PARTS) as Name[]).filter((name) => PARTS[name] === kind);
+      return deps.urls[kind].flatMap((url, at) => {
+        const name = names[at];
+        return name === undefined
+          ? []
+          : [{ name, url, misses: 0, pauses: new RestartPauses(deps.now), cutShort: false }];
+      });
+    });
   }
 
   /** Whether one did not answer at the last look, so that the next one is due soon. */
@@ -68,8 +75,12 @@ export class PortalWatch {
     const failures: unknown[] = [];
     const findings: Finding[] = [];
     const unsure: string[] = [];
+    const asked = new Map<Part, string | null>();
     for (const part of this.parts) {
-      const why = await this.ask(part.name);
+      asked.set(part, await this.ask(part));
+    }
+    for (const [part, why] of asked) {
+      const others = this.parts.filter((other) => other !== part && PARTS[other.name] === PARTS[part.name]);
       part.misses = why === null ? 0 : part.misses + 1;
       if (why !== null && part.misses < MISSES) {
         unsure.push(this.keyOf(part));
@@ -78,7 +89,7 @@ export class PortalWatch {
           failures.push(error);
           return `It could not be seen to: ${error instanceof Error ? error.message : String(error)}`;
         });
-        findings.push(this.finding(part, { why, seen }));
+        findings.push(this.finding(part, { why, seen, covered: others.some((other) => asked.get(other) === null) }));
       }
     }
     const { raised, ended } = await settleAlarms(dataSource, `portal/${engineId}`, { findings, unsure }, now());
@@ -92,10 +103,10 @@ export class PortalWatch {
   }
 
   /** Null where it answers, else what came in the place of that. */
-  private async ask(name: Name): Promise<string | null> {
-    const { urls, answerMs = ANSWER_MS } = this.deps;
+  private async ask({ url }: Part): Promise<string | null> {
+    const { answerMs = ANSWER_MS } = this.deps;
     try {
-      const answer = await fetch(new URL('/healthz', urls[name]), {
+      const answer = await fetch(new URL('/healthz', url), {
         redirect: 'error',
         signal: AbortSignal.timeout(answerMs),
       });
@@ -129,14 +140,14 @@ export class PortalWatch {
     return `Its container runs.${part.pauses.words()}`;
   }
 
-  private finding(part: Part, { why, seen }: { why: string; seen: string }): Finding {
+  private finding(part: Part, { why, seen, covered }: { why: string; seen: string; covered: boolean }): Finding {
     const { engineId, platformId } = this.deps;
     const container = `aviary-${platformPrefix(platformId)}-${part.name}`;
     return {
       key: this.keyOf(part),
       code: 'PORTAL_UNWELL',
-      severity: 'critical',
-      message: `The portal’s ${part.name} does not answer (${why}): ${PARTS[part.name]}. ${seen} See docker logs ${container}`,
+      severity: covered ? 'warning' : 'critical',
+      message: `The portal’s ${part.name} does not answer (${why}): ${covered ? 'the other one answers for both, and nobody notices until that one fails too' : KINDS[PARTS[part.name]]}. ${seen} See docker logs ${container}`,
       params: { engine: engineId, part: part.name, why },
     };
   }

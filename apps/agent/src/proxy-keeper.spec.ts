@@ -55,7 +55,7 @@ function stack(number: number): RouteFile {
       portalDomain: 'aviary.test',
       tenantDomain: 'stacks.test',
       gateUrl: 'http://10.0.0.2:8082',
-      apiUrl: 'http://10.0.0.3:8080',
+      apiUrls: ['http://10.0.0.3:8080'],
       certificateDir: '/certs',
     },
   );

@@ -17,6 +17,7 @@ import { BackupsController } from './operator/backups.controller.js';
 import { ReleasesController } from './operator/releases.controller.js';
 import { RolloutsController } from './operator/rollouts.controller.js';
 import { WatchController } from './operator/watch.controller.js';
+import { BalancerController } from './private/balancer.controller.js';
 import { GateController } from './private/gate.controller.js';
 import { MetricsController } from './private/metrics.controller.js';
 import { ReportsController } from './reports/reports.controller.js';
@@ -65,14 +66,14 @@ export class PublicModule {
   }
 }
 
-/** What only the platform's own network reaches: the gate's questions, metrics, detailed health. */
+/** What only the platform's own network reaches: the gate's and the proxy's questions, metrics, detailed health. */
 @Module({})
 export class PrivateModule {
   static with(services: Services): DynamicModule {
     return {
       module: PrivateModule,
       imports: [CoreModule.with(services, 'private')],
-      controllers: [GateController, MetricsController, HealthController],
+      controllers: [GateController, BalancerController, MetricsController, HealthController],
     };
   }
 }

@@ -1,8 +1,9 @@
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Config } from '#libs/config';
 import { httpsOrigin } from '#libs/config';
 import { PrivateModule, PublicModule } from './app.module.js';
+import { DRAIN_TIMES, type DrainTimes } from './health/drain.js';
 import { createHttpApp } from './http/http-app.js';
 import { OpenAnswers } from './http/open-answers.js';
 import { serveOpenApi } from './http/openapi.js';
@@ -13,6 +14,8 @@ export interface Api {
   publicApp: NestExpressApplication;
   privateApp: NestExpressApplication;
   services: Services;
+  /** Leaves the balancer, still answering; false where the proxy could not be told. To be called before `close`. */
+  leave(times?: DrainTimes): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -29,12 +32,19 @@ export async function bootApi(config: Config<'api'>, options: ServiceOptions): P
     servePages(publicApp, config.WEB_DIR);
     const privateApp = await createHttpApp(PrivateModule.with(services), http);
     const answers = [publicApp, privateApp].map((app) => new OpenAnswers(app.getHttpServer() as Server));
+    // Before the routes: of a connection that idles when this process ends, the proxy may just use it again.
+    (publicApp.getHttpServer() as Server).prependListener('request', (_request, response: ServerResponse) => {
+      if (!services.drain.arrived()) {
+        response.setHeader('Connection', 'close');
+      }
+    });
     await publicApp.init();
     await privateApp.init();
     return {
       publicApp,
       privateApp,
       services,
+      leave: (times = DRAIN_TIMES) => services.drain.leave(times),
       // Answers under way finish first; what they use is closed after them.
       close: async () => {
         services.streams.endAll();

@@ -28,6 +28,7 @@ import {
   StackService,
   UsageService,
 } from '#libs/tenants';
+import { Drain } from './health/drain.js';
 import { Readiness } from './health/readiness.js';
 import { AccessGuard, BearerGuard, LISTENER, type Listener } from './http/access.guard.js';
 import { SessionLookup } from './http/session-lookup.js';
@@ -78,6 +79,7 @@ export class CoreModule {
       { provide: FleetOverviewQuery, useValue: services.overview },
       { provide: WatchQuery, useValue: services.watch },
       { provide: Readiness, useValue: services.readiness },
+      { provide: Drain, useValue: services.drain },
       { provide: LiveStreams, useValue: services.streams },
       { provide: AgentPort, useValue: services.agent },
       { provide: Metrics, useValue: services.metrics },

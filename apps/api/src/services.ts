@@ -40,6 +40,7 @@ import {
   type TenantDeps,
 } from '#libs/tenants';
 
+import { Drain } from './health/drain.js';
 import { databaseAnswers, Readiness, type Probe } from './health/readiness.js';
 import { clientAddress } from './http/client-address.js';
 import { IdempotencyStore } from './http/idempotency.store.js';
@@ -94,6 +95,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       database,
       feed,
       streams,
+      drain: new Drain(),
       counter,
       metrics: new Metrics(streams),
       agent,

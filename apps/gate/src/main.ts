@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
+import { ApiDoors } from './api-doors.js';
 import { GateMetrics } from './metrics.js';
 import { Programs } from './programs.js';
 import { redeemAt } from './redeem.js';
@@ -21,8 +22,9 @@ const portalOrigin = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
 const originOf = (host: string): string => httpsOrigin(host, config.HTTPS_PORT);
 const { TENANT_DOMAIN: tenantDomain } = config;
 
+const api = new ApiDoors(config.API_PRIVATE_URLS);
 const revocations = new Revocations({
-  apiUrl: config.API_PRIVATE_URL,
+  api,
   stateDirectory: config.GATE_STATE_DIR,
   logger,
   now,
@@ -33,10 +35,10 @@ const sessions = new Sessions({
   revocations,
   now,
 });
-const redeem = redeemAt(config.API_PRIVATE_URL);
+const redeem = redeemAt(api);
 const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, originOf, logger, now });
-const wake = wakeAt(config.API_PRIVATE_URL, elapsed);
-const starting = startingAt(config.API_PRIVATE_URL, elapsed);
+const wake = wakeAt(api, elapsed);
+const starting = startingAt(api, elapsed);
 const gate = new Gate({
   sessions,
   revocations,

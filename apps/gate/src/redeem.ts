@@ -1,4 +1,5 @@
 import { DomainError, redeemResponseSchema } from '#libs/contracts';
+import type { ApiDoors } from './api-doors.js';
 import { boundedText } from './revocations.js';
 
 /** A person waits for this in front of a blank page; the proxy itself would wait longer. */
@@ -17,7 +18,7 @@ export type Redeem = (request: {
  * Asks the api, once, what a sign-on code stands for. TOKEN_INVALID: the api refused it (used, expired, of another
  * browser); UNAVAILABLE: no usable answer came.
  */
-export function redeemAt(apiUrl: string): Redeem {
+export function redeemAt(api: ApiDoors): Redeem {
   let open = 0;
   return async (request) => {
     if (open >= MAX_OPEN) {
@@ -25,7 +26,7 @@ export function redeemAt(apiUrl: string): Redeem {
     }
     open += 1;
     try {
-      const response = await fetch(new URL('/internal/redeem', apiUrl), {
+      const response = await api.fetch('/internal/redeem', {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify(request),

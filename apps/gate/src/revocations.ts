@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { SESSION_TTL_SECONDS, revocationsSchema, uuidSchema } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
+import type { ApiDoors } from './api-doors.js';
 
 /** Kept as long as a session made a moment before its revocation could still be presented. */
 const KEEP_MS = (SESSION_TTL_SECONDS + 60) * 1000;
@@ -18,7 +19,7 @@ const fileSchema = z.object({
 });
 
 export interface RevocationOptions {
-  apiUrl: string;
+  api: ApiDoors;
   stateDirectory: string;
   logger: Logger;
   now: () => number;
@@ -82,7 +83,7 @@ export class Revocations {
 
   async poll(): Promise<void> {
     try {
-      const response = await fetch(new URL('/internal/revocations', this.options.apiUrl), {
+      const response = await this.options.api.fetch('/internal/revocations', {
         signal: AbortSignal.any([AbortSignal.timeout(DEADLINE_MS), this.stopped.signal]),
         redirect: 'error',
       });

@@ -1,4 +1,5 @@
 import { DomainError } from '#libs/contracts';
+import type { ApiDoors } from './api-doors.js';
 import { boundedText } from './revocations.js';
 
 /** A person waits for this in front of a blank page; the page that follows asks again by itself. */
@@ -67,14 +68,14 @@ export function allowance(
 
 /** One question to the api's private port; what it says is bounded in time and size. */
 export async function askApi(
-  url: URL,
-  question: object,
+  api: ApiDoors,
+  question: { path: string; body: object },
   { maxBytes }: { maxBytes: number },
 ): Promise<{ status: number; text: string }> {
-  const response = await fetch(url, {
+  const response = await api.fetch(question.path, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(question),
+    body: JSON.stringify(question.body),
     redirect: 'error',
     signal: AbortSignal.timeout(DEADLINE_MS),
   });

@@ -1,4 +1,5 @@
 import { startingResponseSchema, type StartingRequest, type StartingResponse } from '#libs/contracts';
+import type { ApiDoors } from './api-doors.js';
 import { askApi, shared } from './shared-ask.js';
 
 /** Reasons are sentences; the last words of a service may be among them. */
@@ -7,10 +8,14 @@ const MAX_BYTES = 64 * 1024;
 export type Starting = (request: StartingRequest) => Promise<StartingResponse>;
 
 /** Asks the api whether a stack still starts. Throws while no usable answer comes. */
-export function startingAt(apiUrl: string, now: () => number): Starting {
+export function startingAt(api: ApiDoors, now: () => number): Starting {
   return shared(
     async (request) => {
-      const { status, text } = await askApi(new URL('/internal/starting', apiUrl), request, { maxBytes: MAX_BYTES });
+      const { status, text } = await askApi(
+        api,
+        { path: '/internal/starting', body: request },
+        { maxBytes: MAX_BYTES },
+      );
       if (status !== 200) {
         throw new Error(`the api answered ${status}`);
       }

@@ -7,6 +7,7 @@ import {
   type WakeToken,
   type WakeVisit,
 } from '#libs/contracts';
+import type { ApiDoors } from './api-doors.js';
 import { allowance, askApi, shared } from './shared-ask.js';
 
 /** A reason is a sentence; the last words of a service may be among them. */
@@ -26,12 +27,12 @@ export interface Wake {
   forToken: (request: WakeToken) => Promise<WakeResponse>;
 }
 
-export function wakeAt(apiUrl: string, now: () => number): Wake {
+export function wakeAt(api: ApiDoors, now: () => number): Wake {
   const allows = allowance(TOKENS, now);
   // Apart, so that a flood of tokens takes no owner's place.
   return {
-    forVisit: shared((request) => ask(apiUrl, request), { keyOf: ({ tenant, sid }) => `${tenant} ${sid}`, now }),
-    forToken: shared((request) => ask(apiUrl, request), {
+    forVisit: shared((request) => ask(api, request), { keyOf: ({ tenant, sid }) => `${tenant} ${sid}`, now }),
+    forToken: shared((request) => ask(api, request), {
       keyOf: ({ tenant, digest }) => `${tenant} ${digest}`,
       admits: ({ tenant }) => allows(tenant),
       now,
@@ -39,9 +40,9 @@ export function wakeAt(apiUrl: string, now: () => number): Wake {
   };
 }
 
-async function ask(apiUrl: string, request: WakeRequest): Promise<WakeResponse> {
+async function ask(api: ApiDoors, request: WakeRequest): Promise<WakeResponse> {
   try {
-    const { status, text } = await askApi(new URL('/internal/wake', apiUrl), request, { maxBytes: MAX_BYTES });
+    const { status, text } = await askApi(api, { path: '/internal/wake', body: request }, { maxBytes: MAX_BYTES });
     if (status === 409) {
       // It is still falling asleep; whoever waits here asks again in a moment.
       return { state: 'waking' };

@@ -165,7 +165,8 @@ export const shapes = {
     GATE_SEED: secret(key32),
     /** SPKI DER in base64 of the portal's sign-on key. */
     SIGN_ON_PUBLIC_KEY: z.string().min(1),
-    API_PRIVATE_URL: z.url(),
+    /** Of each api; whichever takes a connection is asked. */
+    API_PRIVATE_URLS: list.pipe(z.array(z.url()).min(1)),
     GATE_STATE_DIR: z.string().min(1),
   },
   agent: {
@@ -181,7 +182,7 @@ export const shapes = {
     TEMPLATE_DIR: z.string().default('/app/tenant-template'),
     GATE_PUBLIC_KEY: z.string().min(1),
     /** Where Traefik reaches the portal's processes. */
-    API_URL: z.url(),
+    API_URLS: list.pipe(z.array(z.url()).min(1).max(2)),
     GATE_URL: z.url(),
     /** The engine's resolvers (IPv4), which stacks may ask for names; `up` finds them on the host. */
     RESOLVERS: list.pipe(z.array(z.ipv4())),

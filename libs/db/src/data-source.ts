@@ -17,6 +17,8 @@ export interface DataSourceOptions {
   applicationName?: string;
   /** For who changes tables or waits for another that does: a statement may take as long as it takes. */
   patient?: boolean;
+  /** Longest wait for a lock another session holds, in ms; without it as long as the statement may take. */
+  lockMs?: number;
 }
 
 /**
@@ -42,6 +44,7 @@ export function createDataSource(url: string, options: DataSourceOptions = {}): 
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       ...(options.patient ? {} : { statement_timeout: STATEMENT_MS }),
+      ...(options.lockMs === undefined ? {} : { lock_timeout: options.lockMs }),
     },
     entities: ENTITIES,
     migrations: MIGRATIONS,

@@ -39,6 +39,12 @@ function isAway(error: unknown, depth: number): boolean {
   );
 }
 
+/** True when a lock was not had within `lock_timeout`: nothing was changed, and asking again later may help. */
+export function isLockTimeout(error: unknown): boolean {
+  const { code, driverError, cause } = fields(error);
+  return code === '55P03' || [driverError, cause].some((inner) => Boolean(inner) && isLockTimeout(inner));
+}
+
 /** The name of the unique constraint or index that refused a row, or null when the error is another one. */
 export function violatedUnique(error: unknown): string | null {
   const { code, constraint } = fields(fields(error).driverError ?? error);

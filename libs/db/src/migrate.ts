@@ -2,6 +2,7 @@ import { DomainError } from '#libs/contracts';
 import type { DataSource } from 'typeorm';
 import { createDataSource, type Tx } from './data-source.js';
 import { PlatformEntity } from './entities/index.js';
+import { isLockTimeout } from './errors.js';
 import { MIGRATIONS } from './migrations/index.js';
 import { scramVerifier } from './scram.js';
 
@@ -10,6 +11,12 @@ export const APP_ROLE = 'aviary_app';
 /** Tables the app role may add to but never change, and tables it may only read. All others it may write. */
 const APPEND_ONLY = ['audit_entries', 'audit_seals'];
 const READ_ONLY = ['platforms', 'migrations'];
+
+/**
+ * A table's exclusive lock is waited for no longer: everything the running platform asks of that table queues behind who
+ * waits, and a dump holds all tables for as long as it lasts.
+ */
+export const LOCK_MS = 5_000;
 
 /** Of the migrations a database has had, those that this version does not know: a newer one made it. */
 export function unknownMigrations(names: readonly string[]): string[] {
@@ -26,16 +33,18 @@ export interface MigrateOptions {
 
 /**
  * Brings the database up to date as its owner (who may create roles): migrations, the platform's row, the app role
- * and its rights. Any number may run at once; one does the work. Throws PLATFORM_MISMATCH before it changes anything.
+ * and its rights. Any number may run at once; one does the work. Throws PLATFORM_MISMATCH before it changes anything, and
+ * UNAVAILABLE where another session holds a lock: what ran until there stays, the rest is as it was.
  * The queue's own tables are installed by #libs/jobs.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions): Promise<{ ran: string[] }> {
-  const pool = { poolSize: 2, applicationName: 'aviary-migrate', patient: true };
+  const pool = { poolSize: 2, applicationName: 'aviary-migrate', patient: true, lockMs: LOCK_MS };
   const dataSource = await createDataSource(ownerUrl, pool).initialize();
   const lock = dataSource.createQueryRunner();
   try {
     await lock.connect();
-    // Held by the session, so a process that dies in between releases it.
+    // Whoever migrates beside us is waited for. Held by the session, so a process that dies in between releases it.
+    await lock.query('set lock_timeout = 0');
     await lock.query(`select pg_advisory_lock(hashtext('aviary-migrate'))`);
     const exists: { found: string | null }[] = await lock.query(`select to_regclass('public.platforms') as found`);
     if (exists[0]?.found) {
@@ -54,6 +63,14 @@ export async function migrate(ownerUrl: string, options: MigrateOptions): Promis
     });
     await assertPlatform(dataSource, options.platformId);
     return { ran: done.map((migration) => migration.name) };
+  } catch (cause) {
+    if (!isLockTimeout(cause)) {
+      throw cause;
+    }
+    throw new DomainError('UNAVAILABLE', {
+      message: `Another session holds a lock on the portal’s database for longer than ${LOCK_MS / 1_000} s, such as a backup of it that is just written. What waited for it changed nothing; try again in a minute.`,
+      cause,
+    });
   } finally {
     await lock.release();
     await dataSource.destroy();

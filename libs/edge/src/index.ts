@@ -12,7 +12,14 @@ export {
   type TenantRoute,
   type TenantRoutes,
 } from './domain/tenant-routes.js';
-export { renderShared, renderCanary, canaryHost, strippedHeaders, GENERATION_HEADER } from './domain/shared-routes.js';
+export {
+  renderShared,
+  renderCanary,
+  canaryHost,
+  strippedHeaders,
+  GENERATION_HEADER,
+  PORTAL_BALANCER,
+} from './domain/shared-routes.js';
 export {
   renderFirewallLoader,
   renderFirewallReader,

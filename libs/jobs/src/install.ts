@@ -1,11 +1,21 @@
 import { PgBoss } from 'pg-boss';
-import { APP_ROLE, createDataSource, migrate, type MigrateOptions } from '#libs/db';
+import { APP_ROLE, createDataSource, LOCK_MS, migrate, type MigrateOptions } from '#libs/db';
 import { DEAD_LETTERS, QUEUE_SCHEMA } from './queue.js';
+
+/** Of the queue's own tables; whoever installs it beside us is waited for under the same bound, so it is a longer one. */
+const QUEUE_LOCK_MS = 3 * LOCK_MS;
+
+/** The library takes no such option, but the driver does, in the address. */
+function patientFor(ownerUrl: string): string {
+  const url = new URL(ownerUrl);
+  url.searchParams.set('lock_timeout', String(QUEUE_LOCK_MS));
+  return url.href;
+}
 
 /** Makes or upgrades the queue's own tables as the owner and lets the app role use them. */
 export async function installQueue(ownerUrl: string): Promise<void> {
   const boss = new PgBoss({
-    connectionString: ownerUrl,
+    connectionString: patientFor(ownerUrl),
     application_name: 'aviary-migrate-queue',
     schema: QUEUE_SCHEMA,
     max: 2,
@@ -19,7 +29,11 @@ export async function installQueue(ownerUrl: string): Promise<void> {
   } finally {
     await boss.stop({ graceful: false });
   }
-  const dataSource = await createDataSource(ownerUrl, { poolSize: 1, patient: true }).initialize();
+  const dataSource = await createDataSource(ownerUrl, {
+    poolSize: 1,
+    patient: true,
+    lockMs: QUEUE_LOCK_MS,
+  }).initialize();
   try {
     for (const statement of [
       `grant usage on schema ${QUEUE_SCHEMA} to ${APP_ROLE}`,

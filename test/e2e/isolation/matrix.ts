@@ -107,7 +107,12 @@ export const NETWORK: readonly Row[] = [
   },
   {
     target: 'the portal’s API past the proxy, its private port, and the gate',
-    probes: ({ portal }) => [`tcp ${portal.api} 8080`, `tcp ${portal.api} 8081`, `tcp ${portal.gate} 8082`],
+    probes: ({ portal }) => [
+      `tcp ${portal.api} 8080`,
+      `tcp ${portal.api} 8081`,
+      `tcp ${portal.api2} 8080`,
+      `tcp ${portal.gate} 8082`,
+    ],
     runtime: 'refused',
     database: 'refused',
     control: host,

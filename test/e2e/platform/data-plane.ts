@@ -125,7 +125,9 @@ export function dataPlane(world: () => PlatformWorld): void {
     };
     await tradesOn('at first');
 
-    const away = (['api', 'worker', 'agent', 'postgres'] as const).map((service) => platform.container(service));
+    const away = (['api', 'api2', 'worker', 'agent', 'postgres'] as const).map((service) =>
+      platform.container(service),
+    );
     await docker('stop', '-t', '5', ...away);
     const running = async (): Promise<string[]> => (await docker('ps', '--format', '{{.Names}}')).split('\n');
     expect((await running()).filter((name) => away.includes(name))).toEqual([]);

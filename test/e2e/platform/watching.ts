@@ -218,8 +218,8 @@ export function watching(world: () => PlatformWorld): void {
     expect(everything[`log of ${platform.container('agent')}`]).toContain('"service":"agent"');
     expect(everything[`log of ${runtime}`]).toContain('"level"');
     // Not a process of stack or portal that could not be read: each has an environment, and it was searched.
-    const portal = (['api', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const).map((service) =>
-      platform.container(service),
+    const portal = (['api', 'api2', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const).map(
+      (service) => platform.container(service),
     );
     const own = (['postgres', 'redis', 'runtime'] as const).map((service) => platform.service(stack.slug, service));
     for (const container of [...portal, ...own]) {

@@ -7,6 +7,7 @@ import { keyEnvironment } from './master-key.js';
 import { networkText, parseNetwork, type Route } from './networks.js';
 import { fileMarks, SECRET_VALUES } from './portal-secrets.js';
 import { hostResolvers } from './resolvers.js';
+import type { Marks } from './roll.js';
 import type { Platform } from './settings.js';
 
 export const IMAGES = ['portal', 'runtime', 'postgres', 'redis', 'traefik'] as const;
@@ -46,6 +47,7 @@ export function composeEnvironment(platform: Platform, facts: ComposeFacts): Rec
     AVIARY_PORTAL_DYNAMIC: networkText(upperHalf),
     AVIARY_GATEWAY_ADDRESS: subnet.gateway,
     AVIARY_API_ADDRESS: subnet.hosts.api,
+    AVIARY_API2_ADDRESS: subnet.hosts.api2,
     AVIARY_GATE_ADDRESS: subnet.hosts.gate,
     AVIARY_WORKER_ADDRESS: subnet.hosts.worker,
     AVIARY_POSTGRES_ADDRESS: subnet.hosts.postgres,
@@ -69,22 +71,50 @@ export async function outwardMtu(routes: readonly Route[]): Promise<number> {
   return out ? Number(await readFile(`/sys/class/net/${out.interface}/mtu`, 'utf8')) : 1500;
 }
 
+const PROJECT = 'com.docker.compose.project';
+
 export class Compose {
   constructor(
-    private readonly repository: string,
-    private readonly environment: Record<string, string>,
+    /** Path of the file with the services. */
+    readonly file: string,
+    readonly environment: Readonly<Record<string, string>>,
   ) {}
+
+  /** Of each service that runs always: a mark that changes with anything its container is made of. */
+  async wanted(): Promise<Marks> {
+    const lines = await this.call(['config', '--hash', '*']);
+    return marksOf(lines.split('\n').map((line) => line.trim().split(/\s+/)));
+  }
+
+  /** The same of the containers that run, as they were made. */
+  async running(): Promise<Marks> {
+    const lines = await run('docker', [
+      'ps',
+      '--filter',
+      `label=${PROJECT}=aviary-${this.environment['AVIARY_PREFIX'] ?? ''}`,
+      '--filter',
+      'label=com.docker.compose.oneoff=False',
+      '--format',
+      '{{.Label "com.docker.compose.service"}}\t{{.Label "com.docker.compose.config-hash"}}',
+    ]);
+    return marksOf(lines.split('\n').map((line) => line.split('\t')));
+  }
 
   /** `docker compose …` on the portal's file; what it says goes to the person when `show`. */
   async call(args: readonly string[], options: { show?: boolean; deadlineMs?: number } = {}): Promise<string> {
-    const file = join(this.repository, 'docker-compose.portal.yml');
-    return run('docker', ['compose', '--ansi', 'never', '--progress', 'quiet', '-f', file, ...args], {
+    return run('docker', ['compose', '--ansi', 'never', '--progress', 'quiet', '-f', this.file, ...args], {
       ...options,
       // no `.env` is read: its values come as environment, where nothing in them is expanded
       env: { ...this.environment, COMPOSE_DISABLE_ENV_FILE: '1' },
     });
   }
 }
+
+const marksOf = (rows: readonly (readonly string[])[]): Marks =>
+  Object.fromEntries(rows.flatMap(([service, mark]) => (service && mark ? [[service, mark]] : [])));
+
+/** The services as the sources have them. */
+export const composeFile = (repository: string): string => join(repository, 'docker-compose.portal.yml');
 
 /** As this host is. */
 export async function composed(
@@ -93,7 +123,7 @@ export async function composed(
   { images, routes }: { images: ImageReferences; routes: readonly Route[] },
 ): Promise<Compose> {
   return new Compose(
-    repository,
+    composeFile(repository),
     composeEnvironment(platform, {
       images,
       engineGroup: (await stat(SOCKET)).gid,

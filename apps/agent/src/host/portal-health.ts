@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { waitFor } from '#libs/async';
+import { PORTAL_BALANCER } from '#libs/edge';
 import { ownObjects } from './engine-facts.js';
 import { UNWELL } from './health-answer.js';
 import { CommandError, run } from './run-command.js';
@@ -10,14 +12,15 @@ import type { Platform } from './settings.js';
 import { Refusal, say } from './talk.js';
 
 const PROBE_MS = 2_000;
+/** Of each api, as the proxy reaches it. */
+const API_PORT = 8080;
 /** A process on two busy cores needs a second to start. */
 const EXEC_MS = 10_000;
 
-async function statusOf(options: RequestOptions, secure: boolean): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
+async function answerOf(options: RequestOptions, secure: boolean): Promise<{ status: number; body: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; body: string }>();
   const request = (secure ? httpsRequest : httpRequest)({ ...options, agent: false, timeout: PROBE_MS }, (response) => {
-    response.resume();
-    resolve(response.statusCode ?? 0);
+    text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
   });
   request.once('timeout', () => request.destroy(new Error('no answer')));
   request.once('error', reject);
@@ -31,7 +34,7 @@ async function statusOf(options: RequestOptions, secure: boolean): Promise<numbe
  */
 export async function portalStatus({ config }: Platform, path: string): Promise<number> {
   const ca = config.TLS_MODE === 'local' ? await readFile(join(config.DATA_DIR, 'ca/ca.crt')) : undefined;
-  return statusOf(
+  const { status } = await answerOf(
     {
       host: '127.0.0.1',
       port: config.HTTPS_PORT,
@@ -43,14 +46,41 @@ export async function portalStatus({ config }: Platform, path: string): Promise<
     },
     true,
   );
+  return status;
 }
 
-const PORTAL_PROCESSES = ['api', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const;
+/** Whether the api at this address says by itself that it can do its work. */
+export async function apiIsReady(host: string): Promise<boolean> {
+  const { status } = await answerOf({ host, port: API_PORT, path: '/readyz' }, false);
+  return status === 200;
+}
+
+/**
+ * Whether the proxy sends requests to the api at this address; null where it does not say, since it is away or the agent
+ * that runs has it balance nothing.
+ */
+export async function isBalancedTo({ config }: Pick<Platform, 'config'>, host: string): Promise<boolean | null> {
+  const path = `/api/http/services/${PORTAL_BALANCER}`;
+  try {
+    const { status, body } = await answerOf({ host: '127.0.0.1', port: config.PROXY_PORT, path }, false);
+    const { serverStatus } = JSON.parse(status === 200 ? body : '{}') as { serverStatus?: Record<string, string> };
+    const says = serverStatus?.[`http://${host}:${API_PORT}`];
+    return says === undefined ? null : says === 'UP';
+  } catch {
+    // Silent, or it said something else: what it does is not known.
+    return null;
+  }
+}
+
+const PORTAL_PROCESSES = ['api', 'api2', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const;
 
 /** Names of the portal's containers that do not run. */
-export async function missingProcesses(platform: Platform): Promise<string[]> {
+export async function missingProcesses(
+  platform: Platform,
+  wanted: readonly string[] = PORTAL_PROCESSES,
+): Promise<string[]> {
   const running = await ownObjects('container', platform.id, ['label=aviary.role=portal', 'status=running']);
-  return PORTAL_PROCESSES.filter((name) => !running.includes(`aviary-${platform.prefix}-${name}`));
+  return wanted.filter((name) => !running.includes(`aviary-${platform.prefix}-${name}`));
 }
 
 /** Processes that say by themselves how they are, and where they listen for that question inside their containers. */
@@ -58,6 +88,7 @@ const SELF_REPORTS = {
   agent: '/run/aviary-agent/agent.sock',
   worker: '8083',
   api: '8080',
+  api2: '8080',
   gate: '8082',
 } as const;
 export const SELF_REPORTING = Object.keys(SELF_REPORTS) as readonly (keyof typeof SELF_REPORTS)[];
@@ -89,8 +120,8 @@ const LATER = /^(proxy|certificates|duties|portal backup): /;
 const FOR_GOOD = /^agent: releases: /;
 
 /** Null when all of them are well enough for stacks to be made and reached; else what is wrong. */
-async function unwell(platform: Platform): Promise<string | null> {
-  for (const name of SELF_REPORTING) {
+async function unwell(platform: Platform, wanted: readonly string[]): Promise<string | null> {
+  for (const name of SELF_REPORTING.filter((one) => wanted.includes(one))) {
     const problems = await processHealth(platform, name);
     const against = problems?.filter((problem) => !LATER.test(problem)) ?? ['does not answer'];
     if (against.length > 0) {
@@ -100,14 +131,21 @@ async function unwell(platform: Platform): Promise<string | null> {
   return null;
 }
 
-/** Waits until the whole answers. On failure the last lines of whatever is not well go with the refusal. */
-export async function waitUntilHealthy(platform: Platform, deadlineMs: number): Promise<void> {
+/**
+ * Waits until the whole answers, or those services of it that this version is not the one of. On failure the last lines of
+ * whatever is not well go with the refusal.
+ */
+export async function waitUntilHealthy(
+  platform: Platform,
+  deadlineMs: number,
+  wanted: readonly string[] = PORTAL_PROCESSES,
+): Promise<void> {
   let last = '';
   let complaint = '';
   try {
     complaint = await waitFor(
       async () => {
-        const missing = await missingProcesses(platform);
+        const missing = await missingProcesses(platform, wanted);
         if (missing.length > 0) {
           last = `${missing.join(', ')} not running`;
           return undefined;
@@ -122,13 +160,13 @@ export async function waitUntilHealthy(platform: Platform, deadlineMs: number): 
         if (status !== 200) {
           return undefined;
         }
-        last = (await unwell(platform)) ?? '';
+        last = (await unwell(platform, wanted)) ?? '';
         return last === '' || FOR_GOOD.test(last) ? last : undefined;
       },
       { what: 'a healthy portal', deadlineMs, intervalMs: 100, maxIntervalMs: 1_000 },
     );
   } catch (cause) {
-    for (const name of PORTAL_PROCESSES) {
+    for (const name of wanted) {
       const container = `aviary-${platform.prefix}-${name}`;
       const state = await run('docker', [
         'inspect',

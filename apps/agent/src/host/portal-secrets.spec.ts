@@ -9,6 +9,7 @@ import { parseEnvFile } from './env-file.js';
 import {
   fileMarks,
   plainSettings,
+  removeFormerFiles,
   SECRET_VALUES,
   serviceFiles,
   withCheckFiles,
@@ -136,7 +137,11 @@ it('a mark changes with the service’s own files, and with no other’s', () =>
   // Whether it is set stands in the portal's own backups, which the agent takes.
   expect(changed('AVIARY_SMTP_URL', '')).toEqual(['AVIARY_FILES_OF_WORKER', 'AVIARY_FILES_OF_AGENT']);
   expect(changed('AVIARY_GATE_SEED', 'x')).toEqual(['AVIARY_FILES_OF_GATE']);
-  expect(changed('AVIARY_REDIS_PASSWORD', 'x')).toEqual(['AVIARY_FILES_OF_REDIS', 'AVIARY_FILES_OF_API']);
+  expect(changed('AVIARY_REDIS_PASSWORD', 'x')).toEqual([
+    'AVIARY_FILES_OF_REDIS',
+    'AVIARY_FILES_OF_API',
+    'AVIARY_FILES_OF_API2',
+  ]);
 });
 
 it('a process starts with what its files say', async () => {
@@ -171,6 +176,13 @@ asRoot('they are written for their reader alone, follow `.env`, and nothing else
     await mkdir(at('gate'), { recursive: true });
     await writeFile(at('gate', 'gate-seed.tmp'), 'cut off');
     await writeServiceFiles(of);
+    expect(await readdir(at('gate'))).toEqual(['gate-seed']);
+    // While it is not known whether this version is well, the one before may be put back.
+    await writeFile(at('gate', 'former'), 'of an earlier version');
+    await writeServiceFiles(of);
+    expect(await readdir(at('gate'))).toEqual(['former', 'gate-seed']);
+    await writeAgentFiles(of);
+    await removeFormerFiles(of);
     expect(await readdir(at('gate'))).toEqual(['gate-seed']);
     const [inside, file] = [await stat(at('gate')), await stat(at('gate', 'gate-seed'))];
     expect([inside, file].map(({ uid, gid, mode }) => [uid, gid, mode & 0o777])).toEqual([

@@ -58,6 +58,14 @@ export function serviceFiles({ config, values }: Settings) {
   const redis = value('AVIARY_REDIS_PASSWORD');
   // A master key is empty, and so not set, where it comes from elsewhere than `.env`.
   const keys = { 'master-key': value('AVIARY_MASTER_KEY'), 'next-master-key': value('AVIARY_NEXT_MASTER_KEY') };
+  const api = {
+    owner: PORTAL,
+    files: {
+      ...forApp,
+      'redis-url': `redis://:${redis}@${hosts.redis}:6379`,
+      'sign-on-seed': value('AVIARY_SIGN_ON_SEED'),
+    },
+  };
   return {
     postgres: { owner: STORES.postgres, files: { 'owner-password': value('AVIARY_OWNER_PASSWORD') } },
     redis: {
@@ -66,14 +74,8 @@ export function serviceFiles({ config, values }: Settings) {
         'redis.conf': `dir /data\nappendonly no\nsave ""\nmaxmemory 64mb\nmaxmemory-policy volatile-ttl\nrequirepass ${redis}\n`,
       },
     },
-    api: {
-      owner: PORTAL,
-      files: {
-        ...forApp,
-        'redis-url': `redis://:${redis}@${hosts.redis}:6379`,
-        'sign-on-seed': value('AVIARY_SIGN_ON_SEED'),
-      },
-    },
+    api,
+    api2: api,
     gate: { owner: PORTAL, files: { 'gate-seed': value('AVIARY_GATE_SEED') } },
     worker: { owner: PORTAL, files: { ...forApp, 'smtp-url': value('AVIARY_SMTP_URL') } },
     agent: {
@@ -158,17 +160,28 @@ async function writeFolders(platform: Settings, wanted: (service: string) => boo
     for (const [name, content] of Object.entries(files)) {
       await writeWhole(join(folder, name), content, { mode: 0o400, owner });
     }
-    // What an earlier version gave it, or a run that was cut off left.
+    // What a run that was cut off left. What an earlier version gave it stays until this one is known to be well.
     for (const name of await readdir(folder)) {
-      if (!Object.hasOwn(files, name)) {
-        await rm(join(folder, name), { recursive: true });
+      if (name.endsWith('.tmp')) {
+        await rm(join(folder, name));
       }
     }
   }
 }
 
-/** Where Postgres and Redis had theirs before each service had a folder; nothing reads them once all are made anew. */
+/**
+ * What earlier versions gave their services, and where Postgres and Redis had theirs before each service had a folder:
+ * nothing reads it once all are made anew and nobody wants to go back.
+ */
 export async function removeFormerFiles(platform: Settings): Promise<void> {
+  for (const [service, { files }] of Object.entries<ServiceFiles>(serviceFiles(platform))) {
+    const folder = join(secretsOf(platform), service);
+    for (const name of ONE_OFF.has(service) && service !== 'migrate' ? [] : await readdir(folder)) {
+      if (!Object.hasOwn(files, name)) {
+        await rm(join(folder, name), { recursive: true });
+      }
+    }
+  }
   for (const name of ['owner-password', 'redis.conf']) {
     await rm(join(secretsOf(platform), name), { force: true });
   }

@@ -1,5 +1,5 @@
 import { DomainError } from '#libs/contracts';
-import { documentOf, failureOf } from './recover-answer.js';
+import { documentOf, failureOf } from './host-answer.js';
 import { wishOf } from './recover-options.js';
 import { Refusal } from './talk.js';
 
@@ -29,7 +29,7 @@ it.each([
 });
 
 it('tells every failure as one document, by a code that fits how it ends', () => {
-  const told = (error: unknown): unknown => JSON.parse(documentOf(null, failureOf(error)));
+  const told = (error: unknown): unknown => JSON.parse(documentOf('aviary/recover/1', null, failureOf(error)));
   expect(told(new Error('spawn docker ENOENT'))).toMatchObject({
     schema: 'aviary/recover/1',
     ok: false,
@@ -45,5 +45,10 @@ it('tells every failure as one document, by a code that fits how it ends', () =>
   ]);
   const lacking = new DomainError('CONFIG_INVALID', { message: 'No key.', details: { missing: ['X'] } });
   expect(told(lacking)).toMatchObject({ exit: 2, error: { message: 'No key.', details: { missing: ['X'] } } });
-  expect(JSON.parse(documentOf({ id: 1 }, null))).toMatchObject({ ok: true, data: { id: 1 }, error: null, exit: 0 });
+  expect(JSON.parse(documentOf('aviary/recover/1', { id: 1 }, null))).toMatchObject({
+    ok: true,
+    data: { id: 1 },
+    error: null,
+    exit: 0,
+  });
 });

@@ -27,7 +27,7 @@ import { readText, writeWhole } from './files.js';
 import { ensureImages } from './images.js';
 import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
 import { hostFacts, problems } from './preflight.js';
-import { documentOf, failureOf } from './recover-answer.js';
+import { documentOf, failureOf } from './host-answer.js';
 import { lacking, perhapsLacking, requireGiven } from './recover-needs.js';
 import { wantsJson, wishOf, type Wish } from './recover-options.js';
 import { recoveredEnv } from './recovered-env.js';
@@ -35,6 +35,7 @@ import { readPlatform, saveEnv, settle, type HostConfig, type Platform } from '.
 import { databaseAnswers, ownStores } from './stores.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
+const SCHEMA = 'aviary/recover/1';
 const FOUND_PROBLEMS = 8;
 const ENGINE = 'unix:///var/run/docker.sock';
 /** In memory: this container's own, which ends with it. */
@@ -261,7 +262,7 @@ async function command(repository: string, wish: Wish): Promise<number> {
   const { data, text } = await withRepository(repository, (opened) =>
     wish.list ? list(opened) : wish.dryRun ? look(opened, wish) : bringBack(repository, opened, wish),
   );
-  result(wish.json ? documentOf(data, null) : text);
+  result(wish.json ? documentOf(SCHEMA, data, null) : text);
   return 0;
 }
 
@@ -277,7 +278,7 @@ await hostCommand(async () => {
     if (!wantsJson(args)) {
       throw new Refusal(failure.message.split('\n'), failure.exit);
     }
-    result(documentOf(null, failure));
+    result(documentOf(SCHEMA, null, failure));
     return failure.exit;
   }
 });

@@ -1,23 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { httpsOrigin } from '#libs/config';
-import { installAcmeClient } from './acme-client.js';
-import { AUTHORITY_COPY, prepareCertificates } from './certificates.js';
-import { composed, type Compose } from './compose.js';
-import { installFirewall } from './firewall.js';
-import { ensureImage, ensureImages } from './images.js';
-import { writeWhole } from './files.js';
+import { bringUp } from './bring-up.js';
+import { AUTHORITY_COPY } from './certificates.js';
+import { composeFile } from './compose.js';
 import { firstOperator, operatorDesk, type OperatorWords } from './first-operator.js';
+import { ensureImage, ensureImages } from './images.js';
 import { missingKeyFiles } from './master-key.js';
-import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
 import { removeOldImages } from './old-images.js';
-import { removeFormerFiles, withCheckFiles, writeAgentFiles } from './portal-secrets.js';
-import { waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems } from './preflight.js';
-import { CommandError } from './run-command.js';
 import { readPlatform, saveEnv, type Platform } from './settings.js';
 import { startStopped } from './stopped-stacks.js';
-import { DATABASE_MS, databaseAnswers, ownStores } from './stores.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 
 /** Exit code of checks that found problems, as `doctor` has it. */
@@ -41,35 +34,7 @@ async function up(repository: string): Promise<void> {
   }
   const images = await ensureImages(repository);
   const acmeClient = config.TLS_MODE === 'acme' ? await ensureImage(repository, 'lego') : null;
-  await makeFolders(config);
-  if (acmeClient !== null) {
-    await installAcmeClient(acmeClient, platform);
-  }
-  await writePlatformFiles(platform, repository);
-  await prepareCertificates(platform);
-  await installFirewall(platform);
-
-  const compose = await composed(repository, platform, { images, routes: facts.routes });
-  // The other scripts use the images that run, not those the sources would make by now.
-  await writeWhole(join(config.DATA_DIR, 'portal-image'), `${images.portal}\n`, { mode: 0o644 });
-  const { recorded } = facts.pool;
-  if (recorded !== null && recorded !== config.ADDRESS_POOL) {
-    // A network keeps its addresses, so it is made anew; volumes stay. No stack is there yet: that was checked.
-    say(`moving the portal from ${recorded} to ${config.ADDRESS_POOL}`);
-    await compose.call(['down'], { show: true });
-  }
-  await ownStores(compose, platform);
-  await compose.call(['up', '-d', 'postgres', 'redis'], { show: true });
-  await writeWhole(join(config.DATA_DIR, POOL_RECORD), `${config.ADDRESS_POOL}\n`, { mode: 0o644 });
-  say('bringing the database up to date');
-  await databaseAnswers(platform);
-  await compose.call(['run', '--rm', '--no-deps', '-T', 'migrate'], { deadlineMs: DATABASE_MS });
-  await checkKeys(compose, platform);
-  await writeAgentFiles(platform);
-  await compose.call(['up', '-d', '--remove-orphans'], { show: true });
-  await removeFormerFiles(platform);
-  say('waiting until everything answers');
-  await waitUntilHealthy(platform, HEALTHY_MS);
+  await bringUp({ platform, repository, images, acmeClient, facts, healthyMs: HEALTHY_MS });
   const left = await startStopped(platform);
   greet(platform);
   await firstOperator(config.DATA_DIR, config.OPERATOR_EMAIL.toLowerCase(), operatorDesk(platform, tellOperator));
@@ -78,24 +43,6 @@ async function up(repository: string): Promise<void> {
     throw new Refusal([
       `The platform runs, but these containers of stacks did not start: ${left.join(', ')}. See docker logs of each; the next scripts/up tries them again.`,
     ]);
-  }
-}
-
-/** A wrong master key is told before the agent that runs is replaced, or what it starts with. */
-async function checkKeys(compose: Compose, platform: Platform): Promise<void> {
-  try {
-    await withCheckFiles(platform, async () => {
-      await compose.call(['run', '--rm', '--no-deps', '-T', 'check-keys'], { deadlineMs: DATABASE_MS });
-    });
-  } catch (error) {
-    const said = error instanceof CommandError ? error.output.split('\n').filter((line) => line.startsWith('✗ ')) : [];
-    if (said.length === 0) {
-      throw error;
-    }
-    throw new Refusal(
-      said.map((line) => line.slice(2)),
-      2,
-    );
   }
 }
 
@@ -128,6 +75,6 @@ await hostCommand(async () => {
   if (repository === undefined) {
     throw new Refusal(['Run scripts/up; it starts this inside the tools image.'], 2);
   }
-  await readFile(join(repository, 'docker-compose.portal.yml'));
+  await readFile(composeFile(repository));
   await up(repository);
 });

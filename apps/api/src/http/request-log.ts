@@ -4,7 +4,7 @@ import { pinoHttp } from 'pino-http';
 import { newId } from '#libs/db';
 import type { Logger } from '#libs/telemetry';
 
-const QUIET = /^\/(healthz|readyz|metrics)$/;
+const QUIET = /^\/(healthz|readyz|metrics|internal\/balancer)$/;
 
 /** Queries may hold what people searched for or tokens of links, so a line names the path only. */
 const pathOf = (url: string | undefined): string => (url ?? '').split('?', 1)[0] ?? '';

@@ -8,7 +8,7 @@ const SCHEMA = 'aviary/migration/1';
 
 const migrate: Action = async (context) => {
   const { loadConfig } = await import('#libs/config');
-  const { isDatabaseAway } = await import('#libs/db');
+  const { isDatabaseAway, isLockTimeout } = await import('#libs/db');
   const { migratePlatform } = await import('#libs/jobs');
   const config = loadConfig('migrate');
   const outcome = await waitFor(
@@ -22,6 +22,11 @@ const migrate: Action = async (context) => {
         // A database that is only starting is waited for; anything else that is wrong is said at once.
         if (isDatabaseAway(error)) {
           context.output.say('waiting for the database');
+          throw error;
+        }
+        // What holds it ends: nothing was changed, and nobody waits behind us meanwhile.
+        if (isLockTimeout(error)) {
+          context.output.say('waiting for another session to let go of a table');
           throw error;
         }
         return { wrong: error };

@@ -17,12 +17,28 @@ const routerSchema = z.strictObject({
   service: reference,
 });
 
-const serviceSchema = z.strictObject({
+const loadBalancerSchema = z.strictObject({
   loadBalancer: z.strictObject({
-    servers: z.array(z.strictObject({ url: z.string().regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}$/) })).length(1),
+    servers: z
+      .array(z.strictObject({ url: z.string().regex(/^http:\/\/\d{1,3}(\.\d{1,3}){3}:\d{1,5}$/) }))
+      .min(1)
+      .max(8),
     serversTransport: reference,
+    healthCheck: z
+      .strictObject({
+        path: z.string().regex(/^(\/[a-z]+)+$/),
+        port: z.int().min(1).max(65_535),
+        interval: z.string().regex(/^\d+m?s$/),
+        timeout: z.string().regex(/^\d+m?s$/),
+      })
+      .optional(),
   }),
 });
+
+const serviceSchema = z.union([
+  loadBalancerSchema,
+  z.strictObject({ failover: z.strictObject({ service: reference, fallback: reference }) }),
+]);
 
 const middlewareSchema = z.union([
   z.strictObject({
@@ -42,6 +58,9 @@ const middlewareSchema = z.union([
       maxResponseBodySize: z.int(),
       trustForwardHeader: z.literal(false),
     }),
+  }),
+  z.strictObject({
+    retry: z.strictObject({ attempts: z.int().min(1).max(10), initialInterval: z.string().regex(/^\d+m?s$/) }),
   }),
   z.strictObject({
     errors: z.strictObject({
@@ -79,6 +98,7 @@ export type DynamicFile = z.infer<typeof dynamicFileSchema>;
 export type Router = z.infer<typeof routerSchema>;
 export type Middleware = z.infer<typeof middlewareSchema>;
 export type Service = z.infer<typeof serviceSchema>;
+export type LoadBalancer = z.infer<typeof loadBalancerSchema>;
 
 /** A file of the route folder: its name there and its whole content. */
 export interface RouteFile {

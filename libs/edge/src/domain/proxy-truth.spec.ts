@@ -7,7 +7,7 @@ const settings: EdgeSettings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
   gateUrl: 'http://10.0.0.2:8082',
-  apiUrl: 'http://10.0.0.3:8080',
+  apiUrls: ['http://10.0.0.3:8080'],
   certificateDir: '/certs',
 };
 const stack = (host: string, slug = 'uabcdef', serving: 'tenant' | 'asleep' = 'tenant'): RouteFile =>
@@ -62,10 +62,11 @@ function servedOf(given: readonly RouteFile[]): Served {
       },
     ],
     services: all.flatMap(({ services }) =>
-      each(services).map(({ loadBalancer, ...rest }) => ({
-        ...rest,
-        loadBalancer: { ...loadBalancer, strategy: 'wrr', passHostHeader: true },
-      })),
+      each(services).map((one) =>
+        'loadBalancer' in one
+          ? { ...one, loadBalancer: { ...one.loadBalancer, strategy: 'wrr', passHostHeader: true } }
+          : one,
+      ),
     ),
     middlewares: all.flatMap(({ middlewares }) =>
       each(middlewares).map((one) => JSON.parse(JSON.stringify(one, leaveOutFalse)) as typeof one),

@@ -14,7 +14,7 @@ export const servedRouterSchema = z.looseObject({
   middlewares: z.array(z.string()).default([]),
   tls: z.unknown().optional(),
 });
-export const servedServiceSchema = z.looseObject({ ...thing, loadBalancer: z.unknown().optional() });
+export const servedServiceSchema = z.looseObject(thing);
 export const servedMiddlewareSchema = z.looseObject(thing);
 
 export interface Served {
@@ -57,7 +57,7 @@ export function compareServed(files: readonly RouteFile[], served: Served): Mism
       'service',
       parsed.map(({ file, http }) => [file, http.services ?? {}] as const),
       served.services,
-      (wanted, is) => covers(is.loadBalancer, wanted.loadBalancer),
+      (wanted, is) => covers(is, wanted),
     ),
     ...comparePart(
       'middleware',

@@ -5,10 +5,12 @@ const settings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
   gateUrl: 'http://10.131.255.195:8082',
-  apiUrl: 'http://10.131.255.194:8080',
+  apiUrls: ['http://10.131.255.194:8080'],
   certificateDir: '/certs/',
 };
-const server = (url: string): unknown => ({ loadBalancer: { servers: [{ url }], serversTransport: 'fast@file' } });
+const server = (url: string, transport = 'fast'): unknown => ({
+  loadBalancer: { servers: [{ url }], serversTransport: `${transport}@file` },
+});
 
 describe('what all routes share', () => {
   const file = renderShared(settings);
@@ -22,6 +24,7 @@ describe('what all routes share', () => {
           portal: {
             rule: 'Host(`aviary.test`) && !PathRegexp(`(?i)^/(internal|metrics)(/|$)`)',
             priority: 100,
+            middlewares: ['portal-again'],
             service: 'portal',
           },
           challenge: {
@@ -54,7 +57,7 @@ describe('what all routes share', () => {
             service: 'gate',
           },
         },
-        services: { portal: server('http://10.131.255.194:8080'), gate: server('http://10.131.255.195:8082') },
+        services: { portal: server('http://10.131.255.194:8080', 'near'), gate: server('http://10.131.255.195:8082') },
         middlewares: {
           strip: { headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((name) => [name, ''])) } },
           'sign-on': {
@@ -67,10 +70,14 @@ describe('what all routes share', () => {
             },
           },
           away: { errors: { status: ['502', '504'], service: 'gate@file', query: '/away' } },
+          'portal-again': { retry: { attempts: 10, initialInterval: '100ms' } },
           'gate-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'gate' } } },
           'nothing-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'nothing' } } },
         },
-        serversTransports: { fast: { forwardingTimeouts: { dialTimeout: '500ms' } } },
+        serversTransports: {
+          fast: { forwardingTimeouts: { dialTimeout: '500ms' } },
+          near: { forwardingTimeouts: { dialTimeout: '250ms' } },
+        },
       },
       tls: {
         certificates: [pair('portal'), pair('tenants')],
@@ -78,6 +85,23 @@ describe('what all routes share', () => {
         options: { default: { minVersion: 'VersionTLS12' } },
       },
     });
+  });
+
+  it('balances between apis that take requests, and asks each whether it does', () => {
+    const apiUrls = ['http://10.131.255.194:8080', 'http://10.131.255.199:8080'];
+    const { http } = JSON.parse(renderShared({ ...settings, apiUrls }).content) as DynamicFile;
+    const servers = apiUrls.map((url) => ({ url }));
+    expect(http.services).toMatchObject({
+      portal: { failover: { service: 'portal-taking@file', fallback: 'portal-any@file' } },
+      'portal-taking': {
+        loadBalancer: {
+          servers,
+          healthCheck: { path: '/internal/balancer', port: 8081, interval: '1s', timeout: '2s' },
+        },
+      },
+      'portal-any': { loadBalancer: { servers, serversTransport: 'near@file' } },
+    });
+    expect(http.services?.['portal-any']).not.toMatchObject({ loadBalancer: { healthCheck: expect.anything() } });
   });
 
   it('tells browsers to insist on TLS where they trust the certificate by themselves', () => {
@@ -120,10 +144,11 @@ describe('what all routes share', () => {
   it.each([
     { portalDomain: 'a`) || Host(`b' },
     { tenantDomain: '{{ .x }}' },
-    { apiUrl: 'http://api:8080' },
-    { apiUrl: 'https://10.0.0.1:1' },
-    { apiUrl: 'http://10.0.0.1:8080/internal' },
-    { apiUrl: 'http://10.0.0.256:80' },
+    { apiUrls: ['http://api:8080'] },
+    { apiUrls: ['http://10.0.0.2:8080', 'https://10.0.0.1:1'] },
+    { apiUrls: ['http://10.0.0.1:8080/internal'] },
+    { apiUrls: [] },
+    { apiUrls: ['http://10.0.0.256:80'] },
     { gateUrl: 'http://10.0.0.1:99999' },
     { certificateDir: '/certs/{{ .x }}' },
     { certificateDir: 'certs' },

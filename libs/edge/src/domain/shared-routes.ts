@@ -1,5 +1,5 @@
-import { IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import { SHARED, type DynamicFile, type RouteFile } from './dynamic.js';
+import { BALANCER_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import { SHARED, type DynamicFile, type RouteFile, type Service } from './dynamic.js';
 import { CANARY_FILE, SHARED_FILE, renderFile } from './render.js';
 import {
   type EdgeSettings,
@@ -64,6 +64,7 @@ export function renderShared(settings: EdgeSettings): RouteFile {
         portal: {
           rule: `Host(\`${portal}\`) && ${PRIVATE_PATHS}`,
           priority: PRIORITY.portal,
+          middlewares: ['portal-again'],
           service: 'portal',
         },
         // Plain HTTP is where an authority asks; the second router answers it where it was led on to HTTPS.
@@ -84,7 +85,7 @@ export function renderShared(settings: EdgeSettings): RouteFile {
         },
       },
       services: {
-        portal: toServer(serverUrl('the api', settings.apiUrl)),
+        ...portalServices(settings),
         gate: toServer(gate),
       },
       middlewares: {
@@ -99,11 +100,19 @@ export function renderShared(settings: EdgeSettings): RouteFile {
         'sign-on': forwardAuth(`${gate}/auth`),
         // What the proxy says itself when nothing answers there; services answer 503 in their own words.
         away: { errors: { status: ['502', '504'], service: SHARED.gate, query: '/away' } },
+        // Tried again only what no api has seen yet: no connection was had, so it may be anything. The balancer takes them
+        // in turn, so that of several requests at once one may meet the same again and again. So the tries last longer
+        // than the second in which the proxy finds out which of them is gone.
+        'portal-again': { retry: { attempts: 10, initialInterval: '100ms' } },
         'gate-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'gate' } } },
         'nothing-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'nothing' } } },
       },
       // Nothing answers ARP for a stopped container: without this a request waits three seconds for its 502.
-      serversTransports: { [TRANSPORT]: { forwardingTimeouts: { dialTimeout: '500ms' } } },
+      serversTransports: {
+        [TRANSPORT]: { forwardingTimeouts: { dialTimeout: '500ms' } },
+        // Of this host, so that its kernel answers at once; where both are gone, who is tried again ten times waits for some seconds.
+        [NEAR]: { forwardingTimeouts: { dialTimeout: '250ms' } },
+      },
     },
     tls: {
       certificates: [certificate(directory, 'portal'), certificate(directory, 'tenants')],
@@ -112,6 +121,33 @@ export function renderShared(settings: EdgeSettings): RouteFile {
     },
   };
   return renderFile(SHARED_FILE, file);
+}
+
+/** The proxy's name of what says of each api whether it gets requests. */
+export const PORTAL_BALANCER = 'portal-taking@file';
+
+const NEAR = 'near';
+
+/** The port of an api on which it answers the platform's own processes. */
+const API_PRIVATE_PORT = 8081;
+
+/**
+ * Requests go to those of the apis that say they take them, in turn; the proxy forgets at each change of a route what
+ * they said, for a second at most. Where none says so they go to any: one that is only slow still answers, and what is
+ * wrong with the others is told by their own words.
+ */
+function portalServices({ apiUrls, apiHealthPort = API_PRIVATE_PORT }: EdgeSettings): Record<string, Service> {
+  const { loadBalancer } = toServer(...apiUrls.map((url) => serverUrl('an api', url)));
+  const servers = { loadBalancer: { ...loadBalancer, serversTransport: `${NEAR}@file` } };
+  if (apiUrls.length === 1) {
+    return { portal: servers };
+  }
+  const healthCheck = { path: `/${BALANCER_PATH}`, port: apiHealthPort, interval: '1s', timeout: '2s' };
+  return {
+    portal: { failover: { service: PORTAL_BALANCER, fallback: 'portal-any@file' } },
+    'portal-taking': { loadBalancer: { ...servers.loadBalancer, healthCheck } },
+    'portal-any': servers,
+  };
 }
 
 function escapeDots(host: string): string {

@@ -8,7 +8,7 @@ const settings: EdgeSettings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
   gateUrl: 'http://10.131.255.195:8082',
-  apiUrl: 'http://10.131.255.194:8080',
+  apiUrls: ['http://10.131.255.194:8080'],
   certificateDir: '/certs',
 };
 const tenantId = '0193a1f0-0000-7000-8000-000000000001';

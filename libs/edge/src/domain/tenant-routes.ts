@@ -1,5 +1,12 @@
 import { GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import { SHARED, type DynamicFile, type Middleware, type RouteFile, type Router, type Service } from './dynamic.js';
+import {
+  SHARED,
+  type DynamicFile,
+  type LoadBalancer,
+  type Middleware,
+  type RouteFile,
+  type Router,
+} from './dynamic.js';
 import {
   addressUrl,
   hostValue,
@@ -16,9 +23,11 @@ import { renderFile } from './render.js';
 export interface EdgeSettings {
   portalDomain: string;
   tenantDomain: string;
-  /** `http://address:port` of the gate and of the api's public port. */
+  /** `http://address:port` of the gate and of each api's public port. */
   gateUrl: string;
-  apiUrl: string;
+  apiUrls: readonly string[];
+  /** Where each api says whether it takes requests; that of production unless told. Asked where there is a choice. */
+  apiHealthPort?: number;
   /** Folder of the certificates as the proxy sees it. */
   certificateDir: string;
   /** Browsers trust the certificate by themselves, so they may be told never to come without TLS again. */
@@ -86,7 +95,7 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
   const asleep = tenant.serving !== 'tenant';
   const mark = `${slug}-mark`;
   const middlewares: Record<string, Middleware> = {};
-  const services: Record<string, Service> = {};
+  const services: Record<string, LoadBalancer> = {};
   const routers: Record<string, Router> = {};
   if (asleep) {
     middlewares[mark] = {
@@ -132,7 +141,7 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
 }
 
 /** The name of the service at an address; one for all routes that lead there, called like the first of them. */
-function serviceAt(address: string, name: string, services: Record<string, Service>): string {
+function serviceAt(address: string, name: string, services: Record<string, LoadBalancer>): string {
   const known = Object.entries(services).find(([, { loadBalancer }]) => loadBalancer.servers[0]?.url === address);
   services[known?.[0] ?? name] ??= toServer(address);
   return known?.[0] ?? name;
@@ -213,8 +222,8 @@ function rule(host: string, route: TenantRoute): string {
   return parts.join(' && ');
 }
 
-export function toServer(url: string): Service {
-  return { loadBalancer: { servers: [{ url }], serversTransport: `${TRANSPORT}@file` } };
+export function toServer(...urls: readonly string[]): LoadBalancer {
+  return { loadBalancer: { servers: urls.map((url) => ({ url })), serversTransport: `${TRANSPORT}@file` } };
 }
 
 export function forwardAuth(address: string): Middleware {

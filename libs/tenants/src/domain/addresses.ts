@@ -88,7 +88,7 @@ export function edgeAddress(pool: AddressPool, edge: number, slot: number): stri
 /** The portal's own bridge: the last /26 of the pool. */
 export function portalSubnet(
   pool: AddressPool,
-): Subnet & { hosts: Record<'api' | 'gate' | 'worker' | 'postgres' | 'redis', string> } {
+): Subnet & { hosts: Record<'api' | 'api2' | 'gate' | 'worker' | 'postgres' | 'redis', string> } {
   const base = pool.base + poolSize(pool) - 64;
   return {
     cidr: `${toAddress(base)}/26`,
@@ -99,6 +99,7 @@ export function portalSubnet(
       worker: toAddress(base + 4),
       postgres: toAddress(base + 5),
       redis: toAddress(base + 6),
+      api2: toAddress(base + 7),
     },
   };
 }

@@ -1,8 +1,6 @@
 import { isDomainError, ERROR_TEXT, type ErrorCode, type ErrorDetails } from '#libs/contracts';
 import { Refusal } from './talk.js';
 
-const SCHEMA = 'aviary/recover/1';
-
 export interface Failure {
   code: ErrorCode;
   message: string;
@@ -29,6 +27,7 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
   4: 'FORBIDDEN',
   5: 'WRONG_STATE',
   8: 'UNAVAILABLE',
+  9: 'UNAVAILABLE',
 };
 
 /** What it failed of, whatever was thrown. */
@@ -45,7 +44,7 @@ export function failureOf(error: unknown): Failure {
 }
 
 /** The one document of --json. */
-export function documentOf(data: object | null, failure: Failure | null): string {
+export function documentOf(schema: string, data: object | null, failure: Failure | null): string {
   const exit = failure?.exit ?? 0;
   const error = failure && {
     code: failure.code,
@@ -54,5 +53,5 @@ export function documentOf(data: object | null, failure: Failure | null): string
     details: failure.details,
     hint: null,
   };
-  return JSON.stringify({ schema: SCHEMA, ok: exit === 0, data, error, exit });
+  return JSON.stringify({ schema, ok: exit === 0, data, error, exit });
 }

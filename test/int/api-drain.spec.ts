@@ -1,0 +1,142 @@
+import { waitFor } from '#libs/async';
+import { person, stackOf, testApi, type TestApi } from '../support/api.js';
+import { Balancer } from '../support/balancer.js';
+
+/** Two apis on one database behind a balancer that asks them as the proxy does; one of them ends. */
+jest.setTimeout(60_000);
+
+const LOOK_MS = 100;
+const BALANCER = '/internal/balancer';
+
+let staying: TestApi;
+let ending: TestApi;
+let balancer: Balancer | undefined;
+let load: Load | undefined;
+
+beforeEach(async () => {
+  const settings = { AVIARY_SIGN_ON_SEED: Buffer.alloc(32, 7).toString('base64') };
+  staying = await testApi(settings);
+  ending = await testApi(settings, { database: staying.db });
+});
+afterEach(async () => {
+  await load?.end();
+  await balancer?.close();
+  load = balancer = undefined;
+  await staying.close();
+});
+
+const privateUrl = async ({ api }: TestApi): Promise<string> => api.privateApp.getUrl();
+
+async function balanced(): Promise<Balancer> {
+  balancer = await Balancer.open(
+    await Promise.all(
+      [staying, ending].map(async (one) => ({ url: one.url, health: `${await privateUrl(one)}${BALANCER}` })),
+    ),
+    LOOK_MS,
+  );
+  return balancer;
+}
+
+/** Requests one after the other in several lines, until it is ended. */
+class Load {
+  answered = 0;
+  readonly failed: string[] = [];
+  private going = true;
+  private readonly lines: Promise<void>[];
+
+  constructor(private readonly url: string) {
+    this.lines = Array.from({ length: 4 }, () => this.line());
+  }
+
+  private async line(): Promise<void> {
+    while (this.going) {
+      try {
+        const answer = await fetch(`${this.url}/readyz`);
+        await answer.arrayBuffer();
+        if (answer.status === 200) {
+          this.answered += 1;
+        } else {
+          this.failed.push(String(answer.status));
+        }
+      } catch (error) {
+        this.failed.push(String(error));
+      }
+    }
+  }
+
+  async more(count: number): Promise<void> {
+    const from = this.answered;
+    await waitFor(() => (this.answered >= from + count ? true : undefined), { what: 'answers', deadlineMs: 20_000 });
+  }
+
+  async end(): Promise<void> {
+    this.going = false;
+    await Promise.all(this.lines);
+  }
+}
+
+it('an api that leaves the balancer first ends without one failed request', async () => {
+  const { url } = await balanced();
+  load = new Load(url);
+  await load.more(50);
+  expect(await ending.api.leave()).toBe(true);
+  expect(balancer?.up).toBe(1);
+  await ending.api.close();
+  await load.more(50);
+  await load.end();
+  expect(load.failed).toEqual([]);
+});
+
+it('and one that just ends has some: the balancer still sends there', async () => {
+  const { url } = await balanced();
+  load = new Load(url);
+  await load.more(50);
+  await ending.api.close();
+  await waitFor(() => (load!.failed.length > 0 ? true : undefined), { what: 'a failed request', deadlineMs: 20_000 });
+});
+
+it('goes on answering until the proxy was told, and closes nothing before', async () => {
+  // asked once, so that it knows of a balancer
+  await ending.internal.get(BALANCER).expect(200);
+  let left = false;
+  const leaving = ending.api.leave().then((told) => {
+    left = true;
+    return told;
+  });
+  for (let count = 0; count < 5; count += 1) {
+    await ending.http.get('/readyz').expect(200);
+  }
+  expect(left).toBe(false);
+  const answer = await ending.internal.get(BALANCER).expect(503);
+  expect(answer.body).toEqual({ status: 'leaving' });
+  expect(await leaving).toBe(true);
+  await ending.api.close();
+});
+
+it('does not wait for a proxy that never asked, nor for ever for one that asks no more', async () => {
+  expect(await staying.api.leave()).toBe(false);
+  await ending.internal.get(BALANCER).expect(200);
+  expect(await ending.api.leave({ longestMs: 200, quietMs: 10 })).toBe(false);
+  await ending.api.close();
+});
+
+it('ends event streams, whose readers then come to the other one', async () => {
+  const { url } = await balanced();
+  const owner = await person(staying);
+  const { operation } = await stackOf(staying, owner);
+  const open = async (from: string): Promise<Response> =>
+    fetch(`${from}/api/v1/operations/${operation.id}/events`, {
+      headers: owner.auth,
+      signal: AbortSignal.timeout(20_000),
+    });
+  const stream = await open(ending.url);
+  expect(stream.headers.get('content-type')).toContain('text/event-stream');
+  expect(await ending.api.leave()).toBe(true);
+  const closed = ending.api.close();
+  // to its end, not torn
+  expect(await stream.text()).toContain('event: operation');
+  const again = await open(url);
+  expect(again.status).toBe(200);
+  await again.body?.cancel();
+  await closed;
+});

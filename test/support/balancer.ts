@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { Agent, createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+interface Place {
+  /** Where requests go. */
+  url: string;
+  /** Asked whether they may. */
+  health: string;
+  up: boolean;
+}
+
+/**
+ * Balances as the proxy does: one after the other of those that said they take requests when they were last asked, over
+ * connections that are kept, and nothing is tried twice.
+ */
+export class Balancer {
+  private readonly agent = new Agent({ keepAlive: true });
+  private readonly places: Place[];
+  private readonly timer: NodeJS.Timeout;
+  private next = 0;
+
+  private constructor(
+    private readonly server: Server,
+    places: readonly Omit<Place, 'up'>[],
+    everyMs: number,
+  ) {
+    this.places = places.map((place) => ({ ...place, up: true }));
+    this.timer = setInterval(() => this.places.forEach((place) => void this.look(place)), everyMs);
+    server.on('request', (incoming, answer) => {
+      const up = this.places.filter((place) => place.up);
+      const place = up[(this.next += 1) % up.length];
+      if (!place) {
+        answer.writeHead(503).end();
+        return;
+      }
+      const { method, headers } = incoming;
+      const onward = request(new URL(incoming.url ?? '/', place.url), { agent: this.agent, method, headers });
+      onward.once('response', (response) => {
+        answer.writeHead(response.statusCode ?? 502, response.headers);
+        response.pipe(answer);
+        response.once('error', () => answer.destroy());
+      });
+      onward.once('error', () => (answer.headersSent ? answer.destroy() : answer.writeHead(502).end()));
+      incoming.pipe(onward);
+    });
+  }
+
+  static async open(places: readonly Omit<Place, 'up'>[], everyMs: number): Promise<Balancer> {
+    const server = createServer();
+    const balancer = new Balancer(server.listen(0, '127.0.0.1'), places, everyMs);
+    await once(server, 'listening');
+    return balancer;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** How many it sends requests to. */
+  get up(): number {
+    return this.places.filter((place) => place.up).length;
+  }
+
+  private async look(place: Place): Promise<void> {
+    place.up = await fetch(place.health, { signal: AbortSignal.timeout(5_000) })
+      .then(async (answer) => {
+        await answer.arrayBuffer();
+        return answer.ok;
+      })
+      .catch(() => false);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    this.agent.destroy();
+    this.server.closeAllConnections();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+}
