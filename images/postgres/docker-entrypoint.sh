@@ -99,6 +99,11 @@ if [ "$(id -u)" = 0 ]; then
   exec setpriv --reuid postgres --regid postgres --init-groups "$0" "$@"
 fi
 
+# The server itself refuses them too, in words that a person has to know.
+if [ -s "$PGDATA/PG_VERSION" ] && [ -n "${PG_MAJOR:-}" ] && [ "$(cat "$PGDATA/PG_VERSION")" != "$PG_MAJOR" ]; then
+  fail "$PGDATA holds files of PostgreSQL $(cat "$PGDATA/PG_VERSION"), which PostgreSQL $PG_MAJOR cannot open: go back to an image with that version, or have the data dumped and loaded by an upgrade; nothing was changed"
+fi
+
 # Present from the first start until the given password is set and everything is on disk.
 MARK="$PGDATA/aviary-first-start"
 user=${POSTGRES_USER:-postgres}

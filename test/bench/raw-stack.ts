@@ -57,6 +57,7 @@ export function rawStack(settings: RawSettings, index: number, user: string): Ra
     epoch: 1,
     nextEpoch: null,
     keptEpochs: [],
+    carriedEpochs: [],
     backingUp: false,
     clonedFrom: null,
     tradingHeldSince: null,

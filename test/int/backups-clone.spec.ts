@@ -52,6 +52,7 @@ it('a copy has the data of its backup and a name, secrets and network of its own
     observed: 'running',
     epoch: 2,
     keptEpochs: [],
+    carriedEpochs: [],
     nextEpoch: null,
     provisioningGeneration: 0,
   });

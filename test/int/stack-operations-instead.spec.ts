@@ -80,6 +80,8 @@ const taken: StackBackups = {
   kept: () => Promise.resolve('kept'),
   load: () => Promise.resolve('loaded'),
   swap: () => Promise.resolve('swapped'),
+  roomToCarry: () => Promise.resolve(),
+  carry: () => Promise.resolve('carried'),
   setPassword: () => Promise.resolve(),
   erase: () => Promise.resolve(),
 };

@@ -29,6 +29,8 @@ const backups: StackBackups = {
   kept: () => Promise.resolve('kept'),
   load: () => Promise.reject(new Error('nothing is restored here')),
   swap: () => Promise.reject(new Error('nothing is restored here')),
+  roomToCarry: () => Promise.reject(new Error('nothing is carried here')),
+  carry: () => Promise.reject(new Error('nothing is carried here')),
   setPassword: () => Promise.reject(new Error('nothing is restored here')),
   erase: () => Promise.resolve(),
 };
@@ -97,6 +99,8 @@ it('an upgrade backs up, changes what differs and nothing else, and serves', asy
     'preflight',
     'safeguard',
     'unpublish',
+    'quiesce',
+    'carry',
     'adopt',
     'prepare',
     'converge',

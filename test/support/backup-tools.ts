@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 let folder: string | undefined;
 
@@ -13,6 +13,16 @@ export function backupTool(name: 'restic' | 'age' | 'pg_dump' | 'pg_restore' | '
   if (given) {
     return given;
   }
+  return join(fetched(), name);
+}
+
+/** The same programs and the server of PostgreSQL 15, the major version before those that the images have. */
+export function olderPostgres(name: 'initdb' | 'postgres' | 'pg_dump' | 'pg_restore' | 'psql'): string {
+  const { AVIARY_TEST_PG_BIN: postgres } = process.env;
+  return join(dirname(postgres ?? fetched()), 'older', name);
+}
+
+function fetched(): string {
   folder ??= execFileSync(join(import.meta.dirname, '../../scripts/lib/backup-tools'), { encoding: 'utf8' }).trim();
-  return join(folder, name);
+  return folder;
 }

@@ -1,12 +1,11 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { BackupExports, FenceGuard, PortalRepository, Repositories, ResticBackups } from '#libs/backup';
-import { FakeStreams, type LocalProcess, type ContainerSpec, type Engine, type VolumeSpec } from '#libs/engine';
-import type { OperationRunner, StackDatabases } from '#libs/orchestrator';
+import { FakeStreams, type Engine } from '#libs/engine';
+import type { OperationRunner, Probes, StackDatabases } from '#libs/orchestrator';
 import { Repository, type RepositoryPlace, type ResticSettings } from '#libs/restic';
 import { BackupEntity, OperationEntity, TenantEntity, tx } from '#libs/db';
 import { createLogger } from '#libs/telemetry';
@@ -15,180 +14,9 @@ import { backupTool } from './backup-tools.js';
 import { CheapRepositories } from './cheap-repository.js';
 import type { TestDatabase } from './postgres.js';
 import { stackWorld, type StackWorld } from './stack-world.js';
+import { VolumeDatabases } from './volume-databases.js';
 
 export const RESTIC = backupTool('restic');
-const DATA = '/var/lib/postgresql/data';
-
-/** The test's own server, whose databases stand for the data volumes of stacks: made, filled and dropped as those are. */
-export class VolumeDatabases {
-  /** What runs in place of a tool, where a test wants it so. */
-  instead: (tool: string) => LocalProcess | null = () => null;
-  /** Done once a server for a backup's data was started, and in its database once the backup was loaded. */
-  beforeRestore: (() => Promise<void>) | null = null;
-  afterRestore: string | null = null;
-  private readonly url = new URL(process.env['AVIARY_TEST_POSTGRES'] ?? '');
-  private readonly names = new Map<string, string>();
-  /** Data volume by container. */
-  private readonly mounted = new Map<string, string>();
-  /** What each container mounts where. */
-  private readonly mounts = new Map<string, ContainerSpec['mounts']>();
-
-  /** An engine in memory whose data volumes are databases of the test's server. */
-  around(engine: Engine): Engine {
-    const made = async ({ name }: VolumeSpec): Promise<void> => {
-      if (/-(data|scratch)-\d+$/.test(name) && !this.names.has(name)) {
-        const database = `volume_${randomUUID().replaceAll('-', '')}`;
-        await this.server((client) => client.query(`create database ${database}`));
-        this.names.set(name, database);
-      }
-    };
-    const removed = async (name: string): Promise<void> => {
-      const database = this.names.get(name);
-      if (database !== undefined) {
-        this.names.delete(name);
-        await this.server((client) => client.query(`drop database ${database} with (force)`));
-      }
-    };
-    return new Proxy(engine, {
-      get: (target, name, receiver) => {
-        const member: unknown = Reflect.get(target, name, receiver);
-        if (typeof member !== 'function') {
-          return member;
-        }
-        const call = member.bind(target) as (...args: unknown[]) => Promise<unknown>;
-        if (name === 'createVolume') {
-          return async (...args: unknown[]) => {
-            const answer = await call(...args);
-            await made(args[0] as VolumeSpec);
-            return answer;
-          };
-        }
-        if (name === 'createContainer') {
-          return async (...args: unknown[]) => {
-            const spec = args[0] as ContainerSpec;
-            this.mounts.set(spec.name, spec.mounts);
-            const volume = spec.mounts.find(({ target: at }) => at === DATA)?.volume;
-            if (volume !== undefined) {
-              this.mounted.set(spec.name, volume);
-            }
-            return call(...args);
-          };
-        }
-        if (name === 'startContainer') {
-          return async (...args: unknown[]) => {
-            if ((args[0] as string).endsWith('-scratch')) {
-              await this.beforeRestore?.();
-            }
-            return call(...args);
-          };
-        }
-        if (name === 'removeVolume') {
-          return async (...args: unknown[]) => {
-            const answer = await call(...args);
-            await removed(args[0] as string);
-            return answer;
-          };
-        }
-        return call;
-      },
-    });
-  }
-
-  /** A tool of PostgreSQL as it would run in that container. */
-  tool(container: string, command: readonly string[]): LocalProcess {
-    const [tool = '', ...args] = command;
-    const instead = this.instead(tool);
-    if (instead) {
-      return instead;
-    }
-    const { hostname, port, username, password } = this.url;
-    const at = (flag: string): number => args.indexOf(flag) + 1;
-    args[at('-U')] = username;
-    args[at('-d')] = this.databaseOf(container);
-    const env = { ...process.env, PGHOST: hostname, PGPORT: port, PGPASSWORD: decodeURIComponent(password) };
-    const file = backupTool(tool as 'pg_dump' | 'pg_restore' | 'psql');
-    if (tool !== 'pg_restore' || this.afterRestore === null) {
-      return { file, args, env };
-    }
-    const more = { PSQL: file.replace('pg_restore', 'psql'), SQL: this.afterRestore, PGUSER: username };
-    return {
-      file: 'sh',
-      args: ['-c', '"$0" "$@" && "$PSQL" -qX -c "$SQL"', file, ...args],
-      env: { ...env, ...more, PGDATABASE: this.databaseOf(container) },
-    };
-  }
-
-  /** Volume that a container has at that folder. */
-  volumeAt(container: string, folder: string): string {
-    const volume = this.mounts.get(container)?.find(({ target }) => target === folder)?.volume;
-    if (volume === undefined) {
-      throw new Error(`${container} mounts nothing at ${folder}`);
-    }
-    return volume;
-  }
-
-  /** A statement in the database of a container. */
-  async sql(container: string, statement: string): Promise<Record<string, unknown>[]> {
-    return this.server(
-      async (client) => (await client.query<Record<string, unknown>>(statement)).rows,
-      this.databaseOf(container),
-    );
-  }
-
-  /** Names of the volumes there are. */
-  volumes(): string[] {
-    return [...this.names.keys()].toSorted();
-  }
-
-  /** Whether the server lets that role in with that password. */
-  async opens(role: string, password: string): Promise<boolean> {
-    const { hostname: host, port } = this.url;
-    const client = new pg.Client({ host, port: Number(port), user: role, password, database: 'postgres' });
-    try {
-      await client.connect();
-      return true;
-    } catch (error) {
-      // invalid_password
-      if ((error as { code?: string }).code === '28P01') {
-        return false;
-      }
-      throw error;
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** A statement to the server as its own user. */
-  async admin(statement: string): Promise<void> {
-    await this.server((client) => client.query(statement));
-  }
-
-  private databaseOf(container: string): string {
-    const database = this.names.get(this.mounted.get(container) ?? '');
-    if (database === undefined) {
-      throw new Error(`${container} has no data`);
-    }
-    return database;
-  }
-
-  private async server<T>(work: (client: pg.Client) => Promise<T>, database = 'postgres'): Promise<T> {
-    const url = new URL(this.url);
-    url.pathname = `/${database}`;
-    const client = new pg.Client({ connectionString: url.href });
-    await client.connect();
-    try {
-      return await work(client);
-    } finally {
-      await client.end();
-    }
-  }
-
-  async close(): Promise<void> {
-    for (const database of this.names.values()) {
-      await this.server((client) => client.query(`drop database if exists ${database} with (force)`));
-    }
-  }
-}
 
 type Owner = Awaited<ReturnType<StackWorld['account']>>;
 
@@ -254,14 +82,18 @@ export class BackupWorld {
     );
     const engine = databases.around(world.engine);
     const home = await mkdtemp(join(tmpdir(), 'aviary-backups-'));
+    const folderOf = (container: string, folder: string): string => {
+      const at = join(home, 'volumes', databases.volumeAt(container, folder));
+      mkdirSync(at, { recursive: true });
+      return at;
+    };
     const streams = new FakeStreams({
       engine,
-      run: (container, command) => databases.tool(container, command),
-      folder: (container, folder) => {
-        const at = join(home, 'volumes', databases.volumeAt(container, folder));
-        mkdirSync(at, { recursive: true });
-        return at;
-      },
+      run: (container, command) =>
+        command[0] === 'du'
+          ? { file: 'du', args: [...command.slice(1, -1), folderOf(container, command.at(-1) ?? '')] }
+          : databases.tool(container, command),
+      folder: folderOf,
     });
     const restic = { binary: RESTIC, secretDir: join(home, 'secrets'), cacheDir: join(home, 'cache') };
     await mkdir(restic.secretDir, { mode: 0o700 });
@@ -297,7 +129,15 @@ export class BackupWorld {
     return new BackupWorld({ world, databases, engine, streams, repositories, fence, places, home, restic, role });
   }
 
-  runner({ databases }: { databases?: StackDatabases } = {}): OperationRunner {
+  runner({
+    databases,
+    ...given
+  }: {
+    databases?: StackDatabases;
+    probes?: Probes;
+    engine?: Engine;
+    leaseSeconds?: number;
+  } = {}): OperationRunner {
     const { dataSource } = this.world.database;
     const backups = new ResticBackups({
       dataSource,
@@ -307,7 +147,8 @@ export class BackupWorld {
       fence: this.fence,
       now: () => new Date(),
     });
-    return this.world.runner({ engine: this.engine, streams: this.streams, backups, ...(databases && { databases }) });
+    const { engine, streams } = this;
+    return this.world.runner({ engine, streams, backups, ...given, ...(databases && { databases }) });
   }
 
   /** Downloads of backups, as an agent has them. */

@@ -7,19 +7,25 @@ interface Another {
   like: string;
   /** Of its runtime, where it is another one. */
   image?: string;
+  /** What it calls the major version of its databases, whatever its image has: what carries data goes by that. */
+  databaseMajor?: number;
 }
 
 /** Another release of the same template, a candidate; gives its id. */
 export async function anotherRelease(
   platform: Pick<TestPlatform, 'sql'>,
-  { version, like, image }: Another,
+  { version, like, image, databaseMajor }: Another,
 ): Promise<string> {
   const id = `standard@${version}+00000000`;
   const images = image === undefined ? 'images' : `jsonb_set(images, '{runtime}', to_jsonb('${image}'::text))`;
+  const definition =
+    databaseMajor === undefined
+      ? 'definition'
+      : `jsonb_set(definition, '{aviary,databaseMajor}', to_jsonb(${databaseMajor}))`;
   await platform.sql(
     `insert into releases (id, template, version, definition, images, state, created_at, notes)
      select '${id}', template, '${version}',
-            jsonb_set(definition, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
+            jsonb_set(${definition}, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
             ${images}, 'candidate', now(), '' from releases where id = '${like}'`,
   );
   return id;

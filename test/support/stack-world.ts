@@ -132,6 +132,8 @@ const noBackups: StackBackups = {
   kept: never,
   load: never,
   swap: never,
+  roomToCarry: never,
+  carry: never,
   setPassword: never,
   erase: () => Promise.resolve(),
 };

@@ -3,6 +3,7 @@ import { TenantEntity, type Database } from '#libs/db';
 import type { Engine, EngineEvent, EngineObjects } from '#libs/engine';
 import type { Queue } from '#libs/jobs';
 import {
+  isBarred,
   plan,
   readFacts,
   readManyFacts,
@@ -236,10 +237,10 @@ export class Reconciler {
     try {
       actions = await this.planned(facts, objects, files);
     } catch (error) {
-      if (!isDomainError(error, 'DATA_MISSING')) {
+      if (!isBarred(error)) {
         throw error;
       }
-      // Nothing is made in the place of lost data, and asking again would change nothing.
+      // Nothing is made in the place of lost data nor started on what its server cannot open; asking again changes nothing.
       await checker.look(tenantId, signal);
       return;
     }
@@ -346,7 +347,7 @@ export class Reconciler {
     try {
       return (await this.planned(facts, objects)).length > 0;
     } catch (error) {
-      if (isDomainError(error, 'DATA_MISSING')) {
+      if (isBarred(error)) {
         return true;
       }
       throw error;

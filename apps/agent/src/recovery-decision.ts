@@ -2,7 +2,7 @@ import type { Repositories } from '#libs/backup';
 import { DomainError } from '#libs/contracts';
 import { BackupEntity, ReleaseEntity, type Database, type TenantEntity } from '#libs/db';
 import type { Engine } from '#libs/engine';
-import { stackNames, type Template } from '#libs/tenants';
+import { databaseMajorOf, stackNames, type Template } from '#libs/tenants';
 
 export const CALL_MS = 60_000;
 
@@ -124,6 +124,8 @@ async function newestThere(
   );
 }
 
+const majorOf = ({ definition }: ReleaseEntity): number => databaseMajorOf(definition as Template);
+
 /**
  * Images that were built on the lost host have other ids here. Of the releases whose images are here: the stack's own,
  * else the newest that is the same version, else the newest stable one, since programs go forward.
@@ -137,7 +139,8 @@ async function releaseHere({ dataSource, engine }: DecisionDeps, release: Releas
     release,
     ...others.filter(({ version }) => version === release.version),
     ...others.filter(({ version }) => version !== release.version),
-  ];
+    // A later server reads what an earlier one dumped, and not the other way round.
+  ].filter((one) => majorOf(one) >= majorOf(release));
   for (const { id, images } of candidates) {
     const ids = await Promise.all(Object.values(images).map((image) => engine.imageId(image, { deadlineMs: CALL_MS })));
     if (ids.every((image) => image !== null)) {

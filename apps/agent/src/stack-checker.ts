@@ -3,7 +3,7 @@ import { isDomainError } from '#libs/contracts';
 import { OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import {
-  lossOf,
+  barred,
   readFacts,
   reasonOf,
   recordObserved,
@@ -118,9 +118,9 @@ export class StackChecker {
       // One service is enough to trade.
       return { observed, reason: running.size > 0 ? STILL_RUNNING : null };
     }
-    const lost = lossOf(want, volumes);
-    if (lost) {
-      return { observed: 'failed', reason: reasonOf(lost) };
+    const bar = barred(want, volumes);
+    if (bar) {
+      return { observed: 'failed', reason: reasonOf(bar) };
     }
     if (missing.length > 0) {
       return { observed, reason: notRunning(missing) };

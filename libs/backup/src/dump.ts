@@ -37,12 +37,8 @@ interface DumpWork {
  * BACKUP_FAILED with the tools' own words; then no snapshot is left.
  */
 export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
-  const { streams, place, service, part, signal } = work;
-  const session = await PsqlSession.open(streams, place, signal);
-  try {
-    await session.query(END_DUMPS);
-    await session.query('begin isolation level repeatable read, read only');
-    const snapshot = await session.one('select pg_export_snapshot()');
+  const { place, service, part } = work;
+  return atOneMoment(work, async (session, snapshot) => {
     const takenAt = new Date(Number(await session.one('select extract(epoch from now()) * 1000')));
     const server = await session.one('show server_version');
     const size = Number(await session.one('select pg_database_size(current_database())'));
@@ -70,6 +66,22 @@ export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
         tables,
       },
     };
+  });
+}
+
+/**
+ * Looks at a database as it is at one moment: in this session, and in every `pgDump` of that snapshot until `look` is
+ * over. What dumps it still when that fails is ended.
+ */
+export async function atOneMoment<T>(
+  { streams, place, signal }: DumpSource,
+  look: (session: PsqlSession, snapshot: string) => Promise<T>,
+): Promise<T> {
+  const session = await PsqlSession.open(streams, place, signal);
+  try {
+    await session.query(END_DUMPS);
+    await session.query('begin isolation level repeatable read, read only');
+    return await look(session, await session.one('select pg_export_snapshot()'));
   } catch (error) {
     await endDumps(streams, place);
     throw error;
@@ -116,10 +128,10 @@ async function endDumps(streams: EngineStreams, place: ContainerDatabase): Promi
   }
 }
 
-type DumpSource = Pick<DumpWork, 'streams' | 'place' | 'signal'>;
+export type DumpSource = Pick<DumpWork, 'streams' | 'place' | 'signal'>;
 
 /** A pg_dump in the database's container, which sees what that snapshot sees. */
-async function pgDump(
+export async function pgDump(
   { streams, place, signal }: DumpSource,
   snapshot: string,
   options: readonly string[],

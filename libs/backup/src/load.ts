@@ -102,10 +102,10 @@ async function restoreDump({ streams, repository, database, part, into, signal }
 }
 
 /**
- * pg_restore ends as soon as it has all it needs, which may be before the source comes to its end: the rest is then
- * only read. How it ended, its own end tells.
+ * To who loads a dump. pg_restore ends as soon as it has all it needs, which may be before the source comes to its end:
+ * the rest is then only read. How it ended, its own end tells.
  */
-async function feed(chunks: AsyncIterable<Buffer>, input: Writable): Promise<void> {
+export async function feed(chunks: AsyncIterable<Buffer>, input: Writable): Promise<void> {
   const closed = once(input, 'close').catch(() => undefined);
   for await (const chunk of chunks) {
     if (input.writable && !input.write(chunk)) {

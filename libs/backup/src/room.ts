@@ -16,10 +16,11 @@ const OF_DUMP = 2;
 
 /** Bytes on disk that a backup's data takes while it is loaded. */
 export function takenByLoading({ databases }: Pick<Manifest, 'databases'>): number {
-  return databases
-    .map(({ bytes, size }) => size ?? bytes * OF_DUMP)
-    .reduce((sum, size) => sum + size + Math.min(size, MOST_WAL_BYTES), 0);
+  return databases.map(({ bytes, size }) => withLog(size ?? bytes * OF_DUMP)).reduce((sum, size) => sum + size, 0);
 }
+
+/** Bytes on disk that a database of that size takes while it is loaded. */
+export const withLog = (size: number): number => size + Math.min(size, MOST_WAL_BYTES);
 
 /** Throws NO_CAPACITY with the figures where so many bytes would leave less than the floor. */
 export function requireRoom(bytes: number, { freeMb, floorMb }: Room): void {

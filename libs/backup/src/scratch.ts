@@ -3,7 +3,7 @@ import { DomainError } from '#libs/contracts';
 import { randomToken } from '#libs/crypto';
 import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
 import { SECRETS_DIRECTORY, wantStack, type StackFacts } from '#libs/orchestrator';
-import { SCRATCH, stackNames } from '#libs/tenants';
+import { databaseMajorOf, SCRATCH, stackNames } from '#libs/tenants';
 import { PsqlSession, type ContainerDatabase } from './psql.js';
 
 const CALL_MS = 60_000;
@@ -85,7 +85,11 @@ export class ScratchServer {
     const own = this.names.volume(SCRATCH, 0);
     const secrets = data ? this.names.secrets(service) : this.names.secrets(SCRATCH);
     const volume = data?.volume ?? own;
-    await engine.createVolume({ name: volume, labels: { ...labels, [LABEL.role]: data?.role ?? SCRATCH } }, bounds);
+    const major = String(databaseMajorOf(facts.template));
+    await engine.createVolume(
+      { name: volume, labels: { ...labels, [LABEL.role]: data?.role ?? SCRATCH, [LABEL.databaseMajor]: major } },
+      bounds,
+    );
     if (!data) {
       await engine.createVolume({ name: secrets, labels: { ...labels, [LABEL.role]: SCRATCH } }, bounds);
       await this.fillSecrets(secrets, spec, labels);
@@ -157,6 +161,18 @@ export class ScratchServer {
       { what: 'a server for the backup’s data', deadlineMs: READY_MS, signal },
     );
   }
+}
+
+/** A server for the work alone, gone afterwards; why the work failed is told before why it could not be removed. */
+export async function onScratch(plan: ScratchPlan, work: (server: ScratchServer) => Promise<void>): Promise<void> {
+  const server = await ScratchServer.start(plan);
+  try {
+    await work(server);
+  } catch (error) {
+    await server.erase().catch(() => undefined); // The planner clears away what is left.
+    throw error;
+  }
+  await server.erase();
 }
 
 /** The stack's own database of that service. */

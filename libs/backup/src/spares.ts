@@ -1,26 +1,30 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
 import type { Database } from '#libs/db';
-import { wantStack, type BackupWork } from '#libs/orchestrator';
+import { spareEpochs, wantStack, type BackupWork } from '#libs/orchestrator';
 import { stackNames } from '#libs/tenants';
 
 const CALL_MS = 60_000;
 
-/** What restores took the place of is covered now, and what one left half-way is nothing: none is at work beside this. */
+/** What restores and upgrades took the place of is covered now, and what one left half-way is nothing: none is at work beside this. */
 export async function dropSpares(database: Database, work: BackupWork): Promise<void> {
-  const { keptEpochs, nextEpoch, tenantId } = work.facts;
-  for (const epoch of [...keptEpochs, ...(nextEpoch === null ? [] : [nextEpoch])]) {
+  const { keptEpochs, carriedEpochs, tenantId } = work.facts;
+  for (const epoch of spareEpochs(work.facts)) {
     await dropVolumes(work, epoch);
   }
   await work.prove();
-  await database.query(`update tenants set kept_epochs = '{}', next_epoch = null where id = $1 and kept_epochs = $2`, [
-    tenantId,
-    keptEpochs,
-  ]);
+  await database.query(
+    `update tenants set kept_epochs = '{}', carried_epochs = '{}', next_epoch = null
+      where id = $1 and kept_epochs = $2 and carried_epochs = $3`,
+    [tenantId, keptEpochs, carriedEpochs],
+  );
 }
 
 /** Never those of the epoch the stack lives in. */
-export async function dropVolumes({ engine, facts }: BackupWork, epoch: number): Promise<void> {
+export async function dropVolumes(
+  { engine, facts }: Pick<BackupWork, 'engine' | 'facts'>,
+  epoch: number,
+): Promise<void> {
   if (epoch === facts.epoch) {
     throw new Error(`the volumes of ${facts.slug} are in use`);
   }

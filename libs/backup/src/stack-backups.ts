@@ -3,9 +3,10 @@ import { In } from 'typeorm';
 import { z } from 'zod';
 import { DomainError, isDomainError } from '#libs/contracts';
 import { BackupEntity, TenantEntity, type BackupPart, type Database } from '#libs/db';
-import type { BackupWork, StackBackups } from '#libs/orchestrator';
+import { epochToFill, type BackupWork, type StackBackups, type StackFacts } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
-import { expiredBackups, stackNames } from '#libs/tenants';
+import { databaseMajorOf, expiredBackups, requireLoadable, stackNames } from '#libs/tenants';
+import { carryStack, takenByCarrying } from './carry.js';
 import { begin, failed, failedSince, moved, notNeeded } from './backup-rows.js';
 import { MANIFEST_FILE } from './domain/archive.js';
 import { manifestSchema, totals, type Manifest } from './domain/manifest.js';
@@ -17,7 +18,7 @@ import type { FenceGuard } from './portal/fence-guard.js';
 import type { Repositories } from './repositories.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
 import { provePart, storeStream } from './store.js';
-import { databaseOf, ScratchServer, type ScratchPlan } from './scratch.js';
+import { databaseOf, onScratch, ScratchServer } from './scratch.js';
 import { dropSpares, dropVolumes, swapVolumes, volumesKept } from './spares.js';
 import { sameAs } from './unchanged.js';
 import { loadVolume, placeOfVolume } from './volumes.js';
@@ -224,6 +225,10 @@ export class ResticBackups implements StackBackups {
     const { facts, engine, streams, signal } = work;
     const backup = await this.chosen(work);
     const manifest = manifestSchema.parse(backup.manifest);
+    requireLoadable(
+      manifest.databases.map(({ server }) => server),
+      databaseMajorOf(facts.template),
+    );
     const repository = await this.deps.repositories.find(backup.tenantId);
     if (!repository) {
       throw new DomainError('REPOSITORY_MISSING');
@@ -233,7 +238,7 @@ export class ResticBackups implements StackBackups {
       volumes.reduce((sum, { bytes }) => sum + bytes, takenByLoading(manifest)),
       await this.deps.room(),
     );
-    const epoch = Math.max(facts.epoch, ...facts.keptEpochs) + 1;
+    const epoch = epochToFill(facts);
     await work.prove();
     await dataSource.manager.update(TenantEntity, { id: facts.tenantId }, { nextEpoch: epoch });
     // What an agent that died left: its server holds the volumes.
@@ -273,6 +278,14 @@ export class ResticBackups implements StackBackups {
 
   async swap(work: BackupWork): Promise<string> {
     return swapVolumes(this.deps.dataSource, work);
+  }
+
+  async roomToCarry(work: BackupWork): Promise<void> {
+    requireRoom(await takenByCarrying(work), await this.deps.room());
+  }
+
+  carry(work: BackupWork, target: StackFacts): Promise<string> {
+    return carryStack(this.deps.dataSource, work, target);
   }
 
   async setPassword(work: BackupWork, password: string, deadlineMs: number): Promise<void> {
@@ -434,18 +447,6 @@ export class ResticBackups implements StackBackups {
 
 /** Whether somebody worked on it before, who may have been cut off anywhere. */
 const isTakenOver = ({ operation }: BackupWork): boolean => operation.fencing > 1;
-
-/** A server for the work alone, gone afterwards; why the work failed is told before why it could not be removed. */
-async function onScratch(plan: ScratchPlan, work: (server: ScratchServer) => Promise<void>): Promise<void> {
-  const server = await ScratchServer.start(plan);
-  try {
-    await work(server);
-  } catch (error) {
-    await server.erase().catch(() => undefined); // The planner clears away what is left.
-    throw error;
-  }
-  await server.erase();
-}
 
 function partOf(backup: BackupEntity, name: string): BackupPart {
   const part = backup.parts.find((one) => one.name === name);

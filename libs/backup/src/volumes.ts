@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { BackupPart } from '#libs/db';
-import { LABEL, type ContainerSpec, type Engine, type EngineStreams } from '#libs/engine';
+import { LABEL, type ContainerSpec, type Engine, type EngineStreams, type Owner } from '#libs/engine';
 import { wantStack, type StackFacts } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
 import { SCRATCH, stackNames } from '#libs/tenants';
@@ -29,21 +29,40 @@ export function placeOfVolume(facts: StackFacts, volume: string): { spec: Contai
 }
 
 /**
- * Makes the volume of that epoch and fills it, through a container that mounts it as the stack's own does and never
- * runs. Throws BACKUP_UNVERIFIED where the archive is not what was stored.
+ * Makes the volume of that epoch and fills it out of the repository. Throws BACKUP_UNVERIFIED where the archive is not
+ * what was stored.
  */
 export async function loadVolume(
   work: VolumePart & { engine: Engine; streams: EngineStreams; facts: StackFacts; epoch: number },
 ): Promise<void> {
   const { engine, streams, facts, epoch, volume, signal } = work;
+  await fillVolume({ engine, facts, volume: volume.volume, epoch, signal }, ({ container, owner, folder }) =>
+    comparing(work, (tar) => streams.unpack(container, owner, { folder, tar }, signal)),
+  );
+}
+
+interface Filling {
+  engine: Engine;
+  facts: StackFacts;
+  /** By its name in the template. */
+  volume: string;
+  epoch: number;
+  signal: AbortSignal;
+}
+
+/** Makes the volume of that epoch, to be filled through a container that mounts it as the stack's own does and never runs. */
+export async function fillVolume(
+  { engine, facts, volume, epoch, signal }: Filling,
+  fill: (at: { container: string; owner: Owner; folder: string }) => Promise<void>,
+): Promise<void> {
   const names = stackNames(facts.platformId, facts.slug);
   const owner = { platform: facts.platformId, tenant: facts.tenantId };
   const labels = { [LABEL.platform]: owner.platform, [LABEL.tenant]: owner.tenant };
   const bounds = { deadlineMs: CALL_MS, signal };
-  const { spec, target } = placeOfVolume(facts, volume.volume);
-  const name = names.volume(volume.volume, epoch);
+  const { spec, target } = placeOfVolume(facts, volume);
+  const name = names.volume(volume, epoch);
   const carrier = names.container(SCRATCH);
-  await engine.createVolume({ name, labels: { ...labels, [LABEL.role]: volume.volume } }, bounds);
+  await engine.createVolume({ name, labels: { ...labels, [LABEL.role]: volume } }, bounds);
   await engine.createContainer(
     {
       ...spec,
@@ -57,7 +76,7 @@ export async function loadVolume(
     bounds,
   );
   try {
-    await comparing(work, (tar) => streams.unpack(carrier, owner, { folder: target, tar }, signal));
+    await fill({ container: carrier, owner, folder: target });
   } finally {
     await engine.removeContainer(carrier, owner, { deadlineMs: CALL_MS });
   }

@@ -40,6 +40,7 @@ export const ERROR_TEXT = {
   ENGINE_REFUSED: 'The container engine refused a request.',
   ENGINE_CONFLICT: 'The container engine holds a thing of that name already.',
   BACKUP_FAILED: 'The backup could not be taken.',
+  CARRY_FAILED: 'The stack’s data could not be brought to the other major version of its database.',
   BACKUP_UNVERIFIED: 'The backup could not be restored for its check, so it does not count.',
   REPOSITORY_MISSING: 'There is no backup repository at that place.',
   REPOSITORY_LOCKED: 'Something else works on this backup repository. Try again once it has ended.',

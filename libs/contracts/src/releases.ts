@@ -31,6 +31,8 @@ export const releaseViewSchema = z.object({
   /** Image id by service. */
   images: z.record(z.string(), z.string()),
   createdAt: z.iso.datetime(),
+  /** PostgreSQL's major version in it; a stack that goes to another one's release has its data carried. */
+  databaseMajor: z.int(),
   /** Stacks that are made of it now. */
   stacks: z.int(),
   /** Stacks on which an upgrade to it failed and that are not tried again. */

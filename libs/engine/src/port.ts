@@ -23,6 +23,8 @@ export const LABEL = {
    * carried files into volumes and was left by a crash.
    */
   role: 'aviary.role',
+  /** volume: PostgreSQL's major version whose files it holds. Those of before it was noted have none. */
+  databaseMajor: 'aviary.database-major',
   /** On what was made in the place of another (`remakeContainer`): not started yet, it is to be started. */
   remade: 'aviary.remade',
 } as const;

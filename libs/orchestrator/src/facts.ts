@@ -62,6 +62,7 @@ export async function readManyFacts(
       epoch: tenant.epoch,
       nextEpoch: tenant.nextEpoch,
       keptEpochs: tenant.keptEpochs,
+      carriedEpochs: tenant.carriedEpochs,
       backingUp: backingUp.has(id),
       desired: tenant.desired,
       holds: (holdsOf.get(id) ?? []).map(({ reason }) => reason),

@@ -155,19 +155,20 @@ export class OperationRunner {
   }
 
   /** The phase a run goes on with; null once all are done. */
-  private async firstUndone({ id, kind }: OperationEntity): Promise<PhaseName | null> {
-    const done = await this.donePhases(id);
-    return OPERATION_PHASES[kind].find(({ name }) => !done.has(name))?.name ?? null;
+  private async firstUndone(operation: OperationEntity): Promise<PhaseName | null> {
+    const done = await this.donePhases(operation);
+    return OPERATION_PHASES[operation.kind].find(({ name }) => !done.has(name))?.name ?? null;
   }
 
-  private async donePhases(operationId: string): Promise<Set<string>> {
-    const steps = await this.deps.dataSource.manager.findBy(OperationStepEntity, { operationId });
-    // Skipped: left out when it was asked for.
-    return new Set(
+  /** Those that are done, left out when it was asked for, or unknown to the version that was asked. */
+  private async donePhases({ id, kind }: OperationEntity): Promise<Set<string>> {
+    const steps = await this.deps.dataSource.manager.findBy(OperationStepEntity, { operationId: id });
+    const open = new Set(
       steps
-        .filter((step) => step.action === null && ['done', 'skipped'].includes(step.state))
+        .filter((step) => step.action === null && !['done', 'skipped'].includes(step.state))
         .map((step) => step.phase),
     );
+    return new Set(OPERATION_PHASES[kind].map(({ name }) => name).filter((name) => !open.has(name)));
   }
 
   private async phases(lease: Lease, signal: AbortSignal, at: Progress): Promise<void> {
@@ -176,7 +177,7 @@ export class OperationRunner {
     const engine = guardedEngine(this.engine, () => lease.prove());
     const streams = guardedStreams(this.deps.streams, () => lease.prove());
     const log = new StepLog(dataSource, operation.id, lease.fencing, now);
-    const done = await this.donePhases(operation.id);
+    const done = await this.donePhases(operation);
     const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
     for (const [index, { name, deadlineMs }] of rules.entries()) {
       if (done.has(name)) {

@@ -1,8 +1,9 @@
 import { DomainError, isDomainError } from '#libs/contracts';
-import { LABEL } from '#libs/engine';
 import { tx } from '#libs/db';
 import type { PhaseName } from '#libs/tenants';
 import { allowTrading } from './allow-trading.js';
+import { bringSecrets } from './bring-secrets.js';
+import { carry, quiesce } from './carry.js';
 import { apply, askForActivity, away, converge, isBackingOff, layDown, lead, serving, undoing } from './converge.js';
 import { crashLoop, withLogTail } from './crash-loop.js';
 import type { PhaseContext } from './phase-context.js';
@@ -187,29 +188,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     return backups.swap(context);
   },
   preflight: readyToUpgrade,
+  quiesce,
+  carry,
   adopt: adoptRelease,
 };
-
-/** Of the databases, whose volumes may be gone with the data: a server begins with the password the stack will use. */
-async function bringSecrets(context: PhaseContext): Promise<void> {
-  const { facts } = context;
-  const want = wantStack(facts);
-  const services = facts.template.aviary.backup.postgres;
-  const volumes = want.volumes
-    .filter(({ labels }) => services.includes(labels[LABEL.service] ?? ''))
-    .map((spec) => ({
-      id: `create volume ${spec.name}`,
-      kind: 'create volume' as const,
-      target: spec.name,
-      needs: [],
-      spec,
-    }));
-  const needs = volumes.map(({ id }) => id);
-  await apply(context, want, [
-    ...volumes,
-    { id: 'deliver files secrets', kind: 'deliver files', target: 'secrets', needs, services },
-  ]);
-}
 
 /** Has the database take the stack's password, where it may have another. */
 async function settlePassword(context: PhaseContext): Promise<void> {

@@ -72,6 +72,14 @@ export interface StackBackups {
   kept(work: BackupWork): Promise<string>;
   /** Makes those volumes, or the kept ones, the stack's own; nothing of it may run. The ones before are kept. */
   swap(work: BackupWork): Promise<string>;
+  /** Throws NO_CAPACITY where a second copy of all the stack's data has no room on this host. */
+  roomToCarry(work: BackupWork): Promise<void>;
+  /**
+   * Fills the volumes of a new epoch with the data of the stack, whose databases alone may run, through servers of the
+   * release that `target` is of, and compares. The stack's own volumes stay as they are. Throws CARRY_FAILED, and then
+   * leaves nothing of it.
+   */
+  carry(work: BackupWork, target: StackFacts): Promise<string>;
   /**
    * Gives the stack's databases that password, whatever they have: data of before a restore may have one nobody knows.
    * Waits for servers that start. Throws HEALTH_GATE_FAILED.

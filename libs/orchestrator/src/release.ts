@@ -1,19 +1,24 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
-import { ReleaseEntity, tx } from '#libs/db';
-import { UNTOUCHED } from '#libs/tenants';
+import { ReleaseEntity, tx, type Tx } from '#libs/db';
+import { changesMajor, databaseMajorOf, UNTOUCHED, type Template } from '#libs/tenants';
 import { lead, serving } from './converge.js';
 import type { PhaseContext } from './phase-context.js';
+import type { StackFacts } from './planner/want.js';
 
 const inputSchema = z.object({ from: z.string(), to: z.string() });
 const ASK_MS = 20_000;
 
-/** Whether the release that is asked for is still offered, and the engine has all its images. */
-export async function readyToUpgrade({ deps, engine, operation, signal }: PhaseContext): Promise<string> {
+/**
+ * Whether the release that is asked for is still offered, the engine has all its images, and the host has room for a
+ * second copy of the data where that is to be carried.
+ */
+export async function readyToUpgrade(context: PhaseContext): Promise<string> {
+  const { deps, engine, facts, operation, signal } = context;
   const { to } = inputSchema.parse(operation.input);
   const release = await deps.dataSource.manager.findOneBy(ReleaseEntity, { id: to });
   if (!release || release.state === 'withdrawn') {
-    throw withdrawn(to);
+    throw withdrawn(to, { touched: false });
   }
   for (const [service, image] of Object.entries(release.images)) {
     if ((await engine.imageId(image, { deadlineMs: ASK_MS, signal })) === null) {
@@ -23,53 +28,138 @@ export async function readyToUpgrade({ deps, engine, operation, signal }: PhaseC
       });
     }
   }
-  return `to ${release.version}`;
+  const template = release.definition as Template;
+  if (!changesMajor(facts.template, template)) {
+    return `to ${release.version}`;
+  }
+  await deps.backups.roomToCarry(context);
+  const [before, after] = [facts.template, template].map(databaseMajorOf);
+  return `to ${release.version}, from PostgreSQL ${before} to ${after}`;
 }
 
-/** Why an upgrade ended before it changed anything of its stack. */
-function withdrawn(to: string): DomainError {
+/**
+ * The stack as the release has it that it goes to; null where its database stays of the major version it is of, and so
+ * its volumes stay too.
+ */
+export async function targetOf({ deps, facts, operation }: PhaseContext): Promise<StackFacts | null> {
+  const { to } = inputSchema.parse(operation.input);
+  const release = await deps.dataSource.manager.findOneByOrFail(ReleaseEntity, { id: to });
+  const template = release.definition as Template;
+  return changesMajor(facts.template, template)
+    ? { ...facts, template, images: release.images, release: release.version }
+    : null;
+}
+
+interface Standing {
+  /** Whether more than the address was led away by now: then it ends by a rollback. */
+  touched: boolean;
+}
+
+/** Why an upgrade ended before the stack was on its release. */
+function withdrawn(to: string, { touched }: Standing): DomainError {
   return new DomainError('WRONG_STATE', {
-    message: `${to} was withdrawn. The stack stays as it is.`,
-    details: { why: 'withdrawn', to, ...UNTOUCHED },
+    message: touched
+      ? `${to} was withdrawn meanwhile. The stack goes back to what it was.`
+      : `${to} was withdrawn. The stack stays as it is.`,
+    details: { why: 'withdrawn', to, ...(touched ? {} : UNTOUCHED) },
   });
 }
 
 /** Asked for while the backup was taken, at an end of it that no turn of the lease saw any more. */
-function calledOff(): DomainError {
-  return new DomainError('OPERATION_CANCELLED', { details: { why: 'request', ...UNTOUCHED } });
+function calledOff({ touched }: Standing): DomainError {
+  return new DomainError('OPERATION_CANCELLED', { details: { why: 'request', ...(touched ? {} : UNTOUCHED) } });
 }
 
 /**
- * From here on the stack is wanted as the new release has it. One that was withdrawn since the look before is not gone
- * to any more, nor any once the upgrade was called off: the backup may have taken hours. Only the address was led away
- * by then, which leads back.
+ * Why it is not gone to that release any more, null where it is; `adopted` once the stack is on it, by an agent that
+ * died behind it. Locks the stack's row: whoever takes our place does it behind this lock, and then we are fenced off.
+ * Whoever calls us off does so too.
+ */
+async function lookAgain(
+  db: Tx,
+  { facts, operation, prove }: PhaseContext,
+  standing: Standing,
+): Promise<{ instead: DomainError | null; adopted: boolean }> {
+  const { to } = inputSchema.parse(operation.input);
+  await db.query('select from tenants where id = $1 for update', [facts.tenantId]);
+  await prove();
+  const [before] = await db.query<{ cancelled: boolean; withdrawn: boolean }[]>(
+    `select o.cancel_requested_at is not null as cancelled, r.state = 'withdrawn' as withdrawn
+       from tenants t, releases r, operations o
+      where t.id = $1 and r.id = $2 and o.id = $3 and t.release_id <> r.id`,
+    [facts.tenantId, to, operation.id],
+  );
+  if (before?.cancelled === true) {
+    return { instead: calledOff(standing), adopted: false };
+  }
+  return { instead: before?.withdrawn === true ? withdrawn(to, standing) : null, adopted: before === undefined };
+}
+
+async function leadBackAnd(context: PhaseContext, error: DomainError, { touched }: Standing): Promise<never> {
+  if (!touched) {
+    const { deps, facts } = context;
+    await lead(context, deps.routes.render(facts, serving(facts)));
+  }
+  throw error;
+}
+
+/**
+ * Throws WRONG_STATE where the release was withdrawn since the look before, OPERATION_CANCELLED where the upgrade was
+ * called off: the backup may have taken hours. Where only the address was led away by then, it leads back.
+ */
+export async function requireStillAsked(context: PhaseContext, standing: Standing): Promise<void> {
+  const { instead } = await tx(context.deps.dataSource, (db) => lookAgain(db, context, standing));
+  if (instead !== null) {
+    await leadBackAnd(context, instead, standing);
+  }
+}
+
+/**
+ * From here on the stack is wanted as the new release has it, on the volumes that its data was carried to, where it
+ * was. Throws as `requireStillAsked`.
  */
 export async function adoptRelease(context: PhaseContext): Promise<string> {
-  const { deps, facts, operation, prove } = context;
+  const { deps, facts, operation } = context;
   const { to } = inputSchema.parse(operation.input);
+  const carried = (await targetOf(context)) !== null;
+  const standing = { touched: carried };
   const instead = await tx(deps.dataSource, async (db) => {
-    // Whoever takes our place does it behind this lock, and then we are fenced off. Whoever calls us off does so too.
-    await db.query('select from tenants where id = $1 for update', [facts.tenantId]);
-    await prove();
-    // None once it was adopted, by an agent that died behind it.
-    const [before] = await db.query<{ cancelled: boolean; withdrawn: boolean }[]>(
-      `select o.cancel_requested_at is not null as cancelled, r.state = 'withdrawn' as withdrawn
-         from tenants t, releases r, operations o
-        where t.id = $1 and r.id = $2 and o.id = $3 and t.release_id <> r.id`,
-      [facts.tenantId, to, operation.id],
-    );
-    if (before?.cancelled === true) {
-      return calledOff();
+    const seen = await lookAgain(db, context, standing);
+    if (seen.instead === null && !seen.adopted) {
+      await (carried ? adoptCarried(db, context, to) : adopt(db, context, to));
     }
-    if (before?.withdrawn === true) {
-      return withdrawn(to);
-    }
-    await db.query(`update tenants set release_id = $2 where id = $1 and desired <> 'deleted'`, [facts.tenantId, to]);
-    return null;
+    return seen.instead;
   });
   if (instead !== null) {
-    await lead(context, deps.routes.render(facts, serving(facts)));
-    throw instead;
+    await leadBackAnd(context, instead, standing);
   }
   return `${facts.release} before`;
+}
+
+async function adopt(db: Tx, { facts }: PhaseContext, to: string): Promise<void> {
+  await db.query(`update tenants set release_id = $2 where id = $1 and desired <> 'deleted'`, [facts.tenantId, to]);
+}
+
+/**
+ * Release and volumes in one: no server of the one ever starts on data of the other. How it was is noted in the
+ * operation, which is where whoever leads the stack back reads it.
+ */
+async function adoptCarried(db: Tx, { facts, operation }: PhaseContext, to: string): Promise<void> {
+  await db.query(
+    `update operations o
+        set input = o.input || jsonb_build_object('back', jsonb_build_object(
+              'epoch', t.epoch, 'kept', to_jsonb(t.kept_epochs), 'carried', to_jsonb(t.carried_epochs)))
+       from tenants t where o.id = $2 and t.id = $1`,
+    [facts.tenantId, operation.id],
+  );
+  const [, changed] = await db.query<[unknown, number]>(
+    `update tenants
+        set release_id = $2, carried_epochs = carried_epochs || kept_epochs || epoch, kept_epochs = '{}',
+            epoch = next_epoch, next_epoch = null
+      where id = $1 and epoch = $3 and next_epoch is not null and desired <> 'deleted'`,
+    [facts.tenantId, to, facts.epoch],
+  );
+  if (changed !== 1) {
+    throw new DomainError('LOST_RACE');
+  }
 }

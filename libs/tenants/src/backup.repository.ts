@@ -2,7 +2,9 @@ import { In, LessThan, type EntityManager } from 'typeorm';
 import { z } from 'zod';
 import { DomainError, type BackupView, type StackView } from '#libs/contracts';
 import { BackupEntity, ReleaseEntity, type TenantEntity } from '#libs/db';
+import { databaseMajorOf, requireLoadable } from './domain/database-major.js';
 import { isHeldForSafety } from './domain/retention.js';
+import type { Template } from './domain/template.js';
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
@@ -33,6 +35,24 @@ export async function requireVerified(
     });
   }
   return Object.assign(backup, { takenAt });
+}
+
+const serversSchema = z.object({ databases: z.array(z.object({ server: z.string() })) });
+
+/** Throws WRONG_STATE where that backup was taken with a later major version of the database than the stack has. */
+export async function requireReadable(
+  db: EntityManager,
+  { releaseId }: Pick<TenantEntity, 'releaseId'>,
+  manifest: object | null,
+): Promise<void> {
+  const taken = serversSchema.safeParse(manifest);
+  if (taken.success) {
+    const { definition } = await db.findOneByOrFail(ReleaseEntity, { id: releaseId });
+    requireLoadable(
+      taken.data.databases.map(({ server }) => server),
+      databaseMajorOf(definition as Template),
+    );
+  }
 }
 
 /** Newest first: ids grow with time. */

@@ -16,7 +16,15 @@ import {
 } from '#libs/contracts';
 import { BackupEntity, OperationEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { backupViews, findBackups, NEWEST, noSuchBackup, requireVerified, standings } from './backup.repository.js';
+import {
+  backupViews,
+  findBackups,
+  NEWEST,
+  noSuchBackup,
+  requireReadable,
+  requireVerified,
+  standings,
+} from './backup.repository.js';
 import { backupProblem, safeguards } from './domain/backup-rules.js';
 import { newestExport } from './exports/export.repository.js';
 import { keptData, undoRestore } from './kept-data.js';
@@ -138,7 +146,8 @@ export class BackupService {
   /**
    * Puts the data of that backup in the place of the stack's. What runs is backed up before; whether it runs
    * afterwards is as before, so that a suspended stack may be restored too. Throws NOT_FOUND for a backup of another
-   * stack, WRONG_STATE for one that was not restored and checked, TENANT_BUSY.
+   * stack, WRONG_STATE for one that was not restored and checked, or was taken with a later major version of the
+   * database than the stack has (details.why `newer_database`), TENANT_BUSY.
    */
   async restore(actor: Actor, slug: string, { backup: id, confirm }: RestoreStack): Promise<Accepted> {
     if (confirm !== slug) {
@@ -148,7 +157,8 @@ export class BackupService {
     }
     return tx(this.deps.dataSource, async (db) => {
       const tenant = await lockStack(db, actor, slug, 'restore');
-      const { takenAt } = await requireVerified(db, tenant, id);
+      const { takenAt, manifest } = await requireVerified(db, tenant, id);
+      await requireReadable(db, tenant, manifest);
       return orderOperation(db, this.deps, {
         tenant,
         kind: 'restore',

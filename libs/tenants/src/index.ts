@@ -1,5 +1,6 @@
 export * from './settings.js';
 export * from './domain/template.js';
+export * from './domain/database-major.js';
 export * from './domain/capacity.js';
 export * from './domain/addresses.js';
 export * from './domain/names.js';

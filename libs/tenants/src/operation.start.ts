@@ -14,6 +14,7 @@ import {
 } from './domain/operation-rules.js';
 import { endDownloads } from './exports/export.end.js';
 import { phaseOf } from './operation.repository.js';
+import { leadBack } from './lead-back.js';
 import { requireDecided } from './recovering.js';
 
 interface StartInput {
@@ -39,11 +40,10 @@ function insteadOf(kind: OperationKind): { why: string; message: string } {
 async function cancelOpen(tx: EntityManager, tenantId: string, kind: OperationKind, now: Date): Promise<void> {
   const { why, message } = insteadOf(kind);
   // A release that has not shown that it works is nothing to come back to.
-  await tx.query(
-    `update tenants t set release_id = o.input ->> 'from' from operations o
-      where t.id = $1 and o.tenant_id = t.id and o.kind = 'upgrade' and o.state in ('queued', 'running')`,
-    [tenantId],
-  );
+  const open = await tx.findBy(OperationEntity, { tenantId, kind: 'upgrade', state: In(['queued', 'running']) });
+  for (const { id } of open) {
+    await leadBack(tx, id);
+  }
   await tx.query(
     `update operations set state = 'cancelled', finished_at = $2, fencing = fencing + 1, lease_owner = null, lease_expires_at = null,
             error = jsonb_build_object('code', 'OPERATION_CANCELLED', 'message', $3::text, 'errorId', id::text, 'details', jsonb_build_object('why', $4::text))

@@ -10,6 +10,8 @@ import {
 } from '#libs/contracts';
 import { ReleaseEntity, UpgradeFailureEntity, tx } from '#libs/db';
 import { requireActor } from './authorise.js';
+import { databaseMajorOf } from './domain/database-major.js';
+import type { Template } from './domain/template.js';
 import type { TenantDeps } from './settings.js';
 
 /** Releases, as operators see and move them. */
@@ -78,16 +80,22 @@ export class ReleaseService {
   }
 
   private async views(id?: string): Promise<ReleaseView[]> {
-    const rows = await this.deps.dataSource.query<(Omit<ReleaseView, 'createdAt'> & { createdAt: Date })[]>(
-      `select r.id, r.template, r.version, r.state, r.notes, r.images, r.created_at as "createdAt",
+    const rows = await this.deps.dataSource.query<ReleaseRow[]>(
+      `select r.id, r.template, r.version, r.state, r.notes, r.images, r.created_at as "createdAt", r.definition,
               (select count(*)::int from tenants where release_id = r.id) as stacks,
               (select count(*)::int from upgrade_failures where to_release = r.id) as failed
          from releases r where $1::text is null or r.id = $1 order by r.created_at desc, r.id`,
       [id ?? null],
     );
-    return rows.map((row) => ({ ...row, createdAt: row.createdAt.toISOString() }));
+    return rows.map(({ definition, createdAt, ...row }) => ({
+      ...row,
+      createdAt: createdAt.toISOString(),
+      databaseMajor: databaseMajorOf(definition),
+    }));
   }
 }
+
+type ReleaseRow = Omit<ReleaseView, 'createdAt' | 'databaseMajor'> & { createdAt: Date; definition: Template };
 
 export function noSuchRelease(id: string): DomainError {
   return new DomainError('NOT_FOUND', { message: `There is no release ${id}.`, details: { release: id } });

@@ -1,6 +1,7 @@
 import type { Actor } from '#libs/contracts';
 import { TenantEntity, UpgradeFailureEntity, type OperationEntity, type Tx } from '#libs/db';
 import type { Queue } from '#libs/jobs';
+import { leadBack } from './lead-back.js';
 import { startOperation } from './operation.start.js';
 
 const GATE: Actor = { kind: 'system', name: 'health-gate' };
@@ -24,7 +25,7 @@ export async function startRollback(
     { tenantId: tenant.id, fromRelease: from, toRelease: to, operationId: upgrade.id, message, at: now },
     ['tenantId', 'fromRelease', 'toRelease'],
   );
-  await db.update(TenantEntity, { id: tenant.id }, { releaseId: from });
+  await leadBack(db, upgrade.id);
   const input = { from: to, to: from, upgrade: upgrade.id };
   const operation = await startOperation(db, queue, {
     tenant: Object.assign(tenant, { releaseId: from }),

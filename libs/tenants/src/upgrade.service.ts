@@ -1,7 +1,9 @@
 import { DomainError, type Accepted, type Actor, type UpgradeStack } from '#libs/contracts';
 import { ReleaseEntity, UpgradeFailureEntity, tx, type TenantEntity, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
+import { changesMajor } from './domain/database-major.js';
 import { restProblem, upgradeProblem } from './domain/release-rules.js';
+import type { Template } from './domain/template.js';
 import { newestStable } from './offered-upgrades.js';
 import { noSuchRelease } from './release.service.js';
 import type { TenantDeps } from './settings.js';
@@ -65,6 +67,7 @@ export async function orderUpgrade(
     input: { ...input, from: from.id, to: to.id },
     before: { release: from.id },
     after: { release: to.id },
+    leaveOut: changesMajor(from.definition as Template, to.definition as Template) ? [] : ['quiesce', 'carry'],
   });
 }
 

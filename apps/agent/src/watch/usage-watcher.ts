@@ -92,11 +92,11 @@ export class UsageWatcher {
     return disk;
   }
 
-  /** Volumes that a restore fills, or that one took the place of. */
+  /** Volumes that a restore or an upgrade fills, or that one took the place of. */
   private async spares(): Promise<(tenantId: string, name: string) => boolean> {
     const rows = await this.deps.dataSource.query<{ id: string; epochs: number[] }[]>(
-      `select id, array_remove(kept_epochs || next_epoch, null) as epochs from tenants
-        where next_epoch is not null or kept_epochs <> '{}'`,
+      `select id, array_remove(kept_epochs || carried_epochs || next_epoch, null) as epochs from tenants
+        where next_epoch is not null or kept_epochs <> '{}' or carried_epochs <> '{}'`,
     );
     const epochs = new Map(rows.map((row) => [row.id, row.epochs]));
     return (tenantId, name) => epochs.get(tenantId)?.some((epoch) => name.endsWith(`-${epoch}`)) === true;

@@ -19,6 +19,22 @@ const list: Action = async (context) => {
   ]);
 };
 
+const show: Action = async (context, [id = '']) => {
+  const platform = await context.platform();
+  const release = await platform.releases.get(await platform.operator(), id);
+  const { state, notes, images, createdAt, databaseMajor, stacks, failed } = release;
+  const lines = [
+    release.id,
+    `state      ${state}`,
+    `database   PostgreSQL ${databaseMajor}`,
+    ...Object.entries(images).map(([service, image]) => `image      ${service} ${image}`),
+    `stacks     ${stacks}${failed === 0 ? '' : `; failed on ${counted(failed)}`}`,
+    `since      ${createdAt}`,
+    ...(notes === '' ? [] : [`notes      ${notes}`]),
+  ];
+  context.output.result(RELEASE, release, lines.join('\n'));
+};
+
 const move =
   (verb: ReleaseMove, told: (release: ReleaseView) => string): Action =>
   async (context, [id = '']) => {
@@ -44,6 +60,10 @@ export function releaseCommands(program: Command, environment: Environment): voi
     .command('list')
     .description('all of them, newest first, with how many stacks are on each')
     .action(handle(environment, LIST, list));
+  release
+    .command('show <release>')
+    .description('one of them: its images, the major version of its database, and who is on it')
+    .action(handle(environment, RELEASE, show));
   const moves = [
     ['offer', 'let operators upgrade stacks to it', () => 'is a candidate; next: aviary tenant upgrade'],
     ['promote', 'make new stacks of it', () => 'is stable: new stacks are made of it'],

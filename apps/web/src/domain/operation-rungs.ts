@@ -119,7 +119,7 @@ export function isBeside(operation: Pick<OperationView, 'kind' | 'steps'>): bool
   if (operation.kind === 'backup' || operation.kind === 'prune') {
     return true;
   }
-  const touched = ['unpublish', 'drain', 'swap', 'adopt', 'converge', 'health', 'publish'];
+  const touched = ['unpublish', 'drain', 'swap', 'quiesce', 'carry', 'adopt', 'converge', 'health', 'publish'];
   return (
     (operation.kind === 'restore' || operation.kind === 'undo_restore' || operation.kind === 'upgrade') &&
     !operation.steps.some(

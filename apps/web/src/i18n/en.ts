@@ -124,6 +124,8 @@ export const en = {
       load: 'Load the backup beside the stack and compare',
       swap: 'Put the loaded data in place',
       preflight: 'Look whether the release can run here',
+      quiesce: 'Stop everything but the database',
+      carry: 'Bring the data to the other PostgreSQL and compare',
       adopt: 'Change to the new release',
       prune: 'Remove what the plan keeps no longer',
       kept: 'Look whether what was there before is kept',

@@ -63,6 +63,13 @@ export class TenantEntity {
   @Column('integer', { array: true, default: [] })
   keptEpochs: number[];
 
+  /**
+   * Those of another major version of the database, which the stack was carried from; the last of them by the newest
+   * such upgrade. Until the next good backup; no restore is undone to them, since the stack's server cannot open them.
+   */
+  @Column('integer', { array: true, default: [] })
+  carriedEpochs: number[];
+
   /** Whose data it was made of; null for one that began empty. */
   @Column('jsonb', { nullable: true })
   clonedFrom: { tenant: string; slug: string; takenAt: string } | null;

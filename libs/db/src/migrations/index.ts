@@ -8,6 +8,7 @@ import { PortalBackups1763700000025 } from './1763700000025-portal-backups.js';
 import { RecoveryUndecided1763700000028 } from './1763700000028-recovery-undecided.js';
 import { Backups1763700000019 } from './1763700000019-backups.js';
 import { Upgrades1763700000020 } from './1763700000020-upgrades.js';
+import { CarriedEpochs1763700000031 } from './1763700000031-carried-epochs.js';
 import { DataKeys1763700000023 } from './1763700000023-data-keys.js';
 import { Exports1763700000026 } from './1763700000026-exports.js';
 import { Fences1763700000030 } from './1763700000030-fences.js';
@@ -51,4 +52,5 @@ export const MIGRATIONS = [
   Exports1763700000026,
   RecoveryUndecided1763700000028,
   Fences1763700000030,
+  CarriedEpochs1763700000031,
 ];

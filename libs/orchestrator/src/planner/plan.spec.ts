@@ -24,6 +24,7 @@ const facts: StackFacts = {
   epoch: 1,
   nextEpoch: null,
   keptEpochs: [],
+  carriedEpochs: [],
   backingUp: false,
   clonedFrom: null,
   tradingHeldSince: null,

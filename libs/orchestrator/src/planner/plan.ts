@@ -1,4 +1,4 @@
-import { DomainError } from '#libs/contracts';
+import { DomainError, isDomainError } from '#libs/contracts';
 import {
   LABEL,
   type ContainerLimits,
@@ -9,7 +9,7 @@ import {
   type VolumeSpec,
   type VolumeState,
 } from '#libs/engine';
-import { SCRATCH } from '#libs/tenants';
+import { majorOfLabel, SCRATCH } from '#libs/tenants';
 import type { StackWant } from './want.js';
 
 /** What is there: the engine's objects of this tenant, the edges of this platform, and the route as it is published. */
@@ -99,7 +99,8 @@ function removals(want: StackWant, have: StackHave): Action[] {
   return actions;
 }
 
-function halts(want: StackWant, have: StackHave): Action[] {
+/** What stops the containers that are wanted, one rank after another. */
+export function halts(want: StackWant, have: Pick<StackHave, 'objects'>): Action[] {
   const byName = new Map(have.objects.containers.map((state) => [state.name, state]));
   const actions: Action[] = [];
   let before: string[] = [];
@@ -307,9 +308,47 @@ export function lossOf(want: StackWant, volumes: readonly VolumeState[]): Domain
 }
 
 /**
+ * The error for a volume with the files of another major version of the database than the stack's server is of; null
+ * where there is none. Neither opens the other's: started on them, it would end over and over.
+ */
+export function foreignMajor(want: StackWant, volumes: readonly VolumeState[]): DomainError | null {
+  const there = new Map(volumes.map(({ name, labels }) => [name, labels]));
+  for (const { name, labels } of want.volumes) {
+    const [wanted, found] = [labels[LABEL.databaseMajor], there.get(name)];
+    if (wanted === undefined || found === undefined) {
+      continue;
+    }
+    const has = majorOfLabel(found[LABEL.databaseMajor]);
+    if (has !== Number(wanted)) {
+      return new DomainError('WRONG_STATE', {
+        message: `The volume ${name} holds files of PostgreSQL ${has}, and the stack’s release has PostgreSQL ${wanted}, which cannot open them. Nothing was started. Bring the stack back to a release with PostgreSQL ${has}, or restore a backup.`,
+        details: { why: FOREIGN_MAJOR, volume: name, has, wanted: Number(wanted) },
+      });
+    }
+  }
+  return null;
+}
+
+const FOREIGN_MAJOR = 'foreign_major';
+
+/** Why nothing may be started on the stack's volumes as they are; null where it may. */
+export function barred(want: StackWant, volumes: readonly VolumeState[]): DomainError | null {
+  return lossOf(want, volumes) ?? foreignMajor(want, volumes);
+}
+
+/** Whether an error is that of `barred`: looking or asking again changes nothing of it. */
+export function isBarred(error: unknown): error is DomainError {
+  return (
+    isDomainError(error, 'DATA_MISSING') ||
+    (isDomainError(error, 'WRONG_STATE') && error.details['why'] === FOREIGN_MAJOR)
+  );
+}
+
+/**
  * What to do so that `have` becomes `want`; empty when nothing is. Pure: the same reading gives the same plan, and
  * applying a plan and looking again gives an empty one. Throws DATA_MISSING where the plan would be to begin anew on an
- * empty volume in the place of one that held the stack's data.
+ * empty volume in the place of one that held the stack's data, and WRONG_STATE (details.why `foreign_major`) where it
+ * would be to start a database on another major version's files.
  */
 export function plan(want: StackWant, have: StackHave, route: RouteWant): Action[] {
   const routeActions: Action[] = [];
@@ -326,9 +365,9 @@ export function plan(want: StackWant, have: StackHave, route: RouteWant): Action
     const steps = [...halts(want, have), ...scratches(want, have)];
     return [...routeActions, ...steps.map((step) => ({ ...step, needs: [...step.needs, ...routed] }))];
   }
-  const lost = lossOf(want, have.objects.volumes);
-  if (lost) {
-    throw lost;
+  const bar = barred(want, have.objects.volumes);
+  if (bar) {
+    throw bar;
   }
   const existing = have.objects.networks.find(({ name }) => name === want.network.name);
   const wrong = existing && (existing.internal !== want.network.internal || existing.subnet !== want.network.subnet);

@@ -1,6 +1,15 @@
 import type { DesiredState, HoldReason, StackLimits } from '#libs/contracts';
-import { LABEL, specHash, type ContainerSpec, type NetworkSpec, type Owner, type VolumeSpec } from '#libs/engine';
 import {
+  LABEL,
+  specHash,
+  type ContainerSpec,
+  type Labels,
+  type NetworkSpec,
+  type Owner,
+  type VolumeSpec,
+} from '#libs/engine';
+import {
+  databaseMajorOf,
   edgeAddress,
   edgeNames,
   edgeSubnet,
@@ -24,6 +33,8 @@ export interface StackFacts {
   /** The epoch a restore is filling, and those that restores took the place of, until the next good backup. */
   nextEpoch: number | null;
   keptEpochs: readonly number[];
+  /** Those of another major version of the database, which an upgrade took the place of, until then too. */
+  carriedEpochs: readonly number[];
   /** A backup goes on beside it: the server it is proven on is in use. */
   backingUp: boolean;
   desired: DesiredState;
@@ -158,6 +169,35 @@ function keeps({ template, epoch, platformId, slug, ...facts }: StackFacts): str
   return [...new Set([...held, ...volumes])].map((volume) => names.volume(volume, epoch));
 }
 
+/** Epochs of volumes that nobody mounts now and that are not to be lost before the next good backup. */
+export function spareEpochs({
+  nextEpoch,
+  keptEpochs,
+  carriedEpochs,
+}: Pick<StackFacts, 'nextEpoch' | 'keptEpochs' | 'carriedEpochs'>): number[] {
+  return [...(nextEpoch === null ? [] : [nextEpoch]), ...keptEpochs, ...carriedEpochs];
+}
+
+/** The epoch whose volumes may be filled anew for the stack: above all that hold data of it. */
+export function epochToFill({
+  epoch,
+  keptEpochs,
+  carriedEpochs,
+}: Pick<StackFacts, 'epoch' | 'keptEpochs' | 'carriedEpochs'>): number {
+  return Math.max(epoch, ...keptEpochs, ...carriedEpochs) + 1;
+}
+
+/** A volume of the stack's data says which server its files are of, where they are a database's. */
+export function dataLabels(template: Template, volume: string): Labels {
+  const ofDatabase = template.aviary.backup.postgres.some(
+    (service) => template.services[service]?.volumes[0]?.volume === volume,
+  );
+  return {
+    [LABEL.role]: volume,
+    ...(ofDatabase ? { [LABEL.databaseMajor]: String(databaseMajorOf(template)) } : {}),
+  };
+}
+
 /** What the engine should hold for a stack: a function of rows, so it can be worked out anywhere and compared. */
 export function wantStack(facts: StackFacts): StackWant {
   const names = stackNames(facts.platformId, facts.slug);
@@ -186,7 +226,7 @@ export function wantStack(facts: StackFacts): StackWant {
     volumes: [
       ...Object.keys(facts.template.volumes).map((volume) => ({
         name: names.volume(volume, facts.epoch),
-        labels: { ...labels, [LABEL.role]: volume },
+        labels: { ...labels, ...dataLabels(facts.template, volume) },
       })),
       ...services
         .filter((service) => facts.template.aviary.files[service])
@@ -196,7 +236,7 @@ export function wantStack(facts: StackFacts): StackWant {
         })),
     ],
     keeps: keeps(facts),
-    spares: [...(facts.nextEpoch === null ? [] : [facts.nextEpoch]), ...facts.keptEpochs].flatMap((epoch) =>
+    spares: spareEpochs(facts).flatMap((epoch) =>
       Object.keys(facts.template.volumes).map((volume) => names.volume(volume, epoch)),
     ),
     scratch: facts.backingUp,

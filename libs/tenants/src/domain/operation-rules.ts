@@ -29,6 +29,8 @@ export type PhaseName =
   | 'load'
   | 'swap'
   | 'preflight'
+  | 'quiesce'
+  | 'carry'
   | 'adopt';
 
 const SECOND = 1_000;
@@ -128,6 +130,9 @@ export const OPERATION_PHASES = {
     { name: 'preflight', deadlineMs: 30 * SECOND },
     { name: 'safeguard', deadlineMs: 8 * HOUR },
     UNPUBLISH,
+    // Both left out where the databases stay of one major version.
+    { name: 'quiesce', deadlineMs: 240 * SECOND },
+    { name: 'carry', deadlineMs: 4 * HOUR },
     { name: 'adopt', deadlineMs: 20 * SECOND },
     ...UP_ANEW,
   ],

@@ -1,12 +1,13 @@
 import { incompatible, offeredRelease, takesCopyOf, upgradeProblem, type ReleaseFacts } from './release-rules.js';
 import type { Template } from './template.js';
 
+const AVIARY = { copies: true, backup: { postgres: ['postgres'], volumes: [] } };
 const template = (over: object = {}): Template =>
   ({
     name: 'standard',
     services: { postgres: { networks: ['internal'] }, runtime: { networks: ['internal', 'edge'] } },
     volumes: { data: {} },
-    aviary: { copies: true },
+    aviary: AVIARY,
     ...over,
   }) as unknown as Template;
 
@@ -27,15 +28,19 @@ it('a stack goes only to what has its services on their networks and all its vol
   const moved = { postgres: { networks: ['internal', 'edge'] }, runtime: { networks: ['internal', 'edge'] } };
   expect(incompatible(template(), template({ services: moved }))).toBe('Its postgres is on other networks.');
   expect(incompatible(template(), template({ volumes: {} }))).toContain('no volume data');
+  const without = template({ aviary: { backup: { postgres: [], volumes: [] } } });
+  expect(incompatible(template(), without)).toBe('Its databases are none, and this stack has postgres.');
 });
 
 it('a copy is made on what takes copies, has a place for the data, and is no earlier than what wrote it', () => {
-  const taken = release('2', { definition: template({ aviary: {} }) });
+  const taken = release('2', { definition: template({ aviary: { backup: AVIARY.backup } }) });
   expect([takesCopyOf(taken, release('2')), takesCopyOf(taken, release('3'))]).toEqual([true, true]);
   for (const to of [
     release('1'),
     taken,
     release('3', { definition: template({ volumes: { other: {} } }) }),
+    // Its tools do not read what a later major version dumped.
+    release('3', { definition: template({ aviary: { ...AVIARY, databaseMajor: 16 } }) }),
     release('3', { definition: template({ services: { postgres: { networks: ['internal'] } } }) }),
   ]) {
     expect({ to, takes: takesCopyOf(taken, to) }).toEqual({ to, takes: false });
@@ -85,12 +90,12 @@ it('an owner is offered the newest stable release that is newer and that the sta
   expect(offered([release('2'), release('1')])).toBeNull();
   const other = release('4', { definition: template({ name: 'other' }) });
   expect(offered([other, release('3')])).toBe('3');
-  const before = release('4', { definition: template({ aviary: {} }) });
+  const before = release('4', { definition: template({ aviary: { backup: AVIARY.backup } }) });
   expect([offered([before, release('3')]), offered([before, release('3')], [], true)]).toEqual(['4', '3']);
 });
 
 it('what may not trade goes to no release that would let it, whoever asks', () => {
-  const to = release('1', { definition: template({ aviary: {} }) });
+  const to = release('1', { definition: template({ aviary: { backup: AVIARY.backup } }) });
   const question = { slug: 'uabc234', from: release('2'), to, operator: true, failure: null };
   expect(upgradeProblem({ ...question, tradingHeldSince: new Date(0) })).toMatchObject({ why: 'trading_held' });
   expect(upgradeProblem({ ...question, tradingHeldSince: new Date(0), to: release('1') })).toBeNull();

@@ -1,4 +1,5 @@
 import type { DesiredState, ReleaseState, UpgradeProblem } from '#libs/contracts';
+import { databaseMajorOf } from './database-major.js';
 import type { Template } from './template.js';
 
 const sorted = (names: readonly string[]): string => names.toSorted().join(', ');
@@ -20,6 +21,10 @@ export function incompatible(from: Template, to: Template): string | null {
       return `Its ${name} is on other networks.`;
     }
   }
+  const [databases, others] = [sorted(from.aviary.backup.postgres), sorted(to.aviary.backup.postgres)];
+  if (databases !== others) {
+    return `Its databases are ${others || 'none'}, and this stack has ${databases || 'none'}.`;
+  }
   const gone = Object.keys(from.volumes).filter((volume) => !(volume in to.volumes));
   return gone.length === 0 ? null : `It has no volume ${sorted(gone)}, which holds data of this stack.`;
 }
@@ -31,12 +36,13 @@ export function takesCopies({ definition }: Pick<ReleaseFacts, 'definition'>): b
 
 /**
  * Whether a copy can be made on it of a backup that was taken with the other one: it takes the data as it stands in
- * volumes of that template, and its runtime adapts data of an earlier one and never of a later.
+ * volumes of that template, its runtime adapts data of an earlier one and never of a later, and so does its database.
  */
 export function takesCopyOf(taken: CopyFacts, to: CopyFacts): boolean {
   return (
     takesCopies(to) &&
     to.createdAt >= taken.createdAt &&
+    databaseMajorOf(to.definition as Template) >= databaseMajorOf(taken.definition as Template) &&
     incompatible(taken.definition as Template, to.definition as Template) === null
   );
 }

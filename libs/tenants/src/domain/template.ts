@@ -96,6 +96,8 @@ const aviarySchema = z.strictObject({
     passing: z.array(z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/)).default([]),
   }),
   upgradeOrder: z.array(serviceNameSchema),
+  /** PostgreSQL's major version in its databases' images: 17. One major does not open another's files. */
+  databaseMajor: z.int().min(10).max(99).optional(),
   /** Its runtime makes the data of a copy its own, and keeps it from trading until that is allowed; others do neither. */
   copies: z.boolean().optional(),
 });
