@@ -130,7 +130,10 @@ it('a lock that somebody else holds ends a migration soon and changes nothing; o
     await other.connect();
     try {
       // as a dump of the whole database does for as long as it lasts
-      await other.query('begin; lock table recoveries, migrations in access share mode');
+      const [{ all } = { all: '' }] = await database.query<{ all: string }[]>(
+        `select string_agg(format('%I', tablename), ', ') as all from pg_tables where schemaname = 'public'`,
+      );
+      await other.query(`begin; lock table ${all} in access share mode`);
       const options = { platformId: newId(), appPassword: appPassword() };
       const [{ id } = { id: '' }] = await database.query<{ id: string }[]>('select id from platforms');
       await expect(migrate(empty.ownerUrl, { ...options, platformId: id })).rejects.toMatchObject({
