@@ -306,7 +306,7 @@ async function sentByHost(
 ): Promise<{ state: string; message?: string }> {
   const service = new ExportService({
     database: t.db.dataSource,
-    agent: new AgentPort(join(home, 'agent.sock')),
+    agent: new AgentPort(join(home, 'agent.sock'), 'local'),
     logger: pino({ level: 'silent' }),
     now: () => new Date(),
     at: 'host',

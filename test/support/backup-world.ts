@@ -4,16 +4,16 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupExports, FenceGuard, PortalRepository, Repositories, ResticBackups } from '#libs/backup';
-import { FakeStreams, type Engine } from '#libs/engine';
+import { FakeEngine, FakeStreams, type Engine } from '#libs/engine';
 import type { OperationRunner, Probes, StackDatabases } from '#libs/orchestrator';
 import { Repository, type RepositoryPlace, type ResticSettings } from '#libs/restic';
-import { BackupEntity, OperationEntity, TenantEntity, tx } from '#libs/db';
+import { BackupEntity, EngineEntity, OperationEntity, TenantEntity, tx } from '#libs/db';
 import { createLogger } from '#libs/telemetry';
 import { startOperation } from '#libs/tenants';
 import { backupTool } from './backup-tools.js';
 import { CheapRepositories } from './cheap-repository.js';
 import type { TestDatabase } from './postgres.js';
-import { stackWorld, type StackWorld } from './stack-world.js';
+import { IMAGES, stackWorld, type StackWorld } from './stack-world.js';
 import { VolumeDatabases } from './volume-databases.js';
 
 export const RESTIC = backupTool('restic');
@@ -24,6 +24,28 @@ export interface BackedUpStack {
   id: string;
   slug: string;
   postgres: string;
+}
+
+export interface OtherHost {
+  engine: FakeEngine;
+  /** Works on an operation to its end, as the agent of that host. */
+  run: (operationId: string, stackId: string) => Promise<OperationEntity>;
+}
+
+function streamsAround(engine: Engine, databases: VolumeDatabases, home: string): FakeStreams {
+  const folder = (container: string, at: string): string => {
+    const path = join(home, 'volumes', databases.volumeAt(container, at));
+    mkdirSync(path, { recursive: true });
+    return path;
+  };
+  return new FakeStreams({
+    engine,
+    run: (container, command) =>
+      command[0] === 'du'
+        ? { file: 'du', args: [...command.slice(1, -1), folder(container, command.at(-1) ?? '')] }
+        : databases.tool(container, command),
+    folder,
+  });
 }
 
 /** Stacks in memory whose databases are real, backed up by the real restic. */
@@ -39,8 +61,7 @@ export class BackupWorld {
   /** What the template of this world calls the role of stacks' databases; on the test's server it is one for all of them. */
   readonly role: string;
   readonly repositories: Repositories;
-  /** Of this host's database; asks the repository each time. */
-  /** Replaced by a test to which the repository tells something else. */
+  /** Of this host's database; asks the repository each time. Replaced by a test to which that tells something else. */
   fence: FenceGuard;
   private readonly places: ReadonlyMap<string, RepositoryPlace>;
 
@@ -82,19 +103,7 @@ export class BackupWorld {
     );
     const engine = databases.around(world.engine);
     const home = await mkdtemp(join(tmpdir(), 'aviary-backups-'));
-    const folderOf = (container: string, folder: string): string => {
-      const at = join(home, 'volumes', databases.volumeAt(container, folder));
-      mkdirSync(at, { recursive: true });
-      return at;
-    };
-    const streams = new FakeStreams({
-      engine,
-      run: (container, command) =>
-        command[0] === 'du'
-          ? { file: 'du', args: [...command.slice(1, -1), folderOf(container, command.at(-1) ?? '')] }
-          : databases.tool(container, command),
-      folder: folderOf,
-    });
+    const streams = streamsAround(engine, databases, home);
     const restic = { binary: RESTIC, secretDir: join(home, 'secrets'), cacheDir: join(home, 'cache') };
     await mkdir(restic.secretDir, { mode: 0o700 });
     const places = new Map<string, RepositoryPlace>();
@@ -131,17 +140,20 @@ export class BackupWorld {
 
   runner({
     databases,
+    repositories = this.repositories,
     ...given
   }: {
     databases?: StackDatabases;
     probes?: Probes;
     engine?: Engine;
+    streams?: FakeStreams;
+    repositories?: Repositories;
     leaseSeconds?: number;
   } = {}): OperationRunner {
     const { dataSource } = this.world.database;
     const backups = new ResticBackups({
       dataSource,
-      repositories: this.repositories,
+      repositories,
       zone: 'UTC',
       room: () => Promise.resolve(this.room),
       fence: this.fence,
@@ -149,6 +161,29 @@ export class BackupWorld {
     });
     const { engine, streams } = this;
     return this.world.runner({ engine, streams, backups, ...given, ...(databases && { databases }) });
+  }
+
+  /** Another host with an agent of its own, which has that folder for a store, or that of all. */
+  async otherHost(id: string, store?: string): Promise<OtherHost> {
+    const memory = new FakeEngine({ images: Object.values(IMAGES) });
+    const engine = this.databases.around(memory);
+    const streams = streamsAround(engine, this.databases, this.home);
+    const { dataSource } = this.world.database;
+    const now = new Date();
+    const capacity = { memoryMb: 24_000, cpus: 2 };
+    await dataSource.manager.insert(EngineEntity, { id, kind: 'docker', capacity, createdAt: now, seenAt: now });
+    const repositories =
+      store === undefined
+        ? this.repositories
+        : new Repositories(dataSource, {
+            places: {
+              restic: this.restic,
+              repository: (name, password) => Promise.resolve({ url: join(store, name), password }),
+            },
+            keys: this.world.keys,
+          });
+    const host = { engine, streams, repositories };
+    return { engine: memory, run: (operationId, stackId) => this.run(operationId, stackId, host) };
   }
 
   /** Downloads of backups, as an agent has them. */

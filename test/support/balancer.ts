@@ -8,6 +8,8 @@ interface Place {
   /** Asked whether they may. */
   health: string;
   up: boolean;
+  /** One look at a time: an answer that is late is not newer than the next. */
+  looking: boolean;
 }
 
 /**
@@ -22,10 +24,10 @@ export class Balancer {
 
   private constructor(
     private readonly server: Server,
-    places: readonly Omit<Place, 'up'>[],
+    places: readonly Pick<Place, 'url' | 'health'>[],
     everyMs: number,
   ) {
-    this.places = places.map((place) => ({ ...place, up: true }));
+    this.places = places.map((place) => ({ ...place, up: true, looking: false }));
     this.timer = setInterval(() => this.places.forEach((place) => void this.look(place)), everyMs);
     server.on('request', (incoming, answer) => {
       const up = this.places.filter((place) => place.up);
@@ -46,7 +48,7 @@ export class Balancer {
     });
   }
 
-  static async open(places: readonly Omit<Place, 'up'>[], everyMs: number): Promise<Balancer> {
+  static async open(places: readonly Pick<Place, 'url' | 'health'>[], everyMs: number): Promise<Balancer> {
     const server = createServer();
     const balancer = new Balancer(server.listen(0, '127.0.0.1'), places, everyMs);
     await once(server, 'listening');
@@ -63,12 +65,17 @@ export class Balancer {
   }
 
   private async look(place: Place): Promise<void> {
+    if (place.looking) {
+      return;
+    }
+    place.looking = true;
     place.up = await fetch(place.health, { signal: AbortSignal.timeout(5_000) })
       .then(async (answer) => {
         await answer.arrayBuffer();
         return answer.ok;
       })
       .catch(() => false);
+    place.looking = false;
   }
 
   async close(): Promise<void> {

@@ -88,7 +88,7 @@ export async function createServices(config: Config<'api'>, options: ServiceOpti
       : new MemoryCounter();
     opened.push(() => counter.close());
     const streams = new LiveStreams();
-    const agent = new AgentPort(config.AGENT_SOCKET);
+    const agent = new AgentPort(config.AGENT_SOCKET, config.ENGINE_ID);
     return {
       config,
       logger,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CAPACITY_DEFAULTS, MOST_EDGE_PORTS } from '#libs/contracts';
+import { CAPACITY_DEFAULTS, engineIdSchema, MOST_EDGE_PORTS } from '#libs/contracts';
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const domain = z
@@ -138,7 +138,7 @@ export const shapes = {
     SIGN_ON_SEED: secret(key32),
     /** Peers whose X-Forwarded-For is believed. */
     TRUSTED_PROXIES: list,
-    ENGINE_ID: z.string().default('local'),
+    ENGINE_ID: engineIdSchema.default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     /** The agent's private port, for its metrics and stacks' logs. */
     AGENT_SOCKET: agentSocket,
@@ -174,7 +174,7 @@ export const shapes = {
     ...edgeShape,
     ...database,
     ...masterKeys,
-    ENGINE_ID: z.string().default('local'),
+    ENGINE_ID: engineIdSchema.default('local'),
     /** Empty asks the Docker socket of this host; `tcp://…` or `unix://…` names another. */
     ENGINE_ENDPOINT: z.string().default('unix:///var/run/docker.sock'),
     DATA_DIR: dataDir,
@@ -231,7 +231,7 @@ export const shapes = {
     ...database,
     /** The agent's private port, for stacks' logs. */
     AGENT_SOCKET: agentSocket,
-    ENGINE_ID: z.string().default('local'),
+    ENGINE_ID: engineIdSchema.default('local'),
     ADDRESS_POOL: cidr.default('10.128.0.0/14'),
     PORTAL_BACKUP_OVERDUE_HOURS: portalBackupOverdueHours,
   },

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { exportViewSchema } from './exports.js';
 import { operationErrorSchema, operationViewSchema } from './operations.js';
-import { slugSchema, uuidSchema } from './names.js';
+import { engineIdSchema, slugSchema, uuidSchema } from './names.js';
 import { createStackSchema } from './stacks.js';
 
 /**
@@ -158,5 +158,10 @@ export const undoRestoreSchema = z.strictObject({ confirm: slugSchema });
 export type UndoRestore = z.infer<typeof undoRestoreSchema>;
 
 /** Makes a new stack of the same owner out of that backup; nothing of it trades until that is allowed. */
-export const cloneStackSchema = z.strictObject({ backup: uuidSchema, name: createStackSchema.shape.name });
+export const cloneStackSchema = z.strictObject({
+  backup: uuidSchema,
+  name: createStackSchema.shape.name,
+  /** On which engine; that of the stack unless an operator names another. */
+  engine: engineIdSchema.optional(),
+});
 export type CloneStack = z.infer<typeof cloneStackSchema>;

@@ -88,6 +88,8 @@ export function queueIsOld({ operations }: Pick<FleetOverview, 'operations'>): b
 
 /** An agent gives a sign of life every ten seconds. */
 const SILENT_SECONDS = 30;
+/** Whether nothing is heard of an engine's agent at `at`. */
+export const isSilent = (seenAt: Date, at: Date): boolean => at.getTime() - seenAt.getTime() > SILENT_SECONDS * 1_000;
 /** A look is due every 270 s; pages call a state stale after ten minutes. */
 const LAG_SECONDS = 600;
 
@@ -108,7 +110,7 @@ export type EngineTrouble = (typeof ENGINE_TROUBLES)[number];
 
 export function engineTroubles(engine: EngineStanding, at: string): EngineTrouble[] {
   const { seenAt, lease, figures } = engine;
-  if (Date.parse(at) - Date.parse(seenAt) > SILENT_SECONDS * 1_000) {
+  if (isSilent(new Date(seenAt), new Date(at))) {
     return ['silent'];
   }
   const routes = figures?.routes ?? null;

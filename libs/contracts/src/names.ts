@@ -10,6 +10,11 @@ export const uuidSchema = z.uuid();
 /** A service name within a template: it becomes part of object names, labels, host aliases and route rules. */
 export const serviceNameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/);
 
+/** An engine's name, which is part of a queue's and of a file's. */
+export const engineIdSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, 'An engine’s name is 1 to 63 letters, digits, _ and -.');
+
 /** What a person calls their stack; printable, one line, and never with `{{`, which Traefik would run. */
 export const displayNameSchema = z
   .string()

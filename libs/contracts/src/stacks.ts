@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from './errors.js';
-import { displayNameSchema, serviceNameSchema, slugSchema, uuidSchema } from './names.js';
+import { displayNameSchema, engineIdSchema, serviceNameSchema, slugSchema, uuidSchema } from './names.js';
 import { operationViewSchema } from './operations.js';
 import { stackWarningSchema } from './stack-warnings.js';
 import { LAYER_STATUS, STACK_STATUS, type LayerStatus, type StackStatus } from './status.js';
@@ -88,6 +88,8 @@ export const stackViewSchema = z.object({
   slug: slugSchema,
   name: z.string(),
   owner: z.string(),
+  /** The host it is on, by the name of its engine. */
+  engine: engineIdSchema,
   template: z.string(),
   release: z.string(),
   /** The newest stable release its owner could go to, running or not; null where there is none newer than its own. */

@@ -18,6 +18,8 @@ export interface Places {
 }
 
 export interface AllocationSettings {
+  /** Where a stack is made unless another is named. */
   engineId: string;
+  /** Of each engine: hosts do not see each other's bridges. */
   pool: AddressPool;
 }

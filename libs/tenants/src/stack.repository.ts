@@ -147,6 +147,7 @@ export async function stackViews(
       status,
       since: tenant.observedSince.toISOString(),
       checkedAt: iso(tenant.checkedAt),
+      engine: tenant.engineId,
       reason: tenant.reason,
       reasonCode: tenant.reasonCode,
       reasonParams: tenant.reasonParams,

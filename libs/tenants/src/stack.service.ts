@@ -2,6 +2,7 @@ import type { EntityManager } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import {
   DomainError,
+  isSilent,
   stackLimitsSchema,
   type Accepted,
   type Actor,
@@ -49,6 +50,7 @@ interface NewStack {
   actor: Actor;
   account: AccountEntity;
   release: ReleaseEntity;
+  engineId: string;
   name: string | undefined;
   /** Of which backup of which stack it is made; null for one that begins empty. */
   copy: { backup: string; from: NonNullable<TenantEntity['clonedFrom']> } | null;
@@ -78,17 +80,20 @@ export class StackService {
     return tx(this.deps.dataSource, async (db) => {
       const account = await this.lockAccount(db, forAccount ?? who.accountId);
       const release = await this.newestRelease(db, input.template);
-      return this.make(db, { actor, account, release, name: input.name, copy: null });
+      const { engineId } = this.allocation;
+      return this.make(db, { actor, account, release, engineId, name: input.name, copy: null });
     });
   }
 
   /**
    * A new stack of the same owner out of a verified backup of this one: own name, own secrets, own network. Nothing of
-   * it may trade until that is allowed: two stacks must never trade one account. Throws what `create` throws, NOT_FOUND
-   * for a backup of another stack, WRONG_STATE for one that was not restored and checked and of a stack that is
-   * suspended or being destroyed, and TENANT_BUSY while backups of it are removed.
+   * it may trade until that is allowed: two stacks must never trade one account. It is made on the engine of this one
+   * where an operator names no other. Throws what `create` throws, NOT_FOUND for a backup of another stack, WRONG_STATE
+   * for one that was not restored and checked and of a stack that is suspended or being destroyed, TENANT_BUSY while
+   * backups of it are removed, FORBIDDEN for a subscriber who names an engine, VALIDATION_FAILED where there is none of
+   * that name, and UNAVAILABLE where nothing is heard of its agent.
    */
-  async clone(actor: Actor, slug: string, { backup: id, name }: CloneStack): Promise<Accepted> {
+  async clone(actor: Actor, slug: string, { backup: id, name, engine }: CloneStack): Promise<Accepted> {
     return tx(this.deps.dataSource, async (db) => {
       const source = await lockStack(db, actor, slug, 'clone');
       await requireNotHeld(db, source, 'clone');
@@ -96,11 +101,13 @@ export class StackService {
       const backup = await requireVerified(db, source, id);
       const account = await this.lockAccount(db, source.accountId);
       const release = await this.releaseOfCopy(db, backup);
+      const engineId = engine === undefined ? source.engineId : await this.namedEngine(db, actor, engine);
       const takenAt = backup.takenAt.toISOString();
       return this.make(db, {
         actor,
         account,
         release,
+        engineId,
         name: name ?? `Copy of ${source.name}`.slice(0, 60),
         copy: { backup: id, from: { tenant: source.id, slug, takenAt } },
       });
@@ -183,17 +190,15 @@ export class StackService {
     );
   }
 
-  private async make(db: Tx, { actor, account, release, name, copy }: NewStack): Promise<Accepted> {
+  private async make(db: Tx, { actor, account, release, engineId, name, copy }: NewStack): Promise<Accepted> {
     const plan = await this.planWithRoom(db, account);
     const { services } = release.definition as Template;
     const containers = {
       all: Object.keys(services).length,
       onEdge: servicesOnEdge(release.definition as Template).length,
     };
-    await requireRoom(db, this.allocation.engineId, placementOf(plan.limits, containers), {
-      pool: this.allocation.pool,
-    });
-    const tenant = await this.insertTenant(db, { account, plan, release, name, from: copy?.from ?? null });
+    await requireRoom(db, engineId, placementOf(plan.limits, containers), { pool: this.allocation.pool });
+    const tenant = await this.insertTenant(db, { account, plan, release, engineId, name, from: copy?.from ?? null });
     const operation = await startOperation(db, this.deps.queue, {
       tenant,
       kind: copy === null ? 'provision' : 'clone',
@@ -205,7 +210,13 @@ export class StackService {
       actor,
       action: copy === null ? 'stack.create' : 'stack.clone',
       target: { kind: 'stack', id: tenant.id },
-      after: { slug: tenant.slug, release: release.id, limits: tenant.limits, ...(copy === null ? {} : { ...copy }) },
+      after: {
+        slug: tenant.slug,
+        engine: engineId,
+        release: release.id,
+        limits: tenant.limits,
+        ...(copy === null ? {} : { ...copy }),
+      },
     });
     return accepted(db, this.deps, tenant, operation.id);
   }
@@ -234,6 +245,28 @@ export class StackService {
       });
     }
     return plan;
+  }
+
+  /** One that somebody asks for by name. What is asked of an engine whose agent is silent would wait for nobody. */
+  private async namedEngine(db: EntityManager, actor: Actor, id: string): Promise<string> {
+    if (requireActor(actor).kind !== 'operator') {
+      throw new DomainError('FORBIDDEN', { message: 'Only an operator says on which host a stack is made.' });
+    }
+    const engines = await db.find(EngineEntity, { order: { id: 'ASC' } });
+    const engine = engines.find((one) => one.id === id);
+    if (!engine) {
+      throw new DomainError('VALIDATION_FAILED', {
+        message: `There is no engine ${id}. There are: ${engines.map((one) => one.id).join(', ')}.`,
+        details: { fields: { engine: ['Name one of those that aviary fleet show lists.'] } },
+      });
+    }
+    if (isSilent(engine.seenAt, this.deps.now())) {
+      throw new DomainError('UNAVAILABLE', {
+        message: `The agent of the engine ${id} was last heard of at ${engine.seenAt.toISOString()}, so nothing can be made there. Start it, or choose another engine.`,
+        details: { engine: id, seenAt: engine.seenAt.toISOString() },
+      });
+    }
+    return id;
   }
 
   private async newestRelease(db: EntityManager, template: string): Promise<ReleaseEntity> {
@@ -269,16 +302,18 @@ export class StackService {
 
   private async insertTenant(
     db: EntityManager,
-    input: Pick<NewStack, 'account' | 'release' | 'name'> & { plan: PlanEntity; from: TenantEntity['clonedFrom'] },
+    input: Pick<NewStack, 'account' | 'release' | 'engineId' | 'name'> & {
+      plan: PlanEntity;
+      from: TenantEntity['clonedFrom'];
+    },
   ): Promise<TenantEntity> {
-    const { account, plan, release, from } = input;
+    const { account, plan, release, engineId, from } = input;
     const now = this.deps.now();
-    const engine = await db.findOneByOrFail(EngineEntity, { id: this.allocation.engineId });
     const slug = `u${randomBase32(6)}`;
     const tenant = db.create(TenantEntity, {
       id: newId(),
       accountId: account.id,
-      engineId: engine.id,
+      engineId,
       slug,
       name: input.name ?? `${account.username}’s stack`,
       template: release.template,
@@ -302,7 +337,7 @@ export class StackService {
     });
     await db.insert(TenantEntity, tenant);
     const template = release.definition as Template;
-    await allocateAddresses(db, this.allocation, tenant.id, servicesOnEdge(template));
+    await allocateAddresses(db, { engineId, pool: this.allocation.pool }, tenant.id, servicesOnEdge(template));
     await db.insert(
       HostnameEntity,
       template.aviary.routes.map((route) => ({

@@ -52,9 +52,11 @@ export class Drain {
     if (!(await Promise.race([this.told.promise.then(() => true), silent.promise]))) {
       return false;
     }
-    // What it had chosen us for before it read that may still be on its way.
+    // What it had chosen us for before it read that may still be on its way, also where nothing came for long.
+    const toldAt = performance.now();
+    const isQuiet = (): boolean => performance.now() - Math.max(this.arrivedAt, toldAt) >= quietMs;
     try {
-      return await waitFor(() => (performance.now() - this.arrivedAt >= quietMs ? true : undefined), {
+      return await waitFor(() => (isQuiet() ? true : undefined), {
         what: 'the end of new requests',
         deadlineMs: longestMs,
         intervalMs: quietMs,

@@ -137,8 +137,8 @@ const restore: Action = async (context, [slug = '', given], flags) => {
 const clone: Action = async (context, [slug = '', given], flags) => {
   const backup = idOf('backup', given);
   const platform = await context.platform();
-  const { name } = flags as { name?: string };
-  const input = cloneStackSchema.safeParse({ backup, name });
+  const { name, engine } = flags as { name?: string; engine?: string };
+  const input = cloneStackSchema.safeParse({ backup, name, engine });
   if (!input.success) {
     throw new CommandError(
       EXIT.usage,
@@ -219,6 +219,7 @@ export function backupCommands(program: Command, environment: Environment): void
     .command('clone <slug> <backup>')
     .description('make a new stack of the same owner out of a backup; nothing of it trades until that is allowed')
     .option('--name <name>', 'what it is called')
+    .option('--engine <id>', 'on which engine; that of the stack unless given')
     .action(handle(environment, OPERATION, clone));
   backup
     .command('export <slug>')

@@ -151,6 +151,7 @@ const show: Action = async (context, [slug = '']) => {
     `api        ${stack.apiUrl}`,
     `release    ${stack.template} ${stack.release}`,
     `services   ${stack.services.join(', ')}`,
+    `engine     ${stack.engine}`,
     `wanted     ${stack.desired}${stack.holds.length > 0 ? `, held by ${stack.holds.join(', ')}` : ''}`,
     ...(stack.holdNote === null ? [] : [`held       ${stack.holdNote}`]),
     `limits     ${limits.cpus} CPU, ${limits.memoryMb} MB memory, ${limits.diskGb} GB disk, ${limits.pids} processes, ${limits.bots} bots`,

@@ -87,7 +87,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     places: { portalDomain: config.PORTAL_DOMAIN, tenantDomain: config.TENANT_DOMAIN, httpsPort: config.HTTPS_PORT },
   };
   const pool = parsePool(config.ADDRESS_POOL);
-  const agent = new AgentPort(config.AGENT_SOCKET);
+  const agent = new AgentPort(config.AGENT_SOCKET, config.ENGINE_ID);
   const feed = new ChangeFeed(config.DATABASE_URL, logger);
   feed.start();
   return {

@@ -33,6 +33,7 @@ import {
   stackUsageSchema,
   stackViewSchema,
   userListSchema,
+  type CloneStack,
   type Access,
   type AskExport,
   type Login,
@@ -119,8 +120,8 @@ export function createEndpoints(client: ApiClient) {
         body: { backup, confirm: slug },
         idempotencyKey,
       }),
-    cloneBackup: (slug: string, backup: string, idempotencyKey: string) =>
-      client.request(acceptedSchema, `/stacks/${slug}/clone`, { ...post, body: { backup }, idempotencyKey }),
+    cloneBackup: (slug: string, body: CloneStack, idempotencyKey: string) =>
+      client.request(acceptedSchema, `/stacks/${slug}/clone`, { ...post, body, idempotencyKey }),
     allowTrading: (slug: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/allow-trading`, {
         ...post,

@@ -59,6 +59,10 @@ export const alarmsQuery = (api: Endpoints) =>
 export const rolloutQuery = (api: Endpoints, id: string) =>
   queryOptions({ queryKey: keys.rollout(id), queryFn: () => api.operator.rollout(id), refetchInterval: POLL_MS });
 
+/** The fleet in figures, and its engines. */
+export const overviewQuery = (api: Endpoints) =>
+  queryOptions({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: POLL_MS });
+
 /** The figures of the whole fleet, and its least safe stack. */
 export const fleetBackupsQuery = (api: Endpoints) =>
   queryOptions({

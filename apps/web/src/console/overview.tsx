@@ -4,7 +4,7 @@ import { IconBell } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useApi } from '../api/context.js';
-import { alarmsQuery, hostUsageQuery, keys, POLL_MS } from '../api/queries.js';
+import { alarmsQuery, hostUsageQuery, keys, overviewQuery, POLL_MS } from '../api/queries.js';
 import { unknownAlarms } from '../domain/alarms.js';
 import type { RangeLook } from '../domain/stack-look.js';
 import { countsInOrder, groupByCode, worstFirst } from '../domain/fleet.js';
@@ -292,7 +292,7 @@ function Fleet({ overview, look }: { overview: FleetOverview; look: HostsLook })
 export function OverviewPage(look: HostsLook) {
   const t = useT();
   const api = useApi();
-  const query = useQuery({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: POLL_MS });
+  const query = useQuery(overviewQuery(api));
   return (
     <Loaded query={query} shape="page" failure={t('fleet.loadFailed')}>
       {(overview) => <Fleet overview={overview} look={look} />}

@@ -66,6 +66,9 @@ export const backups = {
   cloneHolds: 'It holds {{what}}, as the backup counts.',
   cloneBots: 'Its bots are paused, without open orders; tokens for programs stay with the original.',
   cloneTrading: 'Nothing of it trades until you allow that on its page: two stacks must never trade one account.',
+  cloneEngine: 'On the host',
+  cloneEngineOwn: '{{engine}}, as {{slug}}',
+  cloneEngineSilent: '{{engine}}: its agent is silent',
   cloneStays: '{{slug}} goes on as it is. The copy counts as a stack of your plan.',
   copyOf: 'A copy of {{slug}}, its data of {{time}}. Nothing of it trades.',
   copyBody:

@@ -65,6 +65,7 @@ export const stack = {
   release: 'Release',
   created: 'Created',
   owner: 'Owner',
+  engine: 'Host',
   template: 'Kind',
   id: 'Id',
   limits: 'Limits of your plan',

@@ -281,6 +281,7 @@ export function StackDetail({ stack, ...look }: { stack: StackView } & Look) {
                 : [
                     { term: t('stack.owner'), value: stack.owner },
                     { term: t('stack.wanted'), value: t(`stack.desired.${stack.desired}`) },
+                    { term: t('stack.engine'), value: stack.engine },
                     { term: t('stack.template'), value: stack.template },
                     { term: t('stack.id'), value: <Copyable value={stack.id} text={`…${stack.id.slice(-8)}`} /> },
                   ]),

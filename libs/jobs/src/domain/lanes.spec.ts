@@ -7,7 +7,7 @@ describe('lanes', () => {
     expect(laneOf('engine.operation', 'local')).toBe('engine.operation.local');
     expect(() => laneOf('engine.operation')).toThrow('say which');
     for (const bad of ['', '-a', 'a/b', 'a.b', 'a b', 'x'.repeat(64)]) {
-      expect(() => laneOf('engine.operation', bad)).toThrow('engine id');
+      expect(() => laneOf('engine.operation', bad)).toThrow('engine’s name');
     }
   });
 

@@ -1,4 +1,4 @@
-import { JOBS, type JobName } from '#libs/contracts';
+import { engineIdSchema, JOBS, type JobName } from '#libs/contracts';
 
 /** The queue a job waits in: its name, and for a job bound to an engine that engine's own. */
 export function laneOf(name: JobName, engineId?: string): string {
@@ -8,10 +8,7 @@ export function laneOf(name: JobName, engineId?: string): string {
   if (engineId === undefined) {
     throw new Error(`Job ${name} runs on an engine: say which`);
   }
-  if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/.test(engineId)) {
-    throw new Error('An engine id is 1 to 63 letters, digits, _ and -');
-  }
-  return `${name}.${engineId}`;
+  return `${name}.${engineIdSchema.parse(engineId)}`;
 }
 
 /** Which process handles which jobs: the agent those of its engine, the worker all others. */

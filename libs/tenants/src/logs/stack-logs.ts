@@ -34,15 +34,12 @@ export class StackLogs {
 
   /** Throws NOT_FOUND for a stack that is not the actor's or a service that has no container; UNAVAILABLE without agent. */
   async read(actor: Actor, slug: string, wish: Wish): Promise<StackLog> {
-    const service = await this.serviceOf(actor, slug, wish.service);
+    const { service, engineId } = await this.serviceOf(actor, slug, wish.service);
     const items: StackLogLine[] = [];
     let searched = 0;
     const tail = wish.q === undefined ? wish.tail : LOG_TAIL_MOST;
-    for await (const { lines } of this.batches(
-      slug,
-      { ...wish, service, tail, follow: false },
-      AbortSignal.timeout(READ_MS),
-    )) {
+    const asked = { ...wish, service, engineId, tail, follow: false };
+    for await (const { lines } of this.batches(slug, asked, AbortSignal.timeout(READ_MS))) {
       searched += lines.length;
       items.push(...matching(lines, wish.q));
     }
@@ -60,12 +57,12 @@ export class StackLogs {
     wish: Wish & { after?: string },
     signal: AbortSignal,
   ): AsyncGenerator<LogBatch> {
-    const service = await this.serviceOf(actor, slug, wish.service);
+    const { service, engineId } = await this.serviceOf(actor, slug, wish.service);
     let { after, tail } = wish;
     let begun = false;
     while (!signal.aborted) {
       try {
-        const asked = { ...wish, service, tail, after, follow: true, first: !begun };
+        const asked = { ...wish, service, engineId, tail, after, follow: true, first: !begun };
         for await (const batch of this.batches(slug, asked, signal)) {
           begun = true;
           after = batch.lines.at(-1)?.at ?? after;
@@ -102,11 +99,12 @@ export class StackLogs {
     slug: string,
     {
       service,
+      engineId,
       tail,
       after,
       follow,
       first = false,
-    }: Wish & { service: string; after?: string | undefined; follow: boolean; first?: boolean },
+    }: Wish & { service: string; engineId: string; after?: string | undefined; follow: boolean; first?: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<LogBatch> {
     const query = new URLSearchParams({
@@ -116,7 +114,7 @@ export class StackLogs {
       follow: follow ? '1' : '0',
       ...(after === undefined ? {} : { after }),
     });
-    const answer = await this.deps.agent.get(`/logs?${query.toString()}`, signal);
+    const answer = await this.deps.agent.get(`/logs?${query.toString()}`, signal, engineId);
     if (first) {
       // A service that says nothing is followed all the same, and its reader hears so.
       yield { lines: [], dropped: 0, ended: false };
@@ -138,13 +136,13 @@ export class StackLogs {
     }
   }
 
-  private async serviceOf(actor: Actor, slug: string, wanted: string | undefined): Promise<string> {
-    const { releaseId } = await this.seen(actor, slug);
+  private async serviceOf(actor: Actor, slug: string, wanted: string | undefined) {
+    const { releaseId, engineId } = await this.seen(actor, slug);
     if (wanted !== undefined) {
-      return wanted;
+      return { service: wanted, engineId };
     }
     const { definition } = await this.deps.database.manager.findOneByOrFail(ReleaseEntity, { id: releaseId });
-    return servicesOf(definition as Template)[0];
+    return { service: servicesOf(definition as Template)[0], engineId };
   }
 
   private async seen(actor: Actor, slug: string): Promise<TenantEntity> {
