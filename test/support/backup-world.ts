@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupExports, FenceGuard, PortalRepository, Repositories, ResticBackups } from '#libs/backup';
 import { FakeEngine, FakeStreams, type Engine } from '#libs/engine';
-import type { OperationRunner, Probes, StackDatabases } from '#libs/orchestrator';
+import { EdgeKeeper, type OperationRunner, type Probes, type StackDatabases } from '#libs/orchestrator';
 import { Repository, type RepositoryPlace, type ResticSettings } from '#libs/restic';
 import { BackupEntity, EngineEntity, OperationEntity, TenantEntity, tx } from '#libs/db';
 import { createLogger } from '#libs/telemetry';
@@ -147,6 +147,7 @@ export class BackupWorld {
     probes?: Probes;
     engine?: Engine;
     streams?: FakeStreams;
+    edges?: EdgeKeeper;
     repositories?: Repositories;
     leaseSeconds?: number;
   } = {}): OperationRunner {
@@ -182,7 +183,7 @@ export class BackupWorld {
             },
             keys: this.world.keys,
           });
-    const host = { engine, streams, repositories };
+    const host = { engine, streams, repositories, edges: new EdgeKeeper() };
     return { engine: memory, run: (operationId, stackId) => this.run(operationId, stackId, host) };
   }
 

@@ -84,6 +84,8 @@ export interface StackWorld {
     databases?: StackDatabases;
     streams?: EngineStreams;
     backups?: StackBackups;
+    /** Of an engine that is not the world's own. */
+    edges?: EdgeKeeper;
     leaseSeconds?: number;
     owner?: string;
   }): OperationRunner;
@@ -269,7 +271,7 @@ export async function stackWorld(
           secrets,
           probes: options.probes ?? healthyProbes,
           databases: options.databases ?? noDatabases,
-          edges,
+          edges: options.edges ?? edges,
           streams: options.streams ?? noStreams,
           backups: options.backups ?? noBackups,
           queue,

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { isDomainError } from '#libs/contracts';
+import { DomainError, isDomainError } from '#libs/contracts';
 import { randomToken } from '#libs/crypto';
 import { RepositoryEntity, tx, type Database } from '#libs/db';
 import { repositoryContext, type DataKeys } from '#libs/keys';
@@ -50,6 +50,27 @@ export class Repositories {
       await repository.ensure(signal);
     }
     return repository;
+  }
+
+  /** The one to load from, seen to be there before anything is made. Throws REPOSITORY_MISSING. */
+  async reached(tenantId: string, signal: AbortSignal): Promise<Repository> {
+    const repository = await this.find(tenantId);
+    if (!repository) {
+      throw new DomainError('REPOSITORY_MISSING');
+    }
+    try {
+      await repository.opens(signal);
+      return repository;
+    } catch (error) {
+      // A copy may be made on another host than its original.
+      throw isDomainError(error, 'REPOSITORY_MISSING')
+        ? new DomainError('REPOSITORY_MISSING', {
+            message:
+              'This host’s agent finds no repository of that stack in its store. AVIARY_BACKUP_URL names one store for all hosts.',
+            cause: error,
+          })
+        : error;
+    }
   }
 
   /** Null where the stack has none. */

@@ -229,10 +229,7 @@ export class ResticBackups implements StackBackups {
       manifest.databases.map(({ server }) => server),
       databaseMajorOf(facts.template),
     );
-    const repository = await this.deps.repositories.find(backup.tenantId);
-    if (!repository) {
-      throw new DomainError('REPOSITORY_MISSING');
-    }
+    const repository = await this.deps.repositories.reached(backup.tenantId, signal);
     const { volumes } = manifest;
     requireRoom(
       volumes.reduce((sum, { bytes }) => sum + bytes, takenByLoading(manifest)),

@@ -4,7 +4,7 @@ import { IconBell } from '@tabler/icons-react';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useApi } from '../api/context.js';
-import { alarmsQuery, hostUsageQuery, keys, overviewQuery, POLL_MS } from '../api/queries.js';
+import { alarmsQuery, hostUsageQuery, overviewQuery, POLL_MS } from '../api/queries.js';
 import { unknownAlarms } from '../domain/alarms.js';
 import type { RangeLook } from '../domain/stack-look.js';
 import { countsInOrder, groupByCode, worstFirst } from '../domain/fleet.js';
