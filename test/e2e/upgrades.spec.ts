@@ -50,6 +50,7 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
   expect({ code, error: document.error }).toEqual({ code: 0, error: null });
   const done = document.data;
   await world.served(stack);
+  expect(done.outageMs).toBeGreaterThan(0);
   expect(done.steps.filter(({ action }) => action === null).map(({ phase, state }) => `${phase} ${state}`)).toEqual([
     'preflight done',
     'safeguard done',

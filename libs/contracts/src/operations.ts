@@ -68,6 +68,8 @@ export const operationViewSchema = z.object({
   finishedAt: z.iso.datetime().nullable(),
   /** Median of the last runs of this kind, in milliseconds; null before there are three. */
   usualMs: z.int().nullable(),
+  /** For how long the stack's address led to the waiting page; null where it did not, or does not lead back yet. */
+  outageMs: z.int().nullable(),
   steps: z.array(stepViewSchema),
   error: operationErrorSchema.nullable(),
 });

@@ -1,7 +1,7 @@
 import { In, IsNull, Not, type EntityManager } from 'typeorm';
 import type { OperationKind, OperationView, StepView } from '#libs/contracts';
 import { OperationEntity, OperationStepEntity } from '#libs/db';
-import type { PhaseName } from './domain/operation-rules.js';
+import { outageOf, type PhaseName } from './domain/operation-rules.js';
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null;
 
@@ -56,6 +56,7 @@ export async function operationViews(
     .orderBy('step.seq')
     .getMany();
   const usual = await usualDurations(db, [...new Set(rows.map((row) => row.kind))]);
+  const stepsOf = Map.groupBy(steps, (step) => step.operationId);
   return rows.map((row) => ({
     id: row.id,
     stackId: row.tenantId,
@@ -68,7 +69,8 @@ export async function operationViews(
     startedAt: iso(row.startedAt),
     finishedAt: iso(row.finishedAt),
     usualMs: usual.get(row.kind) ?? null,
-    steps: steps.filter((step) => step.operationId === row.id).map(stepView),
+    outageMs: outageOf(stepsOf.get(row.id) ?? []),
+    steps: (stepsOf.get(row.id) ?? []).map(stepView),
     error: row.error,
   }));
 }

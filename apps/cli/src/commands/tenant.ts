@@ -46,13 +46,14 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     view.finishedAt === null
       ? ''
       : ` after ${((Date.parse(view.finishedAt) - Date.parse(view.createdAt)) / 1_000).toFixed(1)} s`;
+  const away = view.outageMs === null ? '' : `; its address was away for ${(view.outageMs / 1_000).toFixed(1)} s`;
   const end = {
     provision: `runs${took}: ${stack.dashboardUrl}   Next: aviary tenant show ${stack.slug}`,
     start: `runs${took}: ${stack.dashboardUrl}`,
     clone: `runs${took}: ${stack.dashboardUrl}; nothing of it trades until: aviary tenant allow-trading ${stack.slug}`,
     undo_restore: `has the data of before the restore again${took}`,
     prune: `has no backups any more that its plan does not keep${took}`,
-    restart: `runs again${took}: ${stack.dashboardUrl}`,
+    restart: `runs again${took}${away}: ${stack.dashboardUrl}`,
     stop: `is stopped${took}; its data is kept`,
     destroy: `is destroyed${took}; nothing of it is left`,
     suspend: `is suspended${took}; its data is kept. Next: aviary tenant resume ${stack.slug}`,
@@ -63,9 +64,9 @@ async function settle(context: CommandContext, accepted: Accepted): Promise<Exit
     rotate_secrets: `has new passwords and keys${took}`,
     repair: `is as wanted again${took}`,
     backup: `is backed up${took}`,
-    upgrade: `is on its new release${took}; the one before is kept to go back to`,
-    rollback: `is on its release before again${took}`,
-    restore: `has the data of its backup again${took}`,
+    upgrade: `is on its new release${took}${away}; the one before is kept to go back to`,
+    rollback: `is on its release before again${took}${away}`,
+    restore: `has the data of its backup again${took}${away}`,
   }[view.kind];
   output.result(OPERATION, view, `✓ ${stack.slug} ${end}`);
   return EXIT.done;

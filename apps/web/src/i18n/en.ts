@@ -142,6 +142,7 @@ export const en = {
     requested: 'Requested',
     started: 'Started',
     finished: 'Ended',
+    away: 'Address away for',
     stack: 'Stack',
     why: 'Why',
     next: {

@@ -269,6 +269,9 @@ function Detail({ operation }: { operation: OperationView }) {
                 term: t('operation.finished'),
                 value: operation.finishedAt === null ? '–' : <Time value={operation.finishedAt} style="seconds" />,
               },
+              ...(operation.outageMs === null
+                ? []
+                : [{ term: t('operation.away'), value: formatDuration(operation.outageMs) }]),
               { term: t('operation.id'), value: <Copyable value={operation.id} text={`…${operation.id.slice(-8)}`} /> },
             ]}
           />

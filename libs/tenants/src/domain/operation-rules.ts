@@ -263,6 +263,25 @@ export function operationDeadlineMs(kind: OperationKind): number {
   return OPERATION_PHASES[kind].reduce((sum, phase) => sum + phase.deadlineMs, 0);
 }
 
+/**
+ * From the moment an operation led the stack's address to the waiting page until it led to the stack again, in
+ * milliseconds; null where it did not do both.
+ */
+export function outageOf(
+  steps: readonly {
+    phase: string;
+    action: string | null;
+    state: string;
+    startedAt: Date | null;
+    finishedAt: Date | null;
+  }[],
+): number | null {
+  const phase = (name: PhaseName) => steps.find((step) => step.phase === name && step.action === null);
+  const since = phase('unpublish')?.startedAt;
+  const back = phase('publish');
+  return since && back?.state === 'done' && back.finishedAt ? back.finishedAt.getTime() - since.getTime() : null;
+}
+
 /** An operation that is open, and the first of its phases that is not done. */
 export interface OpenWork {
   kind: OperationKind;

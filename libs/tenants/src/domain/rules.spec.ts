@@ -7,6 +7,7 @@ import {
   mayMove,
   OPERATION_PHASES,
   operationDeadlineMs,
+  outageOf,
   preempts,
 } from './operation-rules.js';
 import { HEARTBEAT_TRUSTED_MS, mayWake, restProblem } from './rest.js';
@@ -157,6 +158,36 @@ describe('rest', () => {
     expect(mayWake('hibernated', [])).toBe(true);
     expect(mayWake('hibernated', ['billing'])).toBe(false);
     expect(['running', 'stopped', 'deleted'].some((desired) => mayWake(desired, []))).toBe(false);
+  });
+});
+
+describe('the outage of an operation', () => {
+  const at = (second: number): Date => new Date(now.getTime() + second * 1_000);
+  const step = (phase: string, from: number, to: number | null, action: string | null = null) => ({
+    phase,
+    action,
+    state: to === null ? 'running' : 'done',
+    startedAt: at(from),
+    finishedAt: to === null ? null : at(to),
+  });
+
+  it('is from the address’s leaving the stack until it leads there again', () => {
+    const steps = [
+      step('safeguard', 0, 60),
+      step('unpublish', 60, 61, 'write routes'),
+      step('unpublish', 60, 61),
+      step('converge', 61, 65),
+      step('publish', 66, 67),
+    ];
+    expect(outageOf(steps)).toBe(7_000);
+  });
+
+  it('is not known before its end, and none where the address led to the stack all the time', () => {
+    expect(outageOf([step('unpublish', 0, 1), step('publish', 5, null)])).toBeNull();
+    expect(outageOf([step('unpublish', 0, 1), { ...step('publish', 5, 9), state: 'failed' }])).toBeNull();
+    expect(outageOf([step('dump', 0, 1), step('publish', 5, 9)])).toBeNull();
+    // left out
+    expect(outageOf([{ ...step('unpublish', 0, 1), startedAt: null }, step('publish', 5, 9)])).toBeNull();
   });
 });
 
