@@ -159,11 +159,16 @@ it('makes a copy of a backup, and lets it trade only when it is named', async ()
   expect((await aviary(env, ['backup', 'clone', slug, backup, '--name', ' '])).code).toBe(2);
   const made = document(await aviary(env, ['backup', 'clone', slug, backup, '--detach', '--json']));
   expect(made).toMatchObject({ ok: true, data: { kind: 'clone', state: 'queued' } });
+  // The engines of this platform are its one.
+  const elsewhere = await aviary(env, ['backup', 'clone', slug, backup, '--engine', 'north']);
+  expect(elsewhere).toMatchObject({ code: 2, stderr: expect.stringContaining('There is no engine north.') as string });
+  expect((await aviary(env, ['backup', 'clone', slug, backup, '--engine', '../north'])).code).toBe(2);
   const { slug: copy, id: operation } = made.data as OperationView;
   expect(copy).not.toBe(slug);
   await end(operation, 'done');
   const shown = await aviary(env, ['tenant', 'show', copy]);
   expect(shown.stdout).toContain(`copy of    ${slug}, its data of`);
+  expect(shown.stdout).toContain('engine     local');
   expect(shown.stdout).toContain(`aviary tenant allow-trading ${copy}`);
   const unconfirmed = await aviary(env, ['tenant', 'allow-trading', copy, '--no-input']);
   expect(unconfirmed.code).toBe(2);

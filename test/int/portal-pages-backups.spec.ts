@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { OperationEntity, TenantEntity } from '#libs/db';
+import { EngineEntity, OperationEntity, TenantEntity } from '#libs/db';
 import { insertBackup } from '../support/backup-rows.js';
 import { person, stackOf, type TestPerson } from '../support/api.js';
 import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
@@ -260,6 +260,35 @@ it('is accessible and never scrolls sideways, and says what failed to load with 
   }
 });
 
+/** Makes a copy there, which an operator may where there are several hosts. */
+async function onAnotherHost(console_: Page, of: { slug: string }): Promise<void> {
+  await db().query('update plans set stacks = 2');
+  const [own] = await db().manager.find(EngineEntity);
+  const heard = async (id: string, seenAt: Date): Promise<unknown> =>
+    db().manager.save(EngineEntity, { ...own, id, createdAt: seenAt, seenAt } as EngineEntity);
+  await heard('north', new Date());
+  await heard('south', ago(1));
+  await console_.goto(`${portal.origin}/console/stacks/${of.slug}/backups`);
+  await console_.getByRole('button', { name: 'Clone…' }).first().click();
+  const dialog = console_.getByRole('dialog');
+  const host = dialog.getByRole('combobox', { name: 'On the host' });
+  await host.waitFor();
+  expect(await host.locator('option').allInnerTexts()).toEqual([
+    `${own!.id}, as ${of.slug}`,
+    'north',
+    'south: its agent is silent',
+  ]);
+  expect(await host.locator('option').nth(2).isDisabled()).toBe(true);
+  await host.selectOption('north');
+  await portal.assertSound(console_, 'backups-clone-host');
+  await heard('north', new Date());
+  await dialog.getByRole('button', { name: 'Clone backup' }).click();
+  await console_.waitForURL('**/operations/*');
+  expect(
+    await db().manager.findOneByOrFail(OperationEntity, { kind: 'clone', state: 'queued', engineId: 'north' }),
+  ).toMatchObject({ input: expect.objectContaining({ backup: expect.any(String) as string }) as object });
+}
+
 it('shows operators every stack, the least safe first, and leads to its backups', async () => {
   const other = await person(portal.t);
   const without = await running(other);
@@ -284,6 +313,8 @@ it('shows operators every stack, the least safe first, and leads to its backups'
   await console_.getByRole('link', { name: stack.slug }).click();
   await console_.waitForURL(`**/console/stacks/${stack.slug}/backups`);
   await console_.getByText('Stored, not checked').waitFor();
+
+  await onAnotherHost(console_, without);
   await console_.context().close();
   expect(portal.complaints).toEqual([]);
 });
