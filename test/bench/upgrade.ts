@@ -1,7 +1,7 @@
 import type { RolloutPlan, RolloutReport, RolloutStack, RolloutView } from '#libs/contracts';
 import { testImage } from '../support/engine.js';
 import type { TestPlatform } from '../support/platform.js';
-import { anotherRelease, endsAtOnceIn } from '../support/releases.js';
+import { anotherRelease, endsAtOnceIn, sameAgain } from '../support/releases.js';
 import { makeStacks, withOwnPlatform } from './own-platform.js';
 import { atMost, median, quantile, round, type BenchResult, type Goal } from './report.js';
 
@@ -64,7 +64,7 @@ async function beyondOwnStart(platform: TestPlatform, rollout: string): Promise<
 }
 
 async function stable(platform: TestPlatform, version: string, like: string): Promise<string> {
-  const id = await anotherRelease(platform, { version, like });
+  const id = await anotherRelease(platform, { version, like, image: await sameAgain(testImage('runtime'), version) });
   const { code } = await platform.cli('release', 'promote', id);
   if (code !== 0) {
     throw new Error(`${id} was not promoted (exit ${code})`);

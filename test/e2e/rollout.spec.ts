@@ -1,7 +1,7 @@
 import { waitFor } from '#libs/async';
 import type { Alarm, RolloutPlan, RolloutReport, RolloutView } from '#libs/contracts';
 import { docker, testImage } from '../support/engine.js';
-import { anotherRelease, endsAtOnceIn } from '../support/releases.js';
+import { anotherRelease, endsAtOnceIn, sameAgain } from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(1_800_000);
@@ -43,7 +43,9 @@ const rollOut = (release: string, ...flags: string[]) =>
 
 /** A stable release, and who would go to it in which ring. */
 async function stable(version: string, like: string): Promise<{ id: string; rings: string[][] }> {
-  const id = await anotherRelease(world.platform, { version, like });
+  const image = await sameAgain(testImage('runtime'), version);
+  made.push(image);
+  const id = await anotherRelease(world.platform, { version, like, image });
   expect((await cli('release', 'promote', id)).code).toBe(0);
   const { data } = await cli<RolloutPlan>('rollout', 'plan', id);
   expect(data.skipped).toEqual([]);

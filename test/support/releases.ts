@@ -1,44 +1,54 @@
+import type { ReleaseView } from '#libs/contracts';
 import { docker } from './engine.js';
 import type { TestPlatform } from './platform.js';
 
 interface Another {
   version: string;
-  /** The release it is as, but for one variable of its runtime. */
+  /** The release it is like. */
   like: string;
-  /** Of its runtime, where it is another one. */
-  image?: string;
+  /** Of its runtime. */
+  image: string;
   /** What it calls the major version of its databases, whatever its image has: what carries data goes by that. */
   databaseMajor?: number;
 }
 
-/** Another release of the same template, a candidate; gives its id. */
+/** Another release of the same template, made and offered as an operator does: a candidate. Gives its id. */
 export async function anotherRelease(
-  platform: Pick<TestPlatform, 'sql'>,
+  platform: Pick<TestPlatform, 'cli'>,
   { version, like, image, databaseMajor }: Another,
 ): Promise<string> {
-  const id = `standard@${version}+00000000`;
-  const images = image === undefined ? 'images' : `jsonb_set(images, '{runtime}', to_jsonb('${image}'::text))`;
-  const definition =
-    databaseMajor === undefined
-      ? 'definition'
-      : `jsonb_set(definition, '{aviary,databaseMajor}', to_jsonb(${databaseMajor}))`;
-  await platform.sql(
-    `insert into releases (id, template, version, definition, images, state, created_at, notes)
-     select '${id}', template, '${version}',
-            jsonb_set(${definition}, '{services,runtime,environment}', '{"AVIARY_TEST_RELEASE": "${version}"}'),
-            ${images}, 'candidate', now(), '' from releases where id = '${like}'`,
-  );
+  const major = databaseMajor === undefined ? [] : ['--database-major', String(databaseMajor)];
+  const made = ['release', 'make', '--like', like, '--version', version, '--image', `runtime=${image}`, ...major];
+  const { id } = await told(platform, made);
+  await told(platform, ['release', 'offer', id]);
   return id;
 }
 
+async function told(platform: Pick<TestPlatform, 'cli'>, command: readonly string[]): Promise<ReleaseView> {
+  const { code, document } = await platform.cli<ReleaseView>(...command);
+  if (code !== 0) {
+    throw new Error(`${command.join(' ')} ended with ${code}: ${document.error?.message}`);
+  }
+  return document.data;
+}
+
 /** An image as that one, with another command. */
-async function withCommand(image: string, command: readonly string[]): Promise<string> {
+function withCommand(image: string, command: readonly string[]): Promise<string> {
+  return changed(image, `CMD ${JSON.stringify(command)}`);
+}
+
+async function changed(image: string, change: string): Promise<string> {
   const container = await docker('create', image);
   try {
-    return await docker('commit', '--change', `CMD ${JSON.stringify(command)}`, container);
+    return await docker('commit', '--change', change, container);
   } finally {
     await docker('rm', container);
   }
+}
+
+/** As that runtime in everything, but another image: one that works, and of which only the runtime is made anew. */
+export function sameAgain(image: string, word: string): Promise<string> {
+  return changed(image, `LABEL aviary.test.word=${word}`);
 }
 
 /** As that runtime, but of a program that is not in it: it ends as soon as it is started. */

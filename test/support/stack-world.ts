@@ -21,6 +21,7 @@ import {
 } from '#libs/orchestrator';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
+  AgentPort,
   BackupService,
   ReleaseService,
   UpgradeService,
@@ -86,6 +87,7 @@ export interface StackWorld {
     backups?: StackBackups;
     /** Of an engine that is not the world's own. */
     edges?: EdgeKeeper;
+    hostDisk?: HostDisk;
     leaseSeconds?: number;
     owner?: string;
   }): OperationRunner;
@@ -110,6 +112,9 @@ export interface StackWorld {
   operator(): Promise<Actor & { accountId: string; kind: 'operator' }>;
   close(): Promise<void>;
 }
+
+/** Of a host with room. */
+const ROOM: HostDisk = { totalMb: 100_000, freeMb: 50_000, floorMb: 2_048 };
 
 /** Answers at once, as a healthy stack does. */
 export const healthyProbes: Probes = {
@@ -151,6 +156,8 @@ export async function stackWorld(
     /** Base64, as `up` generates one; the other for a rotation. */
     masterKey?: string;
     nextMasterKey?: string;
+    /** Where an agent answers for this world's engine, once a test starts one there. */
+    agentSocket?: string;
     /** One that is there already, such as a recovered one. */
     database?: TestDatabase;
   } = {},
@@ -257,7 +264,10 @@ export async function stackWorld(
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
-    releases: new ReleaseService(deps),
+    releases: new ReleaseService({
+      ...deps,
+      agent: new AgentPort(options.agentSocket ?? join(home, 'nobody.sock'), ENGINE_ID),
+    }),
     upgrades: new UpgradeService(deps),
     rollouts: new RolloutService(deps),
     routes,
@@ -274,6 +284,7 @@ export async function stackWorld(
           edges: options.edges ?? edges,
           streams: options.streams ?? noStreams,
           backups: options.backups ?? noBackups,
+          hostDisk: () => Promise.resolve(options.hostDisk ?? ROOM),
           queue,
           portalUrl,
           now,
@@ -325,7 +336,7 @@ export async function stackWorld(
         now,
       });
     },
-    diskGuard: ({ probes = healthyProbes, hostDisk = { totalMb: 100_000, freeMb: 50_000, floorMb: 2_048 } } = {}) => {
+    diskGuard: ({ probes = healthyProbes, hostDisk = ROOM } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
       const common = { dataSource, queue, portalUrl, probes, secrets, settings, logger, now };
       return new DiskGuard({ ...common, hostDisk: () => Promise.resolve(hostDisk) });

@@ -10,6 +10,7 @@ import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { exportAnswer } from './export-answer.js';
+import { imagesAnswer } from './images-answer.js';
 import { KeyKeeper, masterKeysOf } from './key-keeper.js';
 import { lead, type Leading } from './leading.js';
 import { portalRepository } from './portal-backups.js';
@@ -134,6 +135,7 @@ export async function startAgent({
   const server = await startPrivateServer(config.AGENT_SOCKET, health, () => metrics.read(), {
     logs: watch && logAnswer(watch, config.PLATFORM_ID),
     exports: exportAnswer(exports, logger),
+    images: imagesAnswer(engine),
   });
   timers.every('key-holder', HOLDER_SECONDS, () => keeper.say());
   timers.every('keys', HOLDER_SECONDS, () => keeper.turn(leading !== undefined, stopping.signal));

@@ -199,6 +199,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       edges,
       streams: parts.streams,
       backups,
+      hostDisk: () => hostDisk(config),
       queue,
       portalUrl,
       now,

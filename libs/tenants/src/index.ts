@@ -19,6 +19,7 @@ export * from './hold.service.js';
 export * from './sleep.service.js';
 export * from './backup.service.js';
 export * from './release.service.js';
+export { registerShipped, requireMigrations } from './registered-releases.js';
 export * from './roll-back.js';
 export { UpgradeService } from './upgrade.service.js';
 export { RolloutService } from './rollouts/rollout.service.js';

@@ -15,6 +15,7 @@ import { CommandError, run } from './run-command.js';
 import { readPlatform, saveEnv, type Platform } from './settings.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 import { upgradeWishOf, type UpgradeWish } from './upgrade-options.js';
+import { sayWaitingReleases } from './waiting-releases.js';
 
 const SCHEMA = 'aviary/upgrade/1';
 const FOUND_PROBLEMS = 8;
@@ -72,6 +73,7 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
     await afterFailure(platform, { good, wish, backup, error });
   }
   await removeOldImages(platform, repository);
+  await sayWaitingReleases(platform);
   return { ...changes, outcome: 'upgraded', backup };
 }
 

@@ -100,7 +100,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
     retention: new RetentionService(deps, config.TIME_ZONE),
-    releases: new ReleaseService(deps),
+    releases: new ReleaseService({ ...deps, agent }),
     upgrades: new UpgradeService(deps),
     rollouts: new RolloutService(deps),
     domains: new DomainService(deps),

@@ -40,6 +40,7 @@ import {
   type OperationState,
   type OutboxMail,
   type Register,
+  type MakeRelease,
   type ReleaseMove,
   type PlanRollout,
   type RolloutMove,
@@ -160,6 +161,13 @@ export function createEndpoints(client: ApiClient) {
       releases: () => client.request(releaseListSchema, '/operator/releases'),
       moveRelease: (id: string, move: ReleaseMove) =>
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/${move}`, post),
+      makeRelease: (wish: MakeRelease) =>
+        client.request(releaseViewSchema, '/operator/releases', { ...post, body: wish }),
+      setReleaseNotes: (id: string, notes: string) =>
+        client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/notes`, {
+          ...post,
+          body: { notes },
+        }),
       markReleaseFixed: (id: string) =>
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/fixed`, post),
       rollouts: (query: PageQuery = {}) => client.request(rolloutListSchema, withQuery('/operator/rollouts', query)),
