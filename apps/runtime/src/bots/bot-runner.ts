@@ -169,7 +169,7 @@ export class BotRunner {
    */
   get stoppedByRelease(): 'running' | 'paused' | null {
     const { state, reason, adoptedAt } = this.record;
-    const { release, was } = reason?.params ?? {};
+    const { release, was }: Record<string, string | undefined> = reason?.params ?? {};
     if (state !== 'error' || adoptedAt !== null || release === undefined || release === this.deps.release) {
       return null;
     }
