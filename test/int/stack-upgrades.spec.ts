@@ -241,7 +241,7 @@ describe('the runtime’s own report', () => {
     const { accepted, ended } = await upgraded(saying(report(), after));
     expect(ended).toMatchObject({ state: 'done' });
     expect(asked).toBe(3);
-    expect(await detailOf(accepted, 'unpublish')).toBe('bots that run: 2');
+    expect(await detailOf(accepted, 'safeguard')).toBe('proven; bots that run: 2');
     expect(await detailOf(accepted, 'health')).toBe('2 of 2 bots resumed, ledger consistent');
   });
 

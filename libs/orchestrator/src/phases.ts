@@ -69,9 +69,8 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   drain: (context) => converge(context, { ...wantStack(context.facts), run: false }, away(context.facts)),
   unpublish: async (context) => {
     const { deps, facts } = context;
-    const noted = context.operation.kind === 'upgrade' ? await noteRunning(context) : null;
     await lead(context, facts.desired === 'deleted' ? null : deps.routes.render(facts, away(facts)));
-    return noted;
+    return null;
   },
   health: async (context) => {
     const { deps, facts, signal, deadlineMs } = context;
@@ -179,7 +178,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     const { backups } = context.deps;
     await backups.dump(context);
     await backups.store(context);
-    return backups.prove(context);
+    const proven = await backups.prove(context);
+    // At its end, since it may have taken hours; the address still leads to the stack, which is not away for this.
+    const noted = context.operation.kind === 'upgrade' ? await noteRunning(context) : null;
+    return noted === null ? proven : `${proven}; ${noted}`;
   },
   load: async (context) => {
     await bringSecrets(context);

@@ -5,6 +5,8 @@ import type { Database, Sql } from '../database/database.js';
 import { marketOf } from '../exchange/markets.js';
 
 const QUOTE = 'USDT';
+/** Of a sentence; figures that make it longer are no figures of an account. */
+const LONGEST = 400;
 
 interface BotRow {
   id: string;
@@ -48,7 +50,7 @@ export async function ledgerFaults(database: Pick<Database, 'tx'>): Promise<Ledg
     await sql('set transaction isolation level repeatable read, read only');
     return [...(await faultsOfBots(sql)), ...(await faultsOfTrades(sql))];
   });
-  return faults.slice(0, MOST_FAULTS_TOLD);
+  return faults.slice(0, MOST_FAULTS_TOLD).map((fault) => ({ ...fault, text: fault.text.slice(0, LONGEST) }));
 }
 
 async function faultsOfBots(sql: Sql): Promise<LedgerFault[]> {
