@@ -32,7 +32,11 @@ afterAll(() => redis.close());
 async function privately<T>(
   method: string,
   path: string,
-  { claims = {}, audience, key = stack.stackKey }: { claims?: Record<string, unknown>; audience: string; key?: typeof stack.stackKey },
+  {
+    claims = {},
+    audience,
+    key = stack.stackKey,
+  }: { claims?: Record<string, unknown>; audience: string; key?: typeof stack.stackKey },
 ) {
   const token = await signToken(key, claims, { issuer: stack.spec.tenant, audience, ttlSeconds: 30 });
   return runtime.request<T>(method, path, { headers: { authorization: `Stack ${token}` }, anonymous: true });
@@ -180,7 +184,9 @@ it.each([
 });
 
 it('the ledger agrees at any moment while bots trade', async () => {
-  await stack.sql(`update settings set value = value || '{"tickMs": 20, "partialChance": 0.5}' where key = 'price_source'`);
+  await stack.sql(
+    `update settings set value = value || '{"tickMs": 20, "partialChance": 0.5}' where key = 'price_source'`,
+  );
   await runtime.stop();
   runtime = await stack.startReady();
   await Promise.all([bot('narrow'), bot('narrow')]);

@@ -82,7 +82,11 @@ function faultsOfBot(bot: BotRow, traded: Omit<TradedRow, 'bot'>, open: readonly
   const faults: LedgerFault[] = [];
   const same = (what: LedgerFault['what'], name: string, [stored, right]: [string, string]): void => {
     if (stored !== right) {
-      faults.push({ bot: bot.id, what, text: `The ${name} of bot ${bot.id}: stored ${stored}, by its trades ${right}.` });
+      faults.push({
+        bot: bot.id,
+        what,
+        text: `The ${name} of bot ${bot.id}: stored ${stored}, by its trades ${right}.`,
+      });
     }
   };
   try {
@@ -122,7 +126,14 @@ async function faultsOfAccount(sql: Sql, bots: readonly BotRow[]): Promise<Ledge
   const rightOf = (asset: string): Left => {
     if (asset === QUOTE) {
       const taken = sum(bots.map(({ investment }) => investment));
-      return { amount: text(dec(deposit?.value ?? '0').minus(taken).plus(sum(ended.map(({ quote }) => quote)))), cost: '0' };
+      return {
+        amount: text(
+          dec(deposit?.value ?? '0')
+            .minus(taken)
+            .plus(sum(ended.map(({ quote }) => quote))),
+        ),
+        cost: '0',
+      };
     }
     const left = ended.filter((bot) => bot.asset === asset);
     return { amount: text(sum(left.map(({ base }) => base))), cost: text(sum(left.map(({ cost }) => cost))) };
@@ -168,7 +179,11 @@ async function faultsOfTrades(sql: Sql): Promise<LedgerFault[]> {
         and not exists (select from trades_set_aside s where s.trade_id = t.id)
       group by o.bot_id`,
   );
-  const told = (rows: readonly CountRow[], what: LedgerFault['what'], words: (count: number) => string): LedgerFault[] =>
+  const told = (
+    rows: readonly CountRow[],
+    what: LedgerFault['what'],
+    words: (count: number) => string,
+  ): LedgerFault[] =>
     rows.map(({ bot, count }) => {
       const of = bot === null ? 'orders that nobody knows' : `bot ${bot}`;
       return { bot, what, text: `${words(count)} of ${of}.` };

@@ -31,7 +31,7 @@ export interface BotServiceDeps extends Omit<SupervisorDeps, 'changed'> {
 
 /** Longer than any change to another release takes that its bots' end may fall into. */
 const ENDED_TOLD_MS = 24 * 3_600_000;
-const LONGEST_REASON = 400;
+const LONGEST_REASON = 200;
 
 export interface CreatedBot {
   bot: Bot;
