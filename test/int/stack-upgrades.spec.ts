@@ -1,5 +1,5 @@
 import { IsNull } from 'typeorm';
-import type { Accepted, BotResumption, LedgerFault, Resumption } from '#libs/contracts';
+import type { Accepted } from '#libs/contracts';
 import {
   AuditEntryEntity,
   newId,
@@ -170,104 +170,6 @@ it('FM-16 what fails the health gate is rolled back by itself, and the same is n
   expect(await world.releases.markFixed(operator, second.id)).toBe(1);
   const again = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
   expect(await run(again)).toMatchObject({ state: 'done' });
-});
-
-describe('the runtime’s own report', () => {
-  const [one, two] = [newId(), newId()];
-  const bot = (id: string, change: Partial<BotResumption> = {}): BotResumption => {
-    return { id, state: 'running', ran: true, resumed: true, reason: null, ...change };
-  };
-  const report = (change: Partial<Resumption> = {}): Resumption => {
-    return { starting: false, failure: null, bots: [bot(one), bot(two)], ledger: [], ...change };
-  };
-  const stopped = { state: 'error', resumed: false, reason: 'Something unforeseen stopped the bot.' } as const;
-  const wrong: LedgerFault = { bot: one, what: 'cash', text: `The cash of bot ${one}: stored 1, by its trades 2.` };
-  /** What the runtime of each of the two releases says. */
-  const saying = (before: Resumption | null, after: () => Resumption | null): RunOptions['probes'] => ({
-    ...healthyProbes,
-    resumption: (facts) => Promise.resolve(facts.release === second.version ? after() : before),
-  });
-  const detailOf = async ({ operation: { id } }: Accepted, phase: string): Promise<string | null | undefined> =>
-    (await db().findOneBy(OperationStepEntity, { operationId: id, phase, action: IsNull() }))?.detail;
-
-  async function upgraded(probes: RunOptions['probes'], change: Partial<TenantEntity> = {}) {
-    const stack = await running();
-    await db().update(TenantEntity, { id: stack.id }, { slug: stack.slug, ...change });
-    const accepted = await world.upgrades.upgrade(await world.operator(), stack.slug, { release: second.id });
-    return { stack, accepted, ended: await run(accepted, { probes }) };
-  }
-
-  it('FM-16 rolls back a release under which bots that ran do not resume, and says how many', async () => {
-    const none = saying(report(), () => report({ bots: [bot(one, stopped), bot(two, stopped)] }));
-    const { stack, ended } = await upgraded(none);
-    expect(ended).toMatchObject({
-      state: 'failed',
-      error: {
-        code: 'HEALTH_GATE_FAILED',
-        message: '0 of 2 bots resumed: Something unforeseen stopped the bot.',
-        details: { why: 'not_resumed', expected: 2, resumed: 0, bots: [{ id: one }, { id: two }] },
-      },
-    });
-    // Of the way back nothing is asked: there is no other.
-    expect(await runOpen(stack.id, { probes: none })).toMatchObject({ kind: 'rollback', state: 'done' });
-    expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
-  });
-
-  it('FM-16 misses also a bot of which the rows of the new release know nothing', async () => {
-    const { ended } = await upgraded(saying(report(), () => report({ bots: [bot(one)] })));
-    expect(ended.error?.message).toBe(`1 of 2 bots resumed: bot ${two} is not there any more.`);
-  });
-
-  it('FM-16 rolls back a release that leaves a ledger which does not agree, and none whose did not before', async () => {
-    const after = (): Resumption => report({ ledger: [wrong] });
-    const { ended } = await upgraded(saying(report(), after));
-    expect(ended).toMatchObject({
-      state: 'failed',
-      error: {
-        message: `The ledger is not consistent: The cash of bot ${one}: stored 1, by its trades 2.`,
-        details: { why: 'ledger', expected: 2, resumed: 2, ledger: [wrong.text] },
-      },
-    });
-    await world.releases.markFixed(await world.operator(), second.id);
-    expect((await upgraded(saying(after(), after))).ended).toMatchObject({ state: 'done' });
-  });
-
-  it('waits until the start is over, and says how it stood before and how it stands', async () => {
-    let asked = 0;
-    const after = (): Resumption | null => {
-      asked += 1;
-      return asked === 1 ? null : report(asked === 2 ? { starting: true, ledger: null, bots: [] } : {});
-    };
-    const { accepted, ended } = await upgraded(saying(report(), after));
-    expect(ended).toMatchObject({ state: 'done' });
-    expect(asked).toBe(3);
-    expect(await detailOf(accepted, 'safeguard')).toBe('proven; bots that run: 2');
-    expect(await detailOf(accepted, 'health')).toBe('2 of 2 bots resumed, ledger consistent');
-  });
-
-  it('counts by the new runtime’s rows where the one before did not say, and nothing of a stack that may not trade', async () => {
-    const after = (): Resumption => report({ bots: [bot(one), bot(two, stopped)] });
-    expect((await upgraded(saying(null, after))).ended.error?.message).toMatch(/^1 of 2 bots resumed: /);
-    await world.releases.markFixed(await world.operator(), second.id);
-    const held = await upgraded(saying(null, after), { tradingHeldSince: new Date() });
-    expect(held.ended).toMatchObject({ state: 'done' });
-  });
-
-  it('is not asked of a release whose runtime gives none', async () => {
-    const { resumes, ...aviary } = (first.definition as { aviary: { resumes: boolean } }).aviary;
-    expect(resumes).toBe(true);
-    await db().update(ReleaseEntity, { id: second.id }, { definition: { ...second.definition, aviary } as object });
-    try {
-      const { ended } = await upgraded(
-        saying(report(), () => {
-          throw new Error('it was asked');
-        }),
-      );
-      expect(ended).toMatchObject({ state: 'done' });
-    } finally {
-      await db().update(ReleaseEntity, { id: second.id }, { definition: second.definition as object });
-    }
-  });
 });
 
 it('a release withdrawn while the backup before is taken is not gone to: the stack serves as before, nothing is rolled back', async () => {
