@@ -84,8 +84,8 @@ async function stop(): Promise<void> {
   await runtime.stop();
 }
 
-async function startUnder(release: string): Promise<Resumption> {
-  stack.write({ release });
+async function startUnder(image: string): Promise<Resumption> {
+  stack.write({ image });
   runtime = await stack.startReady();
   return resumption();
 }
@@ -131,7 +131,7 @@ it('a bot whose stored state cannot be read did not resume, and the stack is rea
   const id = await bot();
   await stop();
   await unreadable();
-  const { bots, ledger, failure } = await startUnder('0.1.0');
+  const { bots, ledger, failure } = await startUnder('sha256:first');
   expect(bots).toEqual([
     { id, state: 'error', ran: true, resumed: false, reason: expect.stringMatching(/^Something unforeseen stopped/) },
   ]);
@@ -151,15 +151,15 @@ it('what one release could not have go on, another does; what it was before it i
       const found = bots.find((one) => one.id === id);
       return `${found?.state ?? 'gone'}${found?.resumed === true ? '' : ', not resumed'}`;
     });
-  expect(states(await startUnder('0.2.0'))).toEqual(['error, not resumed', 'error, not resumed']);
+  expect(states(await startUnder('sha256:second'))).toEqual(['error, not resumed', 'error, not resumed']);
   await runtime.stop();
   await stack.sql('update bots set grid = case id when $1 then $2::jsonb else $3::jsonb end', [runs, ...grids]);
   // The same again tries nothing: it failed under it, and nobody said that it is mended.
-  const same = await startUnder('0.2.0');
+  const same = await startUnder('sha256:second');
   expect(same.bots.map(({ state }) => state)).toEqual(['error', 'error']);
   expect(same.bots.every(({ ran }) => !ran)).toBe(true);
   await runtime.stop();
-  const back = await startUnder('0.1.0');
+  const back = await startUnder('sha256:first');
   expect(states(back)).toEqual(['running', 'paused']);
   expect(back.bots.find(({ id }) => id === runs)).toMatchObject({ ran: true });
   expect(back.ledger).toEqual([]);

@@ -65,7 +65,7 @@ export class RuntimeParts {
       logger: createLogger('runtime', 'silent'),
       now: () => new Date(),
       limit: 5,
-      release: '0.1.0',
+      image: 'sha256:first',
       held: () => null,
       requireFree: () => undefined,
       requireTrading: () => undefined,

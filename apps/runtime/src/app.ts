@@ -105,7 +105,7 @@ export class App {
       logger,
       now,
       limit: spec.limits.bots,
-      release: spec.release,
+      image: spec.image,
       held: () => this.holds.held(),
       requireFree: () => this.holds.requireFree(),
       requireTrading,

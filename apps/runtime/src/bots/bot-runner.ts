@@ -21,8 +21,8 @@ export interface RunnerDeps {
   /** Called after each commit. */
   changed: (stored: Stored) => void;
   report: (sql: Sql, event: { event: string; bot: string; text: string; at: Date }) => Promise<void>;
-  /** The stack's, as its spec says. */
-  release: string;
+  /** The runtime's own, as the stack's spec says. */
+  image: string;
 }
 
 /** Kinds of events the portal is told. */
@@ -164,13 +164,13 @@ export class BotRunner {
   }
 
   /**
-   * What the bot was when another release could not have it go on; null where none stopped it so. It may go on under
+   * What the bot was when the runtime of another release could not have it go on; null where none stopped it so. It may go on under
    * this one: a stack that is led back to the release before finds its bots as that one left them.
    */
   get stoppedByRelease(): 'running' | 'paused' | null {
     const { state, reason, adoptedAt } = this.record;
-    const { release, was }: Record<string, string | undefined> = reason?.params ?? {};
-    if (state !== 'error' || adoptedAt !== null || release === undefined || release === this.deps.release) {
+    const { image, was }: Record<string, string | undefined> = reason?.params ?? {};
+    if (state !== 'error' || adoptedAt !== null || image === undefined || image === this.deps.image) {
       return null;
     }
     return was === 'paused' ? 'paused' : 'running';
@@ -423,7 +423,7 @@ export class BotRunner {
     if (error instanceof UnknownTradeError) {
       return error.said;
     }
-    return unforeseen(errorId, this.resumed ? {} : { release: this.deps.release, was });
+    return unforeseen(errorId, this.resumed ? {} : { image: this.deps.image, was });
   }
 }
 
