@@ -164,8 +164,8 @@ export class BotRunner {
   }
 
   /**
-   * What the bot was when the runtime of another release could not have it go on; null where none stopped it so. It may go on under
-   * this one: a stack that is led back to the release before finds its bots as that one left them.
+   * What the bot was when the runtime of another release could not have it go on; null where none stopped it so. It
+   * may go on under this one: a stack that is led back to the release before finds its bots as that one left them.
    */
   get stoppedByRelease(): 'running' | 'paused' | null {
     const { state, reason, adoptedAt } = this.record;
