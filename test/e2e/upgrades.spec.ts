@@ -2,7 +2,7 @@ import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
 import { booksOf, tradingBot } from '../support/data-plane.js';
 import { docker, testImage } from '../support/engine.js';
-import { anotherRelease, endsAtOnce, sameAgain } from '../support/releases.js';
+import { anotherRelease, endsAtOnce, resumesNoBot, sameAgain } from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -70,6 +70,8 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
   expect(await Promise.all([startedAt('postgres'), startedAt('redis')])).toEqual([postgres, redis]);
   expect(await startedAt('runtime')).not.toBe(runtime);
   expect(await release()).toBe(next);
+  const told = done.steps.find(({ phase, action }) => phase === 'health' && action === null)?.detail;
+  expect(told).toBe('1 of 1 bots resumed, ledger consistent');
   expect((await seenBot()).state).toBe('running');
   await trades();
   const listed = await world.platform.cli<ReleaseList>('release', 'list');
@@ -91,6 +93,32 @@ it('FM-16 a release whose runtime does not come up is rolled back by itself, and
   await trades();
   const again = await world.platform.cli('tenant', 'upgrade', stack.slug, bad);
   expect(again.document.error?.message).toContain('failed');
+  expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
+});
+
+it('FM-16 a release that starts and answers, and whose bots do not resume, is rolled back with the counts, and the bot goes on', async () => {
+  const before = await release();
+  const image = await resumesNoBot(testImage('runtime'));
+  broken.push(image);
+  const bad = await another('0.1.4', image);
+  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
+  expect(code).not.toBe(0);
+  const { error, steps } = document.data;
+  expect(error?.message).toMatch(/^0 of 1 bots resumed: Something unforeseen stopped the bot\./);
+  expect(error).toMatchObject({
+    code: 'HEALTH_GATE_FAILED',
+    details: { why: 'not_resumed', expected: 1, resumed: 0, bots: [{ id: bot }], ledger: [] },
+  });
+  expect(JSON.stringify(error?.details)).toContain('this release has no bot go on');
+  expect(steps.find(({ phase, action }) => phase === 'safeguard' && action === null)?.detail).toMatch(
+    /; bots that run: 1$/,
+  );
+  const rollback = String((error?.details as { rollback?: string } | undefined)?.rollback);
+  expect(await stack.owner.operationOver(rollback)).toMatchObject({ kind: 'rollback', state: 'done' });
+  await world.served(stack);
+  expect(await release()).toBe(before);
+  await waitFor(async () => ((await seenBot()).state === 'running' ? true : undefined), { what: 'the bot', ...SOON });
+  await trades();
   expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
 });
 

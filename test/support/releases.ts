@@ -56,6 +56,22 @@ export function endsAtOnce(image: string): Promise<string> {
   return withCommand(image, ['node', 'nowhere.cjs']);
 }
 
+/** As that runtime, and it starts and answers, but no bot that was held goes on: what has it do so throws. */
+export function resumesNoBot(image: string): Promise<string> {
+  const program = `
+    const { readFileSync } = require('node:fs');
+    const Module = require('node:module');
+    const file = '/app/main.cjs';
+    const source = readFileSync(file, 'utf8');
+    const broken = source.replace(/case "resume":/, (found) => found + ' throw new Error("this release has no bot go on");');
+    if (broken === source) { console.error('found nothing to break'); process.exit(1); }
+    const main = new Module(file);
+    main.filename = file;
+    main.paths = Module._nodeModulePaths('/app');
+    main._compile(broken, file);`;
+  return withCommand(image, ['node', '--max-semi-space-size=1', '--v8-pool-size=1', '-e', program]);
+}
+
 /** As that runtime, but it ends as soon as it is started in one of those stacks. */
 export function endsAtOnceIn(slugs: readonly string[], image: string): Promise<string> {
   const program = `if (${JSON.stringify(slugs)}.some((slug) => require('node:fs').readFileSync('/run/aviary/spec.json', 'utf8').includes(slug))) { console.error('this release does not work here'); process.exit(1); } require('/app/main.cjs');`;

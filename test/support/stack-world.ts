@@ -121,6 +121,7 @@ export const healthyProbes: Probes = {
   ready: () => Promise.resolve(),
   served: () => Promise.resolve(),
   activity: () => Promise.resolve({ runningBots: 0, openOrders: 0, tokens: [] }),
+  resumption: () => Promise.resolve({ starting: false, failure: null, bots: [], ledger: [] }),
   hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
 };
 

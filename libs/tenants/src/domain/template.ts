@@ -102,6 +102,8 @@ const aviarySchema = z.strictObject({
   requires: releaseRequiresSchema.optional(),
   /** Its runtime makes the data of a copy its own, and keeps it from trading until that is allowed; others do neither. */
   copies: z.boolean().optional(),
+  /** Its runtime says whether bots resumed and its books agree; of others an upgrade goes by /ready alone. */
+  resumes: z.boolean().optional(),
 });
 
 const templateSchema = z.strictObject({
