@@ -238,10 +238,10 @@ describe('the gate', () => {
     it('gives the answers it has begun before it ends, on connections that carry no other, and waits for no one else', async () => {
       const usual = api.redeem;
       const asked = Promise.withResolvers<void>();
-      const held = Promise.withResolvers<void>();
+      const released = Promise.withResolvers<void>();
       api.redeem = async (_request, response) => {
         asked.resolve();
-        await held.promise;
+        await released.promise;
         response.writeHead(403).end('{}');
       };
       // As the proxy has them: one that never carried a request.
@@ -259,7 +259,7 @@ describe('the gate', () => {
           deadlineMs: 5_000,
         });
         expect(idle.closed).toBe(false);
-        held.resolve();
+        released.resolve();
         expect((await callback).status).toBe(403);
         await closed;
         expect(await ended).toBe(0);

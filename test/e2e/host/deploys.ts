@@ -1,10 +1,11 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
 import { hashToken, randomToken } from '#libs/crypto';
-import { docker } from '../../support/engine.js';
+import { docker, engineEndpoint } from '../../support/engine.js';
 import type { PortalClient } from '../../support/portal-client.js';
 import type { TestPlatform } from '../../support/platform.js';
 import { linesOf, SteadyLoad, type LoadLine } from '../../support/steady-load.js';
@@ -36,6 +37,11 @@ const SHORT_LIVED_WORKER = `command: [node, -e, "import('node:http').then(({crea
 const ADDED = 'added_by_the_version_that_failed';
 const ADDING_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
     command: [sh, -c, 'psql -v ON_ERROR_STOP=1 "$$(cat /run/secrets/owner-database-url)" -c "alter table accounts add column ${ADDED} text"']`;
+
+/** As a version has it whose migration takes for ever, and has everybody wait who asks for what it holds. */
+const ENDLESS_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
+    command: [sh, -c, 'PGAPPNAME=aviary-migrate psql "$$(cat /run/secrets/owner-database-url)" -c "begin; lock table accounts; select pg_sleep(3600)"']`;
+const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
 export function deploys(world: () => TestPlatform): void {
@@ -92,26 +98,34 @@ export function deploys(world: () => TestPlatform): void {
     };
     return { code, ...document, stderr };
   };
-  /** Since that second: from each signal to end until its successor, at work, answered; times as in ISO 8601. */
-  const awayTimes = async (service: Service, from: number): Promise<{ begin: string; end: string }[]> => {
-    const until = String(Math.ceil(Date.now() / 1_000) + 1);
-    const lines = await docker(
-      ...['events', '--since', String(from), '--until', until, '--format', '{{.Action}} {{.TimeNano}}'],
-      ...['--filter', `container=${container(service)}`, '--filter', 'event=kill', '--filter', 'event=start'],
-    );
-    const times: { begin: string; end: string }[] = [];
-    let begin = '';
-    for (const line of lines.split('\n').filter(Boolean)) {
-      const [action = '', nano = '0'] = line.split(' ');
-      const at = new Date(Number(nano) / 1e6).toISOString();
-      if (action === 'start' && begin !== '') {
-        times.push({ begin, end: new Date(Date.parse(at) + STARTS_MS).toISOString() });
-        begin = '';
-      } else if (action === 'kill') {
-        begin ||= at;
-      }
-    }
-    return times;
+  /**
+   * Follows when a service is away: from each signal to end until the one that comes after it was started and had time to
+   * answer. Read live, since the engine keeps few of its events.
+   */
+  const awayTimes = (service: Service): { end: () => { begin: number; end: number }[] } => {
+    const filters = [`container=${container(service)}`, 'event=kill', 'event=start'].flatMap((one) => ['--filter', one]);
+    const format = ['--format', '{{.Action}} {{.TimeNano}}'];
+    const events = spawn('docker', ['-H', engineEndpoint(), 'events', ...filters, ...format]);
+    let said = '';
+    events.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+    return {
+      end: () => {
+        events.kill();
+        const times: { begin: number; end: number }[] = [];
+        let begin: number | null = null;
+        for (const line of said.split('\n').filter(Boolean)) {
+          const [action = '', nano = '0'] = line.split(' ');
+          const at = Number(nano) / 1e6;
+          if (action === 'kill') {
+            begin ??= at;
+          } else if (begin !== null) {
+            times.push({ begin, end: at + STARTS_MS });
+            begin = null;
+          }
+        }
+        return times;
+      },
+    };
   };
   const verifiedBackups = async (): Promise<number> =>
     Number(await world().sql(`select count(*) from portal_backups where state = 'verified'`));
@@ -122,7 +136,8 @@ export function deploys(world: () => TestPlatform): void {
     await owner.signUp(operator, 'deployed', 'correct horse battery staple');
     const standing = await ownerOf(operator, 'standing');
     const before = await ids([...PROCESSES, ...STORES]);
-    const from = Math.floor(Date.now() / 1_000);
+    const gate = awayTimes('gate');
+    const away: { begin: number; end: number }[] = [];
     const steady = await load(...standing.lines);
     try {
       await world().withSettings({ AVIARY_LOG_LEVEL: 'debug' }, async () => {
@@ -161,13 +176,16 @@ export function deploys(world: () => TestPlatform): void {
       await steady.more(20);
     } finally {
       await steady.end();
+      away.push(...gate.end());
     }
     expect(steady.failedAt()).toEqual([]);
     expect(await standing.stacks()).toBe('1');
     // There is one gate: dashboards are kept out while it is replaced, and at no other time.
-    const away = await awayTimes('gate', from);
     expect(away).toHaveLength(2);
-    expect(steady.failedAt(standing.host).filter(({ at }) => !away.some(({ begin, end }) => begin <= at && at <= end))).toEqual([]);
+    const otherwise = steady
+      .failedAt(standing.host)
+      .filter(({ at }) => !away.some(({ begin, end }) => begin <= Date.parse(at) && Date.parse(at) <= end));
+    expect(otherwise).toEqual([]);
   }, 600_000);
 
   it('one api that is killed takes nothing with it but what it was just answering', async () => {
@@ -201,26 +219,21 @@ export function deploys(world: () => TestPlatform): void {
     }
   }, 180_000);
 
-  /** Begins an upgrade and kills its tools container once the first api was replaced. */
-  const cutOff = async (): Promise<void> => {
-    const before = (await ids(['api']))['api'] ?? '';
+  /** Begins an upgrade and kills its tools container at that moment. */
+  const cutOff = async (what: string, moment: () => Promise<boolean>): Promise<void> => {
     let over = false;
     const upgrading = upgrade().finally(() => {
       over = true;
     });
-    await waitFor(
-      async () => {
-        const [id = '', runs] = (await docker('inspect', '-f', '{{.Id}} {{.State.Running}}', container('api'))).split(' ');
-        return over || (id !== before && runs === 'true') ? true : undefined;
-      },
-      { what: 'the first api being replaced', deadlineMs: 180_000, maxIntervalMs: 200 },
-    );
-    const tools = (await docker('ps', '--no-trunc', '--filter', 'label=aviary.image=portal', '--format', '{{.ID}} {{.Command}}'))
-      .split('\n')
-      .filter((line) => line.includes('host/upgrade.js'))
-      .map((line) => line.split(' ')[0] ?? '');
+    await waitFor(async () => (over || (await moment()) ? true : undefined), {
+      what,
+      deadlineMs: 180_000,
+      maxIntervalMs: 200,
+    });
+    const running = await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Command}}');
+    const tools = running.split('\n').filter((line) => line.includes('host/upgrade.js'));
     expect(tools).toHaveLength(1);
-    await docker('kill', ...tools);
+    await docker('kill', ...tools.map((line) => line.split(' ')[0] ?? ''));
     expect((await upgrading).code).not.toBe(0);
   };
 
@@ -255,7 +268,10 @@ export function deploys(world: () => TestPlatform): void {
         data: { outcome: 'would upgrade', services: ['api', 'api2', 'gate', 'worker', 'agent'], backup: null },
       });
       expect([await ids(PROCESSES), await verifiedBackups()]).toEqual([before, backups]);
-      await cutOff();
+      await cutOff('the first api being another one', async () => {
+        const [id, runs] = (await docker('inspect', '-f', '{{.Id}} {{.State.Running}}', container('api'))).split(' ');
+        return id !== before['api'] && runs === 'true';
+      });
       const known = await verifiedBackups();
       expect(known).toBe(backups + 1);
       const done = await completed();
@@ -315,7 +331,7 @@ export function deploys(world: () => TestPlatform): void {
     const shipped = await readFile(file, 'utf8');
     const failing = shipped
       .replace('command: [node, dist/apps/worker/src/main.js]', () => SHORT_LIVED_WORKER)
-      .replace('command: [node, dist/apps/cli/src/main.js, db, migrate]', () => ADDING_MIGRATION)
+      .replace(MIGRATION, () => ADDING_MIGRATION)
       // So that each process is another one by then.
       .replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug');
     const made = async (): Promise<string[]> =>
@@ -349,4 +365,24 @@ export function deploys(world: () => TestPlatform): void {
     await world().sql(`alter table accounts drop column ${ADDED}`);
     expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
   }, 600_000);
+
+  it('a migration that was cut off with its upgrade is ended before anything goes back', async () => {
+    const file = join(world().facts.root, 'docker-compose.portal.yml');
+    const shipped = await readFile(file, 'utf8');
+    const processes = await ids(PROCESSES);
+    const migrating = async (): Promise<number> =>
+      Number(await world().sql(`select count(*) from pg_locks where relation = 'accounts'::regclass and mode = 'AccessExclusiveLock' and granted`));
+    try {
+      await writeFile(file, shipped.replace(MIGRATION, () => ENDLESS_MIGRATION).replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug'));
+      await cutOff('the migration', async () => (await migrating()) > 0);
+      expect(await migrating()).toBe(1);
+    } finally {
+      await writeFile(file, shipped);
+    }
+    expect(await upgrade('--back')).toMatchObject({ code: 0, data: { outcome: 'put back' } });
+    expect(await migrating()).toBe(0);
+    expect((await world().objects()).containers.filter((name) => name.endsWith('-migrate'))).toEqual([]);
+    expect(await ids(PROCESSES)).toEqual(processes);
+    await world().operator();
+  }, 300_000);
 }
