@@ -141,10 +141,16 @@ it('says on its private port that it is leaving until the last answer is given, 
     await arrived;
     await ending.api.leave();
     const closed = ending.api.close();
-    await waitFor(() => fetch(`${ending.url}/healthz`).then(() => undefined).catch(() => true), {
-      what: 'the public port taking nothing new',
-      deadlineMs: 10_000,
-    });
+    await waitFor(
+      () =>
+        fetch(`${ending.url}/healthz`)
+          .then(() => undefined)
+          .catch(() => true),
+      {
+        what: 'the public port taking nothing new',
+        deadlineMs: 10_000,
+      },
+    );
     expect(await asked(privately)).toEqual({ status: 'leaving' });
     const revocations = await fetch(`${await privateUrl(ending)}/internal/revocations`);
     expect([revocations.status, revocations.headers.get('connection')]).toEqual([200, 'close']);

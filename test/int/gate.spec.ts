@@ -254,10 +254,17 @@ describe('the gate', () => {
         });
         await asked.promise;
         const ended = world.gate.stop();
-        await waitFor(() => ask(world.gate.port, '/healthz').then(() => undefined, () => true), {
-          what: 'the gate taking nothing new',
-          deadlineMs: 5_000,
-        });
+        await waitFor(
+          () =>
+            ask(world.gate.port, '/healthz').then(
+              () => undefined,
+              () => true,
+            ),
+          {
+            what: 'the gate taking nothing new',
+            deadlineMs: 5_000,
+          },
+        );
         expect(idle.closed).toBe(false);
         released.resolve();
         expect((await callback).status).toBe(403);

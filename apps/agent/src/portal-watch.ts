@@ -64,7 +64,16 @@ export class PortalWatch {
         const name = names[at];
         return name === undefined
           ? []
-          : [{ name, url, leavingUrl: leaving[at] ?? null, misses: 0, pauses: new RestartPauses(deps.now), cutShort: false }];
+          : [
+              {
+                name,
+                url,
+                leavingUrl: leaving[at] ?? null,
+                misses: 0,
+                pauses: new RestartPauses(deps.now),
+                cutShort: false,
+              },
+            ];
       });
     });
   }

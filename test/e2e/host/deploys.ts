@@ -56,11 +56,7 @@ export function deploys(world: () => TestPlatform): void {
     Date.parse(await docker('inspect', '-f', '{{.State.StartedAt}}', container(service)));
   const load = async (...more: LoadLine[]): Promise<SteadyLoad> => {
     const newcomer = { requests: [{ path: '/readyz', anew: true }] };
-    const steady = new SteadyLoad(world().place, [
-      ...linesOf(4, ['/', '/healthz', '/readyz']),
-      newcomer,
-      ...more,
-    ]);
+    const steady = new SteadyLoad(world().place, [...linesOf(4, ['/', '/healthz', '/readyz']), newcomer, ...more]);
     await steady.more(20);
     return steady;
   };
@@ -103,7 +99,10 @@ export function deploys(world: () => TestPlatform): void {
    * answer. Read live, since the engine keeps few of its events.
    */
   const awayTimes = (service: Service): { end: () => { begin: number; end: number }[] } => {
-    const filters = [`container=${container(service)}`, 'event=kill', 'event=start'].flatMap((one) => ['--filter', one]);
+    const filters = [`container=${container(service)}`, 'event=kill', 'event=start'].flatMap((one) => [
+      '--filter',
+      one,
+    ]);
     const format = ['--format', '{{.Action}} {{.TimeNano}}'];
     const events = spawn('docker', ['-H', engineEndpoint(), 'events', ...filters, ...format]);
     let said = '';
@@ -337,7 +336,12 @@ export function deploys(world: () => TestPlatform): void {
     const made = async (): Promise<string[]> =>
       Promise.all(
         [...PROCESSES, ...STORES].map((service) =>
-          docker('inspect', '-f', '{{.Name}} {{index .Config.Labels "com.docker.compose.config-hash"}}', container(service)),
+          docker(
+            'inspect',
+            '-f',
+            '{{.Name}} {{index .Config.Labels "com.docker.compose.config-hash"}}',
+            container(service),
+          ),
         ),
       );
     const [before, processes] = [await made(), await ids(PROCESSES)];
@@ -371,9 +375,18 @@ export function deploys(world: () => TestPlatform): void {
     const shipped = await readFile(file, 'utf8');
     const processes = await ids(PROCESSES);
     const migrating = async (): Promise<number> =>
-      Number(await world().sql(`select count(*) from pg_locks where relation = 'accounts'::regclass and mode = 'AccessExclusiveLock' and granted`));
+      Number(
+        await world().sql(
+          `select count(*) from pg_locks where relation = 'accounts'::regclass and mode = 'AccessExclusiveLock' and granted`,
+        ),
+      );
     try {
-      await writeFile(file, shipped.replace(MIGRATION, () => ENDLESS_MIGRATION).replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug'));
+      await writeFile(
+        file,
+        shipped
+          .replace(MIGRATION, () => ENDLESS_MIGRATION)
+          .replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug'),
+      );
       await cutOff('the migration', async () => (await migrating()) > 0);
       expect(await migrating()).toBe(1);
     } finally {

@@ -116,9 +116,10 @@ export async function removeOldImages(platform: Platform, repository: string): P
   }
   const names = ['base', ...(await readdir(join(repository, 'images')))];
   const use: ImageUse = {
-    current: (await imagesOfGood(platform.config)).union(
-      new Set((await imageReferences(repository, names)).values()),
-    ),
+    current: new Set([
+      ...(await imageReferences(repository, names)).values(),
+      ...(await imagesOfGood(platform.config)),
+    ]),
     containers: await imagesOfContainers(),
     releases: new Set((await portalRows(platform, IMAGES_OF_RELEASES)).flat()),
     shared: await isShared(platform.id),

@@ -6,7 +6,11 @@ const HANGS = 'setInterval(() => undefined, 1000)';
 it('gives what a program says, and how it ended where it failed', async () => {
   expect(await run(...node('process.stdout.write("yes")'))).toBe('yes');
   const failed = run(...node('console.error("no such thing"); process.exitCode = 3'));
-  await expect(failed).rejects.toMatchObject({ exitCode: 3, tooLong: false, message: expect.stringContaining('no such thing') });
+  await expect(failed).rejects.toMatchObject({
+    exitCode: 3,
+    tooLong: false,
+    message: expect.stringContaining('no such thing'),
+  });
 });
 
 it.each([false, true])('ends one that takes longer than it may (shown: %s), and says that it did', async (show) => {
