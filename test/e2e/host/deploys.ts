@@ -88,7 +88,8 @@ export function deploys(world: () => TestPlatform): void {
   };
   const upgrade = async (...args: string[]): Promise<UpgradeRan> => {
     const { code, stdout, stderr } = await world().run('upgrade', ...args, '--json');
-    const document = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as {
+    // One that was cut off says nothing.
+    const document = JSON.parse(stdout.trim().split('\n').at(-1) || '{}') as {
       data: Upgraded | null;
       error: { message: string } | null;
     };
