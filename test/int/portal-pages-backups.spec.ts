@@ -267,7 +267,7 @@ async function onAnotherHost(console_: Page, of: { slug: string }): Promise<void
   await db().query('update plans set stacks = 2');
   const [own] = await db().manager.find(EngineEntity);
   const heard = async (id: string, seenAt: Date): Promise<unknown> =>
-    db().manager.save(EngineEntity, { ...own, id, createdAt: seenAt, seenAt } as EngineEntity);
+    db().manager.save(Object.assign(new EngineEntity(), own, { id, createdAt: seenAt, seenAt }));
   await heard('north', new Date());
   await heard('south', ago(1));
   await console_.goto(`${portal.origin}/console/stacks/${of.slug}/backups`);
