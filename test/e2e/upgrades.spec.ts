@@ -99,8 +99,7 @@ it('FM-16 a release whose runtime does not come up is rolled back by itself, and
 it('FM-16 a release that starts and answers, and whose bots do not resume, is rolled back with the counts, and the bot goes on', async () => {
   const before = await release();
   const image = await resumesNoBot(testImage('runtime'));
-  broken.push(image);
-  const bad = await another('0.1.4', image);
+  const bad = await another('0.1.4', { image });
   const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
   expect(code).not.toBe(0);
   const { error, steps } = document.data;

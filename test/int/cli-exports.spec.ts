@@ -271,6 +271,27 @@ describe('scripts/aviary, which runs it in a container without the host’s file
     });
   });
 
+  it('puts the password of a repository into a file of the host, and no other', async () => {
+    const file = join(at, 'repository-password');
+    const ran = await script(['backup', 'password', stack.slug, '--to', file, '--json']);
+    expect([ran.code, JSON.parse(ran.stdout)]).toEqual([
+      0,
+      expect.objectContaining({ ok: true, schema: 'aviary/backup-password/1' }),
+    ]);
+    const { password } = await world.world.placeOf(stack.id);
+    expect([await readFile(file, 'utf8'), (await stat(file)).mode & 0o777]).toEqual([`${password}\n`, 0o600]);
+    expect(ran.stdout + ran.stderr).not.toContain(password);
+    const again = await script(['backup', 'password', stack.slug, `--to=${file}`, '--json']);
+    expect([again.code, JSON.parse(again.stdout)]).toEqual([
+      2,
+      expect.objectContaining({ schema: 'aviary/backup-password/1', ok: false, exit: 2 }),
+    ]);
+    const none = join(at, 'of-nobody');
+    expect(await script(['backup', 'password', 'uaaaaaa', '--to', none])).toMatchObject({ code: 3 });
+    expect(await readdir(at)).not.toContain('of-nobody');
+    expect(await script(['backup', 'password', stack.slug])).toMatchObject({ code: 2, stdout: '' });
+  });
+
   it('asks the program about everything else', async () => {
     const ran = await script(['backup', 'list', stack.slug, '--json']);
     expect(JSON.parse(ran.stdout)).toMatchObject({ schema: 'aviary/backup-list/1', ok: true });

@@ -35,7 +35,7 @@ export function exportAnswer(
   times: AnswerTimes = TIMES,
 ): ExportAnswer {
   return async (request, response) => {
-    const { export: id, passphrase } = await bodyOf(request);
+    const { export: id, passphrase } = await askedFor(request);
     const left = new AbortController();
     response.once('close', () => left.abort(new Error('the reader left')));
     const signal = AbortSignal.any([left.signal, AbortSignal.timeout(times.deadlineMs)]);
@@ -58,7 +58,7 @@ export function exportAnswer(
   };
 }
 
-async function bodyOf(request: IncomingMessage) {
+async function askedFor(request: IncomingMessage) {
   const body = sendExportSchema.safeParse(await jsonBodyOf(request, LARGEST_BODY));
   if (!body.success) {
     // Without what was sent: the passphrase is in it.

@@ -77,7 +77,7 @@ export interface StackBackups {
   /**
    * Fills the volumes of a new epoch with the data of the stack, whose databases alone may run, through servers of the
    * release that `target` is of, and compares. The stack's own volumes stay as they are. Throws CARRY_FAILED, and then
-   * leaves nothing of it.
+   * leaves nothing of it, or where that cannot be removed now, what goes with the next good backup.
    */
   carry(work: BackupWork, target: StackFacts): Promise<string>;
   /**

@@ -47,6 +47,7 @@ import {
   type RolloutView,
   type SignOnRequest,
   type StackStatus,
+  type TakeBackup,
   type UsageRange,
 } from '#libs/contracts';
 import type { ApiClient } from './client.js';
@@ -109,8 +110,8 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, `/stacks/${slug}/upgrade`, { ...post, body: { release }, idempotencyKey }),
     backups: (slug: string, query: PageQuery = {}) =>
       client.request(backupListSchema, withQuery(`/stacks/${slug}/backups`, query)),
-    takeBackup: (slug: string, idempotencyKey: string) =>
-      client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, idempotencyKey }),
+    takeBackup: (slug: string, body: TakeBackup, idempotencyKey: string) =>
+      client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, body, idempotencyKey }),
     askExport: (slug: string, body: AskExport) =>
       client.request(exportAskedSchema, `/stacks/${slug}/exports`, { ...post, body }),
     stopExport: (slug: string, id: string) =>

@@ -1,0 +1,88 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { HostFiles } from '../../apps/agent/src/watch/host-files.js';
+import { docker } from './engine.js';
+
+export interface PeakMemory {
+  /** The most there was at a look, without what can be given back. */
+  seenMib: number;
+  /** The kernel's own figure since the group was made, pages of files in it; null where it keeps none. */
+  groupMib: number | null;
+}
+
+const MIB = 1024 ** 2;
+const LOOK_EVERY_MS = 250;
+const CGROUPS = '/sys/fs/cgroup';
+
+/** What a container and all its processes had in memory at most while that work was done. Throws where nothing tells. */
+export async function memoryOf<T>(container: string, work: () => Promise<T>): Promise<[T, PeakMemory]> {
+  const host = new HostFiles({ cgroupDir: CGROUPS, procDir: '/proc', diskPath: '/' });
+  const id = await docker('inspect', '-f', '{{.Id}}', container);
+  const [made, seen] = await peakOf(
+    async () => (await host.containers([{ id, outward: false }])).get(id)?.memoryBytes,
+    work,
+    LOOK_EVERY_MS,
+  );
+  const group = await groupPeak(id);
+  return [made, { seenMib: seen / MIB, groupMib: group && group / MIB }];
+}
+
+/**
+ * The highest figure of those `look` gives while the work is done, the first before it is begun and the last behind its
+ * end. Throws where one is missing, or is none: a peak of what nobody saw is not 0.
+ */
+export async function peakOf<T>(
+  look: () => Promise<number | undefined>,
+  work: () => Promise<T>,
+  everyMs: number,
+): Promise<[T, number]> {
+  let peak = 0;
+  const see = async (): Promise<void> => {
+    const figure = await look();
+    if (figure === undefined || !(figure > 0)) {
+      throw new Error(`a figure of what is watched is missing: ${figure}`);
+    }
+    peak = Math.max(peak, figure);
+  };
+  await see();
+  const over = new AbortController();
+  const watching = (async (): Promise<void> => {
+    while (!over.signal.aborted) {
+      // Ended early, it only looks earlier.
+      await pause(everyMs, undefined, { signal: over.signal }).catch(() => undefined);
+      await see();
+    }
+  })();
+  // What it throws is thrown below.
+  watching.catch(() => undefined);
+  try {
+    const made = await work();
+    over.abort();
+    await watching;
+    return [made, peak];
+  } finally {
+    over.abort();
+  }
+}
+
+/** Below the engine's own group, or systemd's; of both versions of control groups. */
+async function groupPeak(id: string): Promise<number | null> {
+  const places = [join('docker', id), join('system.slice', `docker-${id}.scope`)];
+  const files = places.flatMap((place) => [
+    join(CGROUPS, place, 'memory.peak'),
+    join(CGROUPS, 'memory', place, 'memory.max_usage_in_bytes'),
+  ]);
+  for (const file of files) {
+    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') {
+        return null;
+      }
+      throw error;
+    });
+    if (text !== null) {
+      return Number(text.trim());
+    }
+  }
+  return null;
+}
