@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { HostFiles } from '../../apps/agent/src/watch/host-files.js';
 import { docker } from './engine.js';
 
 export interface PeakMemory {
-  /** The most there was at a look, without what can be given back. */
-  seenMib: number;
+  /** The most its processes held at a look: memory of their own, without files of which the kernel keeps a copy. */
+  heldMib: number;
   /** The kernel's own figure since the group was made, pages of files in it; null where it keeps none. */
   groupMib: number | null;
 }
@@ -17,15 +16,10 @@ const CGROUPS = '/sys/fs/cgroup';
 
 /** What a container and all its processes had in memory at most while that work was done. Throws where nothing tells. */
 export async function memoryOf<T>(container: string, work: () => Promise<T>): Promise<[T, PeakMemory]> {
-  const host = new HostFiles({ cgroupDir: CGROUPS, procDir: '/proc', diskPath: '/' });
   const id = await docker('inspect', '-f', '{{.Id}}', container);
-  const [made, seen] = await peakOf(
-    async () => (await host.containers([{ id, outward: false }])).get(id)?.memoryBytes,
-    work,
-    LOOK_EVERY_MS,
-  );
-  const group = await groupPeak(id);
-  return [made, { seenMib: seen / MIB, groupMib: group && group / MIB }];
+  const [made, held] = await peakOf(() => heldBy(id), work, LOOK_EVERY_MS);
+  const group = await firstOf(id, ['memory.peak', 'memory.max_usage_in_bytes']);
+  return [made, { heldMib: held / MIB, groupMib: group === null ? null : Number(group.trim()) / MIB }];
 }
 
 /**
@@ -66,22 +60,25 @@ export async function peakOf<T>(
   }
 }
 
-/** Below the engine's own group, or systemd's; of both versions of control groups. */
-async function groupPeak(id: string): Promise<number | null> {
-  const places = [join('docker', id), join('system.slice', `docker-${id}.scope`)];
-  const files = places.flatMap((place) => [
-    join(CGROUPS, place, 'memory.peak'),
-    join(CGROUPS, 'memory', place, 'memory.max_usage_in_bytes'),
-  ]);
-  for (const file of files) {
-    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') {
-        return null;
+/** In bytes: `anon` of version 2 of control groups, `total_rss` of version 1. */
+async function heldBy(id: string): Promise<number | undefined> {
+  const [, figure] = /^(?:anon|total_rss) (\d+)$/m.exec((await firstOf(id, ['memory.stat'])) ?? '') ?? [];
+  return figure === undefined ? undefined : Number(figure);
+}
+
+/** The first of those files there is: below the engine's own group or systemd's, of both versions of control groups. */
+async function firstOf(id: string, names: readonly string[]): Promise<string | null> {
+  for (const place of [join('docker', id), join('system.slice', `docker-${id}.scope`)]) {
+    for (const path of names.flatMap((name) => [join(place, name), join('memory', place, name)])) {
+      const text = await readFile(join(CGROUPS, path), 'utf8').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') {
+          return null;
+        }
+        throw error;
+      });
+      if (text !== null) {
+        return text;
       }
-      throw error;
-    });
-    if (text !== null) {
-      return Number(text.trim());
     }
   }
   return null;
