@@ -29,11 +29,11 @@ export function upgrade({ n, say }: Options): Promise<BenchResult> {
   return withOwnPlatform({}, async ({ platform, customer }): Promise<BenchResult> => {
     const { slugs } = await makeStacks(customer, n, say);
     const first = await platform.sql('select distinct release_id from tenants');
-    const good = await stable(platform, '0.1.1', first);
+    const good = await stable(platform, '9.0.1', first);
     say(`${slugs.length} stacks go to a release that works`);
     const well = await rollOut(platform, good);
     const beyond = await beyondOwnStart(platform, well.view.id);
-    const bad = await stable(platform, '0.1.2', first);
+    const bad = await stable(platform, '9.0.2', first);
     const plan = await platform.cli<RolloutPlan>('rollout', 'plan', bad);
     const broken = (plan.document.data.rings.at(-1)?.stacks ?? []).slice(0, BROKEN);
     const image = await endsAtOnceIn(broken, testImage('runtime'));

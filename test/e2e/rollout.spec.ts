@@ -66,7 +66,7 @@ afterAll(async () => {
 }, 300_000);
 
 it('brings everybody to a release that works, and nothing of it is open', async () => {
-  const good = await stable('0.1.1', first);
+  const good = await stable('9.0.1', first);
   expect(good.rings.flat().toSorted()).toEqual(stacks.map(({ slug }) => slug).toSorted());
   const { code, data: done } = await rollOut(good.id);
   expect({ code, state: done.state, counts: done.counts }).toMatchObject({
@@ -84,7 +84,7 @@ it('brings everybody to a release that works, and nothing of it is open', async 
 
 it('halts on a release that breaks on some of 30 stacks: those are back on the old one, the rest untouched', async () => {
   await make(STACKS);
-  const bad = await stable('0.1.2', works);
+  const bad = await stable('9.0.2', works);
   const [canary = [], wave = [], last = []] = bad.rings;
   expect([canary.length, wave.length, last.length]).toEqual([2, 6, 22]);
   const broken = wave.slice(0, 2);

@@ -44,7 +44,7 @@ afterAll(async () => {
 }, 200_000);
 
 it('an upgrade backs the stack up, changes its runtime alone, and the bot goes on', async () => {
-  const next = await another('0.1.1');
+  const next = await another('9.0.1');
   const [postgres, redis, runtime] = await Promise.all([
     startedAt('postgres'),
     startedAt('redis'),
@@ -81,7 +81,7 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
 it('FM-16 a release whose runtime does not come up is rolled back by itself, and the bot goes on', async () => {
   const before = await release();
   const image = await endsAtOnce(testImage('runtime'));
-  const bad = await another('0.1.2', { image });
+  const bad = await another('9.0.2', { image });
   const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
   expect(code).not.toBe(0);
   const rollback = String((document.data.error?.details as { rollback?: string } | undefined)?.rollback);
@@ -99,7 +99,7 @@ it('FM-16 a release whose runtime does not come up is rolled back by itself, and
 it('FM-16 a release that starts and answers, and whose bots do not resume, is rolled back with the counts, and the bot goes on', async () => {
   const before = await release();
   const image = await resumesNoBot(testImage('runtime'));
-  const bad = await another('0.1.4', { image });
+  const bad = await another('9.0.4', { image });
   const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
   expect(code).not.toBe(0);
   const { error, steps } = document.data;
@@ -131,7 +131,7 @@ it('and back to the release before, where the books still agree', async () => {
 
 it('FM-18 to a release of another major version the data goes into a new volume, and the bot goes on with its books', async () => {
   // The server is the same, since images of two are not at hand: all that carries goes by what releases say.
-  const next = await another('0.1.3', { databaseMajor: 18 });
+  const next = await another('9.0.3', { databaseMajor: 18 });
   const volume = async (): Promise<string> => {
     const mounts = await docker(
       'inspect',
