@@ -2,13 +2,12 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
 import { randomToken } from '#libs/crypto';
 import type { BackupList, BackupView, OperationView } from '#libs/contracts';
-import { HostFiles } from '../../apps/agent/src/watch/host-files.js';
 import { backupTool } from '../support/backup-tools.js';
-import { docker, engineEndpoint } from '../support/engine.js';
+import { engineEndpoint, engineSocket } from '../support/engine.js';
+import { memoryOf, type PeakMemory } from '../support/peak-memory.js';
 import type { TestPlatform } from '../support/platform.js';
 import type { PortalClient } from '../support/portal-client.js';
 import { withOwnPlatform } from './own-platform.js';
@@ -28,12 +27,13 @@ const DIGITS = Array.from({ length: 8 }, (_, at) => `md5(n::text || '${'abcdefgh
 /** So many take a container of a part of a processor some seconds. */
 const ROWS_AT_ONCE = 250_000;
 const LONGEST_MS = 30 * 60_000;
-const LOOK_EVERY_MS = 250;
 
 /** A backup and a restore of a large database, beside the same by the tools' own hands on the same machine. */
 export function backup({ megabytes, rounds, say }: Options): Promise<BenchResult> {
   const rows = Math.round((megabytes * 1e6) / ROW_BYTES);
-  return withOwnPlatform({}, async ({ platform, customer }): Promise<BenchResult> => {
+  // Straight to the engine, as by hand: the door that tests shut costs as much as a reader of its own.
+  const settings = { AVIARY_ENGINE_SOCKET: engineSocket() };
+  return withOwnPlatform(settings, async ({ platform, customer }): Promise<BenchResult> => {
     await platform.sql(
       `update plans set limits = limits || '{"memoryMb": 2048, "cpus": 2, "diskGb": 30}'::jsonb where code = 'free'`,
     );
@@ -44,6 +44,8 @@ export function backup({ megabytes, rounds, say }: Options): Promise<BenchResult
         const { stack, operation } = await customer.createStack();
         await customer.operationEnd(operation.id);
         say(`round ${at + 1} of ${rounds}: ${rows} rows into ${stack.slug}`);
+        // Its repository is made with the first: that of by hand is made beforehand too.
+        await take(platform, customer, stack.slug);
         await platform.stackSql(stack.slug, 'create table filling (n int, digits text)');
         for (let from = 1; from <= rows; from += ROWS_AT_ONCE) {
           await insert(platform, stack.slug, from, Math.min(rows, from + ROWS_AT_ONCE - 1));
@@ -73,7 +75,7 @@ interface Round {
   /** Of the first backup's bytes in the repository, those that the next ones added. */
   appended: number;
   scattered: number;
-  agentMib: number;
+  agent: PeakMemory;
 }
 
 interface Hand {
@@ -131,11 +133,22 @@ interface Measuring {
   say: (text: string) => void;
 }
 
-async function measured({ platform, customer, slug, rows, hand, handFirst, say }: Measuring): Promise<Round> {
-  const memory = await peakOf(platform.container('agent'));
-  const first = async (): Promise<Taken> => take(platform, customer, slug);
+async function measured(measuring: Measuring): Promise<Round> {
+  const [round_, agent] = await memoryOf(measuring.platform.container('agent'), () => timed(measuring));
+  return { ...round_, agent };
+}
+
+async function timed({
+  platform,
+  customer,
+  slug,
+  rows,
+  hand,
+  handFirst,
+  say,
+}: Measuring): Promise<Omit<Round, 'agent'>> {
   const early = handFirst ? await hand.dump() : null;
-  const taken = await first();
+  const taken = await take(platform, customer, slug);
   const handDump = early ?? (await hand.dump());
   say(`by hand ${round(handDump, 1)} s; by Aviary ${round(taken.dump, 1)} s, proven in ${round(taken.prove, 1)} s`);
   await insert(platform, slug, rows + 1, Math.round(rows * 1.01));
@@ -153,7 +166,6 @@ async function measured({ platform, customer, slug, rows, hand, handFirst, say }
     aviaryLoad,
     appended: appended.added / taken.added,
     scattered: scattered.added / taken.added,
-    agentMib: memory.end(),
   };
 }
 
@@ -210,36 +222,15 @@ async function phasesOf(platform: TestPlatform, operationId: string): Promise<Ma
   return new Map(rows.split('\n').map((row) => [row.split(' ')[0] ?? '', Number(row.split(' ')[1])]));
 }
 
-/** The most memory a container and all its processes had at a look, in MiB, without what can be given back. */
-async function peakOf(container: string): Promise<{ end: () => number }> {
-  const host = new HostFiles({ cgroupDir: '/sys/fs/cgroup', procDir: '/proc', diskPath: '/' });
-  const id = await docker('inspect', '-f', '{{.Id}}', container);
-  let peak = 0;
-  let watching = true;
-  const watch = async (): Promise<void> => {
-    while (watching) {
-      const figures = (await host.containers([{ id, outward: false }])).get(id);
-      peak = Math.max(peak, figures?.memoryBytes ?? 0);
-      await pause(LOOK_EVERY_MS);
-    }
-  };
-  const watched = watch();
-  watched.catch(() => undefined);
-  return {
-    end: () => {
-      watching = false;
-      return peak / 1024 ** 2;
-    },
-  };
-}
-
 function result(found: readonly Round[], megabytes: number): BenchResult {
   const of = (figure: (one: Round) => number, digits: number): number => round(median(found.map(figure)), digits);
   const dumpRatio = of((one) => one.aviaryDump / one.handDump, 2);
   const loadRatio = of((one) => one.aviaryLoad / one.handLoad, 2);
   const appended = of((one) => one.appended * 100, 1);
   const scattered = of((one) => one.scattered * 100, 1);
-  const agent = round(Math.max(...found.map(({ agentMib }) => agentMib)), 1);
+  const agent = round(Math.max(...found.map((one) => one.agent.heldMib)), 1);
+  const groups = found.flatMap((one) => one.agent.groupMib ?? []);
+  const group = groups.length === found.length ? round(Math.max(...groups), 1) : null;
   const seconds = {
     dump_by_hand: of((one) => one.handDump, 1),
     dump_by_aviary: of((one) => one.aviaryDump, 1),
@@ -248,7 +239,13 @@ function result(found: readonly Round[], megabytes: number): BenchResult {
     load_by_aviary: of((one) => one.aviaryLoad, 1),
   };
   return {
-    metrics: { megabytes, rounds: found.length, ...seconds, scattered_percent: scattered },
+    metrics: {
+      megabytes,
+      rounds: found.length,
+      ...seconds,
+      scattered_percent: scattered,
+      ...(group === null ? {} : { agent_group_peak_mib: group }),
+    },
     goals: [
       atMost('dumped and stored, against pg_dump | restic by hand', '×', 1.1, dumpRatio),
       atMost('loaded and compared, against restic | pg_restore by hand', '×', 1.2, loadRatio),
@@ -259,6 +256,9 @@ function result(found: readonly Round[], megabytes: number): BenchResult {
       `a table of ${megabytes} MB, ${found.length} stacks, medians:`,
       ...Object.entries(seconds).map(([name, value]) => `${name.replaceAll('_', ' ').padEnd(18)} ${value} s`),
       `after 1 % of rows were changed all over it, a backup adds ${scattered} % of the first`,
+      group === null
+        ? 'the kernel here keeps no peak of a control group'
+        : `the agent’s control group had ${group} MiB at most, with what of its files the kernel keeps while there is room`,
     ],
   };
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, rm, statfs, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -30,7 +30,10 @@ interface Outcome {
   fault: Fault;
   /** Part of the undisturbed phase's time after which it was met. */
   after: number;
+  /** How often it was tried until the phase was at work when the fault struck. */
+  tries: number;
   seconds: number;
+  /** What is not as it should be; that the fault met nothing is one. */
   findings: string[];
 }
 
@@ -43,6 +46,12 @@ const AWAY_MS = 3_000;
 const LONGEST_MS = 300_000;
 /** In which the fault is met; a restore's own part is behind its safety backup. */
 const PHASE: Record<Operation, string> = { backup: 'dump', verify: 'prove', prune: 'prune', restore: 'load' };
+/** Loading only reads the repository's disk: a full one is met where its safety backup writes. */
+const phaseOf = (operation: Operation, fault: Fault): string =>
+  operation === 'restore' && fault === 'disk' ? 'safeguard' : PHASE[operation];
+/** A phase may be over sooner than it was undisturbed; then it is tried again at half the time. */
+const MOST_TRIES = 4;
+const NO_ROOM = /no space left on device/i;
 /** How soon after it began, where the phase is over in less than can be hit. */
 const LEAST_SECONDS = 0.2;
 
@@ -58,10 +67,12 @@ export function faultsOnEngine({ operation, seed, say }: Options): Promise<Bench
       const outcomes: Outcome[] = [];
       for (const one of OPERATIONS.filter((known) => operation === undefined || known === operation)) {
         const calm = await world.calm(one);
-        say(`${one}: ${PHASE[one]} takes ${round(calm, 1)} s undisturbed`);
+        say(`${one} undisturbed: ${[...calm].map(([phase, seconds]) => `${phase} ${round(seconds, 1)} s`).join(', ')}`);
         for (const fault of FAULTS) {
-          const after = randomOf(seed, `${one} ${fault}`);
-          const outcome = await world.met(one, fault, { after, seconds: Math.max(LEAST_SECONDS, calm * after) });
+          const outcome = await world.met(one, fault, {
+            after: randomOf(seed, `${one} ${fault}`),
+            calm: calm.get(phaseOf(one, fault)) ?? 0,
+          });
           outcomes.push(outcome);
           say(told(outcome));
         }
@@ -86,8 +97,9 @@ export function faultsOnEngine({ operation, seed, say }: Options): Promise<Bench
   );
 }
 
-const told = ({ operation, fault, after, seconds, findings }: Outcome): string =>
+const told = ({ operation, fault, after, tries, seconds, findings }: Outcome): string =>
   `${findings.length === 0 ? '✓' : '✗'} ${operation} ${fault} at ${round(after * 100)} %, ${round(seconds, 1)} s` +
+  (tries === 1 ? '' : `, met at the ${tries}. try`) +
   findings.map((finding) => `\n    ${finding}`).join('');
 
 /** A file system of its own for repositories, which can be filled without harm. */
@@ -133,35 +145,70 @@ class EngineFaults {
     return world;
   }
 
-  /** Seconds of the phase where nothing happens. */
-  async calm(operation: Operation): Promise<number> {
+  /** Seconds of each phase where nothing happens. */
+  async calm(operation: Operation): Promise<Map<string, number>> {
     await this.prepare(operation);
     const id = await this.ask(operation);
     await this.end(id);
-    return Number(
-      await this.sql(
-        `select extract(epoch from finished_at - started_at) from operation_steps
-          where operation_id = '${id}' and phase = '${PHASE[operation]}' and action is null`,
-      ),
+    const rows = await this.sql(
+      `select phase || ' ' || extract(epoch from finished_at - started_at) from operation_steps
+        where operation_id = '${id}' and action is null and finished_at is not null and started_at is not null`,
     );
+    return new Map(rows.split('\n').map((row) => [row.split(' ')[0] ?? '', Number(row.split(' ')[1])]));
   }
 
-  async met(operation: Operation, fault: Fault, at: { after: number; seconds: number }): Promise<Outcome> {
+  /** Tries until the phase was at work when the fault struck, and the fault hindered it; where it never is, that is found. */
+  async met(operation: Operation, fault: Fault, { after, calm }: { after: number; calm: number }): Promise<Outcome> {
     const began = performance.now();
+    for (let [share, tries] = [after, 1]; ; share /= 2, tries += 1) {
+      const { missed, findings } = await this.once(operation, fault, Math.max(LEAST_SECONDS, calm * share));
+      if (missed === null || findings.length > 0 || tries === MOST_TRIES) {
+        const seconds = (performance.now() - began) / 1_000;
+        return {
+          operation,
+          fault,
+          after: share,
+          tries,
+          seconds,
+          findings: [...(missed === null ? [] : [`missed: ${missed}`]), ...findings],
+        };
+      }
+    }
+  }
+
+  private async once(
+    operation: Operation,
+    fault: Fault,
+    seconds: number,
+  ): Promise<{ missed: string | null; findings: string[] }> {
+    const phase = phaseOf(operation, fault);
     await this.prepare(operation);
     const before = { data: await this.data(), volumes: await this.volumes() };
     let id = await this.ask(operation);
-    await waitFor(
-      async () =>
-        (await this.sql(
-          `select 1 from operation_steps where operation_id = '${id}' and phase = '${PHASE[operation]}' and action is null and started_at is not null`,
-        )) || undefined,
-      { what: `the phase ${PHASE[operation]}`, deadlineMs: LONGEST_MS, intervalMs: 50, maxIntervalMs: 50 },
-    );
-    await pause(at.seconds * 1_000);
-    const undo = await this.make(fault);
+    await waitFor(async () => ((await this.step(id, phase)).state === 'pending' ? undefined : true), {
+      what: `the phase ${phase}`,
+      deadlineMs: LONGEST_MS,
+      intervalMs: 50,
+      maxIntervalMs: 50,
+    });
+    await pause(seconds * 1_000);
+    let missed: string | null = `${phase} was over after less than ${round(seconds, 1)} s`;
+    let undo = (): Promise<void> => Promise.resolve();
+    let struckAt = Number.POSITIVE_INFINITY;
+    if ((await this.step(id, phase)).state === 'running') {
+      const struck = await this.make(fault);
+      ({ undo, at: struckAt } = struck);
+    }
     let row = await this.over(id, fault);
     await undo();
+    // It moves no more once the operation is over: what ended before the fault had struck was not met by it.
+    const { endedAt } = await this.step(id, phase);
+    if (Number.isFinite(struckAt) && (endedAt === null || endedAt > struckAt)) {
+      missed = null;
+    }
+    if (fault === 'disk' && missed === null && !NO_ROOM.test(row.error)) {
+      missed = `nothing of ${phase} found the disk full; the operation ended ${row.state} ${row.error}`;
+    }
     if (fault === 'disk' && row.state === 'failed') {
       id = await this.ask(operation);
       row = await this.over(id, fault);
@@ -170,7 +217,18 @@ class EngineFaults {
       data: operation === 'restore' ? this.baseline.data : before.data,
       volumes: before.volumes + (operation === 'restore' ? 2 : 0),
     });
-    return { operation, fault, after: at.after, seconds: (performance.now() - began) / 1_000, findings };
+    return { missed, findings };
+  }
+
+  /** `endedAt` in milliseconds since 1970, by the clock of this machine. */
+  private async step(operationId: string, phase: string): Promise<{ state: string; endedAt: number | null }> {
+    const [state = '', ended = ''] = (
+      await this.sql(
+        `select state, coalesce((extract(epoch from finished_at) * 1000)::text, '') from operation_steps
+          where operation_id = '${operationId}' and phase = '${phase}' and action is null`,
+      )
+    ).split('|');
+    return { state, endedAt: ended === '' ? null : Number(ended) };
   }
 
   private get platform(): OwnPlatform['platform'] {
@@ -231,23 +289,37 @@ class EngineFaults {
     );
   }
 
-  /** Gives what undoes it. */
-  private async make(fault: Fault): Promise<() => Promise<void>> {
+  /** Gives when it had struck, in milliseconds since 1970, and what undoes it. */
+  private async make(fault: Fault): Promise<{ at: number; undo: () => Promise<void> }> {
     const nothing = (): Promise<void> => Promise.resolve();
     if (fault === 'agent') {
       await killProcess(this.platform.container('agent'));
-      return nothing;
+      return { at: Date.now(), undo: nothing };
     }
     if (fault === 'engine') {
       await killEngine();
+      const at = Date.now();
       await pause(AWAY_MS);
       await startEngine();
-      return nothing;
+      return { at, undo: nothing };
     }
     const { bavail, bsize } = await statfs(this.backups);
     const hog = join(this.backups, '..', 'hog');
     await execute('fallocate', ['-l', String(Math.max(1, bavail - 1) * bsize), hog]);
-    return () => rm(hog);
+    // The last block too: a lock of restic needs no more than one.
+    const rest = await open(`${hog}-rest`, 'w');
+    try {
+      for (;;) {
+        await rest.write(Buffer.alloc(bsize));
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') {
+        throw error;
+      }
+    } finally {
+      await rest.close();
+    }
+    return { at: Date.now(), undo: async () => void (await Promise.all([rm(hog), rm(`${hog}-rest`)])) };
   }
 
   private async over(id: string, fault: Fault): Promise<{ state: string; error: string }> {

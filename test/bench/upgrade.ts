@@ -1,7 +1,7 @@
 import type { RolloutPlan, RolloutReport, RolloutStack, RolloutView } from '#libs/contracts';
 import { testImage } from '../support/engine.js';
 import type { TestPlatform } from '../support/platform.js';
-import { anotherRelease, endsAtOnceIn } from '../support/releases.js';
+import { anotherRelease, endsAtOnceIn, sameAgain } from '../support/releases.js';
 import { makeStacks, withOwnPlatform } from './own-platform.js';
 import { atMost, median, quantile, round, type BenchResult, type Goal } from './report.js';
 
@@ -29,11 +29,11 @@ export function upgrade({ n, say }: Options): Promise<BenchResult> {
   return withOwnPlatform({}, async ({ platform, customer }): Promise<BenchResult> => {
     const { slugs } = await makeStacks(customer, n, say);
     const first = await platform.sql('select distinct release_id from tenants');
-    const good = await stable(platform, '0.1.1', first);
+    const good = await stable(platform, '9.0.1', first);
     say(`${slugs.length} stacks go to a release that works`);
     const well = await rollOut(platform, good);
     const beyond = await beyondOwnStart(platform, well.view.id);
-    const bad = await stable(platform, '0.1.2', first);
+    const bad = await stable(platform, '9.0.2', first);
     const plan = await platform.cli<RolloutPlan>('rollout', 'plan', bad);
     const broken = (plan.document.data.rings.at(-1)?.stacks ?? []).slice(0, BROKEN);
     const image = await endsAtOnceIn(broken, testImage('runtime'));
@@ -64,7 +64,7 @@ async function beyondOwnStart(platform: TestPlatform, rollout: string): Promise<
 }
 
 async function stable(platform: TestPlatform, version: string, like: string): Promise<string> {
-  const id = await anotherRelease(platform, { version, like });
+  const id = await anotherRelease(platform, { version, like, image: await sameAgain(testImage('runtime'), version) });
   const { code } = await platform.cli('release', 'promote', id);
   if (code !== 0) {
     throw new Error(`${id} was not promoted (exit ${code})`);

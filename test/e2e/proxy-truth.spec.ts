@@ -25,7 +25,7 @@ import { leafFingerprint, shownFingerprint, unservedFindings } from '../../apps/
 import { ProxyKeeper } from '../../apps/agent/src/proxy-keeper.js';
 import { Backend } from '../support/echo-backend.js';
 import { freePort } from '../support/ports.js';
-import { SteadyLoad } from '../support/steady-load.js';
+import { linesOf, SteadyLoad } from '../support/steady-load.js';
 import { TraefikProcess, traefikBinary } from '../support/traefik.js';
 
 jest.setTimeout(90_000);
@@ -348,7 +348,7 @@ describe('what the proxy serves is what the files say', () => {
       address: '127.0.0.1',
       ca,
     };
-    const load = new SteadyLoad(place, { lines: 4, paths: ['/'] });
+    const load = new SteadyLoad(place, linesOf(4, ['/']));
     const balanced = (url: string): Promise<string | undefined> =>
       fetch(`http://127.0.0.1:${traefik.adminPort}/api/http/services/${PORTAL_BALANCER}`)
         .then((answer) => answer.json() as Promise<{ serverStatus?: Record<string, string> }>)

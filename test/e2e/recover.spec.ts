@@ -1,13 +1,13 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import type { BackupList, OperationView, PortalBackupView, Recovery } from '#libs/contracts';
+import { goTools } from '../support/acme-authority.js';
 import { booksOf, tradingBot, type Books } from '../support/data-plane.js';
 import { docker } from '../support/engine.js';
 import { script, TestPlatform } from '../support/platform.js';
+import { S3Server } from '../support/s3-server.js';
 import { PASSWORD, PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -16,12 +16,20 @@ let lost: PlatformWorld;
 let stack: RunningStack;
 let resting: RunningStack;
 let books: Books;
-/** Where the repositories outlive their host. */
+/** Where the repositories outlive their host: a real S3 server, and its folder. */
+let s3: S3Server;
 let kept: string;
 let recovered: TestPlatform | null = null;
 
 const hold = (platform: TestPlatform, slug: string): Promise<string> =>
   platform.stackSql(slug, 'select count(*) || chr(32) || sum(n) from kept');
+
+/** The two parts of the server's access key, as a person puts them there before `up` or `recover`. */
+async function giveAccess(dataDir: string): Promise<void> {
+  await mkdir(join(dataDir, 's3'), { recursive: true, mode: 0o700 });
+  await writeFile(join(dataDir, 's3/key-id'), s3.accessKey, { mode: 0o600 });
+  await writeFile(join(dataDir, 's3/secret-key'), s3.secretKey, { mode: 0o600 });
+}
 
 /** Ends a recovery as a power cut would, once the portal's database is being loaded beside the one to be. */
 async function cut(prefix: string): Promise<void> {
@@ -50,7 +58,9 @@ async function cut(prefix: string): Promise<void> {
 
 beforeAll(async () => {
   kept = await mkdtemp(join(tmpdir(), 'aviary-kept-'));
-  lost = await PlatformWorld.open();
+  s3 = new S3Server({ tools: await goTools(), folder: kept });
+  await s3.start();
+  lost = await PlatformWorld.open({ AVIARY_BACKUP_URL: s3.url('aviary') }, giveAccess);
   stack = await lost.runningStack();
   resting = await lost.runningStack();
   await tradingBot(lost.platform, { owner: stack.owner, slug: stack.slug });
@@ -74,21 +84,22 @@ beforeAll(async () => {
 afterAll(async () => {
   await recovered?.stop();
   await lost?.platform.stop();
+  await s3?.stop();
   await rm(kept, { recursive: true, force: true });
 }, 300_000);
 
-it('a lost host: its repositories and the master key bring every stack back on another, over a recovery that was cut off', async () => {
-  const { root, dataDir, platformId, prefix, operatorPassword } = lost.platform.facts;
+it('a lost host: its repositories at an S3 server and the master key bring every stack back on another, over a recovery that was cut off', async () => {
+  const { root, platformId, prefix, operatorPassword } = lost.platform.facts;
   const key = (await lost.platform.settings()).get('AVIARY_MASTER_KEY') ?? '';
-  await promisify(execFile)('cp', ['-a', join(dataDir, 'backups'), kept]);
   await lost.platform.run('down', '--purge', '--yes');
   expect(Object.values(await lost.platform.objects()).flat()).toEqual([]);
 
-  const env = `AVIARY_MASTER_KEY=${key}\nAVIARY_BACKUP_URL=${join(kept, 'backups')}\n`;
+  const env = `AVIARY_MASTER_KEY=${key}\nAVIARY_BACKUP_URL=${s3.url('aviary')}\n`;
   recovered = await TestPlatform.elsewhere(
     env,
     async (folder, settings) => {
       expect(folder).not.toBe(root);
+      await giveAccess(join(folder, 'data'));
       const recover = (...options: string[]) =>
         script(folder, 'aviary', ['recover', `--confirm=${platformId}`, '--json', ...options], settings);
       // What was stored minutes ago may be the work of a host that lives.

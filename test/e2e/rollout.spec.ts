@@ -1,7 +1,7 @@
 import { waitFor } from '#libs/async';
 import type { Alarm, RolloutPlan, RolloutReport, RolloutView } from '#libs/contracts';
 import { docker, testImage } from '../support/engine.js';
-import { anotherRelease, endsAtOnceIn } from '../support/releases.js';
+import { anotherRelease, endsAtOnceIn, sameAgain } from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(1_800_000);
@@ -43,7 +43,9 @@ const rollOut = (release: string, ...flags: string[]) =>
 
 /** A stable release, and who would go to it in which ring. */
 async function stable(version: string, like: string): Promise<{ id: string; rings: string[][] }> {
-  const id = await anotherRelease(world.platform, { version, like });
+  const image = await sameAgain(testImage('runtime'), version);
+  made.push(image);
+  const id = await anotherRelease(world.platform, { version, like, image });
   expect((await cli('release', 'promote', id)).code).toBe(0);
   const { data } = await cli<RolloutPlan>('rollout', 'plan', id);
   expect(data.skipped).toEqual([]);
@@ -64,7 +66,7 @@ afterAll(async () => {
 }, 300_000);
 
 it('brings everybody to a release that works, and nothing of it is open', async () => {
-  const good = await stable('0.1.1', first);
+  const good = await stable('9.0.1', first);
   expect(good.rings.flat().toSorted()).toEqual(stacks.map(({ slug }) => slug).toSorted());
   const { code, data: done } = await rollOut(good.id);
   expect({ code, state: done.state, counts: done.counts }).toMatchObject({
@@ -82,7 +84,7 @@ it('brings everybody to a release that works, and nothing of it is open', async 
 
 it('halts on a release that breaks on some of 30 stacks: those are back on the old one, the rest untouched', async () => {
   await make(STACKS);
-  const bad = await stable('0.1.2', works);
+  const bad = await stable('9.0.2', works);
   const [canary = [], wave = [], last = []] = bad.rings;
   expect([canary.length, wave.length, last.length]).toEqual([2, 6, 22]);
   const broken = wave.slice(0, 2);

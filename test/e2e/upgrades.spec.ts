@@ -2,7 +2,7 @@ import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
 import { booksOf, tradingBot } from '../support/data-plane.js';
 import { docker, testImage } from '../support/engine.js';
-import { anotherRelease, endsAtOnce } from '../support/releases.js';
+import { anotherRelease, endsAtOnce, resumesNoBot, sameAgain } from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -11,7 +11,7 @@ let world: PlatformWorld;
 let stack: RunningStack;
 let bot: string;
 let first: string;
-const broken: string[] = [];
+const made: string[] = [];
 
 const release = async (): Promise<string> =>
   world.platform.sql(`select release_id from tenants where id = '${stack.id}'`);
@@ -22,8 +22,12 @@ const seenBot = async (): Promise<Bot> =>
 const trades = (): Promise<unknown> =>
   waitFor(async () => ((await seenBot()).openOrders.total > 0 ? true : undefined), { what: 'open orders', ...SOON });
 
-const another = (version: string, image?: string): Promise<string> =>
-  anotherRelease(world.platform, { version, like: first, ...(image === undefined ? {} : { image }) });
+/** Of a runtime that works unless another is given. */
+async function another(version: string, over: { image?: string; databaseMajor?: number } = {}): Promise<string> {
+  const image = over.image ?? (await sameAgain(testImage('runtime'), version));
+  made.push(image);
+  return anotherRelease(world.platform, { version, like: first, ...over, image });
+}
 
 beforeAll(async () => {
   world = await PlatformWorld.open();
@@ -34,13 +38,13 @@ beforeAll(async () => {
 }, 400_000);
 afterAll(async () => {
   await world?.platform.stop();
-  for (const image of broken) {
+  for (const image of made) {
     await docker('rmi', image);
   }
 }, 200_000);
 
 it('an upgrade backs the stack up, changes its runtime alone, and the bot goes on', async () => {
-  const next = await another('0.1.1');
+  const next = await another('9.0.1');
   const [postgres, redis, runtime] = await Promise.all([
     startedAt('postgres'),
     startedAt('redis'),
@@ -66,6 +70,8 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
   expect(await Promise.all([startedAt('postgres'), startedAt('redis')])).toEqual([postgres, redis]);
   expect(await startedAt('runtime')).not.toBe(runtime);
   expect(await release()).toBe(next);
+  const told = done.steps.find(({ phase, action }) => phase === 'health' && action === null)?.detail;
+  expect(told).toBe('1 of 1 bots resumed, ledger consistent');
   expect((await seenBot()).state).toBe('running');
   await trades();
   const listed = await world.platform.cli<ReleaseList>('release', 'list');
@@ -75,8 +81,7 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
 it('FM-16 a release whose runtime does not come up is rolled back by itself, and the bot goes on', async () => {
   const before = await release();
   const image = await endsAtOnce(testImage('runtime'));
-  broken.push(image);
-  const bad = await another('0.1.2', image);
+  const bad = await another('9.0.2', { image });
   const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
   expect(code).not.toBe(0);
   const rollback = String((document.data.error?.details as { rollback?: string } | undefined)?.rollback);
@@ -91,6 +96,31 @@ it('FM-16 a release whose runtime does not come up is rolled back by itself, and
   expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
 });
 
+it('FM-16 a release that starts and answers, and whose bots do not resume, is rolled back with the counts, and the bot goes on', async () => {
+  const before = await release();
+  const image = await resumesNoBot(testImage('runtime'));
+  const bad = await another('9.0.4', { image });
+  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
+  expect(code).not.toBe(0);
+  const { error, steps } = document.data;
+  expect(error?.message).toMatch(/^0 of 1 bots resumed: Something unforeseen stopped the bot\./);
+  expect(error).toMatchObject({
+    code: 'HEALTH_GATE_FAILED',
+    details: { why: 'not_resumed', expected: 1, resumed: 0, bots: [{ id: bot }], ledger: [] },
+  });
+  expect(JSON.stringify(error?.details)).toContain('this release has no bot go on');
+  expect(steps.find(({ phase, action }) => phase === 'safeguard' && action === null)?.detail).toMatch(
+    /; bots that run: 1$/,
+  );
+  const rollback = String((error?.details as { rollback?: string } | undefined)?.rollback);
+  expect(await stack.owner.operationOver(rollback)).toMatchObject({ kind: 'rollback', state: 'done' });
+  await world.served(stack);
+  expect(await release()).toBe(before);
+  await waitFor(async () => ((await seenBot()).state === 'running' ? true : undefined), { what: 'the bot', ...SOON });
+  await trades();
+  expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
+});
+
 it('and back to the release before, where the books still agree', async () => {
   expect((await world.platform.cli('tenant', 'upgrade', stack.slug, first)).code).toBe(0);
   await world.served(stack);
@@ -101,7 +131,7 @@ it('and back to the release before, where the books still agree', async () => {
 
 it('FM-18 to a release of another major version the data goes into a new volume, and the bot goes on with its books', async () => {
   // The server is the same, since images of two are not at hand: all that carries goes by what releases say.
-  const next = await anotherRelease(world.platform, { version: '0.1.3', like: first, databaseMajor: 18 });
+  const next = await another('9.0.3', { databaseMajor: 18 });
   const volume = async (): Promise<string> => {
     const mounts = await docker(
       'inspect',

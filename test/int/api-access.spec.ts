@@ -67,6 +67,8 @@ const BODIES: Record<string, object> = {
   'post /api/v1/operator/rollouts/plan': { release: 'none' },
   'post /api/v1/operator/rollouts': { release: 'none', confirm: 'none' },
   'post /api/v1/operator/rollouts/:id/resume': {},
+  'post /api/v1/operator/releases': { like: 'none', version: '1.8.0' },
+  'post /api/v1/operator/releases/:id/notes': { notes: '' },
   'post /api/v1/stacks/:slug/domains': { domain: 'bot.example.org' },
 };
 

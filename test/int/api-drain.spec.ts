@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import { connect } from 'node:net';
 import { waitFor } from '#libs/async';
 import { person, stackOf, testApi, type TestApi } from '../support/api.js';
 import { Balancer } from '../support/balancer.js';
@@ -118,6 +121,47 @@ it('does not wait for a proxy that never asked, nor for ever for one that asks n
   await ending.internal.get(BALANCER).expect(200);
   expect(await ending.api.leave({ longestMs: 200, quietMs: 10 })).toBe(false);
   await ending.api.close();
+});
+
+it('says on its private port that it is leaving until the last answer is given, and that port takes the gate meanwhile', async () => {
+  const privately = `${await privateUrl(ending)}/healthz`;
+  const asked = async (url: string): Promise<unknown> => (await fetch(url)).json();
+  expect(await asked(privately)).toEqual({ status: 'ok' });
+  const { hostname, port } = new URL(ending.url);
+  const download = connect(Number(port), hostname);
+  let answer = '';
+  download.setEncoding('utf8').on('data', (text: string) => (answer += text));
+  try {
+    // An answer under way for as long as its request is not whole.
+    const arrived = once(ending.api.publicApp.getHttpServer() as Server, 'request');
+    const body = JSON.stringify({ identifier: 'nobody', password: 'wrong' });
+    download.write(
+      `POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 5)}`,
+    );
+    await arrived;
+    await ending.api.leave();
+    const closed = ending.api.close();
+    await waitFor(
+      () =>
+        fetch(`${ending.url}/healthz`)
+          .then(() => undefined)
+          .catch(() => true),
+      {
+        what: 'the public port taking nothing new',
+        deadlineMs: 10_000,
+      },
+    );
+    expect(await asked(privately)).toEqual({ status: 'leaving' });
+    const revocations = await fetch(`${await privateUrl(ending)}/internal/revocations`);
+    expect([revocations.status, revocations.headers.get('connection')]).toEqual([200, 'close']);
+    expect(answer).toBe('');
+    download.write(body.slice(5));
+    await closed;
+    expect(answer).toMatch(/^HTTP\/1\.1 40\d /);
+    await expect(fetch(privately)).rejects.toThrow('fetch failed');
+  } finally {
+    download.destroy();
+  }
 });
 
 it('ends event streams, whose readers then come to the other one', async () => {

@@ -59,10 +59,36 @@ it('FM-21 a stack that runs without a fresh backup is told after a night, and lo
 
   const never = await running(30);
   expect((await of(never))?.message).toContain(
-    `${never.slug} has run for 30 hours without a verified backup. It has none.`,
+    `${never.slug} has run for 30 hours without a verified backup; its plan allows 28. It has none.`,
   );
   const young = await running(20);
   expect(await of(young)).toBeUndefined();
+});
+
+it('how old the newest may be is the plan’s', async () => {
+  const [patient, strict] = [await running(300), await running(300)];
+  for (const [{ id }, code, hours] of [
+    [patient, 'free', 100],
+    [strict, 'premium', 6],
+  ] as const) {
+    await db().query('update plans set backup_max_age_hours = $2 where code = $1', [code, hours]);
+    await db().query(
+      `update accounts set plan_id = (select id from plans where code = $2)
+        where id = (select account_id from tenants where id = $1)`,
+      [id, code],
+    );
+  }
+  await backup(patient, 'verified', 99);
+  expect(await of(patient)).toBeUndefined();
+  await backup(strict, 'verified', 7);
+  expect(await of(strict)).toMatchObject({ severity: 'warning', params: { hours: 7, maxAgeHours: 6 } });
+  expect((await of(strict))?.message).toContain('has run for 7 hours without a verified backup; its plan allows 6.');
+  await db().query(`update plans set backup_max_age_hours = 98 where code = 'free'`);
+  expect(await of(patient)).toMatchObject({ severity: 'warning', params: { hours: 99, maxAgeHours: 98 } });
+  // A day more is loud.
+  await db().query(`update plans set backup_max_age_hours = 74 where code = 'free'`);
+  expect(await of(patient)).toMatchObject({ severity: 'critical' });
+  await db().query('update plans set backup_max_age_hours = 28');
 });
 
 it('what rests needs none, and one that woke has a night', async () => {

@@ -98,7 +98,7 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
   expect(json).toMatchObject({ ok: true, schema: 'aviary/backup-list/1', data: { next: null, open: null } });
   expect((json.data as BackupList).items.map(({ state }) => state)).toEqual(['stored', 'verified']);
   const fleet = await aviary(env, ['backup', 'list']);
-  expect(fleet.stdout).toMatch(new RegExp(`${slug} +2026-11-20T01:14:09.000Z +stored `));
+  expect(fleet.stdout).toMatch(new RegExp(`${slug} +2026-11-20T01:14:09.000Z +yes +stored `));
   expect(fleet.stderr).toContain('the newest try failed of 1');
   expect((await aviary(env, ['backup', 'list', 'uaaaaaa'])).code).toBe(3);
 });

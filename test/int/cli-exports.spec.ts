@@ -1,36 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { waitFor } from '#libs/async';
 import type { ExportView } from '#libs/contracts';
 import { aviary, document, environment } from '../support/cli.js';
 import { ExportWorld, PASSPHRASE } from '../support/export-world.js';
+import { hostScript, type HostScript } from '../support/host-script.js';
 import { openArchive } from '../support/opened-archive.js';
 import { program } from '../support/program.js';
 
 jest.setTimeout(120_000);
 
 const root = resolve(import.meta.dirname, '../..');
-
-/**
- * In the place of Docker: what runs does so apart from its client, with pipes of its own. It hears of the client's end by
- * that of its standard input alone, and what nobody reads any more is thrown away.
- */
-const ENGINE = `
-import { spawn } from 'node:child_process';
-const [role, ...command] = process.argv.slice(2);
-const [program, ...args] = role === 'client' ? [process.execPath, import.meta.filename, 'engine', ...command] : command;
-const child = spawn(program, args, { detached: role === 'client', stdio: 'pipe' });
-process.stdin.pipe(child.stdin).on('error', () => undefined);
-for (const name of ['stdout', 'stderr']) {
-  process[name].on('error', () => undefined);
-  child[name].on('data', (chunk) => process[name].write(chunk));
-}
-child.on('close', (code) => process.exit(code ?? 1));
-`;
 
 let world: ExportWorld;
 let env: Record<string, string>;
@@ -165,45 +149,14 @@ it('leaves nothing of an archive that breaks off', async () => {
 });
 
 describe('scripts/aviary, which runs it in a container without the host’s files', () => {
-  let host: Record<string, string>;
+  let host: HostScript;
 
   beforeAll(async () => {
-    const bin = join(at, 'bin');
-    await mkdir(bin);
-    await writeFile(join(at, 'engine.mjs'), ENGINE);
-    const node = [process.execPath, join(at, 'engine.mjs'), 'client', process.execPath];
-    const engine = [...node, ...program('apps/cli/src/main.ts')].map((word) => `'${word}'`).join(' ');
-    await writeFile(
-      join(bin, 'docker'),
-      [
-        '#!/bin/sh',
-        'case $1 in',
-        'version | image) exit 0 ;;',
-        'ps) echo worker ;;',
-        // What the container has of the host is its standard streams alone.
-        `exec) while [ "$1" != worker ]; do shift; done; shift 3; cd '${root}'; exec ${engine} "$@" ;;`,
-        'esac',
-        '',
-      ].join('\n'),
-      { mode: 0o755 },
-    );
-    await writeFile(join(at, 'portal-image'), 'none');
-    host = { ...env, PATH: `${bin}:${process.env['PATH']}`, AVIARY_DATA_DIR: at };
+    host = await hostScript(at, env);
   });
 
-  const begun = (args: string[], input = '') => {
-    // In a group of its own, as a terminal starts it.
-    const options = { env: host, cwd: at, detached: true, stdio: 'pipe' } as const;
-    const child = spawn(join(root, 'scripts/aviary'), args, options);
-    child.stdin.end(input);
-    const ended = Promise.all([
-      text(child.stdout),
-      text(child.stderr),
-      once(child, 'exit') as Promise<[number | null]>,
-    ]).then(([stdout, stderr, [code]]) => ({ code, stdout, stderr }));
-    return { pid: child.pid ?? 0, ended };
-  };
-  const script = (args: string[], input = '') => begun(args, input).ended;
+  const begun = (args: string[], input?: string) => host.begin(args, input);
+  const script = (args: string[], input?: string) => host.run(args, input);
 
   /** Restic gives nothing until the file is there. */
   const holding = async (go: string): Promise<void> =>
@@ -316,6 +269,27 @@ describe('scripts/aviary, which runs it in a container without the host’s file
       exit: 2,
       error: { message: `${file} exists already; nothing was done.` },
     });
+  });
+
+  it('puts the password of a repository into a file of the host, and no other', async () => {
+    const file = join(at, 'repository-password');
+    const ran = await script(['backup', 'password', stack.slug, '--to', file, '--json']);
+    expect([ran.code, JSON.parse(ran.stdout)]).toEqual([
+      0,
+      expect.objectContaining({ ok: true, schema: 'aviary/backup-password/1' }),
+    ]);
+    const { password } = await world.world.placeOf(stack.id);
+    expect([await readFile(file, 'utf8'), (await stat(file)).mode & 0o777]).toEqual([`${password}\n`, 0o600]);
+    expect(ran.stdout + ran.stderr).not.toContain(password);
+    const again = await script(['backup', 'password', stack.slug, `--to=${file}`, '--json']);
+    expect([again.code, JSON.parse(again.stdout)]).toEqual([
+      2,
+      expect.objectContaining({ schema: 'aviary/backup-password/1', ok: false, exit: 2 }),
+    ]);
+    const none = join(at, 'of-nobody');
+    expect(await script(['backup', 'password', 'uaaaaaa', '--to', none])).toMatchObject({ code: 3 });
+    expect(await readdir(at)).not.toContain('of-nobody');
+    expect(await script(['backup', 'password', stack.slug])).toMatchObject({ code: 2, stdout: '' });
   });
 
   it('asks the program about everything else', async () => {

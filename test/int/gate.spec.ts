@@ -1,5 +1,7 @@
 import { createPublicKey } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { GATE_COOKIE, GATE_STATE_COOKIE, identityClaimsSchema } from '#libs/contracts';
@@ -231,6 +233,48 @@ describe('the gate', () => {
         what: 'the gate to trust its list again',
         deadlineMs: 5000,
       });
+    });
+
+    it('gives the answers it has begun before it ends, on connections that carry no other, and waits for no one else', async () => {
+      const usual = api.redeem;
+      const asked = Promise.withResolvers<void>();
+      const released = Promise.withResolvers<void>();
+      api.redeem = async (_request, response) => {
+        asked.resolve();
+        await released.promise;
+        response.writeHead(403).end('{}');
+      };
+      // As the proxy has them: one that never carried a request.
+      const idle = connect(world.gate.port, '127.0.0.1');
+      await once(idle, 'connect');
+      const closed = once(idle, 'close');
+      try {
+        const callback = visit(`/.aviary/callback?code=${randomToken()}`, {
+          headers: { cookie: `${GATE_STATE_COOKIE}=${randomToken()}` },
+        });
+        await asked.promise;
+        const ended = world.gate.stop();
+        await waitFor(
+          () =>
+            ask(world.gate.port, '/healthz').then(
+              () => undefined,
+              () => true,
+            ),
+          {
+            what: 'the gate taking nothing new',
+            deadlineMs: 5_000,
+          },
+        );
+        expect(idle.closed).toBe(false);
+        released.resolve();
+        expect((await callback).status).toBe(403);
+        await closed;
+        expect(await ended).toBe(0);
+      } finally {
+        api.redeem = usual;
+        idle.destroy();
+        await world.gate.start();
+      }
     });
 
     it('ends cleanly when told to', async () => {

@@ -1,9 +1,14 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { newId, OperationEntity, ReleaseEntity, TenantEntity, UpgradeFailureEntity } from '#libs/db';
+import { FakeEngine } from '#libs/engine';
 import { person, stackOf, type TestPerson } from '../support/api.js';
+import { answeringImages } from '../support/image-answers.js';
 import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
 
-/** Releases as operators move them and owners are offered them, in a real browser. No agent runs here. */
+/** Releases as operators move them and owners are offered them, in a real browser. Of an agent, what says which images there are. */
 jest.setTimeout(120_000);
 
 const FIRST = 'standard@1.0.0+00000000';
@@ -11,6 +16,10 @@ const DRAFT = 'standard@1.2.0+00000002';
 const NEXT = 'standard@1.1.0+00000001';
 const OLD = 'standard@0.9.0+00000009';
 
+const engine = new FakeEngine({ images: ['aviary/runtime:1.3.0'] });
+
+let home: string;
+let stopAnswering: () => void;
 let portal: PortalBrowser;
 let operator: TestPerson;
 let owner: TestPerson;
@@ -19,14 +28,23 @@ let first: ReleaseEntity;
 let stack: { id: string; slug: string };
 
 beforeAll(async () => {
-  portal = await portalBrowser();
+  home = await mkdtemp(join(tmpdir(), 'aviary-release-pages-'));
+  const socket = join(home, 'agent.sock');
+  stopAnswering = await answeringImages(socket, engine);
+  portal = await portalBrowser({ AVIARY_AGENT_SOCKET: socket });
   operator = await person(portal.t, 'operator');
   owner = await person(portal.t);
+  const pinned = Object.fromEntries(
+    ['postgres', 'redis', 'runtime'].map((service) => [service, engine.addImage(service)]),
+  );
+  await db().update(ReleaseEntity, { id: FIRST }, { images: pinned });
   first = await db().findOneByOrFail(ReleaseEntity, { id: FIRST });
   page = await portal.open();
 }, 180_000);
 afterAll(async () => {
   await portal?.close();
+  stopAnswering?.();
+  await rm(home, { recursive: true, force: true });
 });
 
 const db = () => portal.t.db.dataSource.manager;
@@ -94,13 +112,15 @@ it('lists them newest first with who is on each, and with the moves there are', 
   expect(texts.map((text) => /standard@\S+/.exec(text)?.[0])).toEqual([DRAFT, NEXT, FIRST, OLD]);
   const offered = async (id: string) => row(id).getByRole('button').allInnerTexts();
   expect(await Promise.all([DRAFT, NEXT, FIRST, OLD].map(offered))).toEqual([
-    ['Offer…', 'Withdraw…'],
-    ['Promote…', 'Withdraw…', 'Mark as fixed…'],
-    ['Withdraw…'],
-    ['Offer…'],
+    ['Offer…', 'Withdraw…', 'Notes…'],
+    ['Promote…', 'Withdraw…', 'Mark as fixed…', 'Notes…'],
+    ['Withdraw…', 'Notes…'],
+    ['Offer…', 'Notes…'],
   ]);
   const cells = await row(FIRST).getByRole('cell').allInnerTexts();
   expect(cells[0]).toContain('standard 1.0.0');
+  expect(cells[0]).toContain('PostgreSQL 17');
+  await page.getByText(`${DRAFT} is newer than what is stable, and a draft: nobody goes to it`).waitFor();
   expect(cells[1]).toMatch(/Stable\s+for new stacks/);
   expect(cells.slice(2, 4)).toEqual(['1', '0']);
   expect((await row(NEXT).getByRole('cell').allInnerTexts()).slice(2, 4)).toEqual(['0', '1']);
@@ -132,6 +152,54 @@ it('marks one as fixed: it may be tried again where it failed', async () => {
   await dialog().getByRole('button', { name: 'Mark as fixed' }).click();
   await fixed.waitFor({ state: 'detached' });
   expect(await db().countBy(UpgradeFailureEntity, { toRelease: NEXT })).toBe(0);
+});
+
+it('makes a release like one that is there, of an image that the engine has, and says what is wrong until it is made', async () => {
+  await page.getByRole('link', { name: 'Make release…' }).click();
+  await page.waitForURL('**/console/releases/new');
+  await page.getByLabel('Like').selectOption(FIRST);
+  const press = (): Promise<void> => page.getByRole('button', { name: 'Make release' }).click();
+  await press();
+  await page.getByText('Three numbers, such as 1.8.0.').waitFor();
+  await page.getByLabel('Version').fill('1.3.0');
+  const image = page.getByLabel('Image of runtime');
+  await image.fill('no image');
+  await page.getByText('An image as the engine names it', { exact: false }).waitFor();
+  await image.fill('aviary/runtime:1.4.0');
+  await page.getByLabel('Migrations it needs').fill('Stacks1763700000002');
+  await page.getByLabel('What is new').fill('Grids start faster.\nNothing else.');
+  await press();
+  await page.getByText('The engine has no image aviary/runtime:1.4.0 for runtime.', { exact: false }).waitFor();
+  await portal.assertSound(page, 'releases-make');
+  await image.fill('aviary/runtime:1.3.0');
+  await press();
+  await page.waitForURL('**/console/releases');
+  const made = await db().findOneByOrFail(ReleaseEntity, { version: '1.3.0' });
+  expect(made).toMatchObject({
+    state: 'draft',
+    notes: 'Grids start faster.\nNothing else.',
+    images: { ...first.images, runtime: await engine.imageId('aviary/runtime:1.3.0', { deadlineMs: 1_000 }) },
+  });
+  await row(made.id).getByText('requires Stacks1763700000002', { exact: false }).waitFor();
+  await portal.assertSound(page, 'releases-made');
+});
+
+it('writes what is new in one', async () => {
+  const { id } = await db().findOneByOrFail(ReleaseEntity, { version: '1.3.0' });
+  await page.getByRole('button', { name: `Notes… ${id}` }).click();
+  const notes = dialog().getByLabel('What is new');
+  expect(await notes.inputValue()).toBe('Grids start faster.\nNothing else.');
+  await notes.fill('x'.repeat(4_001));
+  await dialog().getByText('Text of at most 4000 characters.').waitFor();
+  expect(await dialog().getByRole('button', { name: 'Write notes' }).isDisabled()).toBe(true);
+  await notes.fill('Grids start faster.');
+  await portal.assertSound(page, 'releases-notes');
+  await dialog().getByRole('button', { name: 'Write notes' }).click();
+  await dialog().waitFor({ state: 'detached' });
+  expect(await db().findOneByOrFail(ReleaseEntity, { id })).toMatchObject({ notes: 'Grids start faster.' });
+  // Out of the way of what follows, which is about the others.
+  await db().delete(ReleaseEntity, { id });
+  await row(id).waitFor({ state: 'detached' });
 });
 
 it('shows why a move was refused, and the state somebody else gave it meanwhile', async () => {

@@ -20,7 +20,7 @@ const now = (): Date => new Date(at);
 
 /** One of the two as the agent reaches it: it answers, says that it fails, or hangs, which its engine does not see. */
 class Part {
-  does: 'answer' | 'fail' | 'hang' = 'answer';
+  does: 'answer' | 'fail' | 'hang' | 'leave' = 'answer';
   private constructor(private readonly server: Server) {}
 
   static async open(): Promise<Part> {
@@ -28,7 +28,10 @@ class Part {
     const part = new Part(server.listen(0, '127.0.0.1'));
     server.on('request', (request, response) => {
       if (part.does !== 'hang') {
-        response.writeHead(part.does === 'answer' && request.url === '/healthz' ? 200 : 503).end('{}');
+        const status = part.does === 'leave' ? 'leaving' : 'ok';
+        response
+          .writeHead(part.does !== 'fail' && request.url === '/healthz' ? 200 : 503)
+          .end(JSON.stringify({ status }));
       }
     });
     await once(server, 'listening');
@@ -49,18 +52,21 @@ let world: StackWorld;
 let gate: Part;
 let api: Part;
 let api2: Part;
+let leaving: Part;
 let watch: PortalWatch;
 
 beforeEach(async () => {
   at = Date.UTC(2026, 5, 1, 10);
   world = await stackWorld({ now });
   [gate, api, api2] = [await Part.open(), await Part.open(), await Part.open()];
+  leaving = await Part.open();
   watch = watching();
 }, 60_000);
 afterEach(async () => {
   gate.close();
   api.close();
   api2.close();
+  leaving.close();
   await world.close();
 });
 
@@ -72,6 +78,7 @@ function watching(): PortalWatch {
     platformId: database.platformId,
     engineId: ENGINE_ID,
     urls: { gate: [gate.url], api: [api.url, api2.url] },
+    leavingUrls: [leaving.url],
     logger: createLogger('test', 'silent'),
     now,
     answerMs: 200,
@@ -176,6 +183,18 @@ it('an api that answers with an error is one that does not answer, and a warning
   expect(await open()).toMatchObject([
     { key: `portal/${ENGINE_ID}/api`, severity: 'warning', message: expect.stringContaining('it answered 503') },
   ]);
+  expect(changes()).toEqual([`restartContainer ${nameOf('api')}`]);
+});
+
+it('an api that only ends what it has begun is left alone, and one that hangs behind its other port is not', async () => {
+  await runs('api');
+  api.close();
+  leaving.does = 'leave';
+  await minutes(5);
+  expect([await open(), changes(), watch.doubts]).toEqual([[], [], false]);
+  leaving.does = 'answer';
+  await minutes(3);
+  expect(await open()).toMatchObject([{ key: `portal/${ENGINE_ID}/api`, severity: 'warning' }]);
   expect(changes()).toEqual([`restartContainer ${nameOf('api')}`]);
 });
 

@@ -62,7 +62,10 @@ it('goes ring by ring, each after its soak, with as many at once as may be, by o
   expect(await Promise.all(slugs.map((slug) => w.releaseOf(slug)))).toEqual(slugs.map(() => w.second.id));
   const operations = await w.db.findBy(OperationEntity, { kind: 'upgrade' });
   expect(operations.map(({ requestedBy, input }) => [requestedBy, input])).toEqual(
-    slugs.map(() => ['system:rollout', { rollout: id, from: w.first.id, to: w.second.id }]),
+    slugs.map(() => [
+      'system:rollout',
+      { rollout: id, from: w.first.id, to: w.second.id, before: { running: [], ledger: [] } },
+    ]),
   );
 });
 

@@ -337,6 +337,13 @@ it('shows operators every stack, those without a backup first, then the oldest',
   expect(seen[1]).toMatchObject({ newest: { state: 'failed', error: { code: 'REPOSITORY_DAMAGED' } } });
   expect(seen[2]?.ageSeconds).toBeGreaterThanOrEqual(30 * 3_600);
   expect(seen[2]?.ageSeconds).toBeLessThan(30 * 3_600 + 60);
+  expect(seen[2]?.maxAgeSeconds).toBe(28 * 3_600);
+  // What counts as fresh is the plans' to say.
+  await world.database.dataSource.query('update plans set backup_max_age_hours = 31');
+  const { counts, items } = await world.backups.fleet(operator);
+  expect(counts.fresh).toBe(whole.counts.fresh + 1);
+  expect(items.find(({ slug }) => slug === old.slug)?.maxAgeSeconds).toBe(31 * 3_600);
+  await world.database.dataSource.query('update plans set backup_max_age_hours = 28');
   const paged: string[] = [];
   let cursor: string | undefined;
   do {

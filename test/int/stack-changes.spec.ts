@@ -96,6 +96,7 @@ describe('rotating secrets', () => {
       },
       served: () => Promise.resolve(),
       activity: () => Promise.resolve(null),
+      resumption: () => Promise.resolve(null),
       hold: () => Promise.resolve(null),
     };
     return { ...stack, role, old, parts: { databases, probes } };

@@ -11,6 +11,7 @@ import {
 } from '#libs/db';
 import type { StackBackups } from '#libs/orchestrator';
 import { IMAGES_OF_RELEASES } from '../../apps/agent/src/host/old-images.js';
+import { readyBackups } from '../support/ready-backups.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -22,17 +23,8 @@ const never = new AbortController().signal;
 /** What was backed up, by stack; upgrades here are about what comes after. */
 const backedUp: string[] = [];
 const backups: StackBackups = {
+  ...readyBackups,
   dump: ({ facts }) => Promise.resolve(`${backedUp.push(facts.slug)} dumped`),
-  store: () => Promise.resolve('stored'),
-  prove: () => Promise.resolve('proven'),
-  prune: () => Promise.resolve('pruned'),
-  kept: () => Promise.resolve('kept'),
-  load: () => Promise.reject(new Error('nothing is restored here')),
-  swap: () => Promise.reject(new Error('nothing is restored here')),
-  roomToCarry: () => Promise.reject(new Error('nothing is carried here')),
-  carry: () => Promise.reject(new Error('nothing is carried here')),
-  setPassword: () => Promise.reject(new Error('nothing is restored here')),
-  erase: () => Promise.resolve(),
 };
 type RunOptions = NonNullable<Parameters<StackWorld['runner']>[0]>;
 type Owner = Awaited<ReturnType<StackWorld['account']>>;

@@ -3,7 +3,14 @@ import { mkdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BackupExports, FenceGuard, PortalRepository, Repositories, ResticBackups } from '#libs/backup';
+import {
+  BackupExports,
+  FenceGuard,
+  PortalRepository,
+  Repositories,
+  RepositoryPasswords,
+  ResticBackups,
+} from '#libs/backup';
 import { FakeEngine, FakeStreams, type Engine } from '#libs/engine';
 import { EdgeKeeper, type OperationRunner, type Probes, type StackDatabases } from '#libs/orchestrator';
 import { Repository, type RepositoryPlace, type ResticSettings } from '#libs/restic';
@@ -190,6 +197,15 @@ export class BackupWorld {
   /** Downloads of backups, as an agent has them. */
   exports(): BackupExports {
     return new BackupExports({
+      dataSource: this.world.database.dataSource,
+      repositories: this.repositories,
+      now: () => new Date(),
+    });
+  }
+
+  /** What opens its repositories, as an agent gives it out. */
+  passwords(): RepositoryPasswords {
+    return new RepositoryPasswords({
       dataSource: this.world.database.dataSource,
       repositories: this.repositories,
       now: () => new Date(),

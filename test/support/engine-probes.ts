@@ -25,6 +25,7 @@ export function engineProbes(engine: Engine): Probes {
     ready: allRun,
     served: allRun,
     activity: () => Promise.resolve({ runningBots: 0, openOrders: 0, tokens: [] }),
+    resumption: () => Promise.resolve({ starting: false, failure: null, bots: [], ledger: [] }),
     hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
   };
 }

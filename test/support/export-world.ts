@@ -6,6 +6,7 @@ import type { ExportAsked, ExportView } from '#libs/contracts';
 import { backupListSchema } from '#libs/contracts';
 import type { ExportTimes } from '#libs/tenants';
 import { exportAnswer } from '../../apps/agent/src/export-answer.js';
+import { passwordAnswer } from '../../apps/agent/src/password-answer.js';
 import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 import { person, testApi, type TestApi, type TestPerson } from './api.js';
 import { BackupWorld, RESTIC, type BackedUpStack } from './backup-world.js';
@@ -40,11 +41,12 @@ export class ExportWorld {
     this.stopAgent();
     const logger = pino({ level: 'debug' }, { write: (line: string) => void this.agentLogs.push(line) });
     const exports = this.world.exports();
+    const passwords = this.world.passwords();
     this.server = await startPrivateServer(
       this.socket,
       () => Promise.resolve({ ok: true, checks: {} }),
       () => Promise.resolve(''),
-      { exports: exportAnswer(() => exports, logger) },
+      { exports: exportAnswer(() => exports, logger), passwords: passwordAnswer(() => passwords) },
     );
   }
 

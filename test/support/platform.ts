@@ -63,10 +63,15 @@ export class TestPlatform {
     return this.facts.place;
   }
 
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<TestPlatform> {
+  /** `prepare` puts what there has to be before into the data folder. */
+  static async start(
+    settings: Readonly<Record<string, string>> = {},
+    prepare: (dataDir: string) => Promise<void> = () => Promise.resolve(),
+  ): Promise<TestPlatform> {
     const root = await copyOfRepository();
     const door = await EngineDoor.open(join(root, 'engine.sock'), engineSocket());
     try {
+      await prepare(join(root, 'data'));
       return new TestPlatform(await broughtUp(root, { AVIARY_ENGINE_SOCKET: door.path, ...settings }), door);
     } catch (error) {
       await door.close();

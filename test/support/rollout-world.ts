@@ -10,30 +10,15 @@ import {
   type StartRollout,
 } from '#libs/contracts';
 import { OperationEntity, ReleaseEntity, TenantEntity } from '#libs/db';
-import type { StackBackups } from '#libs/orchestrator';
 import { MailDelivery, OutboxService } from '#libs/support';
 import { createLogger } from '#libs/telemetry';
 import type { PhaseName } from '#libs/tenants';
 import { workerHandlers } from '../../apps/worker/src/handlers.js';
+import { readyBackups } from './ready-backups.js';
 import { healthyProbes, stackWorld, type StackWorld } from './stack-world.js';
 
 type RunOptions = NonNullable<Parameters<StackWorld['runner']>[0]>;
 type Operator = Actor & { kind: 'operator' };
-
-/** Taken at once: rollouts are about what comes after. */
-const backups: StackBackups = {
-  dump: () => Promise.resolve('dumped'),
-  store: () => Promise.resolve('stored'),
-  prove: () => Promise.resolve('proven'),
-  load: () => Promise.reject(new Error('nothing is restored here')),
-  swap: () => Promise.reject(new Error('nothing is restored here')),
-  roomToCarry: () => Promise.reject(new Error('nothing is carried here')),
-  carry: () => Promise.reject(new Error('nothing is carried here')),
-  setPassword: () => Promise.reject(new Error('nothing is restored here')),
-  erase: () => Promise.resolve(),
-  prune: () => Promise.resolve('pruned'),
-  kept: () => Promise.resolve('kept'),
-};
 
 export type RolloutOrder = { settings?: Partial<PlanRollout['settings']>; selection?: PlanRollout['selection'] };
 
@@ -230,7 +215,7 @@ export class RolloutWorld {
           ? Promise.reject(new DomainError('HEALTH_GATE_FAILED', { message: 'The new one does not answer.' }))
           : Promise.resolve(),
     };
-    await this.world.runner({ backups, probes }).run(operationId, tenantId, new AbortController().signal);
+    await this.world.runner({ backups: readyBackups, probes }).run(operationId, tenantId, new AbortController().signal);
   }
 
   close(): Promise<void> {

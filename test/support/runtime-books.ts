@@ -1,4 +1,7 @@
 import { dec, gridAccount, sum, text, type GridState } from '#libs/trading';
+import { createLogger } from '#libs/telemetry';
+import { ledgerFaults as toldFaults } from '../../apps/runtime/src/account/ledger.js';
+import { Database } from '../../apps/runtime/src/database/database.js';
 import type { TestStack } from './runtime.js';
 
 /** A stack's books in one statement and so of one moment; amounts as text, since JSON's numbers are none. */
@@ -51,6 +54,14 @@ export async function checkBooks(stack: TestStack): Promise<{ fills: number; ope
     throw new Error('the books were not read');
   }
   expect(ledgerFaults(row.ledger)).toEqual([]);
+  // What the runtime itself would say of them.
+  const verify = (): Promise<void> => Promise.resolve();
+  const database = new Database({ ...stack.database, logger: createLogger('runtime', 'silent'), verify });
+  try {
+    expect(await toldFaults(database)).toEqual([]);
+  } finally {
+    await database.close();
+  }
   const { fills, taken } = row.ledger;
   return { fills: fills.length, open: taken.filter(({ state }) => state === 'open').length };
 }

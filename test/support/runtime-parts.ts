@@ -65,6 +65,7 @@ export class RuntimeParts {
       logger: createLogger('runtime', 'silent'),
       now: () => new Date(),
       limit: 5,
+      image: 'sha256:first',
       held: () => null,
       requireFree: () => undefined,
       requireTrading: () => undefined,

@@ -122,6 +122,7 @@ export class TestStack {
       clonedFrom: null,
       tradingHeldSince: null,
       release: '0.1.0',
+      image: 'sha256:first',
       dashboardUrl: options.dashboardUrl ?? 'https://localhost:1',
       portalUrl: options.portalUrl ?? 'https://localhost:1',
       limits: { cpus: 1, memoryMb: 512, diskGb: 1, pids: 256, bots: options.bots ?? 5 },

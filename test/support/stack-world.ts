@@ -21,6 +21,7 @@ import {
 } from '#libs/orchestrator';
 import { createLogger, type Logger } from '#libs/telemetry';
 import {
+  AgentPort,
   BackupService,
   ReleaseService,
   UpgradeService,
@@ -86,6 +87,7 @@ export interface StackWorld {
     backups?: StackBackups;
     /** Of an engine that is not the world's own. */
     edges?: EdgeKeeper;
+    hostDisk?: HostDisk;
     leaseSeconds?: number;
     owner?: string;
   }): OperationRunner;
@@ -111,11 +113,15 @@ export interface StackWorld {
   close(): Promise<void>;
 }
 
+/** Of a host with room. */
+const ROOM: HostDisk = { totalMb: 100_000, freeMb: 50_000, floorMb: 2_048 };
+
 /** Answers at once, as a healthy stack does. */
 export const healthyProbes: Probes = {
   ready: () => Promise.resolve(),
   served: () => Promise.resolve(),
   activity: () => Promise.resolve({ runningBots: 0, openOrders: 0, tokens: [] }),
+  resumption: () => Promise.resolve({ starting: false, failure: null, bots: [], ledger: [] }),
   hold: () => Promise.resolve({ held: 0, openOrders: 0 }),
 };
 
@@ -151,6 +157,8 @@ export async function stackWorld(
     /** Base64, as `up` generates one; the other for a rotation. */
     masterKey?: string;
     nextMasterKey?: string;
+    /** Where an agent answers for this world's engine, once a test starts one there. */
+    agentSocket?: string;
     /** One that is there already, such as a recovered one. */
     database?: TestDatabase;
   } = {},
@@ -257,7 +265,10 @@ export async function stackWorld(
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
-    releases: new ReleaseService(deps),
+    releases: new ReleaseService({
+      ...deps,
+      agent: new AgentPort(options.agentSocket ?? join(home, 'nobody.sock'), ENGINE_ID),
+    }),
     upgrades: new UpgradeService(deps),
     rollouts: new RolloutService(deps),
     routes,
@@ -274,6 +285,7 @@ export async function stackWorld(
           edges: options.edges ?? edges,
           streams: options.streams ?? noStreams,
           backups: options.backups ?? noBackups,
+          hostDisk: () => Promise.resolve(options.hostDisk ?? ROOM),
           queue,
           portalUrl,
           now,
@@ -325,7 +337,7 @@ export async function stackWorld(
         now,
       });
     },
-    diskGuard: ({ probes = healthyProbes, hostDisk = { totalMb: 100_000, freeMb: 50_000, floorMb: 2_048 } } = {}) => {
+    diskGuard: ({ probes = healthyProbes, hostDisk = ROOM } = {}) => {
       const settings = { platformId, pool, ...PLACES, engineId: ENGINE_ID };
       const common = { dataSource, queue, portalUrl, probes, secrets, settings, logger, now };
       return new DiskGuard({ ...common, hostDisk: () => Promise.resolve(hostDisk) });

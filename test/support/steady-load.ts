@@ -3,7 +3,26 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { waitFor } from '#libs/async';
 import type { PortalPlace } from './portal-client.js';
 
+export interface LoadRequest {
+  path: string;
+  /** The portal's where left out. */
+  host?: string;
+  headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON by POST, which nobody on the way may try again by himself; without one it is a GET. */
+  body?: unknown;
+  /** Over a connection of its own, as of somebody who comes for the first time. */
+  anew?: boolean;
+}
+
+/** Requests one after the other, again and again. */
+export interface LoadLine {
+  requests: readonly LoadRequest[];
+  /** From an answer to the next request: what is replaced meanwhile needs the processors too. */
+  paceMs?: number;
+}
+
 export interface FailedRequest {
+  host: string;
   path: string;
   why: string;
   /** When it was seen to fail. */
@@ -11,12 +30,17 @@ export interface FailedRequest {
 }
 
 const ANSWER_MS = 30_000;
-/** Between two requests of a line: what is replaced meanwhile needs the processors too. */
 const PACE_MS = 50;
 
+/** So many lines that ask for these paths of the portal in turn, no two for the same at first. */
+export const linesOf = (count: number, paths: readonly string[]): LoadLine[] =>
+  Array.from({ length: count }, (_, line) => ({
+    requests: paths.map((_path, at) => ({ path: paths[(line + at) % paths.length] ?? '/' })),
+  }));
+
 /**
- * Requests to the portal by its name through the proxy, one after the other in several lines, over connections that are
- * kept as browsers keep them. Nothing is tried twice.
+ * Requests by name through the proxy in several lines at once, over connections that are kept as browsers keep them unless
+ * told. Nothing is tried twice.
  */
 export class SteadyLoad {
   answered = 0;
@@ -27,38 +51,59 @@ export class SteadyLoad {
 
   constructor(
     private readonly place: PortalPlace,
-    { lines, paths }: { lines: number; paths: readonly string[] },
+    lines: readonly LoadLine[],
   ) {
     this.agent = new Agent({ keepAlive: true, ca: place.ca });
-    this.lines = Array.from({ length: lines }, (_, line) => this.line(line, paths));
+    this.lines = lines.map((line) => this.line(line));
   }
 
-  private async line(line: number, paths: readonly string[]): Promise<void> {
-    for (let turn = line; this.going; turn += 1) {
-      const path = paths[turn % paths.length] ?? '/';
+  private async line({ requests, paceMs = PACE_MS }: LoadLine): Promise<void> {
+    for (let turn = 0; this.going; turn += 1) {
+      const wanted = requests[turn % requests.length] ?? { path: '/' };
       try {
-        const status = await this.ask(path);
-        if (status >= 200 && status < 400) {
+        const status = await this.ask(wanted);
+        if (status >= 200 && status < 300) {
           this.answered += 1;
         } else {
-          this.fail(path, `answered ${status}`);
+          this.fail(wanted, `answered ${status}`);
         }
       } catch (error) {
-        this.fail(path, String(error));
+        this.fail(wanted, String(error));
       }
-      await pause(PACE_MS);
+      await pause(paceMs);
     }
   }
 
-  private fail(path: string, why: string): void {
-    this.failed.push({ path, why, at: new Date().toISOString() });
+  private fail({ host = this.place.portalDomain, path }: LoadRequest, why: string): void {
+    this.failed.push({ host, path, why, at: new Date().toISOString() });
   }
 
-  private ask(path: string): Promise<number> {
+  /** What failed at this host, or at the portal. */
+  failedAt(host = this.place.portalDomain): FailedRequest[] {
+    return this.failed.filter((one) => one.host === host);
+  }
+
+  private ask({ path, host: to, headers, body, anew = false }: LoadRequest): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const { portalDomain: host, httpsPort: port, address } = this.place;
+    const { portalDomain, httpsPort: port, address, ca } = this.place;
+    const host = to ?? portalDomain;
+    const payload = body === undefined ? undefined : JSON.stringify(body);
     const asked = request(
-      { host: address, port, servername: host, path, headers: { host }, agent: this.agent },
+      {
+        host: address,
+        port,
+        servername: host,
+        path,
+        method: payload === undefined ? 'GET' : 'POST',
+        headers: {
+          host,
+          ...(payload === undefined
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(payload)) }),
+          ...headers,
+        },
+        ...(anew ? { agent: false, ca } : { agent: this.agent }),
+      },
       (response) => {
         response.resume();
         response.once('end', () => resolve(response.statusCode ?? 0));
@@ -67,7 +112,7 @@ export class SteadyLoad {
     );
     asked.setTimeout(ANSWER_MS, () => asked.destroy(new Error('no answer')));
     asked.once('error', reject);
-    asked.end();
+    asked.end(payload);
     return promise;
   }
 

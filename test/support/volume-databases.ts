@@ -195,6 +195,29 @@ export class VolumeDatabases {
     }
   }
 
+  /** A new database of the test's server, with nothing in it: how programs reach it, and what is asked of it. */
+  async empty(): Promise<{
+    env: Record<string, string>;
+    sql: (statement: string) => Promise<Record<string, unknown>[]>;
+    drop: () => Promise<void>;
+  }> {
+    const database = `by_hand_${randomUUID().replaceAll('-', '')}`;
+    await this.admin(`create database ${database}`);
+    const { hostname, port, username, password } = this.url;
+    return {
+      env: {
+        PGHOST: hostname,
+        PGPORT: port,
+        PGUSER: username,
+        PGPASSWORD: decodeURIComponent(password),
+        PGDATABASE: database,
+      },
+      sql: (statement) =>
+        this.server(async (client) => (await client.query<Record<string, unknown>>(statement)).rows, { database }),
+      drop: () => this.admin(`drop database ${database} with (force)`),
+    };
+  }
+
   /** A statement to the server as its own user. */
   async admin(statement: string): Promise<void> {
     await this.server((client) => client.query(statement));

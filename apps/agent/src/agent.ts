@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { FenceGuard, replacedText, type BackupExports } from '#libs/backup';
+import { FenceGuard, replacedText } from '#libs/backup';
 import type { Config } from '#libs/config';
 import { DomainError } from '#libs/contracts';
 import { assertPlatform, createDataSource, EngineEntity, type Database } from '#libs/db';
@@ -10,8 +10,10 @@ import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
 import { exportAnswer } from './export-answer.js';
+import { imagesAnswer } from './images-answer.js';
 import { KeyKeeper, masterKeysOf } from './key-keeper.js';
 import { lead, type Leading } from './leading.js';
+import { passwordAnswer } from './password-answer.js';
 import { portalRepository } from './portal-backups.js';
 import { reviveOwn } from './own-containers.js';
 import { startPrivateServer, type Health } from './private-server.js';
@@ -133,7 +135,9 @@ export async function startAgent({
   });
   const server = await startPrivateServer(config.AGENT_SOCKET, health, () => metrics.read(), {
     logs: watch && logAnswer(watch, config.PLATFORM_ID),
-    exports: exportAnswer(exports, logger),
+    exports: exportAnswer(() => led().exports, logger),
+    passwords: passwordAnswer(() => led().passwords),
+    images: imagesAnswer(engine),
   });
   timers.every('key-holder', HOLDER_SECONDS, () => keeper.say());
   timers.every('keys', HOLDER_SECONDS, () => keeper.turn(leading !== undefined, stopping.signal));
@@ -201,13 +205,13 @@ export async function startAgent({
   }
 
   /** Only the active agent has the keys of stacks as they are now. */
-  function exports(): BackupExports {
+  function led(): Leading {
     if (!leading) {
       throw new DomainError('UNAVAILABLE', {
         message: 'The host’s agent is just taking over. Try again in a minute.',
       });
     }
-    return leading.exports;
+    return leading;
   }
 
   /** Ok only while a stack could be made here now, or another agent is seen to work. */

@@ -5,6 +5,7 @@ import type { BackupExports } from '#libs/backup';
 import { DomainError, sendExportSchema } from '#libs/contracts';
 import { EXPORT_TIMES } from '#libs/tenants';
 import type { Logger } from '#libs/telemetry';
+import { jsonBodyOf } from './json-body.js';
 
 /** A download's id and a passphrase. */
 const LARGEST_BODY = 4_096;
@@ -34,7 +35,7 @@ export function exportAnswer(
   times: AnswerTimes = TIMES,
 ): ExportAnswer {
   return async (request, response) => {
-    const { export: id, passphrase } = await bodyOf(request);
+    const { export: id, passphrase } = await askedFor(request);
     const left = new AbortController();
     response.once('close', () => left.abort(new Error('the reader left')));
     const signal = AbortSignal.any([left.signal, AbortSignal.timeout(times.deadlineMs)]);
@@ -57,26 +58,11 @@ export function exportAnswer(
   };
 }
 
-async function bodyOf(request: IncomingMessage) {
-  let text = '';
-  for await (const chunk of request.setEncoding('utf8')) {
-    text += String(chunk);
-    if (text.length > LARGEST_BODY) {
-      throw new DomainError('BODY_TOO_LARGE');
-    }
-  }
-  const body = sendExportSchema.safeParse(parsed(text));
+async function askedFor(request: IncomingMessage) {
+  const body = sendExportSchema.safeParse(await jsonBodyOf(request, LARGEST_BODY));
   if (!body.success) {
     // Without what was sent: the passphrase is in it.
     throw new DomainError('VALIDATION_FAILED', { message: 'It takes a download and a passphrase.' });
   }
   return body.data;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // Which no schema takes.
-  }
 }

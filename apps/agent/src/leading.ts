@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BackupExports, FenceGuard, PortalRepository } from '#libs/backup';
+import type { BackupExports, FenceGuard, PortalRepository, RepositoryPasswords } from '#libs/backup';
 import { httpsOrigin, type Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
 import { ReleaseEntity, type Database } from '#libs/db';
@@ -107,6 +107,7 @@ export interface Leading {
   checks(): Promise<Record<string, string>>;
   figures: Omit<AgentFigures, 'active'>;
   exports: BackupExports;
+  passwords: RepositoryPasswords;
   /** Null before the first measurement. */
   usage(): LastUsage | null;
   /** Every periodic task by name, and whether its last turn failed. */
@@ -187,7 +188,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-  const { backups, exports } = await stackBackups({ config, dataSource, keys, fence: parts.fence, now });
+  const { backups, exports, passwords } = await stackBackups({ config, dataSource, keys, fence: parts.fence, now });
   const runner = new OperationRunner(
     engine,
     {
@@ -199,6 +200,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
       edges,
       streams: parts.streams,
       backups,
+      hostDisk: () => hostDisk(config),
       queue,
       portalUrl,
       now,
@@ -383,6 +385,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     checks,
     figures,
     exports,
+    passwords,
     usage: () => watching.usage(),
     tasks: () => ({ ...timers.states(), ...watching.states() }),
     stop: async () => {

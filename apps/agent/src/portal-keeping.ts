@@ -33,6 +33,7 @@ export function keepPortal(timers: Timers, deps: KeepingDeps): DutyWatch {
     platformId: config.PLATFORM_ID,
     engineId: config.ENGINE_ID,
     urls: { gate: [config.GATE_URL], api: config.API_URLS },
+    leavingUrls: config.API_PRIVATE_URLS,
     logger,
     now,
   });

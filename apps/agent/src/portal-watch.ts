@@ -29,6 +29,8 @@ interface WatchDeps {
   engineId: string;
   /** Where those of each kind answer, as the proxy reaches them. */
   urls: Readonly<Record<Kind, readonly string[]>>;
+  /** Where each api, in the same order, says for as long as it ends what it has begun that it is leaving. */
+  leavingUrls?: readonly string[];
   logger: Pick<Logger, 'error' | 'info'>;
   now: () => Date;
   answerMs?: number;
@@ -37,6 +39,7 @@ interface WatchDeps {
 interface Part {
   name: Name;
   url: string;
+  leavingUrl: string | null;
   /** Looks since it last answered. */
   misses: number;
   pauses: RestartPauses;
@@ -47,7 +50,8 @@ interface Part {
 /**
  * Asks the portal's gate and apis again and again whether they answer: the engine calls one that hangs running, and the
  * proxy in front of it lives. One that runs and does not answer is restarted, again only after pauses that double; one
- * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms.
+ * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms. One that takes no
+ * requests any more since a deploy replaces it, and ends what it has begun, is neither.
  */
 export class PortalWatch {
   private readonly parts: readonly Part[];
@@ -55,11 +59,21 @@ export class PortalWatch {
   constructor(private readonly deps: WatchDeps) {
     this.parts = (Object.keys(KINDS) as Kind[]).flatMap((kind) => {
       const names = (Object.keys(PARTS) as Name[]).filter((name) => PARTS[name] === kind);
+      const leaving = kind === 'api' ? (deps.leavingUrls ?? []) : [];
       return deps.urls[kind].flatMap((url, at) => {
         const name = names[at];
         return name === undefined
           ? []
-          : [{ name, url, misses: 0, pauses: new RestartPauses(deps.now), cutShort: false }];
+          : [
+              {
+                name,
+                url,
+                leavingUrl: leaving[at] ?? null,
+                misses: 0,
+                pauses: new RestartPauses(deps.now),
+                cutShort: false,
+              },
+            ];
       });
     });
   }
@@ -102,16 +116,26 @@ export class PortalWatch {
     }
   }
 
-  /** Null where it answers, else what came in the place of that. */
-  private async ask({ url }: Part): Promise<string | null> {
+  /** Null where it answers or is leaving, else what came in the place of that. */
+  private async ask({ url, leavingUrl }: Part): Promise<string | null> {
+    const why = await this.answer(url, () => null);
+    const leaves =
+      why !== null &&
+      leavingUrl !== null &&
+      (await this.answer(leavingUrl, (body) => (isLeaving(body) ? null : 'it is not leaving'))) === null;
+    return leaves ? null : why;
+  }
+
+  /** What `judge` has against the body of its 200, or what came in the place of that. */
+  private async answer(url: string, judge: (body: string) => string | null): Promise<string | null> {
     const { answerMs = ANSWER_MS } = this.deps;
     try {
       const answer = await fetch(new URL('/healthz', url), {
         redirect: 'error',
         signal: AbortSignal.timeout(answerMs),
       });
-      await answer.arrayBuffer();
-      return answer.ok ? null : `it answered ${answer.status}`;
+      const body = await answer.text();
+      return answer.ok ? judge(body) : `it answered ${answer.status}`;
     } catch (error) {
       const { cause, message } = error instanceof Error ? error : new Error(String(error));
       return cause instanceof Error && cause.message !== '' ? cause.message : message;
@@ -154,5 +178,14 @@ export class PortalWatch {
 
   private keyOf({ name }: Part): string {
     return `portal/${this.deps.engineId}/${name}`;
+  }
+}
+
+function isLeaving(body: string): boolean {
+  try {
+    return (JSON.parse(body) as { status?: unknown } | null)?.status === 'leaving';
+  } catch {
+    // Not what an api says.
+    return false;
   }
 }

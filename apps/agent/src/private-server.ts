@@ -4,6 +4,8 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { DomainError } from '#libs/contracts';
 import type { ExportAnswer } from './export-answer.js';
+import type { ImagesAnswer } from './images-answer.js';
+import type { PasswordAnswer } from './password-answer.js';
 import { errorAnswer } from './watch/log-answer.js';
 
 export type LogAnswer = (query: URLSearchParams, response: ServerResponse) => Promise<void>;
@@ -12,6 +14,8 @@ export type LogAnswer = (query: URLSearchParams, response: ServerResponse) => Pr
 export interface PrivateAnswers {
   logs?: LogAnswer | undefined;
   exports?: ExportAnswer | undefined;
+  images?: ImagesAnswer | undefined;
+  passwords?: PasswordAnswer | undefined;
 }
 
 export interface Health {
@@ -21,14 +25,15 @@ export interface Health {
 
 /**
  * The agent's private port: a unix socket on this host, for the health check of its container, for metrics, for
- * logs of stacks and for downloads of their backups. It answers four fixed paths and parses nothing but the query of
- * one and the body of another. Throws CONFIG_INVALID while another process listens there.
+ * logs of stacks, for downloads of their backups, for passwords of their repositories and for what the engine's images
+ * are. It answers six fixed paths and parses nothing but the query of one and the bodies of three. Throws CONFIG_INVALID
+ * while another process listens there.
  */
 export async function startPrivateServer(
   path: string,
   health: () => Promise<Health>,
   metrics: () => Promise<string>,
-  { logs, exports }: PrivateAnswers = {},
+  { logs, exports, passwords, images }: PrivateAnswers = {},
 ): Promise<Server> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   if (await listens(path)) {
@@ -50,6 +55,14 @@ export async function startPrivateServer(
     }
     if (exports && request.method === 'POST' && request.url === '/export') {
       exports(request, response).catch(refused);
+      return;
+    }
+    if (images && request.method === 'POST' && request.url === '/images') {
+      images(request, response).catch(refused);
+      return;
+    }
+    if (passwords && request.method === 'POST' && request.url === '/repository-password') {
+      passwords(request, response).catch(refused);
       return;
     }
     const answer = async (): Promise<{ status: number; type: string; body: string }> => {

@@ -1,12 +1,11 @@
-import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { DomainError, isDomainError } from '#libs/contracts';
-import { ReleaseEntity, type Database } from '#libs/db';
+import type { Database } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
-import { parseTemplate } from '#libs/tenants';
+import { parseTemplate, registerShipped } from '#libs/tenants';
 
 const CALL_MS = 20_000;
 
@@ -29,7 +28,8 @@ export interface Registered {
 
 /**
  * Reads every template of the folder and registers it with its images pinned by id, so that a tag that moves later
- * changes nothing. A template that is not acceptable or lacks an image is reported and left out; the others serve.
+ * changes nothing; see `registerShipped` for what comes of it. A template that is not acceptable or lacks an image is
+ * reported and left out; the others serve.
  */
 export async function registerReleases(options: RegisterOptions): Promise<Registered> {
   const registered: Registered = { releases: [], leftOut: [] };
@@ -63,25 +63,11 @@ async function registerOne(options: RegisterOptions, file: string): Promise<stri
     }
     images[service] = id;
   }
-  const digest = createHash('sha256')
-    .update(JSON.stringify([template, images]))
-    .digest('hex')
-    .slice(0, 8);
-  const id = `${template.name}@${template.aviary.version}+${digest}`;
-  await options.dataSource
-    .createQueryBuilder()
-    .insert()
-    .into(ReleaseEntity)
-    .values({
-      id,
-      template: template.name,
-      version: template.aviary.version,
-      definition: template,
-      images,
-      state: 'stable',
-      createdAt: options.now(),
-    })
-    .orIgnore()
-    .execute();
-  return id;
+  const areHere = async (others: Readonly<Record<string, string>>): Promise<boolean> => {
+    const ids = await Promise.all(
+      Object.values(others).map((image) => options.engine.imageId(image, { deadlineMs: CALL_MS })),
+    );
+    return !ids.includes(null);
+  };
+  return registerShipped(options.dataSource, { template, images, areHere, now: options.now() });
 }

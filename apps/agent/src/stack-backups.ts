@@ -1,4 +1,4 @@
-import { BackupExports, Repositories, ResticBackups, type FenceGuard } from '#libs/backup';
+import { BackupExports, Repositories, RepositoryPasswords, ResticBackups, type FenceGuard } from '#libs/backup';
 import type { Config } from '#libs/config';
 import type { Database } from '#libs/db';
 import type { DataKeys } from '#libs/keys';
@@ -22,6 +22,7 @@ interface Parts {
 export async function stackBackups({ config, dataSource, keys, fence, now }: Parts): Promise<{
   backups: StackBackups;
   exports: BackupExports;
+  passwords: RepositoryPasswords;
 }> {
   await removeCheckCaches(config.RESTIC_CACHE_DIR);
   const repositories = new Repositories(dataSource, { places: backupPlaces(config), keys });
@@ -29,5 +30,6 @@ export async function stackBackups({ config, dataSource, keys, fence, now }: Par
   return {
     backups: new ResticBackups({ dataSource, repositories, zone: config.TIME_ZONE, room, fence, now }),
     exports: new BackupExports({ dataSource, repositories, now }),
+    passwords: new RepositoryPasswords({ dataSource, repositories, now }),
   };
 }

@@ -1,11 +1,11 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { NestExpressApplication } from '@nestjs/platform-express';
+import { OpenAnswers } from '#libs/async';
 import type { Config } from '#libs/config';
 import { httpsOrigin } from '#libs/config';
 import { PrivateModule, PublicModule } from './app.module.js';
 import { DRAIN_TIMES, type DrainTimes } from './health/drain.js';
 import { createHttpApp } from './http/http-app.js';
-import { OpenAnswers } from './http/open-answers.js';
 import { serveOpenApi } from './http/openapi.js';
 import { servePages } from './http/pages.js';
 import { createServices, type ServiceOptions, type Services } from './services.js';
@@ -31,13 +31,20 @@ export async function bootApi(config: Config<'api'>, options: ServiceOptions): P
     serveOpenApi(publicApp, httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT));
     servePages(publicApp, config.WEB_DIR);
     const privateApp = await createHttpApp(PrivateModule.with(services), http);
-    const answers = [publicApp, privateApp].map((app) => new OpenAnswers(app.getHttpServer() as Server));
-    // Before the routes: of a connection that idles when this process ends, the proxy may just use it again.
-    (publicApp.getHttpServer() as Server).prependListener('request', (_request, response: ServerResponse) => {
-      if (!services.drain.arrived()) {
-        response.setHeader('Connection', 'close');
-      }
-    });
+    const [publicAnswers, privateAnswers] = [publicApp, privateApp].map(
+      (app) => new OpenAnswers(app.getHttpServer() as Server),
+    );
+    // Before the routes: of a connection that idles when this process ends, the proxy or the gate may just use it again.
+    for (const app of [publicApp, privateApp]) {
+      (app.getHttpServer() as Server).prependListener('request', (_request, response: ServerResponse) => {
+        if (app === publicApp) {
+          services.drain.arrived();
+        }
+        if (services.drain.isLeaving) {
+          response.setHeader('Connection', 'close');
+        }
+      });
+    }
     await publicApp.init();
     await privateApp.init();
     return {
@@ -48,9 +55,13 @@ export async function bootApi(config: Config<'api'>, options: ServiceOptions): P
       // Answers under way finish first; what they use is closed after them.
       close: async () => {
         services.streams.endAll();
-        const closed = Promise.all([publicApp.close(), privateApp.close()]);
-        answers.forEach((open) => open.end());
+        const closed = publicApp.close();
+        publicAnswers?.end();
         await closed;
+        // Last, since there it says for as long as a download goes on that it is leaving, and not hung.
+        const closedToo = privateApp.close();
+        privateAnswers?.end();
+        await closedToo;
         await services.close();
       },
     };

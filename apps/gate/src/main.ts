@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { OpenAnswers } from '#libs/async';
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
@@ -56,23 +57,30 @@ const gate = new Gate({
 });
 
 const server = gate.listen();
+const answers = new OpenAnswers(server);
+let stopping = false;
+// Before anything is answered: the proxy is to use no connection again that is about to end.
+server.prependListener('request', (_request, response) => {
+  if (stopping) {
+    response.setHeader('Connection', 'close');
+  }
+});
 revocations.start();
 server.listen(config.GATE_PORT, config.GATE_HOST, () => {
   logger.info({ port: config.GATE_PORT, host: config.GATE_HOST }, 'the gate answers');
 });
 
-/** Longer than an answer of ours takes. */
-const GRACE_MS = 2_000;
-let stopping = false;
+/** Longer than an answer of ours takes: those that wait for an api the longest. */
+const GRACE_MS = 4_000;
 const stop = (signal: string): void => {
   if (stopping) {
     return;
   }
   stopping = true;
   logger.info({ signal }, 'the gate stops');
+  // There is one gate alone, and while it is away nobody gets into a dashboard: it ends with its last answer.
   server.close();
-  server.closeIdleConnections();
-  // A connection that never carried a request is not idle to Node, and the proxy has some.
+  answers.end();
   setTimeout(() => server.closeAllConnections(), GRACE_MS).unref();
   revocations.stop().catch((error: unknown) => {
     logger.error({ err: error }, 'the list of revocations was not written');

@@ -7,6 +7,7 @@ import {
   type HoldAnswer,
   type Pair,
   type Ready,
+  type Resumption,
 } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { RevocationCheck } from './access/revocation-check.js';
@@ -15,7 +16,7 @@ import { AccountService } from './account/account-service.js';
 import { History } from './account/history.js';
 import { BotService } from './bots/bot-service.js';
 import { BotStore, type Stored } from './bots/bot-store.js';
-import type { Database } from './database/database.js';
+import { isDatabaseAway, type Database } from './database/database.js';
 import { MARKETS } from './exchange/markets.js';
 import { PaperExchange } from './exchange/paper-exchange.js';
 import type { Cache } from './live/cache.js';
@@ -26,6 +27,7 @@ import { Ticker } from './market/ticker.js';
 import { addEvent, Outbox } from './reports/outbox.js';
 import { PortalClient } from './reports/portal-client.js';
 import { Holds } from './stack/holds.js';
+import { ResumptionReport } from './stack/resumption.js';
 import { StoresAway } from './stack/stores-away.js';
 import type { StackFiles } from './stack/stack-files.js';
 
@@ -64,6 +66,7 @@ export class App {
   readonly tokens: TokenService;
   readonly outbox: Outbox;
   readonly holds: Holds;
+  private readonly resumptions: ResumptionReport;
   private readonly store: BotStore;
   private readonly client: PortalClient;
   private readonly revocations: RevocationCheck;
@@ -102,6 +105,7 @@ export class App {
       logger,
       now,
       limit: spec.limits.bots,
+      image: spec.image,
       held: () => this.holds.held(),
       requireFree: () => this.holds.requireFree(),
       requireTrading,
@@ -114,6 +118,7 @@ export class App {
       publish: (stored) => this.onStored(stored),
       published: { deleted: (id) => this.hub.publish('bot-deleted', { id }) },
     });
+    this.resumptions = new ResumptionReport({ bots: this.bots, database, logger });
     this.account = new AccountService({
       database,
       bots: this.bots,
@@ -154,11 +159,21 @@ export class App {
   /** Ticks and lets the bots resume; one that needs a fresh price to do so waits for a tick. */
   async run(): Promise<void> {
     this.ticker.start();
-    await this.bots.recover();
-    this.deps.logger.info({ bots: this.bots.records().length }, 'bots are recovered');
-    this.outbox.wake();
-    await this.candles.fillHistory(new Date());
-    await this.minute(new Date());
+    try {
+      await this.bots.recover();
+      this.resumptions.over();
+      this.deps.logger.info({ bots: this.bots.records().length }, 'bots are recovered');
+      this.outbox.wake();
+      await this.candles.fillHistory(new Date());
+      await this.minute(new Date());
+    } catch (error) {
+      if (isDatabaseAway(error)) {
+        // Passes by itself: what is left to do comes with the minute.
+        this.deps.logger.warn({ err: error }, 'the database went away while the stack was started');
+        return;
+      }
+      this.resumptions.failed(error);
+    }
   }
 
   private async tick(now: Date): Promise<void> {
@@ -238,6 +253,11 @@ export class App {
     // After what takes time: of bots, the answer is about now.
     const { bots, openOrders } = this.account.overview();
     return { runningBots: bots.running, openOrders, tokens };
+  }
+
+  /** Whether what ran before this process runs again, and the books agree. */
+  resumption(): Promise<Resumption> {
+    return this.resumptions.tell();
   }
 
   /** Answers once the bots are as the hold wants them, or how far they came in a few seconds; they go on with it. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { STORE_TEXT } from '#libs/contracts';
+import { ACTIVITY_AUDIENCE, RESUMPTION_AUDIENCE, STORE_TEXT } from '#libs/contracts';
 import type { Logger } from '#libs/telemetry';
 import { Authenticator } from './access/authenticator.js';
 import { PlatformCheck } from './access/platform-check.js';
@@ -71,14 +71,18 @@ export async function startRuntime(options: {
         files: new StaticFiles(dashboard),
         ready: () => app.ready(),
         activity: async (authorization) => {
-          await platform.require(authorization);
+          await platform.require(authorization, ACTIVITY_AUDIENCE);
           return app.activity();
+        },
+        resumption: async (authorization) => {
+          await platform.require(authorization, RESUMPTION_AUDIENCE);
+          return app.resumption();
         },
         hold: async (authorization) => app.hold(await platform.requireHold(authorization)),
       },
     };
     logger.info({ ms: Math.round(performance.now()) }, 'stack is open');
-    const running = app.run().catch((error: unknown) => logger.error({ err: error }, 'starting the bots failed'));
+    const running = app.run();
     return {
       close: async () => {
         await app.close();

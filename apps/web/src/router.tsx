@@ -232,6 +232,15 @@ const releases = createRoute({
   staticData: { title: 'releases.title' },
   component: ReleasesPage,
 });
+const NewReleasePage = lazy(async () => ({
+  default: (await arrived(import('./console/new-release.js'))).NewReleasePage,
+}));
+const newRelease = createRoute({
+  getParentRoute: () => console_,
+  path: '/console/releases/new',
+  staticData: { title: 'releases.newTitle' },
+  component: NewReleasePage,
+});
 const RolloutPage = lazy(async () => ({ default: (await arrived(import('./console/rollout.js'))).RolloutPage }));
 const rollout = createRoute({
   getParentRoute: () => console_,
@@ -343,6 +352,7 @@ const routeTree = root.addChildren([
       consoleBackups,
       fleetBackups,
       releases,
+      newRelease,
       newRollout,
       rollout,
       operations,
@@ -388,6 +398,7 @@ declare module '@tanstack/react-router' {
       | 'alarms.title'
       | 'releases.title'
       | 'rollouts.one'
+      | 'releases.newTitle'
       | 'rollouts.newTitle'
       | 'outbox.title'
       | 'users.title';

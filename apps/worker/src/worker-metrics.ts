@@ -34,7 +34,7 @@ export class WorkerMetrics {
   );
   private readonly unprotected = this.gauge(
     'aviary_backups_overdue',
-    'Running stacks whose work has been in no verified backup for more than 28 hours.',
+    'Running stacks whose work has been in no verified backup for longer than their plans allow.',
     [],
   );
 

@@ -14,9 +14,11 @@ export interface AuditEvent {
   ip?: string | null;
 }
 
-/** Writes who did what; in the transaction that does it, so that neither exists without the other. */
-export async function appendAudit(tx: Tx, event: AuditEvent): Promise<void> {
-  await tx.insert(AuditEntryEntity, auditEntry(event, new Date()));
+/** Writes who did what; in the transaction that does it, so that neither exists without the other. The entry's id. */
+export async function appendAudit(tx: Tx, event: AuditEvent): Promise<string> {
+  const entry = auditEntry(event, new Date());
+  await tx.insert(AuditEntryEntity, entry);
+  return entry.id;
 }
 
 /** The row of it, for who writes into a database that no process is connected to yet; it is sealed like any other. */

@@ -16,7 +16,7 @@ import { feed } from './load.js';
 import { readTables, PsqlSession, type ContainerDatabase } from './psql.js';
 import { withLog } from './room.js';
 import { databaseOf, onScratch, ScratchServer } from './scratch.js';
-import { dropVolumes } from './spares.js';
+import { dropVolumes, giveUpEpoch } from './spares.js';
 import { fillVolume, placeOfVolume } from './volumes.js';
 
 const KIB = 1024;
@@ -61,7 +61,7 @@ function otherVolumes({ template }: StackFacts): string[] {
 /**
  * Fills the volumes of a new epoch with what the stack has, its databases through servers of the release that `target`
  * is of, and compares. Of the stack nothing may run but its databases; they and their volumes stay as they are. What
- * was filled is removed where that fails. Throws CARRY_FAILED with what could not be carried, and why.
+ * was filled is removed where that fails, or with the next good backup where it cannot be. Throws CARRY_FAILED with what could not be carried, and why.
  */
 export async function carryStack(database: Database, work: BackupWork, target: StackFacts): Promise<string> {
   const { facts, engine, streams, signal } = work;
@@ -94,8 +94,7 @@ export async function carryStack(database: Database, work: BackupWork, target: S
     }
     return carried.join('; ');
   } catch (error) {
-    await dropVolumes({ engine, facts: target }, epoch);
-    await database.manager.update(TenantEntity, { id }, { nextEpoch: null });
+    await giveUpEpoch(database, { engine, streams, facts: target, signal }, epoch);
     throw error;
   }
 }

@@ -79,6 +79,11 @@ export class Repositories {
     return place && new Repository(this.settings.places.restic, place);
   }
 
+  /** What opens the stack's repository, for who is to open it without us; null where it has none. */
+  async password(tenantId: string): Promise<string | null> {
+    return (await this.place(tenantId))?.password ?? null;
+  }
+
   async has(tenantId: string): Promise<boolean> {
     return this.database.manager.existsBy(RepositoryEntity, { tenantId });
   }

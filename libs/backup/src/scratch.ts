@@ -11,6 +11,8 @@ const READY_MS = 120_000;
 const STOP_GRACE_SECONDS = 60;
 const COURIER = `${SCRATCH}-courier`;
 
+/** Reading what is in a large table is most of the comparing, and it can be shared out. */
+const SHARED_READS = ['-c', 'max_parallel_workers=2', '-c', 'max_parallel_workers_per_gather=2'];
 /** Nothing of a server that only proves a backup is kept, so nothing of it has to reach the disk in time. */
 const HASTY = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'].flatMap((option) => ['-c', option]);
 
@@ -26,8 +28,8 @@ export interface ScratchPlan {
 }
 
 /**
- * A Postgres of the stack's own image and settings beside the stack: on no network, with its own limits, for what is
- * loaded from a backup. One at a time for a stack; what an earlier one left is removed first.
+ * A Postgres of the stack's own image and settings beside the stack: on no network, with limits of its own and the
+ * processors of the whole plan, for what is loaded from a backup. One at a time for a stack; what an earlier one left is removed first.
  */
 export class ScratchServer {
   readonly place: ContainerDatabase;
@@ -94,12 +96,15 @@ export class ScratchServer {
       await engine.createVolume({ name: secrets, labels: { ...labels, [LABEL.role]: SCRATCH } }, bounds);
       await this.fillSecrets(secrets, spec, labels);
     }
+    const { cpus } = await engine.info(bounds);
     await engine.createContainer(
       {
         ...spec,
         name: this.place.container,
         labels: { ...labels, [LABEL.role]: SCRATCH },
-        ...(data ? {} : { command: [...(spec.command ?? ['postgres']), ...HASTY] }),
+        // Beside the stack for a short time: what waits for it is a person, or the next night's backup.
+        limits: { ...spec.limits, cpus: Math.max(spec.limits.cpus, Math.min(facts.limits.cpus, cpus)) },
+        command: [...(spec.command ?? ['postgres']), ...SHARED_READS, ...(data ? [] : HASTY)],
         mounts: spec.mounts.map((mount) => ({
           ...mount,
           volume: mount.target === SECRETS_DIRECTORY ? secrets : volume,

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
-import type { Database } from '#libs/db';
+import { TenantEntity, type Database } from '#libs/db';
 import { spareEpochs, wantStack, type BackupWork } from '#libs/orchestrator';
 import { stackNames } from '#libs/tenants';
+import { ScratchServer } from './scratch.js';
 
 const CALL_MS = 60_000;
 
@@ -18,6 +19,23 @@ export async function dropSpares(database: Database, work: BackupWork): Promise<
       where id = $1 and kept_epochs = $2 and carried_epochs = $3`,
     [tenantId, keptEpochs, carriedEpochs],
   );
+}
+
+/**
+ * Takes away what is half filled of that epoch, and before it the server that may hold it. Never throws, since why it was
+ * not filled is what is to be told: what cannot be removed now stays named in the row, and goes with the next good backup.
+ */
+export async function giveUpEpoch(
+  database: Database,
+  { engine, streams, facts, signal }: Pick<BackupWork, 'engine' | 'streams' | 'facts' | 'signal'>,
+  epoch: number,
+): Promise<void> {
+  const away = async (): Promise<void> => {
+    await ScratchServer.clear({ engine, streams, facts, signal });
+    await dropVolumes({ engine, facts }, epoch);
+    await database.manager.update(TenantEntity, { id: facts.tenantId, nextEpoch: epoch }, { nextEpoch: null });
+  };
+  await away().catch(() => undefined); // `dropSpares` finds it by the row.
 }
 
 /** Never those of the epoch the stack lives in. */

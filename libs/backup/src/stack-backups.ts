@@ -9,6 +9,7 @@ import { databaseMajorOf, expiredBackups, requireLoadable, stackNames } from '#l
 import { carryStack, takenByCarrying } from './carry.js';
 import { begin, failed, failedSince, moved, notNeeded } from './backup-rows.js';
 import { MANIFEST_FILE } from './domain/archive.js';
+import { manifestOfLogs, storeLogs } from './logs.js';
 import { manifestSchema, totals, type Manifest } from './domain/manifest.js';
 import { dumpDatabase } from './dump.js';
 import { figureOf, knownStack } from './known-stack.js';
@@ -19,7 +20,7 @@ import type { Repositories } from './repositories.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
 import { provePart, storeStream } from './store.js';
 import { databaseOf, onScratch, ScratchServer } from './scratch.js';
-import { dropSpares, dropVolumes, swapVolumes, volumesKept } from './spares.js';
+import { dropSpares, dropVolumes, giveUpEpoch, swapVolumes, volumesKept } from './spares.js';
 import { sameAs } from './unchanged.js';
 import { loadVolume, placeOfVolume } from './volumes.js';
 
@@ -137,8 +138,12 @@ export class ResticBackups implements StackBackups {
         parts.push(part);
         volumes.push({ volume, part: part.name, bytes: part.bytes, sha256: part.sha256 });
       }
+      const storeLog = (name: string, text: Buffer): Promise<BackupPart> =>
+        this.writing(work, repository, () => storeStream(repository, { ...own, name }, Readable.from([text]), signal));
+      const logs = operation.input?.['logs'] === true ? await storeLogs(work, storeLog) : [];
+      parts.push(...logs.map(({ part }) => part));
       const stack = await knownStack(dataSource, facts.tenantId);
-      const whole = { ...manifest, stack: figureOf(stack), volumes };
+      const whole = { ...manifest, stack: figureOf(stack), volumes, ...manifestOfLogs(logs) };
       const written = `${JSON.stringify({ manifest: whole, stack }, null, 1)}\n`;
       const list = { ...own, name: MANIFEST_FILE };
       parts.push(
@@ -261,8 +266,7 @@ export class ResticBackups implements StackBackups {
         await loadVolume({ engine, streams, repository, facts, volume, part, epoch, signal });
       }
     } catch (error) {
-      await dropVolumes(work, epoch);
-      await dataSource.manager.update(TenantEntity, { id: facts.tenantId }, { nextEpoch: null });
+      await giveUpEpoch(dataSource, work, epoch);
       throw error;
     }
     const { rows, tables } = totals(manifest);

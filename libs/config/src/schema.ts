@@ -183,6 +183,8 @@ export const shapes = {
     GATE_PUBLIC_KEY: z.string().min(1),
     /** Where Traefik reaches the portal's processes. */
     API_URLS: list.pipe(z.array(z.url()).min(1).max(2)),
+    /** In the same order the ports on which each api says that it is ending; where left out, it cannot be asked. */
+    API_PRIVATE_URLS: list.pipe(z.array(z.url()).max(2)),
     GATE_URL: z.url(),
     /** The engine's resolvers (IPv4), which stacks may ask for names; `up` finds them on the host. */
     RESOLVERS: list.pipe(z.array(z.ipv4())),

@@ -48,6 +48,8 @@ export const backupViewSchema = z.object({
   sameUntil: z.iso.datetime().nullable(),
   begunAt: z.iso.datetime(),
   dumpedAt: z.iso.datetime().nullable(),
+  /** Whether the last of what its services logged is in it. */
+  logs: z.boolean(),
   /** Rows by table, those outside of the schema `public` by `schema.table`. */
   counts: z.record(z.string(), z.int()).nullable(),
   /** Kept whatever retention says: taken before a restore or an upgrade, and not older than a week. */
@@ -106,9 +108,6 @@ export type BackupList = z.infer<typeof backupListSchema>;
 export const backupAcceptedSchema = z.object({ backup: backupViewSchema.nullable(), operation: operationViewSchema });
 export type BackupAccepted = z.infer<typeof backupAcceptedSchema>;
 
-/** Data as of the daily backup, and the time a large one takes, are younger than this. */
-export const BACKUP_FRESH_MS = 26 * 3_600_000;
-
 /** Of a stack, for operators: how old the data is that is certain to come back, and what became of the newest try. */
 export const stackBackupsSchema = z.object({
   slug: slugSchema,
@@ -117,9 +116,18 @@ export const stackBackupsSchema = z.object({
   verifiedUntil: z.iso.datetime().nullable(),
   /** Since then; null where nothing was verified. */
   ageSeconds: z.int().min(0).nullable(),
+  /** How old it may be while the stack runs, as its plan has it. */
+  maxAgeSeconds: z.int().min(0),
   newest: backupViewSchema.nullable(),
 });
 export type StackBackups = z.infer<typeof stackBackupsSchema>;
+
+/** Action of the audit entry under which the password of a stack's repository is given out, and by which alone it is. */
+export const PASSWORD_READ = 'stack.backup.password';
+/** POST /repository-password of the agent's private port: that entry. Answered with RepositoryPassword. */
+export const readPasswordSchema = z.strictObject({ audit: uuidSchema });
+export const repositoryPasswordSchema = z.strictObject({ password: z.string().min(1) });
+export type RepositoryPassword = z.infer<typeof repositoryPasswordSchema>;
 
 /** What a plan keeps no longer, and the next prune removes. */
 export const expiredBackupsSchema = z.object({
@@ -141,13 +149,17 @@ export type ExpiredBackups = z.infer<typeof expiredBackupsSchema>;
 /** GET /api/v1/operator/backups */
 export const fleetBackupsSchema = z.object({
   at: z.iso.datetime(),
-  /** Of all stacks: fresh ones are younger than BACKUP_FRESH_MS; of failed ones the newest try failed. */
+  /** Of all stacks: fresh ones are no older than their plans allow; of failed ones the newest try failed. */
   counts: z.object({ stacks: z.int(), fresh: z.int(), never: z.int(), failed: z.int() }),
   /** Those without any first, then by age, the oldest first. */
   items: z.array(stackBackupsSchema),
   next: z.string().nullable(),
 });
 export type FleetBackups = z.infer<typeof fleetBackupsSchema>;
+
+/** Takes a backup; with the last 16 MiB of what each of the stack's services logged, where that is asked for. */
+export const takeBackupSchema = z.strictObject({ logs: z.boolean().optional() }).prefault({});
+export type TakeBackup = z.infer<typeof takeBackupSchema>;
 
 /** Puts the data of that backup in the place of the stack's; what came after it is lost, so the stack is named. */
 export const restoreStackSchema = z.strictObject({ backup: uuidSchema, confirm: slugSchema });

@@ -22,6 +22,7 @@ export * from './actor.js';
 export * from './platform.js';
 export * from './runtime-api.js';
 export * from './runtime-access.js';
+export * from './resumption.js';
 export * from './fleet.js';
 export * from './orphans.js';
 export * from './plans.js';

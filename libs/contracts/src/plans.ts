@@ -11,8 +11,14 @@ export const planListSchema = z.object({
       stacks: z.int(),
       /** Limits of each of them. */
       limits: stackLimitsSchema,
-      /** Of so many days, weeks and months that have a good backup the newest of each stays. */
-      backups: z.object({ daily: z.int(), weekly: z.int(), monthly: z.int() }),
+      backups: z.object({
+        /** Of so many days, weeks and months that have a good backup the newest of each stays. */
+        daily: z.int(),
+        weekly: z.int(),
+        monthly: z.int(),
+        /** How old the newest that counts may be of a stack that runs; older ones are an alarm. */
+        maxAgeHours: z.int(),
+      }),
     }),
   ),
   next: z.null(),

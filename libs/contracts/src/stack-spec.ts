@@ -20,6 +20,8 @@ export const stackSpecSchema = z.object({
   /** Since when nothing may be traded, until the portal allows it; null where it may. */
   tradingHeldSince: z.iso.datetime().nullable().default(null),
   release: z.string(),
+  /** The runtime's image: tells apart what runs also where releases have one version. Empty where nobody said. */
+  image: z.string().default(''),
   dashboardUrl: z.url(),
   portalUrl: z.url(),
   limits: stackLimitsSchema,

@@ -35,10 +35,10 @@ export async function askToHold(
 }
 
 /** With the key it has, which during a rotation is still the one of before. */
-async function askWith(
+export async function askWith<T>(
   keys: readonly KeyObject[],
-  ask: (key: KeyObject) => Promise<HoldAnswer | null>,
-): Promise<HoldAnswer | null> {
+  ask: (key: KeyObject) => Promise<T | null>,
+): Promise<T | null> {
   for (const key of keys) {
     const answer = await ask(key);
     if (answer !== null) {

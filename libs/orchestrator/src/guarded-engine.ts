@@ -71,6 +71,7 @@ export function guardedProbes(probes: Probes, allowed: () => Promise<void>): Pro
     ready: (...look) => probes.ready(...look),
     served: (...look) => probes.served(...look),
     activity: (...question) => probes.activity(...question),
+    resumption: (...question) => probes.resumption(...question),
     hold: async (...order) => {
       await allowed();
       return probes.hold(...order);

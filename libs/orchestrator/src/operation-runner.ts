@@ -316,7 +316,7 @@ export class OperationRunner {
           return;
         }
         const untouched = isUntouched(told);
-        if (!untouched && operation.kind === 'upgrade' && (await this.rollBack(db, operation, told.message))) {
+        if (!untouched && operation.kind === 'upgrade' && (await this.rollBack(db, operation, told))) {
           return;
         }
         const { tenantId } = operation;
@@ -329,8 +329,8 @@ export class OperationRunner {
   }
 
   /** What an upgrade left half-way goes back to what it was; its own row says by which operation. */
-  private async rollBack(db: Tx, upgrade: OperationEntity, message: string): Promise<boolean> {
-    const rollback = await startRollback(db, this.deps.queue, { upgrade, message, now: this.deps.now() });
+  private async rollBack(db: Tx, upgrade: OperationEntity, error: Told): Promise<boolean> {
+    const rollback = await startRollback(db, this.deps.queue, { upgrade, error, now: this.deps.now() });
     if (rollback === null) {
       return false;
     }

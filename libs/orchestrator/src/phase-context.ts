@@ -2,7 +2,7 @@ import type { Engine, EngineStreams } from '#libs/engine';
 import type { OperationEntity } from '#libs/db';
 import type { Queue } from '#libs/jobs';
 import type { DataSource } from 'typeorm';
-import type { PhaseName } from '#libs/tenants';
+import type { HostDisk, PhaseName } from '#libs/tenants';
 import type { EdgeKeeper } from './edge-keeper.js';
 import type { StackFacts } from './planner/want.js';
 import type { Probes, Routes, StackBackups, StackDatabases } from './ports.js';
@@ -22,6 +22,8 @@ export interface PhaseDeps {
   edges: EdgeKeeper;
   streams: EngineStreams;
   backups: StackBackups;
+  /** The disk of this host's stacks as it is now. */
+  hostDisk: () => Promise<HostDisk>;
   now: () => Date;
 }
 

@@ -8,6 +8,7 @@ import { apply, askForActivity, away, converge, isBackingOff, layDown, lead, ser
 import { crashLoop, withLogTail } from './crash-loop.js';
 import type { PhaseContext } from './phase-context.js';
 import { adoptRelease, readyToUpgrade } from './release.js';
+import { noteRunning, requireResumed } from './resumption.js';
 import { limitChanges } from './planner/plan.js';
 import { wantStack, type StackWant } from './planner/want.js';
 
@@ -78,15 +79,21 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     }
     const began = performance.now();
     const leadsTo = context.operation.kind === 'wake' ? away(facts) : serving(facts);
+    let resumed: string | null = null;
     for (;;) {
       const ended = new AbortController();
       const bounded = AbortSignal.any([signal, ended.signal]);
       try {
         await settlePassword(context);
-        const left = deadlineMs - TELLING_MS - (performance.now() - began);
+        const left = (): number => deadlineMs - TELLING_MS - (performance.now() - began);
         // The watch for crashes has the whole deadline: a silence is for the probe to tell, which knows what it saw.
         const undone = await Promise.race([
-          deps.probes.ready(facts, { deadlineMs: left, signal: bounded }).then(() => false),
+          deps.probes.ready(facts, { deadlineMs: left(), signal: bounded }).then(async () => {
+            if (context.operation.kind === 'upgrade') {
+              resumed = await requireResumed(context, { deadlineMs: left(), signal: bounded });
+            }
+            return false;
+          }),
           crashLoop(context, bounded),
           undoing(context, leadsTo, bounded),
         ]);
@@ -101,7 +108,7 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
       // What somebody undid while we waited is not mended by waiting, and nobody else may mend it meanwhile.
       await converge(context, wantStack(facts), leadsTo);
     }
-    return null;
+    return resumed;
   },
   publish: async (context) => {
     const { deps, facts, signal, deadlineMs } = context;
@@ -171,7 +178,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     const { backups } = context.deps;
     await backups.dump(context);
     await backups.store(context);
-    return backups.prove(context);
+    const proven = await backups.prove(context);
+    // At its end, since it may have taken hours; the address still leads to the stack, which is not away for this.
+    const noted = context.operation.kind === 'upgrade' ? await noteRunning(context) : null;
+    return noted === null ? proven : `${proven}; ${noted}`;
   },
   load: async (context) => {
     await bringSecrets(context);

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import type { Bounds } from '#libs/async';
-import type { Activity, Hold, HoldAnswer } from '#libs/contracts';
+import type { Activity, Hold, HoldAnswer, Resumption } from '#libs/contracts';
 import type { GatePage } from '#libs/edge';
 import type { OperationEntity } from '#libs/db';
 import type { Engine, EngineStreams, FileEntry } from '#libs/engine';
@@ -77,7 +77,7 @@ export interface StackBackups {
   /**
    * Fills the volumes of a new epoch with the data of the stack, whose databases alone may run, through servers of the
    * release that `target` is of, and compares. The stack's own volumes stay as they are. Throws CARRY_FAILED, and then
-   * leaves nothing of it.
+   * leaves nothing of it, or where that cannot be removed now, what goes with the next good backup.
    */
   carry(work: BackupWork, target: StackFacts): Promise<string>;
   /**
@@ -101,6 +101,8 @@ export interface Probes {
     key: KeyObject,
     bounds: { deadlineMs: number; signal: AbortSignal },
   ): Promise<Activity | null>;
+  /** Whether bots resumed since the runtime began and its books agree; null when no usable answer came. */
+  resumption(facts: StackFacts, key: KeyObject, bounds: Bounds): Promise<Resumption | null>;
   /** Has the runtime hold its bots, or let them go on; how they stand then, or null when no usable answer came. */
   hold(facts: StackFacts, key: KeyObject, hold: Hold, bounds: Bounds): Promise<HoldAnswer | null>;
 }

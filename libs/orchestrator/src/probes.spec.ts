@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { STORE_TEXT } from '#libs/contracts';
-import { createAuthority, issueLeaf } from '#libs/crypto';
+import { createAuthority, issueLeaf, newSigningKey } from '#libs/crypto';
 import type { StackFacts } from './planner/want.js';
 import { HttpProbes } from './probes.js';
 
@@ -63,6 +63,24 @@ describe('a look at a runtime by its address', () => {
     const body = { ready: true, tenant: TENANT, generation: 3, release: '1', postgres: 'ok', redis: 'ok' };
     answer = () => ({ status: 200, body });
     await expect(ready()).resolves.toBeUndefined();
+  });
+});
+
+describe('a question to a runtime about its start', () => {
+  const bounds = { deadlineMs: 1_000, signal: new AbortController().signal };
+  const ask = () => probes.resumption(facts, newSigningKey(), bounds);
+
+  it('is answered by what the contract knows, and by nothing else', async () => {
+    const body = { starting: false, failure: null, bots: [], ledger: [] };
+    answer = () => ({ status: 200, body });
+    expect(await ask()).toEqual(body);
+    for (const other of [
+      { status: 200, body: { ...body, bots: undefined } },
+      { status: 401, body },
+    ]) {
+      answer = () => other;
+      expect(await ask()).toBeNull();
+    }
   });
 });
 

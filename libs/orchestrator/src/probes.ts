@@ -11,10 +11,13 @@ import {
   GATE_PATH,
   notReadySchema,
   readySchema,
+  RESUMPTION_AUDIENCE,
+  resumptionSchema,
   type Activity,
   type Hold,
   type HoldAnswer,
   type Ready,
+  type Resumption,
 } from '#libs/contracts';
 import { signToken } from '#libs/crypto';
 import { edgeAddress, stackHost } from '#libs/tenants';
@@ -249,6 +252,14 @@ export class HttpProbes implements Probes {
       { method: 'GET', path: '/activity', key, claims: {}, audience: ACTIVITY_AUDIENCE },
       bounds,
     ).then((body) => activitySchema.safeParse(body).data ?? null);
+  }
+
+  resumption(facts: StackFacts, key: KeyObject, bounds: Bounds): Promise<Resumption | null> {
+    return privately(
+      facts,
+      { method: 'GET', path: '/resumption', key, claims: {}, audience: RESUMPTION_AUDIENCE },
+      bounds,
+    ).then((body) => resumptionSchema.safeParse(body).data ?? null);
   }
 
   hold(facts: StackFacts, key: KeyObject, hold: Hold, bounds: Bounds): Promise<HoldAnswer | null> {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
 import { ReleaseEntity, tx, type Tx } from '#libs/db';
-import { changesMajor, databaseMajorOf, UNTOUCHED, type Template } from '#libs/tenants';
+import { changesMajor, databaseMajorOf, requireMigrations, UNTOUCHED, type Template } from '#libs/tenants';
 import { lead, serving } from './converge.js';
 import type { PhaseContext } from './phase-context.js';
 import type { StackFacts } from './planner/want.js';
@@ -10,31 +10,59 @@ const inputSchema = z.object({ from: z.string(), to: z.string() });
 const ASK_MS = 20_000;
 
 /**
- * Whether the release that is asked for is still offered, the engine has all its images, and the host has room for a
- * second copy of the data where that is to be carried.
+ * Whether the release that is asked for is still offered and the portal has what it needs, the engine has all its images
+ * and those of the release before, which a rollback makes containers of, and the host has room: for a second copy of
+ * the data where that is to be carried, and else for what is not yet used up.
  */
 export async function readyToUpgrade(context: PhaseContext): Promise<string> {
-  const { deps, engine, facts, operation, signal } = context;
+  const { deps, facts, operation } = context;
   const { to } = inputSchema.parse(operation.input);
   const release = await deps.dataSource.manager.findOneBy(ReleaseEntity, { id: to });
   if (!release || release.state === 'withdrawn') {
     throw withdrawn(to, { touched: false });
   }
-  for (const [service, image] of Object.entries(release.images)) {
-    if ((await engine.imageId(image, { deadlineMs: ASK_MS, signal })) === null) {
-      throw new DomainError('IMAGE_MISSING', {
-        message: `The engine has no image ${image}, which ${to} needs for ${service}. The stack stays as it is.`,
-        details: { image, service, release: to },
-      });
-    }
-  }
+  await requireMigrations(deps.dataSource.manager, release);
+  await requireImages(context, release.images, (image, service) => {
+    return `The engine has no image ${image}, which ${to} needs for ${service}. The stack stays as it is.`;
+  });
+  await requireImages(context, facts.images, (image, service) => {
+    return `The engine has no image ${image}, which ${facts.release} needs for ${service}: the stack could not go back to it. The stack stays as it is. Bring the image back first, with docker load or scripts/up.`;
+  });
   const template = release.definition as Template;
   if (!changesMajor(facts.template, template)) {
+    await requireRoom(context);
     return `to ${release.version}`;
   }
   await deps.backups.roomToCarry(context);
   const [before, after] = [facts.template, template].map(databaseMajorOf);
   return `to ${release.version}, from PostgreSQL ${before} to ${after}`;
+}
+
+async function requireImages(
+  { engine, operation, signal }: PhaseContext,
+  images: Readonly<Record<string, string>>,
+  missing: (image: string, service: string) => string,
+): Promise<void> {
+  for (const [service, image] of Object.entries(images)) {
+    if ((await engine.imageId(image, { deadlineMs: ASK_MS, signal })) === null) {
+      const { from, to } = inputSchema.parse(operation.input);
+      throw new DomainError('IMAGE_MISSING', {
+        message: missing(image, service),
+        details: { image, service, from, to },
+      });
+    }
+  }
+}
+
+/** A backup is taken and restored beside the stack first: on a full disk that would be hours for nothing. */
+async function requireRoom({ deps }: PhaseContext): Promise<void> {
+  const { freeMb, floorMb } = await deps.hostDisk();
+  if (freeMb < floorMb) {
+    throw new DomainError('NO_CAPACITY', {
+      message: `The host has ${freeMb} MB of disk left, less than the ${floorMb} MB that stay free. The stack stays as it is. Make room first.`,
+      details: { freeMb, floorMb },
+    });
+  }
 }
 
 /**

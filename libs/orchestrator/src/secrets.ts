@@ -198,6 +198,7 @@ export class StackSecrets implements SecretFiles {
       clonedFrom: facts.clonedFrom,
       tradingHeldSince: facts.tradingHeldSince,
       release: facts.release,
+      image: facts.images[facts.template.aviary.runtime.service] ?? '',
       dashboardUrl: httpsOrigin(stackHost('dashboard', facts.slug, tenantDomain), httpsPort),
       portalUrl: httpsOrigin(portalDomain, httpsPort),
       limits: facts.limits,

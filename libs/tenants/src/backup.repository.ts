@@ -11,6 +11,7 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) 
 
 /** What a page shows of a manifest; one that another version wrote otherwise shows no figures. */
 const countedSchema = z.object({
+  logs: z.array(z.unknown()).optional(),
   databases: z.array(z.object({ tables: z.array(z.object({ schema: z.string(), name: z.string(), rows: z.int() })) })),
 });
 
@@ -103,6 +104,7 @@ export async function backupViews(
           tables.map(({ schema, name, rows: count }) => [schema === 'public' ? name : `${schema}.${name}`, count]),
         ),
       error: row.error && { code: row.error.code, message: row.error.message },
+      logs: counted.success && (counted.data.logs ?? []).length > 0,
       held: isHeldForSafety(row, now),
     };
   });

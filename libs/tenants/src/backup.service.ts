@@ -1,7 +1,6 @@
 import { In } from 'typeorm';
 import { appendAudit } from '#libs/audit';
 import {
-  BACKUP_FRESH_MS,
   DomainError,
   OPEN_OPERATION_STATES,
   type Accepted,
@@ -12,6 +11,7 @@ import {
   type BackupView,
   type FleetBackups,
   type RestoreStack,
+  type TakeBackup,
   type UndoRestore,
 } from '#libs/contracts';
 import { BackupEntity, OperationEntity, tx } from '#libs/db';
@@ -47,6 +47,7 @@ interface FleetRow {
   name: string;
   owner: string;
   takenAt: Date | null;
+  maxAgeHours: number;
   newest: string | null;
 }
 
@@ -109,10 +110,10 @@ export class BackupService {
   }
 
   /**
-   * Takes one beside the stack, which goes on. Throws WRONG_STATE (details.why is a BackupProblem) where there is
+   * Takes one beside the stack, which goes on, with what its services logged last where that is asked for. Throws WRONG_STATE (details.why is a BackupProblem) where there is
    * nothing to read, TENANT_BUSY while the stack itself is being changed or another backup of it is under way.
    */
-  async take(actor: Actor, slug: string): Promise<BackupAccepted> {
+  async take(actor: Actor, slug: string, { logs = false }: TakeBackup = {}): Promise<BackupAccepted> {
     return tx(this.deps.dataSource, async (db) => {
       const tenant = await lockStack(db, actor, slug, 'backup');
       // What is at work on the stack says better why not than how it stood before.
@@ -125,14 +126,14 @@ export class BackupService {
         tenant,
         kind: 'backup',
         actor,
-        input: { reason: 'manual' },
+        input: { reason: 'manual', ...(logs ? { logs } : {}) },
         now,
       });
       await appendAudit(db, {
         actor,
         action: 'stack.backup',
         target: { kind: 'stack', id: tenant.id },
-        after: { slug, operation: operation.id },
+        after: { slug, operation: operation.id, ...(logs ? { logs } : {}) },
       });
       const [view] = await operationViews(db, [operation], now);
       if (!view) {
@@ -184,21 +185,21 @@ export class BackupService {
     const now = this.deps.now();
     const rows = await db.query<FleetRow[]>(
       `with stacks as (
-         select t.id, t.slug, t.name, a.username as owner, good.taken_at,
+         select t.id, t.slug, t.name, a.username as owner, good.taken_at, p.backup_max_age_hours as max_age,
                 coalesce(good.taken_at, '-infinity') as age_key,
                 (select b.id from backups b where b.tenant_id = t.id order by b.id desc limit 1) as newest
-           from tenants t join accounts a on a.id = t.account_id ${NEWEST})
-       select id, slug, name, owner, taken_at as "takenAt", newest from stacks
+           from tenants t join accounts a on a.id = t.account_id join plans p on p.id = a.plan_id ${NEWEST})
+       select id, slug, name, owner, taken_at as "takenAt", max_age as "maxAgeHours", newest from stacks
         where $2::uuid is null or (age_key, id) > (select age_key, id from stacks where id = $2)
         order by age_key, id limit $1`,
       [limit + 1, query.cursor ?? null],
     );
     const [counts] = await db.query<FleetBackups['counts'][]>(
-      `select count(*)::int as stacks, count(*) filter (where good.taken_at > $1)::int as fresh,
+      `select count(*)::int as stacks, count(*) filter (where good.taken_at >= $1::timestamptz - p.backup_max_age_hours * interval '1 hour')::int as fresh,
               count(*) filter (where good.taken_at is null)::int as never,
               count(*) filter (where ended.failed)::int as failed
-         from tenants t ${NEWEST}`,
-      [new Date(now.getTime() - BACKUP_FRESH_MS)],
+         from tenants t join accounts a on a.id = t.account_id join plans p on p.id = a.plan_id ${NEWEST}`,
+      [now],
     );
     const page = rows.slice(0, limit);
     const slugs = new Map(page.map(({ id, slug }) => [id, slug]));
@@ -208,12 +209,13 @@ export class BackupService {
     return {
       at: now.toISOString(),
       counts: counts ?? { stacks: 0, fresh: 0, never: 0, failed: 0 },
-      items: page.map(({ slug, name, owner, takenAt, newest: id }) => ({
+      items: page.map(({ slug, name, owner, takenAt, maxAgeHours, newest: id }) => ({
         slug,
         name,
         owner,
         verifiedUntil: takenAt?.toISOString() ?? null,
         ageSeconds: takenAt && Math.max(0, Math.round((now.getTime() - takenAt.getTime()) / 1_000)),
+        maxAgeSeconds: maxAgeHours * 3_600,
         newest: views.get(id ?? '') ?? null,
       })),
       next: rows.length > limit ? (page.at(-1)?.id ?? null) : null,

@@ -12,12 +12,12 @@ export class PlanQuery {
     }
     const plans = await this.database.getRepository(PlanEntity).find({ order: { position: 'ASC', code: 'ASC' } });
     return {
-      items: plans.map(({ code, name, stacks, limits, keepDaily, keepWeekly, keepMonthly }) => ({
+      items: plans.map(({ code, name, stacks, limits, keepDaily, keepWeekly, keepMonthly, backupMaxAgeHours }) => ({
         code,
         name,
         stacks,
         limits: stackLimitsSchema.parse(limits),
-        backups: { daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly },
+        backups: { daily: keepDaily, weekly: keepWeekly, monthly: keepMonthly, maxAgeHours: backupMaxAgeHours },
       })),
       next: null,
     };

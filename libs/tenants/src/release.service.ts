@@ -1,22 +1,37 @@
+import { json } from 'node:stream/consumers';
 import { appendAudit } from '#libs/audit';
 import {
   DomainError,
+  imagesAnswerSchema,
   RELEASE_MOVES,
   releaseMoves,
   type Actor,
+  type MakeRelease,
   type ReleaseList,
   type ReleaseMove,
+  type ReleaseNotes,
   type ReleaseView,
 } from '#libs/contracts';
-import { ReleaseEntity, UpgradeFailureEntity, tx } from '#libs/db';
+import { ReleaseEntity, UpgradeFailureEntity, tx, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
 import { databaseMajorOf } from './domain/database-major.js';
+import { madeTemplate, requiredBy } from './domain/made-template.js';
 import type { Template } from './domain/template.js';
+import type { AgentPort } from './logs/agent-port.js';
+import { lockReleases, releaseIdOf, requireMigrations } from './registered-releases.js';
 import type { TenantDeps } from './settings.js';
 
-/** Releases, as operators see and move them. */
+/** A few looks at an engine, each of which it may take its time for. */
+const IMAGES_MS = 30_000;
+
+interface ReleaseDeps extends Pick<TenantDeps, 'dataSource' | 'now'> {
+  /** It alone can ask the engine what an image is. */
+  agent: Pick<AgentPort, 'post'>;
+}
+
+/** Releases, as operators make, see and move them. */
 export class ReleaseService {
-  constructor(private readonly deps: Pick<TenantDeps, 'dataSource'>) {}
+  constructor(private readonly deps: ReleaseDeps) {}
 
   /** All of them, the newest first. */
   async list(actor: Actor): Promise<ReleaseList> {
@@ -33,7 +48,69 @@ export class ReleaseService {
     return view;
   }
 
-  /** Throws NOT_FOUND, and WRONG_STATE for a move there is not from its state. */
+  /**
+   * A draft like a release that is there, its images pinned to what this host's engine has now. Throws NOT_FOUND for a
+   * release to be like that there is not, VALIDATION_FAILED for a service there is not, IMAGE_MISSING, WRONG_STATE
+   * (details.why `version_taken`), and UNAVAILABLE while the agent is away.
+   */
+  async make(actor: Actor, wish: MakeRelease): Promise<ReleaseView> {
+    requireOperator(actor);
+    const like = await this.deps.dataSource.manager.findOneBy(ReleaseEntity, { id: wish.like });
+    if (!like) {
+      throw noSuchRelease(wish.like);
+    }
+    const template = madeTemplate(like.definition as Template, wish);
+    await this.requireFree(this.deps.dataSource.manager, like.template, wish.version);
+    const images = { ...like.images, ...(await this.pinned(wish.images)) };
+    const id = releaseIdOf({ template, images });
+    const { version, notes } = wish;
+    await tx(this.deps.dataSource, async (db) => {
+      await lockReleases(db);
+      await this.requireFree(db, like.template, version);
+      await db.insert(ReleaseEntity, {
+        id,
+        template: like.template,
+        version,
+        definition: template,
+        images,
+        state: 'draft',
+        notes,
+        createdAt: this.deps.now(),
+      });
+      await appendAudit(db, {
+        actor,
+        action: 'release.make',
+        target: { kind: 'release', id },
+        after: { like: like.id, version, images, requires: requiredBy(template), notes },
+      });
+    });
+    return this.get(actor, id);
+  }
+
+  /** Throws NOT_FOUND. */
+  async setNotes(actor: Actor, id: string, { notes }: ReleaseNotes): Promise<ReleaseView> {
+    requireOperator(actor);
+    await tx(this.deps.dataSource, async (db) => {
+      const release = await db.findOne(ReleaseEntity, { where: { id }, lock: { mode: 'pessimistic_write' } });
+      if (!release) {
+        throw noSuchRelease(id);
+      }
+      await db.update(ReleaseEntity, { id }, { notes });
+      await appendAudit(db, {
+        actor,
+        action: 'release.notes',
+        target: { kind: 'release', id },
+        before: { notes: release.notes },
+        after: { notes },
+      });
+    });
+    return this.get(actor, id);
+  }
+
+  /**
+   * Throws NOT_FOUND, and WRONG_STATE for a move there is not from its state, or one towards stacks while the portal
+   * lacks a migration it needs (details.why `requires`).
+   */
   async move(actor: Actor, id: string, move: ReleaseMove): Promise<ReleaseView> {
     requireOperator(actor);
     const { to } = RELEASE_MOVES[move];
@@ -47,6 +124,9 @@ export class ReleaseService {
           message: `${id} is ${release.state}; from there it does not become ${to}.`,
           details: { state: release.state, to },
         });
+      }
+      if (to !== 'withdrawn') {
+        await requireMigrations(db, release);
       }
       await db.update(ReleaseEntity, { id, state: release.state }, { state: to });
       await appendAudit(db, {
@@ -79,6 +159,39 @@ export class ReleaseService {
     });
   }
 
+  /** Two releases of one version could not be told apart by people. */
+  private async requireFree(db: Pick<Tx, 'findOneBy'>, template: string, version: string): Promise<void> {
+    const taken = await db.findOneBy(ReleaseEntity, { template, version });
+    if (taken) {
+      throw new DomainError('WRONG_STATE', {
+        message: `${template} has a release ${version} already: ${taken.id}. Choose another version.`,
+        details: { why: 'version_taken', release: taken.id },
+      });
+    }
+  }
+
+  /** Ids of the images, by service, as the engine has them at this moment. */
+  private async pinned(images: MakeRelease['images']): Promise<Record<string, string>> {
+    const references = Object.values(images);
+    if (references.length === 0) {
+      return {};
+    }
+    const answer = await this.deps.agent.post('/images', { references }, AbortSignal.timeout(IMAGES_MS));
+    const { ids } = imagesAnswerSchema.parse(await json(answer));
+    return Object.fromEntries(
+      Object.entries(images).map(([service, reference]) => {
+        const id = ids[reference] ?? null;
+        if (id === null) {
+          throw new DomainError('IMAGE_MISSING', {
+            message: `The engine has no image ${reference} for ${service}. Bring it there first, with docker pull, docker load or a build; nothing was made.`,
+            details: { image: reference, service },
+          });
+        }
+        return [service, id];
+      }),
+    );
+  }
+
   private async views(id?: string): Promise<ReleaseView[]> {
     const rows = await this.deps.dataSource.query<ReleaseRow[]>(
       `select r.id, r.template, r.version, r.state, r.notes, r.images, r.created_at as "createdAt", r.definition,
@@ -91,11 +204,15 @@ export class ReleaseService {
       ...row,
       createdAt: createdAt.toISOString(),
       databaseMajor: databaseMajorOf(definition),
+      requires: [...requiredBy(definition)],
     }));
   }
 }
 
-type ReleaseRow = Omit<ReleaseView, 'createdAt' | 'databaseMajor'> & { createdAt: Date; definition: Template };
+type ReleaseRow = Omit<ReleaseView, 'createdAt' | 'databaseMajor' | 'requires'> & {
+  createdAt: Date;
+  definition: Template;
+};
 
 export function noSuchRelease(id: string): DomainError {
   return new DomainError('NOT_FOUND', { message: `There is no release ${id}.`, details: { release: id } });

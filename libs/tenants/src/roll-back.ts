@@ -1,4 +1,4 @@
-import type { Actor } from '#libs/contracts';
+import type { Actor, ErrorBody } from '#libs/contracts';
 import { TenantEntity, UpgradeFailureEntity, type OperationEntity, type Tx } from '#libs/db';
 import type { Queue } from '#libs/jobs';
 import { leadBack } from './lead-back.js';
@@ -6,25 +6,34 @@ import { startOperation } from './operation.start.js';
 
 const GATE: Actor = { kind: 'system', name: 'health-gate' };
 
+type Ended = Pick<ErrorBody, 'code' | 'message' | 'details'>;
+
+/** Whether it says something of the release, rather than that somebody did not want it any more. */
+const isFault = ({ code, details }: Ended): boolean => code !== 'OPERATION_CANCELLED' && details['why'] !== 'withdrawn';
+
 /**
- * Leads a stack back to the release it had before an upgrade that failed, in the transaction that ends the upgrade, and
- * notes that the same is not tried again. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ * Leads a stack back to the release it had before an upgrade that ended half-way, in the transaction that ends the
+ * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody called off or
+ * withdrew may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
  */
 export async function startRollback(
   db: Tx,
   queue: Pick<Queue, 'enqueue'>,
-  { upgrade, message, now }: { upgrade: OperationEntity; message: string; now: Date },
+  { upgrade, error, now }: { upgrade: OperationEntity; error: Ended; now: Date },
 ): Promise<string | null> {
   const { from, to } = upgrade.input as { from: string; to: string };
   const tenant = await db.findOneBy(TenantEntity, { id: upgrade.tenantId });
   if (!tenant || tenant.desired === 'deleted') {
     return null;
   }
-  await db.upsert(
-    UpgradeFailureEntity,
-    { tenantId: tenant.id, fromRelease: from, toRelease: to, operationId: upgrade.id, message, at: now },
-    ['tenantId', 'fromRelease', 'toRelease'],
-  );
+  if (isFault(error)) {
+    const { message } = error;
+    await db.upsert(
+      UpgradeFailureEntity,
+      { tenantId: tenant.id, fromRelease: from, toRelease: to, operationId: upgrade.id, message, at: now },
+      ['tenantId', 'fromRelease', 'toRelease'],
+    );
+  }
   await leadBack(db, upgrade.id);
   const input = { from: to, to: from, upgrade: upgrade.id };
   const operation = await startOperation(db, queue, {

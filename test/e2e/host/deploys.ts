@@ -1,9 +1,14 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
-import { docker } from '../../support/engine.js';
+import type { Accepted } from '#libs/contracts';
+import { hashToken, randomToken } from '#libs/crypto';
+import { docker, engineEndpoint } from '../../support/engine.js';
+import type { PortalClient } from '../../support/portal-client.js';
 import type { TestPlatform } from '../../support/platform.js';
-import { SteadyLoad } from '../../support/steady-load.js';
+import { linesOf, SteadyLoad, type LoadLine } from '../../support/steady-load.js';
 
 const PROCESSES = ['api', 'api2', 'gate', 'worker', 'agent'] as const;
 const STORES = ['postgres', 'redis', 'traefik'] as const;
@@ -14,6 +19,29 @@ interface Upgraded {
   services: string[];
   backup: string | null;
 }
+
+interface UpgradeRan {
+  code: number;
+  data: Upgraded | null;
+  error: { message: string } | null;
+  stderr: string;
+}
+
+/** Whatever a process needs until it answers, and a request that met nobody until that is known. */
+const STARTS_MS = 10_000;
+/** Below what one account may write in a minute. */
+const WRITES_PACE_MS = 600;
+/** A worker that is well when it has started, and dies a little later, each time. */
+const SHORT_LIVED_WORKER = `command: [node, -e, "import('node:http').then(({createServer}) => createServer((_, answer) => answer.end('{}')).listen(8083, '0.0.0.0')); setTimeout(() => process.exit(1), 8000)"]`;
+/** As a version has it whose migration adds a column. */
+const ADDED = 'added_by_the_version_that_failed';
+const ADDING_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
+    command: [sh, -c, 'psql -v ON_ERROR_STOP=1 "$$(cat /run/secrets/owner-database-url)" -c "alter table accounts add column ${ADDED} text"']`;
+
+/** As a version has it whose migration takes for ever, and has everybody wait who asks for what it holds. */
+const ENDLESS_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
+    command: [sh, -c, 'PGAPPNAME=aviary-migrate psql "$$(cat /run/secrets/owner-database-url)" -c "begin; lock table accounts; select pg_sleep(3600)"']`;
+const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
 export function deploys(world: () => TestPlatform): void {
@@ -26,23 +54,78 @@ export function deploys(world: () => TestPlatform): void {
     );
   const startedAt = async (service: Service): Promise<number> =>
     Date.parse(await docker('inspect', '-f', '{{.State.StartedAt}}', container(service)));
-  const load = async (): Promise<SteadyLoad> => {
-    const steady = new SteadyLoad(world().place, {
-      lines: 4,
-      paths: ['/', '/healthz', '/readyz'],
-    });
+  const load = async (...more: LoadLine[]): Promise<SteadyLoad> => {
+    const newcomer = { requests: [{ path: '/readyz', anew: true }] };
+    const steady = new SteadyLoad(world().place, [...linesOf(4, ['/', '/healthz', '/readyz']), newcomer, ...more]);
     await steady.more(20);
     return steady;
   };
-  const upgrade = async (
-    ...args: string[]
-  ): Promise<{ code: number; data: Upgraded | null; error: { message: string } | null; stderr: string }> => {
+  /** What an owner does while the portal is replaced: orders one thing again and again, opens a dashboard, looks at it. */
+  const ownerOf = async (
+    operator: PortalClient,
+    name: string,
+  ): Promise<{ lines: LoadLine[]; host: string; stacks: () => Promise<string> }> => {
+    const owner = world().client();
+    const { id } = (await owner.signUp(operator, name, 'correct horse battery staple')).me;
+    const key = { 'idempotency-key': randomUUID() };
+    const { stack, operation } = await owner.api<Accepted>('POST', '/stacks', {}, key);
+    await owner.operationEnd(operation.id);
+    await owner.signOn(stack.slug);
+    const host = owner.dashboardHost(stack.slug);
+    const cookie = [...(owner.jar.get(host) ?? [])].map(([cookieName, value]) => `${cookieName}=${value}`).join('; ');
+    const headers = { authorization: `Bearer ${owner.accessToken ?? ''}` };
+    const asked = { stack: stack.slug, state: hashToken(randomToken()), next: '/' };
+    const opens = { path: '/api/v1/sign-on', headers, body: asked };
+    const orders = { path: '/api/v1/stacks', headers: { ...headers, ...key }, body: {} };
+    return {
+      host,
+      stacks: () => world().sql(`select count(*) from tenants where account_id = '${id}'`),
+      lines: [
+        { requests: [opens, { ...orders, anew: true }, orders, { ...opens, anew: true }], paceMs: WRITES_PACE_MS },
+        { requests: [{ host, path: '/', headers: { accept: 'text/html', cookie } }] },
+      ],
+    };
+  };
+  const upgrade = async (...args: string[]): Promise<UpgradeRan> => {
     const { code, stdout, stderr } = await world().run('upgrade', ...args, '--json');
-    const document = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as {
+    // One that was cut off says nothing.
+    const document = JSON.parse(stdout.trim().split('\n').at(-1) || '{}') as {
       data: Upgraded | null;
       error: { message: string } | null;
     };
     return { code, ...document, stderr };
+  };
+  /**
+   * Follows when a service is away: from each signal to end until the one that comes after it was started and had time to
+   * answer. Read live, since the engine keeps few of its events.
+   */
+  const awayTimes = (service: Service): { end: () => { begin: number; end: number }[] } => {
+    const filters = [`container=${container(service)}`, 'event=kill', 'event=start'].flatMap((one) => [
+      '--filter',
+      one,
+    ]);
+    const format = ['--format', '{{.Action}} {{.TimeNano}}'];
+    const events = spawn('docker', ['-H', engineEndpoint(), 'events', ...filters, ...format]);
+    let said = '';
+    events.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
+    return {
+      end: () => {
+        events.kill();
+        const times: { begin: number; end: number }[] = [];
+        let begin: number | null = null;
+        for (const line of said.split('\n').filter(Boolean)) {
+          const [action = '', nano = '0'] = line.split(' ');
+          const at = Number(nano) / 1e6;
+          if (action === 'kill') {
+            begin ??= at;
+          } else if (begin !== null) {
+            times.push({ begin, end: at + STARTS_MS });
+            begin = null;
+          }
+        }
+        return times;
+      },
+    };
   };
   const verifiedBackups = async (): Promise<number> =>
     Number(await world().sql(`select count(*) from portal_backups where state = 'verified'`));
@@ -51,8 +134,11 @@ export function deploys(world: () => TestPlatform): void {
     const operator = await world().operator();
     const owner = world().client();
     await owner.signUp(operator, 'deployed', 'correct horse battery staple');
+    const standing = await ownerOf(operator, 'standing');
     const before = await ids([...PROCESSES, ...STORES]);
-    const steady = await load();
+    const gate = awayTimes('gate');
+    const away: { begin: number; end: number }[] = [];
+    const steady = await load(...standing.lines);
     try {
       await world().withSettings({ AVIARY_LOG_LEVEL: 'debug' }, async () => {
         let over = false;
@@ -90,14 +176,22 @@ export function deploys(world: () => TestPlatform): void {
       await steady.more(20);
     } finally {
       await steady.end();
+      away.push(...gate.end());
     }
-    expect(steady.failed).toEqual([]);
+    expect(steady.failedAt()).toEqual([]);
+    expect(await standing.stacks()).toBe('1');
+    // There is one gate: dashboards are kept out while it is replaced, and at no other time.
+    expect(away).toHaveLength(2);
+    const otherwise = steady
+      .failedAt(standing.host)
+      .filter(({ at }) => !away.some(({ begin, end }) => begin <= Date.parse(at) && Date.parse(at) <= end));
+    expect(otherwise).toEqual([]);
   }, 600_000);
 
   it('one api that is killed takes nothing with it but what it was just answering', async () => {
     const steady = await load();
     try {
-      const lines = 4;
+      const lines = 5;
       await docker('kill', '-s', 'KILL', container('api'));
       const early = steady.failed.length;
       await steady.more(100);
@@ -125,8 +219,47 @@ export function deploys(world: () => TestPlatform): void {
     }
   }, 180_000);
 
-  it('an upgrade says what it would do, backs the portal up, does it, and then has nothing to do', async () => {
+  /** Begins an upgrade and kills its tools container at that moment. */
+  const cutOff = async (what: string, moment: () => Promise<boolean>): Promise<void> => {
+    let over = false;
+    const upgrading = upgrade().finally(() => {
+      over = true;
+    });
+    await waitFor(async () => (over || (await moment()) ? true : undefined), {
+      what,
+      deadlineMs: 180_000,
+      maxIntervalMs: 200,
+    });
+    const running = await docker('ps', '--no-trunc', '--format', '{{.ID}} {{.Command}}');
+    const tools = running.split('\n').filter((line) => line.includes('host/upgrade.js'));
+    expect(tools).toHaveLength(1);
+    await docker('kill', ...tools.map((line) => line.split(' ')[0] ?? ''));
+    expect((await upgrading).code).not.toBe(0);
+  };
+
+  /** The next upgrade after one that was cut off: it does the rest, or says why not and how to go back. */
+  const completed = async (): Promise<UpgradeRan> => {
+    const next = await upgrade('--stay', '5');
+    if (next.code === 0) {
+      return next;
+    }
+    expect(next).toMatchObject({
+      code: 8,
+      error: { message: expect.stringMatching(/not well, so nothing was changed: .*scripts\/upgrade --back/s) },
+    });
+    expect(await upgrade('--back')).toMatchObject({ code: 0, data: { outcome: 'put back' } });
+    return upgrade('--stay', '5');
+  };
+
+  it('an upgrade says what it would do, backs the portal up, does it also after one that was cut off, and goes back when told', async () => {
     const before = await ids(PROCESSES);
+    const level = async (): Promise<string[]> => {
+      const environments = await Promise.all(
+        PROCESSES.map((service) => docker('inspect', '-f', '{{json .Config.Env}}', container(service))),
+      );
+      return [...new Set(environments.map((text) => /"AVIARY_LOG_LEVEL=(\w+)"/.exec(text)?.[1] ?? ''))];
+    };
+    const usual = await level();
     await world().withSettings({ AVIARY_LOG_LEVEL: 'debug' }, async () => {
       const backups = await verifiedBackups();
       const would = await upgrade('--dry-run');
@@ -135,18 +268,31 @@ export function deploys(world: () => TestPlatform): void {
         data: { outcome: 'would upgrade', services: ['api', 'api2', 'gate', 'worker', 'agent'], backup: null },
       });
       expect([await ids(PROCESSES), await verifiedBackups()]).toEqual([before, backups]);
-      const done = await upgrade();
+      await cutOff('the first api being another one', async () => {
+        const [id, runs] = (await docker('inspect', '-f', '{{.Id}} {{.State.Running}}', container('api'))).split(' ');
+        return id !== before['api'] && runs === 'true';
+      });
+      const known = await verifiedBackups();
+      expect(known).toBe(backups + 1);
+      const done = await completed();
       expect(done).toMatchObject({ code: 0, data: { outcome: 'upgraded' } });
-      expect(await verifiedBackups()).toBe(backups + 1);
+      expect(await verifiedBackups()).toBe(known + 1);
       expect(await world().sql(`select state from portal_backups where id = '${done.data?.backup ?? ''}'`)).toBe(
         'verified',
       );
       const after = await ids(PROCESSES);
       expect(PROCESSES.filter((service) => after[service] === before[service])).toEqual([]);
       expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
-      expect([await ids(PROCESSES), await verifiedBackups()]).toEqual([after, backups + 1]);
+      expect([await ids(PROCESSES), await verifiedBackups()]).toEqual([after, known + 1]);
+      expect([usual.length, await level()]).toEqual([1, ['debug']]);
+      // Well for the while that was watched, and no longer liked: the version before is still known, and its images are there.
+      expect(await upgrade('--back')).toMatchObject({ code: 0, data: { outcome: 'put back' } });
+      expect(await level()).toEqual(usual);
     });
-    expect((await world().run('up')).code).toBe(0);
+    const back = await ids(PROCESSES);
+    await world().operator();
+    expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
+    expect(await ids(PROCESSES)).toEqual(back);
   }, 600_000);
 
   it('an upgrade that does not become well goes back by itself, says why, and nobody notices', async () => {
@@ -179,4 +325,78 @@ export function deploys(world: () => TestPlatform): void {
     expect(document.data.checks.filter(({ state }) => state === 'bad')).toEqual([]);
     expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
   }, 600_000);
+
+  it('an upgrade that was well and does not stay so goes back whole, on the schema that it has brought', async () => {
+    const file = join(world().facts.root, 'docker-compose.portal.yml');
+    const shipped = await readFile(file, 'utf8');
+    const failing = shipped
+      .replace('command: [node, dist/apps/worker/src/main.js]', () => SHORT_LIVED_WORKER)
+      .replace(MIGRATION, () => ADDING_MIGRATION)
+      // So that each process is another one by then.
+      .replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug');
+    const made = async (): Promise<string[]> =>
+      Promise.all(
+        [...PROCESSES, ...STORES].map((service) =>
+          docker(
+            'inspect',
+            '-f',
+            '{{.Name}} {{index .Config.Labels "com.docker.compose.config-hash"}}',
+            container(service),
+          ),
+        ),
+      );
+    const [before, processes] = [await made(), await ids(PROCESSES)];
+    const column = `select count(*) from information_schema.columns where table_name = 'accounts' and column_name = '${ADDED}'`;
+    const accounts = await world().sql('select count(*) from accounts');
+    const steady = await load();
+    try {
+      await writeFile(file, failing);
+      const went = await upgrade('--within', '60', '--stay', '20');
+      expect({ code: went.code, data: went.data }).toEqual({ code: 1, data: null });
+      expect(went.error?.message).toMatch(/did not become well, so what ran before .* runs again, and is well/);
+      expect(went.error?.message).toMatch(/was well and did not stay so for 20 s: .*worker/);
+      await steady.more(20);
+    } finally {
+      await writeFile(file, shipped);
+      await steady.end();
+    }
+    expect(steady.failed).toEqual([]);
+    expect([await made(), await world().sql(column)]).toEqual([before, '1']);
+    const after = await ids(PROCESSES);
+    expect(PROCESSES.filter((service) => after[service] === processes[service])).toEqual([]);
+    const operator = await world().operator();
+    await world().client().signUp(operator, 'latecomer', 'correct horse battery staple');
+    expect(await world().sql('select count(*) from accounts')).toBe(String(Number(accounts) + 1));
+    await world().sql(`alter table accounts drop column ${ADDED}`);
+    expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
+  }, 600_000);
+
+  it('a migration that was cut off with its upgrade is ended before anything goes back', async () => {
+    const file = join(world().facts.root, 'docker-compose.portal.yml');
+    const shipped = await readFile(file, 'utf8');
+    const processes = await ids(PROCESSES);
+    const migrating = async (): Promise<number> =>
+      Number(
+        await world().sql(
+          `select count(*) from pg_locks where relation = 'accounts'::regclass and mode = 'AccessExclusiveLock' and granted`,
+        ),
+      );
+    try {
+      await writeFile(
+        file,
+        shipped
+          .replace(MIGRATION, () => ENDLESS_MIGRATION)
+          .replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug'),
+      );
+      await cutOff('the migration', async () => (await migrating()) > 0);
+      expect(await migrating()).toBe(1);
+    } finally {
+      await writeFile(file, shipped);
+    }
+    expect(await upgrade('--back')).toMatchObject({ code: 0, data: { outcome: 'put back' } });
+    expect(await migrating()).toBe(0);
+    expect((await world().objects()).containers.filter((name) => name.endsWith('-migrate'))).toEqual([]);
+    expect(await ids(PROCESSES)).toEqual(processes);
+    await world().operator();
+  }, 300_000);
 }

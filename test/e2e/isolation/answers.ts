@@ -86,7 +86,7 @@ export async function answersInside(
   const host = owner.dashboardHost(own.slug);
   const publicly = (tls: string): Server => ({ address: gateways.edge, port: httpsPort, tls });
   const direct = { address: inner.runtime, port: 8080 };
-  const past = [...dashboard, '/activity'];
+  const past = [...dashboard, '/activity', '/resumption'];
   const asks: { who: string; container: string; server: Server; host: string; paths: string[]; signedIn: boolean }[] = [
     {
       who: 'runtime of the portal',

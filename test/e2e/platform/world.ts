@@ -24,9 +24,9 @@ export class PlatformWorld {
     readonly before: EngineObjects,
   ) {}
 
-  static async open(settings: Readonly<Record<string, string>> = {}): Promise<PlatformWorld> {
+  static async open(...how: Parameters<typeof TestPlatform.start>): Promise<PlatformWorld> {
     const before = await engineObjects();
-    const platform = await TestPlatform.start(settings);
+    const platform = await TestPlatform.start(...how);
     return new PlatformWorld(platform, await platform.operator(), before);
   }
 

@@ -1,14 +1,10 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Not } from 'typeorm';
 import { waitFor } from '#libs/async';
 import { BackupEntity, OperationEntity, OperationStepEntity, PlanEntity } from '#libs/db';
-import { FakeEngineServer, FakeStreamsServer } from '#libs/engine';
-import { AgentProcess, agentHome, type AgentHome } from '../agent-process.js';
 import { BackupWorld, RESTIC, type BackedUpStack } from '../backup-world.js';
-import { engineAtDoor, streamsAtDoor, type Names } from './at-door.js';
 import { Door, type Moment, type Point } from './door.js';
 import { expectedOf, findings, type Expected } from './findings.js';
+import { MortalAgents } from './mortal-agents.js';
 import { ResticAtDoor } from './restic-at-door.js';
 
 /** A verify is the part of a backup that loads it and compares. */
@@ -24,7 +20,6 @@ export interface Outcome {
   seconds: number;
 }
 
-export const LEASE_SECONDS = 2;
 const LONGEST_MS = 90_000;
 const DAY_MS = 86_400_000;
 /** Each restore leaves the data before it until the next good backup. */
@@ -37,8 +32,6 @@ const RESTORES_AT_MOST = 8;
  */
 export class FaultWorld {
   private readonly door: Door;
-  private lives = 0;
-  private agent: AgentProcess | null = null;
   private restores = 0;
   private rows = 1_000_000;
   /** The backup that is put back again and again. */
@@ -49,8 +42,7 @@ export class FaultWorld {
       world: BackupWorld;
       door: Door;
       stack: BackedUpStack;
-      home: AgentHome;
-      servers: { close(): Promise<unknown> }[];
+      agents: MortalAgents;
       restic: ResticAtDoor;
     },
   ) {
@@ -66,26 +58,16 @@ export class FaultWorld {
       .update(PlanEntity)
       .set({ keepDaily: 1, keepWeekly: 0, keepMonthly: 0 })
       .execute();
-    const home = { ...(await agentHome(world.world, world.home)), together: true };
     const stack = await world.stack();
-    const names: Names = stack;
-    const streams = await FakeStreamsServer.listen(
-      world.streams,
-      join(world.home, 'streams.sock'),
-      streamsAtDoor(door, names),
-    );
-    const engine = await FakeEngineServer.listen(
-      engineAtDoor(world.engine, door, names, (container) => streams.ended(container)),
-      join(world.home, 'engine.sock'),
-    );
     const repository = world.folderOf(stack.id);
     const restic = await ResticAtDoor.make({ door, restic: RESTIC, home: world.home, repository });
-    const faults = new FaultWorld({ world, door, stack, home, servers: [engine, streams, restic], restic });
+    const agents = await MortalAgents.around({ world, door, stack, restic: restic.binary });
+    const faults = new FaultWorld({ world, door, stack, agents, restic });
     const { backup } = await world.backUp(stack);
     if (backup?.state !== 'verified') {
       throw new Error(`the first backup is ${backup?.state}: ${JSON.stringify(backup?.error)}`);
     }
-    await faults.live();
+    await agents.live();
     return faults;
   }
 
@@ -112,21 +94,21 @@ export class FaultWorld {
   async outcome(operation: FaultOperation, point: Point): Promise<Outcome> {
     const began = performance.now();
     await this.prepare(operation);
-    const { world, stack } = this.parts;
+    const { world, stack, agents } = this.parts;
     const before = await expectedOf(world, stack);
     const sprung = this.door.arm(point);
     const id = await this.ask(operation);
     const met = await Promise.race([sprung.then(() => true), this.ended(id).then(() => false)]);
     if (met) {
-      await this.kill();
+      await agents.kill();
       this.door.disarm();
-      await this.live();
+      await agents.live();
     }
     const row = await this.ended(id);
     const expected: Expected =
       operation === 'restore' && this.baseline ? { ...before, data: this.baseline.data, restored: true } : before;
     const found = await findings(
-      { world, stack, operation: row, secretDir: this.secretDir, cacheDir: this.cacheDir },
+      { world, stack, operation: row, secretDir: agents.secretDir, cacheDir: agents.cacheDir },
       expected,
     );
     return {
@@ -138,10 +120,8 @@ export class FaultWorld {
   }
 
   async close(): Promise<void> {
-    await this.kill();
-    for (const server of this.parts.servers) {
-      await server.close();
-    }
+    await this.parts.agents.close();
+    await this.parts.restic.close();
     await this.parts.world.close();
   }
 
@@ -205,36 +185,6 @@ export class FaultWorld {
       },
       { what: `the end of operation ${id}`, deadlineMs: LONGEST_MS, maxIntervalMs: 50 },
     );
-  }
-
-  private async live(): Promise<void> {
-    const { world, home, restic } = this.parts;
-    this.lives += 1;
-    await mkdir(this.secretDir, { mode: 0o700 });
-    this.agent = await AgentProcess.start(home, `agent-${this.lives}`, join(world.home, 'engine.sock'), {
-      AVIARY_BACKUP_URL: join(world.home, 'repositories'),
-      AVIARY_RESTIC_BINARY: restic.binary,
-      AVIARY_RESTIC_CACHE_DIR: this.cacheDir,
-      AVIARY_SECRET_DIR: this.secretDir,
-      AVIARY_LEASE_SECONDS: String(LEASE_SECONDS),
-      AVIARY_DISK_FLOOR_MB: '0',
-      TEST_STREAMS: join(world.home, 'streams.sock'),
-    });
-  }
-
-  private async kill(): Promise<void> {
-    await this.agent?.kill();
-    this.agent = null;
-    // It lies in the memory of the container.
-    await rm(this.secretDir, { recursive: true, force: true });
-  }
-
-  private get secretDir(): string {
-    return join(this.parts.world.home, `secrets-${this.lives}`);
-  }
-
-  private get cacheDir(): string {
-    return join(this.parts.world.home, 'agent-cache');
   }
 }
 

@@ -5,14 +5,16 @@ import { prepareCertificates } from './certificates.js';
 import { composed, type Compose, type ImageReferences } from './compose.js';
 import { installFirewall } from './firewall.js';
 import { writeWhole } from './files.js';
-import { noteGood } from './last-good.js';
+import { noteBegun, noteGood } from './last-good.js';
 import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
+import { migrateDatabase, runOnce } from './one-off.js';
 import { apiIsReady, isBalancedTo, waitUntilHealthy } from './portal-health.js';
 import { removeFormerFiles, withCheckFiles, writeAgentFiles } from './portal-secrets.js';
 import type { HostFacts } from './preflight.js';
 import { APIS, changedServices, rollSteps } from './roll.js';
 import { CommandError } from './run-command.js';
 import type { Platform } from './settings.js';
+import { staysWell, type Staying } from './staying-well.js';
 import { DATABASE_MS, databaseAnswers, ownStores } from './stores.js';
 import { Refusal, say } from './talk.js';
 
@@ -30,6 +32,8 @@ export interface Deployment {
   facts: HostFacts;
   /** How long the whole may take to be well. */
   healthyMs: number;
+  /** What it has to be well for beyond that before it counts as well; nothing where left out. */
+  staying?: Staying;
 }
 
 /**
@@ -38,7 +42,7 @@ export interface Deployment {
  * schema is then the new one, on which what ran before runs too.
  */
 export async function bringUp(deployment: Deployment): Promise<void> {
-  const { platform, repository, images, acmeClient, facts, healthyMs } = deployment;
+  const { platform, repository, images, acmeClient, facts, healthyMs, staying } = deployment;
   const { config } = platform;
   await makeFolders(config);
   if (acmeClient !== null) {
@@ -49,6 +53,7 @@ export async function bringUp(deployment: Deployment): Promise<void> {
   await installFirewall(platform);
 
   const compose = await composed(repository, platform, { images, routes: facts.routes });
+  await noteBegun(config, compose);
   // The other scripts use the images that run, not those the sources would make by now.
   await writeWhole(join(config.DATA_DIR, 'portal-image'), `${images.portal}\n`, { mode: 0o644 });
   const { recorded } = facts.pool;
@@ -62,14 +67,18 @@ export async function bringUp(deployment: Deployment): Promise<void> {
   await writeWhole(join(config.DATA_DIR, POOL_RECORD), `${config.ADDRESS_POOL}\n`, { mode: 0o644 });
   say('bringing the database up to date');
   await databaseAnswers(platform);
-  await compose.call(['run', '--rm', '--no-deps', '-T', 'migrate'], { deadlineMs: DATABASE_MS });
+  await migrateDatabase(compose, platform);
   await checkKeys(compose, platform);
   await writeAgentFiles(platform);
   await roll(compose, platform, healthyMs);
   say('waiting until everything answers');
   await waitUntilHealthy(platform, healthyMs);
+  const services = Object.keys(await compose.wanted());
+  if (staying !== undefined) {
+    await staysWell(platform, services, staying);
+  }
   await removeFormerFiles(platform);
-  await noteGood(config, compose, { services: Object.keys(await compose.wanted()), now: new Date() });
+  await noteGood(config, compose, { services, now: new Date() });
 }
 
 /**
@@ -112,7 +121,7 @@ async function untilItTakesRequests(
       throw error;
     }
     throw new Refusal([
-      `The new ${name} does not become ready within ${deadlineMs / 1_000} s, so nothing else was replaced: the other api goes on as it is. See docker logs aviary-${compose.environment['AVIARY_PREFIX'] ?? ''}-${name}.`,
+      `The new ${name} does not become ready within ${deadlineMs / 1_000} s, so nothing after it was replaced: the other api goes on as it is. See docker logs aviary-${compose.environment['AVIARY_PREFIX'] ?? ''}-${name}.`,
     ]);
   }
   await waitFor(async () => ((await isBalancedTo(platform, address)) === false ? undefined : true), {
@@ -131,7 +140,7 @@ async function untilItTakesRequests(
 async function checkKeys(compose: Compose, platform: Platform): Promise<void> {
   try {
     await withCheckFiles(platform, async () => {
-      await compose.call(['run', '--rm', '--no-deps', '-T', 'check-keys'], { deadlineMs: DATABASE_MS });
+      await runOnce(compose, 'check-keys', DATABASE_MS);
     });
   } catch (error) {
     const said = error instanceof CommandError ? error.output.split('\n').filter((line) => line.startsWith('✗ ')) : [];

@@ -2,7 +2,17 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Compose } from './compose.js';
-import { changedImages, composeOfGood, imageOf, noteGood, readGood } from './last-good.js';
+import {
+  changedImages,
+  composeOfGood,
+  goodBehind,
+  imageOf,
+  imagesOfGood,
+  noteBack,
+  noteBegun,
+  noteGood,
+  readGood,
+} from './last-good.js';
 
 const ENVIRONMENT = {
   AVIARY_PREFIX: 'abcd',
@@ -60,4 +70,61 @@ it('images that are others are told by name', () => {
     { image: 'portal', from: 'aviary/portal:1', to: 'aviary/portal:2' },
     { image: 'mailer', from: '', to: 'aviary/mailer:1' },
   ]);
+});
+
+describe('where --back goes', () => {
+  let DATA_DIR: string;
+  beforeEach(async () => {
+    DATA_DIR = await mkdtemp(join(tmpdir(), 'aviary-good-'));
+    await mkdir(join(DATA_DIR, 'traefik'));
+    await writeFile(join(DATA_DIR, 'traefik/traefik.yml'), 'static');
+    await writeFile(join(DATA_DIR, 'compose.yml'), 'services');
+  });
+  afterEach(() => rm(DATA_DIR, { recursive: true }));
+
+  const version = (number: number): Compose =>
+    new Compose(join(DATA_DIR, 'compose.yml'), { ...ENVIRONMENT, AVIARY_IMAGE_PORTAL: `aviary/portal:${number}` });
+  const well = (number: number): Promise<void> =>
+    noteGood({ DATA_DIR }, version(number), { services: ['api'], now: new Date('2026-01-01T00:00:00Z') });
+  const begin = (number: number): Promise<void> => noteBegun({ DATA_DIR }, version(number));
+  const back = async (): Promise<string | null> => {
+    const good = await goodBehind({ DATA_DIR });
+    return good && imageOf(good);
+  };
+  const portals = async (): Promise<string[]> =>
+    [...(await imagesOfGood({ DATA_DIR }))].filter((image) => image.startsWith('aviary/portal')).toSorted();
+
+  asRoot('is the version before the one that runs and is well', async () => {
+    expect([await back(), await portals()]).toEqual([null, []]);
+    await begin(1);
+    await well(1);
+    expect(await back()).toBe('aviary/portal:1');
+    await begin(2);
+    await well(2);
+    expect([await back(), await portals()]).toEqual(['aviary/portal:1', ['aviary/portal:1', 'aviary/portal:2']]);
+    // The same once more is no other version.
+    await begin(2);
+    await well(2);
+    expect(await back()).toBe('aviary/portal:1');
+    await begin(3);
+    await well(3);
+    expect([await back(), await portals()]).toEqual(['aviary/portal:2', ['aviary/portal:2', 'aviary/portal:3']]);
+  });
+
+  asRoot('is the one that was well last while another was only begun', async () => {
+    await well(1);
+    await well(2);
+    await begin(3);
+    expect([await back(), await portals()]).toEqual(['aviary/portal:2', ['aviary/portal:1', 'aviary/portal:2']]);
+    await noteBack({ DATA_DIR }, (await readGood({ DATA_DIR }))!);
+    expect(await back()).toBe('aviary/portal:1');
+  });
+
+  asRoot('is not what was just left', async () => {
+    await well(1);
+    await well(2);
+    await noteBack({ DATA_DIR }, (await goodBehind({ DATA_DIR }))!);
+    expect([imageOf((await readGood({ DATA_DIR }))!), await back()]).toEqual(['aviary/portal:1', 'aviary/portal:1']);
+    expect(await portals()).toEqual(['aviary/portal:1']);
+  });
 });

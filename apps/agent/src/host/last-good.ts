@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -20,33 +20,100 @@ const lastGoodSchema = z.object({
 /** How the portal was made when it was last known to be well: enough to make it so again out of images that are kept. */
 export type LastGood = z.infer<typeof lastGoodSchema>;
 
-const fileOf = ({ DATA_DIR }: Pick<HostConfig, 'DATA_DIR'>): string => join(DATA_DIR, 'last-good.json');
-const traefikOf = ({ DATA_DIR }: Pick<HostConfig, 'DATA_DIR'>): string => join(DATA_DIR, 'traefik/traefik.yml');
+type Data = Pick<HostConfig, 'DATA_DIR'>;
+/** The version that was well last, and the one that was before it. */
+type Which = 'last' | 'before';
+const NAMES: Record<Which, string> = { last: 'last-good.json', before: 'last-good-before.json' };
 
-/** To be called once the whole was seen to be well. */
+const fileOf = ({ DATA_DIR }: Data, which: Which): string => join(DATA_DIR, NAMES[which]);
+const traefikOf = ({ DATA_DIR }: Data): string => join(DATA_DIR, 'traefik/traefik.yml');
+/** There from the moment another version is brought up until one is known to be well. */
+const begunOf = ({ DATA_DIR }: Data): string => join(DATA_DIR, 'deploy-begun');
+
+/** How it is made, beside when. */
+type Made = Pick<LastGood, 'compose' | 'environment' | 'traefik'>;
+
+async function madeOf(config: Data, compose: Compose): Promise<Made> {
+  return {
+    compose: await readFile(compose.file, 'utf8'),
+    environment: { ...compose.environment },
+    traefik: await readFile(traefikOf(config), 'utf8'),
+  };
+}
+
+const isSame = (one: Made, other: Made): boolean =>
+  one.compose === other.compose &&
+  one.traefik === other.traefik &&
+  Object.keys({ ...one.environment, ...other.environment }).every(
+    (name) => one.environment[name] === other.environment[name],
+  );
+
+async function write(config: Data, which: Which, good: LastGood): Promise<void> {
+  await writeWhole(fileOf(config, which), `${JSON.stringify(good, null, 2)}\n`, { mode: 0o600 });
+}
+
+/** To be called before anything is made anew: where another version than the last good one is meant, that is noted. */
+export async function noteBegun(config: Data, compose: Compose): Promise<void> {
+  const good = await readGood(config);
+  if (good !== null && !isSame(good, await madeOf(config, compose))) {
+    await writeWhole(begunOf(config), `${imageOf(compose)}\n`, { mode: 0o600 });
+  }
+}
+
+/** To be called once the whole was seen to be well. What was well before it, where that was another, stays known. */
 export async function noteGood(
-  config: Pick<HostConfig, 'DATA_DIR'>,
+  config: Data,
   compose: Compose,
   { services, now }: { services: readonly string[]; now: Date },
 ): Promise<void> {
-  const good: LastGood = {
-    at: now.toISOString(),
-    compose: await readFile(compose.file, 'utf8'),
-    environment: { ...compose.environment },
-    services: [...services],
-    traefik: await readFile(traefikOf(config), 'utf8'),
-  };
-  await writeWhole(fileOf(config), `${JSON.stringify(good, null, 2)}\n`, { mode: 0o600 });
+  const good: LastGood = { at: now.toISOString(), services: [...services], ...(await madeOf(config, compose)) };
+  const former = await readGood(config);
+  if (former !== null && !isSame(former, good)) {
+    await write(config, 'before', former);
+  }
+  await write(config, 'last', good);
+  await rm(begunOf(config), { force: true });
+}
+
+/** To be called once it was put back and seen to be well. What it was put in the place of is not kept as well. */
+export async function noteBack(config: Data, good: LastGood): Promise<void> {
+  const last = await readGood(config);
+  if (last === null || !isSame(last, good)) {
+    await write(config, 'last', good);
+    await rm(fileOf(config, 'before'), { force: true });
+  }
+  await rm(begunOf(config), { force: true });
 }
 
 /** Null where none was noted. Throws where what is there does not read. */
-export async function readGood(config: Pick<HostConfig, 'DATA_DIR'>): Promise<LastGood | null> {
-  const text = await readText(fileOf(config));
+export async function readGood(config: Data, which: Which = 'last'): Promise<LastGood | null> {
+  const text = await readText(fileOf(config, which));
   return text === null ? null : lastGoodSchema.parse(JSON.parse(text));
 }
 
+/**
+ * What `--back` goes to: after a deploy that was cut off or failed the version that was well last; else, since that one
+ * runs, the one before it. Null where nothing is known.
+ */
+export async function goodBehind(config: Data): Promise<LastGood | null> {
+  const last = await readGood(config);
+  return (await readText(begunOf(config))) === null ? ((await readGood(config, 'before')) ?? last) : last;
+}
+
+/** References of images that going back needs. */
+export async function imagesOfGood(config: Data): Promise<Set<string>> {
+  const kept = await Promise.all([readGood(config), readGood(config, 'before')]);
+  return new Set(
+    kept.flatMap((good) =>
+      Object.entries(good?.environment ?? {}).flatMap(([name, value]) => (IMAGE.test(name) ? [value] : [])),
+    ),
+  );
+}
+
+const IMAGE = /^AVIARY_IMAGE_(\w+)$/;
+
 /** Its services, ready to be made again; what else they find in the data folder is as it was too. */
-export async function composeOfGood(config: Pick<HostConfig, 'DATA_DIR'>, good: LastGood): Promise<Compose> {
+export async function composeOfGood(config: Data, good: LastGood): Promise<Compose> {
   await writeWhole(traefikOf(config), good.traefik, { mode: 0o644 });
   await writeWhole(join(config.DATA_DIR, 'portal-image'), `${imageOf(good)}\n`, { mode: 0o644 });
   // In this container, which ends with the command.
@@ -56,7 +123,7 @@ export async function composeOfGood(config: Pick<HostConfig, 'DATA_DIR'>, good: 
 }
 
 /** The image that the portal's own processes ran in. */
-export const imageOf = ({ environment }: Pick<LastGood, 'environment'>): string =>
+export const imageOf = ({ environment }: Pick<Compose, 'environment'>): string =>
   environment['AVIARY_IMAGE_PORTAL'] ?? '';
 
 export interface ImageChange {
@@ -71,7 +138,7 @@ export function changedImages(
   now: Readonly<Record<string, string>>,
 ): ImageChange[] {
   return Object.entries(now).flatMap(([name, to]) => {
-    const image = /^AVIARY_IMAGE_(\w+)$/.exec(name)?.[1]?.toLowerCase();
+    const image = IMAGE.exec(name)?.[1]?.toLowerCase();
     const from = before[name] ?? '';
     return image === undefined || from === to ? [] : [{ image, from, to }];
   });

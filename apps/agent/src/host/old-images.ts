@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageReferences } from './images.js';
+import { imagesOfGood } from './last-good.js';
 import { portalRows } from './portal-database.js';
 import { CommandError, run } from './run-command.js';
 import type { Platform } from './settings.js';
@@ -21,7 +22,7 @@ export interface BuiltImage {
 }
 
 export interface ImageUse {
-  /** References the sources make now. */
+  /** References the sources make now, and those that going back to the version before needs. */
   current: ReadonlySet<string>;
   /** Ids that containers were made from, whoever's and whether or not they run. */
   containers: ReadonlySet<string>;
@@ -105,8 +106,8 @@ async function isShared(platformId: string): Promise<boolean> {
 }
 
 /**
- * Removes images an earlier `up` built and that nothing uses, no release names and the sources no longer make. Never
- * one without our label, and never by force: the engine itself refuses one that came into use in the meantime.
+ * Removes images an earlier `up` built and that nothing uses, no release names, the sources no longer make and going
+ * back does not need. Never one without our label, and never by force: the engine itself refuses one that came into use in the meantime.
  */
 export async function removeOldImages(platform: Platform, repository: string): Promise<void> {
   const images = await builtImages();
@@ -115,7 +116,10 @@ export async function removeOldImages(platform: Platform, repository: string): P
   }
   const names = ['base', ...(await readdir(join(repository, 'images')))];
   const use: ImageUse = {
-    current: new Set((await imageReferences(repository, names)).values()),
+    current: new Set([
+      ...(await imageReferences(repository, names)).values(),
+      ...(await imagesOfGood(platform.config)),
+    ]),
     containers: await imagesOfContainers(),
     releases: new Set((await portalRows(platform, IMAGES_OF_RELEASES)).flat()),
     shared: await isShared(platform.id),

@@ -115,12 +115,14 @@ export async function processHealth(
  * tells until then.
  */
 const LATER = /^(proxy|certificates|duties|portal backup): /;
+/** Of these, what nobody reaches anything by. */
+const PROXY = /^proxy: /;
 
 /** The agent reads the templates once, at its start: waiting changes nothing. */
 const FOR_GOOD = /^agent: releases: /;
 
-/** Null when all of them are well enough for stacks to be made and reached; else what is wrong. */
-async function unwell(platform: Platform, wanted: readonly string[]): Promise<string | null> {
+/** Empty when all of them are well enough for stacks to be made and reached; else what is wrong. */
+async function unwell(platform: Platform, wanted: readonly string[]): Promise<string> {
   for (const name of SELF_REPORTING.filter((one) => wanted.includes(one))) {
     const problems = await processHealth(platform, name);
     const against = problems?.filter((problem) => !LATER.test(problem)) ?? ['does not answer'];
@@ -128,7 +130,47 @@ async function unwell(platform: Platform, wanted: readonly string[]): Promise<st
       return `${name}: ${against.join('; ')}`;
     }
   }
-  return null;
+  return '';
+}
+
+/** What the agent has to say against the proxy as it last saw it; empty where nothing. */
+export async function proxyComplaint(platform: Pick<Platform, 'prefix'>): Promise<string> {
+  return (await processHealth(platform, 'agent'))?.find((problem) => PROXY.test(problem)) ?? '';
+}
+
+/** What is wrong with the whole at this moment; empty where all of these services run, and answer, and are well. */
+export async function wrongNow(platform: Platform, wanted: readonly string[] = PORTAL_PROCESSES): Promise<string> {
+  const missing = await missingProcesses(platform, wanted);
+  if (missing.length > 0) {
+    return `${missing.join(', ')} not running`;
+  }
+  const address = `https://${platform.config.PORTAL_DOMAIN}/readyz`;
+  try {
+    const status = await portalStatus(platform, '/readyz');
+    if (status !== 200) {
+      return `${address} answered ${status}`;
+    }
+  } catch (error) {
+    return `${address}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  return unwell(platform, wanted);
+}
+
+/** Says of each container what it is, and of those that ended or are not there their last lines. */
+export async function tellStates(platform: Pick<Platform, 'prefix'>, wanted: readonly string[]): Promise<void> {
+  for (const name of wanted) {
+    const container = `aviary-${platform.prefix}-${name}`;
+    const format = '{{.State.Status}} restarts={{.RestartCount}}';
+    const state = await run('docker', ['inspect', '-f', format, container]).catch(() => 'missing');
+    say(`${name}: ${state.trim()}`);
+    if (!state.startsWith('running restarts=0')) {
+      const lines = await run('docker', ['logs', '--tail', '12', container]).catch(() => '');
+      lines
+        .split('\n')
+        .filter(Boolean)
+        .forEach((line) => say(`  ${line.slice(0, 300)}`));
+    }
+  }
 }
 
 /**
@@ -145,44 +187,13 @@ export async function waitUntilHealthy(
   try {
     complaint = await waitFor(
       async () => {
-        const missing = await missingProcesses(platform, wanted);
-        if (missing.length > 0) {
-          last = `${missing.join(', ')} not running`;
-          return undefined;
-        }
-        const status = await portalStatus(platform, '/readyz').catch((error: Error) => {
-          last = `https://${platform.config.PORTAL_DOMAIN}/readyz: ${error.message}`;
-          return 0;
-        });
-        if (status !== 0 && status !== 200) {
-          last = `https://${platform.config.PORTAL_DOMAIN}/readyz answered ${status}`;
-        }
-        if (status !== 200) {
-          return undefined;
-        }
-        last = (await unwell(platform, wanted)) ?? '';
+        last = await wrongNow(platform, wanted);
         return last === '' || FOR_GOOD.test(last) ? last : undefined;
       },
       { what: 'a healthy portal', deadlineMs, intervalMs: 100, maxIntervalMs: 1_000 },
     );
   } catch (cause) {
-    for (const name of wanted) {
-      const container = `aviary-${platform.prefix}-${name}`;
-      const state = await run('docker', [
-        'inspect',
-        '-f',
-        '{{.State.Status}} restarts={{.RestartCount}}',
-        container,
-      ]).catch(() => 'missing');
-      say(`${name}: ${state.trim()}`);
-      if (!state.startsWith('running restarts=0')) {
-        const lines = await run('docker', ['logs', '--tail', '12', container]).catch(() => '');
-        lines
-          .split('\n')
-          .filter(Boolean)
-          .forEach((line) => say(`  ${line.slice(0, 300)}`));
-      }
-    }
+    await tellStates(platform, wanted);
     throw new Refusal([
       `The portal did not become healthy within ${deadlineMs / 1000} s: ${last || String(cause)}. See docker logs aviary-${platform.prefix}-<name>.`,
     ]);

@@ -1,5 +1,6 @@
 import { waitFor } from '#libs/async';
 import type { Compose } from './compose.js';
+import { runOnce } from './one-off.js';
 import { STORES } from './portal-user.js';
 import { CommandError, run } from './run-command.js';
 import type { Platform } from './settings.js';
@@ -27,7 +28,7 @@ export async function ownStores(compose: Compose, { prefix }: Platform): Promise
   );
   if (!runs.every(Boolean)) {
     await compose.call(['stop', 'postgres', 'redis'], { show: true });
-    await compose.call(['run', '--rm', '--no-deps', '-T', 'own-stores'], { deadlineMs: DATABASE_MS });
+    await runOnce(compose, 'own-stores', DATABASE_MS);
   }
 }
 

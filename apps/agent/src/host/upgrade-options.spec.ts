@@ -1,10 +1,11 @@
 import { upgradeWishOf, USAGE } from './upgrade-options.js';
 
 it('an upgrade is what was asked for', () => {
-  const usual = { json: false, dryRun: false, back: false, withinMs: 180_000 };
+  const usual = { json: false, dryRun: false, back: false, withinMs: 180_000, stayMs: 30_000 };
   expect(upgradeWishOf([])).toEqual(usual);
   expect(upgradeWishOf(['--json', '--dry-run'])).toEqual({ ...usual, json: true, dryRun: true });
   expect(upgradeWishOf(['--back', '--within=30'])).toEqual({ ...usual, back: true, withinMs: 30_000 });
+  expect(upgradeWishOf(['--stay', '5'])).toEqual({ ...usual, stayMs: 5_000 });
 });
 
 it.each([
@@ -15,6 +16,8 @@ it.each([
   [['--within', '-5']],
   [['--within', '1e3']],
   [['--within', '3601']],
+  [['--stay', '0']],
+  [['--stay', 'long']],
   [['--dry-run', '--back']],
 ])('%j is refused, and nothing is done', (args) => {
   expect(() => upgradeWishOf(args)).toThrow(

@@ -5,14 +5,18 @@ export interface UpgradeWish {
   json: boolean;
   /** Only says what would be replaced. */
   dryRun: boolean;
-  /** Puts the version back that was well last, and nothing else. */
+  /** Puts back what was well: before an upgrade that was cut off, or the version before the one that runs. */
   back: boolean;
   /** How long the new version has to become well before the one before is put back. */
   withinMs: number;
+  /** For how long it then has to stay well. */
+  stayMs: number;
 }
 
-export const USAGE = 'usage: upgrade [--dry-run | --back] [--within SECONDS] [--json]';
+export const USAGE = 'usage: upgrade [--dry-run | --back] [--within SECONDS] [--stay SECONDS] [--json]';
 const WITHIN_SECONDS = 180;
+/** Longer than the first turn of anything that recurs takes to end a process that does not bear it. */
+const STAY_SECONDS = 30;
 const LONGEST_SECONDS = 3_600;
 
 const OPTIONS = {
@@ -20,6 +24,7 @@ const OPTIONS = {
   'dry-run': { type: 'boolean', default: false },
   back: { type: 'boolean', default: false },
   within: { type: 'string', default: String(WITHIN_SECONDS) },
+  stay: { type: 'string', default: String(STAY_SECONDS) },
 } as const;
 
 /** Throws VALIDATION_FAILED for anything it does not know: what was meant to only look must never change anything. */
@@ -33,14 +38,16 @@ export function upgradeWishOf(args: readonly string[]): UpgradeWish {
       throw refuse(cause instanceof Error ? (cause.message.split('. ')[0] ?? '') : String(cause), cause);
     }
   })();
-  const { json, 'dry-run': dryRun, back, within } = parsed;
+  const { json, 'dry-run': dryRun, back, within, stay } = parsed;
   if (dryRun && back) {
     throw refuse('--dry-run and --back are two different wishes');
   }
-  if (!/^\d{1,4}$/.test(within) || Number(within) < 1 || Number(within) > LONGEST_SECONDS) {
-    throw refuse(`--within takes 1 to ${LONGEST_SECONDS} seconds`);
+  for (const [name, value] of Object.entries({ within, stay })) {
+    if (!/^\d{1,4}$/.test(value) || Number(value) < 1 || Number(value) > LONGEST_SECONDS) {
+      throw refuse(`--${name} takes 1 to ${LONGEST_SECONDS} seconds`);
+    }
   }
-  return { json, dryRun, back, withinMs: Number(within) * 1_000 };
+  return { json, dryRun, back, withinMs: Number(within) * 1_000, stayMs: Number(stay) * 1_000 };
 }
 
 function parsedOf(args: readonly string[]) {

@@ -3,18 +3,30 @@ import { DomainError } from '#libs/contracts';
 import { bringUp, roll } from './bring-up.js';
 import { composed, composeFile, IMAGES, type ImageReferences } from './compose.js';
 import { ensureImage, ensureImages, imageReferences } from './images.js';
-import { changedImages, composeOfGood, imageOf, readGood, type ImageChange, type LastGood } from './last-good.js';
+import {
+  changedImages,
+  composeOfGood,
+  goodBehind,
+  imageOf,
+  noteBack,
+  readGood,
+  type ImageChange,
+  type LastGood,
+} from './last-good.js';
 import { missingKeyFiles } from './master-key.js';
 import { removeOldImages } from './old-images.js';
+import { endMigration } from './one-off.js';
 import { portalRows } from './portal-database.js';
-import { waitUntilHealthy } from './portal-health.js';
+import { proxyComplaint, waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems, type HostFacts } from './preflight.js';
 import { documentOf, failureOf } from './host-answer.js';
 import { changedServices, STORES } from './roll.js';
 import { CommandError, run } from './run-command.js';
 import { readPlatform, saveEnv, type Platform } from './settings.js';
+import { databaseAnswers } from './stores.js';
 import { hostCommand, Refusal, result, say } from './talk.js';
 import { upgradeWishOf, type UpgradeWish } from './upgrade-options.js';
+import { sayWaitingReleases } from './waiting-releases.js';
 
 const SCHEMA = 'aviary/upgrade/1';
 const FOUND_PROBLEMS = 8;
@@ -39,7 +51,7 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
     throw new Refusal(['The platform was not set up here. Run scripts/up first.'], AWAY);
   }
   const { config } = platform;
-  const good = await readGood(config);
+  const good = await (wish.back ? goodBehind(config) : readGood(config));
   if (good === null) {
     throw new Refusal(
       ['Of what runs now nothing is kept to go back to: run scripts/up once, which notes it, then upgrade.'],
@@ -61,17 +73,19 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
     return { ...changes, outcome: changes.services.length === 0 ? 'nothing to do' : 'would upgrade', backup: null };
   }
   await requireWell(platform, good);
+  const staying = { forMs: wish.stayMs, proxyCounts: (await proxyComplaint(platform)) === '' };
   const backup = await backedUp(platform);
   if (await saveEnv(platform)) {
     say(`settings were added to ${platform.envFile}`);
   }
   try {
     const acmeClient = config.TLS_MODE === 'acme' ? await ensureImage(repository, 'lego') : null;
-    await bringUp({ platform, repository, images, acmeClient, facts, healthyMs: wish.withinMs });
+    await bringUp({ platform, repository, images, acmeClient, facts, healthyMs: wish.withinMs, staying });
   } catch (error) {
     await afterFailure(platform, { good, wish, backup, error });
   }
   await removeOldImages(platform, repository);
+  await sayWaitingReleases(platform);
   return { ...changes, outcome: 'upgraded', backup };
 }
 
@@ -162,13 +176,16 @@ async function afterFailure(platform: Platform, { good, wish, backup, error }: F
   });
 }
 
-/** Its own images are still there: only a version that is well removes what came before it. */
+/** Its own images are still there: only the second version that is well after it removes them. */
 async function goBack(platform: Platform, good: LastGood, { withinMs }: UpgradeWish): Promise<void> {
   const compose = await composeOfGood(platform.config, good);
   await compose.call(['up', '-d', '--no-deps', ...STORES], { show: true });
+  await databaseAnswers(platform);
+  await endMigration(compose, platform);
   const mostMs = Math.max(withinMs, WELL_MS);
   await roll(compose, platform, mostMs);
   await waitUntilHealthy(platform, mostMs, good.services);
+  await noteBack(platform.config, good);
 }
 
 function show({ outcome, services, images, backup }: Outcome): void {
@@ -180,7 +197,7 @@ function show({ outcome, services, images, backup }: Outcome): void {
     'nothing to do': 'The platform is what these sources and settings make; nothing was done.',
     'would upgrade': `Would back the portal up, then replace one after the other: ${replaced}. Nothing was done.`,
     upgraded: `✓ upgraded, and well: ${replaced}. The portal was backed up before (${backup ?? ''}).`,
-    'put back': '✓ what was well last runs again.',
+    'put back': '✓ what was well before runs again.',
   };
   result(words[outcome]);
 }

@@ -31,10 +31,14 @@ export class Drain {
     this.told.resolve();
   }
 
-  /** To be called at each request of people and programs. False where its connection is to carry no other. */
-  arrived(): boolean {
+  /** From then on no connection is to carry another request. */
+  get isLeaving(): boolean {
+    return this.leaving;
+  }
+
+  /** To be called at each request of people and programs. */
+  arrived(): void {
     this.arrivedAt = performance.now();
-    return !this.leaving;
   }
 
   /**

@@ -6,6 +6,7 @@ import { LISTENER, type Listener } from '../http/access.guard.js';
 import { Public } from '../http/access.js';
 import { Answers } from '../http/answers.js';
 import { Unlimited } from '../http/rate-limits.js';
+import { Drain } from './drain.js';
 import { Readiness } from './readiness.js';
 
 const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) });
@@ -15,6 +16,7 @@ const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) });
 export class HealthController {
   constructor(
     private readonly readiness: Readiness,
+    private readonly drain: Drain,
     @Inject(LISTENER) private readonly listener: Listener,
   ) {}
 
@@ -23,8 +25,9 @@ export class HealthController {
   @Unlimited()
   @ApiOperation({ summary: 'Is the process alive' })
   @Answers(HttpStatus.OK, statusSchema, 'It is.')
-  alive(): { status: 'ok' } {
-    return { status: 'ok' };
+  alive(): { status: 'ok' | 'leaving' } {
+    // For the agent, who restarts what hangs: one that ends what it has begun answers nowhere else any more.
+    return { status: this.listener.kind === 'private' && this.drain.isLeaving ? 'leaving' : 'ok' };
   }
 
   @Get('readyz')

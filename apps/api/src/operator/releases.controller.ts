@@ -1,7 +1,16 @@
-import { Controller, Get, HttpStatus, Param, Post } from '@nestjs/common';
+import { Body, Controller, Get, HttpStatus, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import { releaseListSchema, releaseViewSchema, type ReleaseList, type ReleaseView } from '#libs/contracts';
+import {
+  makeReleaseSchema,
+  releaseListSchema,
+  releaseNotesSchema,
+  releaseViewSchema,
+  type MakeRelease,
+  type ReleaseList,
+  type ReleaseNotes,
+  type ReleaseView,
+} from '#libs/contracts';
 import { ReleaseService } from '#libs/tenants';
 import { CurrentActor, Operator } from '../http/access.js';
 import { Answers, WithToken } from '../http/answers.js';
@@ -21,6 +30,30 @@ export class ReleasesController {
   @Answers(HttpStatus.OK, releaseListSchema, 'Newest first.')
   list(@CurrentActor() actor: Person): Promise<ReleaseList> {
     return this.releases.list(actor);
+  }
+
+  @Post()
+  @Operator()
+  @ApiOperation({
+    summary: 'Make a release',
+    description:
+      'A draft like another one, with images that this host’s engine has: they are pinned to what they are now.',
+  })
+  @Answers(HttpStatus.CREATED, releaseViewSchema, 'The draft. Offer it next.')
+  make(@CurrentActor() actor: Person, @Body({ schema: makeReleaseSchema }) body: MakeRelease): Promise<ReleaseView> {
+    return this.releases.make(actor, body);
+  }
+
+  @Post(':id/notes')
+  @Operator()
+  @ApiOperation({ summary: 'Write what is new in a release' })
+  @Answers(HttpStatus.OK, releaseViewSchema, 'The release.')
+  notes(
+    @CurrentActor() actor: Person,
+    @Param('id', { schema: idSchema }) id: string,
+    @Body({ schema: releaseNotesSchema }) body: ReleaseNotes,
+  ): Promise<ReleaseView> {
+    return this.releases.setNotes(actor, id, body);
   }
 
   @Get(':id')

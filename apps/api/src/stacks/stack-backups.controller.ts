@@ -9,6 +9,7 @@ import {
   cloneStackSchema,
   restoreStackSchema,
   slugSchema,
+  takeBackupSchema,
   undoRestoreSchema,
   type Accepted,
   type AllowTrading,
@@ -16,6 +17,7 @@ import {
   type BackupList,
   type CloneStack,
   type RestoreStack,
+  type TakeBackup,
   type UndoRestore,
 } from '#libs/contracts';
 import { BackupService, StackService } from '#libs/tenants';
@@ -56,11 +58,16 @@ export class StackBackupsController {
   @Idempotent()
   @ApiOperation({
     summary: 'Back a stack up now',
-    description: 'The stack goes on meanwhile. Whatever else is asked of it takes the place of the backup.',
+    description:
+      'The stack goes on meanwhile. Whatever else is asked of it takes the place of the backup. With `logs` it also has the last 16 MiB that each of its services logged; a restore leaves them alone.',
   })
   @Answers(HttpStatus.ACCEPTED, backupAcceptedSchema, 'The operation that takes, stores and checks it.')
-  take(@CurrentActor() actor: Person, @Param('slug', { schema: slugSchema }) slug: string): Promise<BackupAccepted> {
-    return this.backups.take(actor, slug);
+  take(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Body({ schema: takeBackupSchema }) body: TakeBackup,
+  ): Promise<BackupAccepted> {
+    return this.backups.take(actor, slug, body);
   }
 
   @Post(':slug/clone')

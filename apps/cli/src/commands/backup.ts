@@ -14,6 +14,7 @@ import { EXIT, type ExitCode } from '../frame/exit-codes.js';
 import { idOf, pageCursor, rows } from '../frame/flags.js';
 import { followOperation, operationError } from '../frame/follow.js';
 import { EXPORT, exportBackup } from './backup-export.js';
+import { PASSWORD, showPassword } from './backup-password.js';
 import { EXPORT_VIEW, stopExport } from './backup-stop-export.js';
 
 const LIST = 'aviary/backup-list/1';
@@ -57,11 +58,15 @@ const fleet = async (context: CommandContext, flags: Readonly<Record<string, unk
   const page = await platform.backups.fleet(await platform.operator(), paged(flags));
   const { stacks, fresh, never, failed } = page.counts;
   context.output.say(
-    `${fresh} of ${stacks} stacks have a checked backup younger than 26 hours; ${never} have none, the newest try failed of ${failed}`,
+    `${fresh} of ${stacks} stacks have a checked backup no older than their plans allow; ${never} have none, the newest try failed of ${failed}`,
   );
   context.output.list<StackBackups>(FLEET, page, [
     { head: 'tenant', value: ({ slug }) => slug },
     { head: 'data of', value: ({ verifiedUntil }) => verifiedUntil ?? 'never' },
+    {
+      head: 'too old',
+      value: ({ ageSeconds, maxAgeSeconds }) => (ageSeconds !== null && ageSeconds > maxAgeSeconds ? 'yes' : ''),
+    },
     { head: 'newest', value: ({ newest }) => newest?.state ?? '' },
     { head: 'owner', value: ({ owner }) => owner },
     { head: 'why', value: ({ newest }) => (newest === null ? '' : why(newest)) },
@@ -91,10 +96,10 @@ const list: Action = async (context, [slug], flags) => {
   return undefined;
 };
 
-const take: Action = async (context, [slug = '']) => {
+const take: Action = async (context, [slug = ''], flags) => {
   const platform = await context.platform();
   const actor = await platform.operator();
-  const { operation } = await platform.backups.take(actor, slug);
+  const { operation } = await platform.backups.take(actor, slug, { logs: flags['withLogs'] === true });
   return settle(context, operation, async ({ id }) => {
     const { items } = await platform.backups.list(actor, slug, { limit: 1 });
     const made = items.find(({ operationId }) => operationId === id);
@@ -214,6 +219,7 @@ export function backupCommands(program: Command, environment: Environment): void
   backup
     .command('take <slug>')
     .description('back a running stack up now, and wait until it is restored and checked')
+    .option('--with-logs', 'with the last 16 MiB that each of its services logged, for reading')
     .action(handle(environment, OPERATION, take));
   backup
     .command('clone <slug> <backup>')
@@ -234,6 +240,12 @@ export function backupCommands(program: Command, environment: Environment): void
     .command('stop-export <slug>')
     .description('end the download that is under way, so that what waits for it can go on')
     .action(handle(environment, EXPORT_VIEW, stopExport));
+  backup
+    .command('password <slug>')
+    .description('the password of a stack’s repository, for restic itself; on a terminal, or to a file')
+    .option('--to <file>', 'write it to a new file that only you may read, “-” for standard output')
+    .option('--confirm <slug>', 'the stack’s name once more, where nobody can be asked')
+    .action(handle(environment, PASSWORD, showPassword));
   backup
     .command('undo-restore <slug>')
     .description('go back to what a restore took the place of, which is kept until the next good backup')

@@ -20,6 +20,7 @@ const list: Action = async (context) => {
       head: 'backups (days, weeks, months)',
       value: ({ backups: { daily, weekly, monthly } }) => `${daily} ${weekly} ${monthly}`,
     },
+    { head: 'newest at most (hours)', value: ({ backups }) => String(backups.maxAgeHours) },
   ]);
 };
 

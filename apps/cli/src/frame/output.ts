@@ -30,6 +30,11 @@ export class Output {
     return this.streams.stderr.isTTY === true && !this.options.json && this.options.color;
   }
 
+  /** Whether its result goes to somebody's screen, and nowhere else. */
+  get isRead(): boolean {
+    return this.streams.stdout.isTTY === true;
+  }
+
   /** The same all on stderr, for a command whose result on stdout is no text. */
   aside(): Output {
     return new Output(this.options, { stdout: this.streams.stderr, stderr: this.streams.stderr });

@@ -17,6 +17,7 @@ import {
   OperationService,
   parsePool,
   PortalBackupService,
+  RepositoryPasswordService,
   RecoveryService,
   ReleaseService,
   ResizeService,
@@ -53,6 +54,7 @@ export interface Platform {
   usage: UsageService;
   logs: StackLogs;
   exports: ExportService;
+  passwords: RepositoryPasswordService;
   feed: ChangeFeed;
   now: () => Date;
   /** The operator in whose name it is done, for the audit. */
@@ -100,7 +102,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
     retention: new RetentionService(deps, config.TIME_ZONE),
-    releases: new ReleaseService(deps),
+    releases: new ReleaseService({ ...deps, agent }),
     upgrades: new UpgradeService(deps),
     rollouts: new RolloutService(deps),
     domains: new DomainService(deps),
@@ -113,6 +115,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     usage: new UsageService({ database: dataSource, now }),
     logs: new StackLogs({ database: dataSource, agent }),
     exports: new ExportService({ database: dataSource, agent, logger, now, at: 'host' }),
+    passwords: new RepositoryPasswordService({ database: dataSource, agent }),
     feed,
     now,
     async operator() {

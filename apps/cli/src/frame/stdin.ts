@@ -23,6 +23,18 @@ export function firstLineOfStdin(input: Readable = process.stdin): Promise<strin
   });
 }
 
+/** All of standard input, of which nobody means to send more than `most` characters. Throws RangeError beyond. */
+export async function textOfStdin(most: number, input: Readable = process.stdin): Promise<string> {
+  let text = '';
+  for await (const chunk of input.setEncoding('utf8')) {
+    text += String(chunk);
+    if (text.length > most) {
+      throw new RangeError(`more than ${most} characters`);
+    }
+  }
+  return text;
+}
+
 export const firstLine = (text: string): string => text.split(/\r?\n/, 1)[0] ?? '';
 
 /** Runs `work` until its end, or until standard input ends: whoever started it then is there no more, or wants no more. */

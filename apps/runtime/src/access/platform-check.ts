@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { ACTIVITY_AUDIENCE, DomainError, HOLD_AUDIENCE, holdSchema, type Hold } from '#libs/contracts';
+import { DomainError, HOLD_AUDIENCE, holdSchema, type Hold } from '#libs/contracts';
 import { verifyToken } from '#libs/crypto';
 import type { StackFiles } from '../stack/stack-files.js';
 
@@ -16,9 +16,9 @@ export class PlatformCheck {
     this.tenant = spec.tenant;
   }
 
-  /** Throws UNAUTHENTICATED unless `Stack <jws>` was signed for the question of activity a moment ago. */
-  async require(authorization: string | undefined): Promise<void> {
-    await this.claims(authorization, ACTIVITY_AUDIENCE);
+  /** Throws UNAUTHENTICATED unless `Stack <jws>` was signed for the question of that audience a moment ago. */
+  async require(authorization: string | undefined, audience: string): Promise<void> {
+    await this.claims(authorization, audience);
   }
 
   /** The hold that is asked for: signed with the request, so that nothing of it can be changed on the way. */

@@ -3,7 +3,7 @@ import type { LiveOrder } from '#libs/trading';
 import { clientOrderId, orderPrefix, type BotRecord } from './bot-record.js';
 
 /** Everything the bot believes to be live at the exchange. */
-export function liveOrders({ grid }: BotRecord): LiveOrder[] {
+export function liveOrders({ grid }: Pick<BotRecord, 'grid'>): LiveOrder[] {
   return [grid.startOrder, grid.exitOrder, ...grid.cells.map((cell) => cell.order)].filter((order) => order !== null);
 }
 

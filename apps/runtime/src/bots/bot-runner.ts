@@ -21,6 +21,8 @@ export interface RunnerDeps {
   /** Called after each commit. */
   changed: (stored: Stored) => void;
   report: (sql: Sql, event: { event: string; bot: string; text: string; at: Date }) => Promise<void>;
+  /** The runtime's own, as the stack's spec says. */
+  image: string;
 }
 
 /** Kinds of events the portal is told. */
@@ -45,6 +47,8 @@ class UnknownTradeError extends Error {
 export class BotRunner {
   /** True when memory may differ from the database, or the exchange from both: at the start, and after any failure. */
   unsure = true;
+  /** Whether it went on since the process began. What fails before, fails by what this release makes of it. */
+  resumed = false;
   private told: string | null = null;
 
   constructor(
@@ -90,6 +94,7 @@ export class BotRunner {
   /** Stores a bot that is not in the database yet, begun at once where asked: all of it or nothing. */
   async create(start: boolean, request: RequestKey | null): Promise<void> {
     const { store, now } = this.deps;
+    this.resumed = true;
     const created = event('bot.created', words('bot.created', 'Created', {}));
     const input = { ...(start ? this.beginning() : { events: [] }), notes: [created] };
     const output = stepBot(this.record, input, now());
@@ -156,6 +161,33 @@ export class BotRunner {
     }
     this.record = stored.record;
     this.deps.changed(stored);
+  }
+
+  /**
+   * What the bot was when the runtime of another release could not have it go on; null where none stopped it so. It
+   * may go on under this one: a stack that is led back to the release before finds its bots as that one left them.
+   */
+  get stoppedByRelease(): 'running' | 'paused' | null {
+    const { state, reason, adoptedAt } = this.record;
+    const { image, was }: Record<string, string | undefined> = reason?.params ?? {};
+    if (state !== 'error' || adoptedAt !== null || image === undefined || image === this.deps.image) {
+      return null;
+    }
+    return was === 'paused' ? 'paused' : 'running';
+  }
+
+  /** Goes on as the database has it. */
+  async resume(held: Held | null): Promise<void> {
+    const was = this.stoppedByRelease;
+    if (was !== null) {
+      await this.step({
+        events: [],
+        change: { state: was, reason: null, since: this.deps.now() },
+        notes: [event('bot.started', words('bot.retried', 'Tries again', {}))],
+      });
+    }
+    await this.align(held);
+    this.resumed = true;
   }
 
   /** Whether the bot is as the hold wants it; null is none. One that is ending goes on: it only gets rid of things. */
@@ -361,7 +393,6 @@ export class BotRunner {
   async fail(error: unknown): Promise<void> {
     const { store, logger, now } = this.deps;
     const errorId = randomUUID();
-    const said = error instanceof UnknownTradeError ? error.said : unforeseen(errorId);
     // A bot that fails at every price would fill the log with one line; what its reason names must be there.
     const what = error instanceof Error ? error.message : String(error);
     const level = this.record.state === 'error' && this.told === what ? 'debug' : 'error';
@@ -371,6 +402,7 @@ export class BotRunner {
       const [record] = await store.load('id = $1', [this.record.id]);
       if (record && (record.state === 'running' || record.state === 'paused')) {
         this.record = record;
+        const said = this.saidOf(error, errorId, record.state);
         const change = { state: 'error' as const, reason: said, since: now() };
         const notes = [event('bot.error', said, 'error')];
         await this.store(stepBot(record, { events: [{ type: 'pause' }], change, notes }, change.since), {});
@@ -382,13 +414,21 @@ export class BotRunner {
       // The bot does nothing new either way; the next attempt, or the next start of the runtime, stores it.
       logger[level]({ err: failure, bot: this.record.id }, 'the error of a bot could not be stored');
       const grid = { ...this.record.grid, paused: true };
+      const said = this.saidOf(error, errorId, 'running');
       this.record = { ...this.record, grid, state: 'error', reason: said };
     }
+  }
+
+  private saidOf(error: unknown, errorId: string, was: 'running' | 'paused'): Words {
+    if (error instanceof UnknownTradeError) {
+      return error.said;
+    }
+    return unforeseen(errorId, this.resumed ? {} : { image: this.deps.image, was });
   }
 }
 
 /** The error's own words are for the log: they may hold a statement with its values. */
-function unforeseen(errorId: string): Words {
+function unforeseen(errorId: string, under: Record<string, string>): Words {
   const english = `Something unforeseen stopped the bot. The log has the details under ${errorId}.`;
-  return words('error.unforeseen', english, { errorId });
+  return words('error.unforeseen', english, { errorId, ...under });
 }

@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto';
 import { v7 as newId } from 'uuid';
-import { DomainError, isDomainError, type Bot, type CreateBot, type HoldAnswer, type Pair } from '#libs/contracts';
+import {
+  DomainError,
+  isDomainError,
+  MOST_BOTS_TOLD,
+  type Bot,
+  type BotResumption,
+  type CreateBot,
+  type HoldAnswer,
+  type Pair,
+} from '#libs/contracts';
 import { randomBase32 } from '#libs/crypto';
 import { dec, gridProblems, newGrid, text } from '#libs/trading';
 import { marketOf } from '../exchange/markets.js';
@@ -20,6 +29,10 @@ export interface BotServiceDeps extends Omit<SupervisorDeps, 'changed'> {
   published: { deleted: (id: string) => void };
 }
 
+/** Longer than any change to another release takes that its bots' end may fall into. */
+const ENDED_TOLD_MS = 24 * 3_600_000;
+const LONGEST_REASON = 200;
+
 export interface CreatedBot {
   bot: Bot;
   /** True when an earlier request with the same key made it. */
@@ -33,13 +46,17 @@ export class BotService {
   /** Deleted bots: their result is final, and goes on counting. */
   private readonly deleted: BotRecord[] = [];
   private creating: Promise<unknown> = Promise.resolve();
+  /** Of those that were to run when this process began. */
+  private readonly ran = new Set<string>();
 
   constructor(private readonly deps: BotServiceDeps) {}
 
   async load(): Promise<void> {
     for (const record of await this.deps.store.load('true')) {
       if (record.deletedAt === null) {
-        this.adopt(record);
+        if (this.adopt(record).isToRun) {
+          this.ran.add(record.id);
+        }
       } else {
         this.deleted.push(record);
       }
@@ -88,6 +105,24 @@ export class BotService {
       throw new DomainError('NOT_FOUND', { message: 'There is no such bot.', details: { reason: 'no_such_bot' } });
     }
     return supervisor;
+  }
+
+  /** How each bot came through the start: those that ran before it first, and none that was over long before. */
+  resumptions(): BotResumption[] {
+    const since = this.deps.now().getTime() - ENDED_TOLD_MS;
+    return this.everything()
+      .filter(({ state, stoppedAt, deletedAt }) =>
+        state === 'stopped' ? stoppedAt !== null && stoppedAt.getTime() >= since : deletedAt === null,
+      )
+      .toSorted((a, b) => Number(this.ran.has(b.id)) - Number(this.ran.has(a.id)))
+      .slice(0, MOST_BOTS_TOLD)
+      .map(({ id, state, reason }) => ({
+        id,
+        state,
+        ran: this.ran.has(id),
+        resumed: this.bots.get(id)?.hasResumed ?? false,
+        reason: state === 'error' ? (reason?.text ?? 'It says no reason.').slice(0, LONGEST_REASON) : null,
+      }));
   }
 
   view(record: BotRecord): Bot {

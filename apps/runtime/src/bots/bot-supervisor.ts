@@ -125,9 +125,19 @@ export class BotSupervisor {
     });
   }
 
+  /** Whether it is to be at its work after a start: it was, or another release put it out of it. */
+  get isToRun(): boolean {
+    return this.record.state === 'running' || this.runner.stoppedByRelease === 'running';
+  }
+
+  /** Whether it went on from the database since the start, or was made after it. */
+  get hasResumed(): boolean {
+    return this.runner.resumed;
+  }
+
   /** Goes on from the database: after a start, and after a failed command. */
   recover(): Promise<void> {
-    return this.background(() => this.runner.align(this.deps.held()));
+    return this.background(() => this.runner.resume(this.deps.held()));
   }
 
   /** Brings the bot to what the platform holds it for, or to its work again. Resolves once that is done. */

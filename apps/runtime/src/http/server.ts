@@ -7,6 +7,7 @@ import {
   type Activity,
   type HoldAnswer,
   type Ready,
+  type Resumption,
   STORE_TEXT,
   type StoreCode,
 } from '#libs/contracts';
@@ -26,6 +27,8 @@ export interface Site {
   ready: () => Promise<Ready>;
   /** What would stop with the stack, for the platform alone; throws UNAUTHENTICATED for anybody else. */
   activity: (authorization: string | undefined) => Promise<Activity>;
+  /** Whether the bots resumed and the books agree; refuses as `activity` does. */
+  resumption: (authorization: string | undefined) => Promise<Resumption>;
   /** Takes back orders, or lets the bots go on; refuses as `activity` does. */
   hold: (authorization: string | undefined) => Promise<HoldAnswer>;
 }
@@ -82,6 +85,10 @@ export class HttpServer {
     }
     if (url.pathname === '/activity' && request.method === 'GET') {
       sendJson(response, 200, await this.stage.site.activity(request.headers.authorization));
+      return;
+    }
+    if (url.pathname === '/resumption' && request.method === 'GET') {
+      sendJson(response, 200, await this.stage.site.resumption(request.headers.authorization));
       return;
     }
     if (url.pathname === '/hold' && request.method === 'POST') {

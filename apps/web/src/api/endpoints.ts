@@ -40,12 +40,14 @@ import {
   type OperationState,
   type OutboxMail,
   type Register,
+  type MakeRelease,
   type ReleaseMove,
   type PlanRollout,
   type RolloutMove,
   type RolloutView,
   type SignOnRequest,
   type StackStatus,
+  type TakeBackup,
   type UsageRange,
 } from '#libs/contracts';
 import type { ApiClient } from './client.js';
@@ -108,8 +110,8 @@ export function createEndpoints(client: ApiClient) {
       client.request(acceptedSchema, `/stacks/${slug}/upgrade`, { ...post, body: { release }, idempotencyKey }),
     backups: (slug: string, query: PageQuery = {}) =>
       client.request(backupListSchema, withQuery(`/stacks/${slug}/backups`, query)),
-    takeBackup: (slug: string, idempotencyKey: string) =>
-      client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, idempotencyKey }),
+    takeBackup: (slug: string, body: TakeBackup, idempotencyKey: string) =>
+      client.request(backupAcceptedSchema, `/stacks/${slug}/backups`, { ...post, body, idempotencyKey }),
     askExport: (slug: string, body: AskExport) =>
       client.request(exportAskedSchema, `/stacks/${slug}/exports`, { ...post, body }),
     stopExport: (slug: string, id: string) =>
@@ -160,6 +162,13 @@ export function createEndpoints(client: ApiClient) {
       releases: () => client.request(releaseListSchema, '/operator/releases'),
       moveRelease: (id: string, move: ReleaseMove) =>
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/${move}`, post),
+      makeRelease: (wish: MakeRelease) =>
+        client.request(releaseViewSchema, '/operator/releases', { ...post, body: wish }),
+      setReleaseNotes: (id: string, notes: string) =>
+        client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/notes`, {
+          ...post,
+          body: { notes },
+        }),
       markReleaseFixed: (id: string) =>
         client.request(releaseViewSchema, `/operator/releases/${encodeURIComponent(id)}/fixed`, post),
       rollouts: (query: PageQuery = {}) => client.request(rolloutListSchema, withQuery('/operator/rollouts', query)),

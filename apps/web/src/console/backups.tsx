@@ -1,4 +1,4 @@
-import { BACKUP_FRESH_MS, BACKUP_STATUS, OPERATION_STATUS, type StackBackups, type StatusWord } from '#libs/contracts';
+import { BACKUP_STATUS, OPERATION_STATUS, type StackBackups, type StatusWord } from '#libs/contracts';
 import { PageTitle, Panel, StatusPill, useErrorText, useTimeText } from '#libs/ui';
 import { Table } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
@@ -28,11 +28,12 @@ function Counts() {
 const STALE: StatusWord = { ...OPERATION_STATUS.overdue, key: 'backup.stale' };
 const NEVER: StatusWord = { tone: 'warn', key: 'backup.never', word: '', icon: 'CircleDashed' };
 
-/** Of when the data is that is certain to come back, and whether that is too long ago. */
-function Safe({ until, ageMs }: { until: string | null; ageMs: number | null }) {
+/** Of when the data is that is certain to come back, and whether that is longer ago than the plan allows. */
+function Safe({ of }: { of: Pick<StackBackups, 'verifiedUntil' | 'ageSeconds' | 'maxAgeSeconds'> }) {
   const t = useT();
   const time = useTimeText();
-  const status = ageMs === null ? NEVER : ageMs > BACKUP_FRESH_MS ? STALE : BACKUP_STATUS.verified;
+  const { verifiedUntil: until, ageSeconds, maxAgeSeconds } = of;
+  const status = ageSeconds === null ? NEVER : ageSeconds > maxAgeSeconds ? STALE : BACKUP_STATUS.verified;
   return <StatusPill status={status} word={until === null ? t('backups.neverCell') : time(until)} size="sm" />;
 }
 
@@ -48,13 +49,14 @@ function FleetTable({ items }: { items: readonly StackBackups[] }) {
           <Table.Th>{t('stacks.name')}</Table.Th>
           <Table.Th>{t('backups.column.data')}</Table.Th>
           <Table.Th className="aw-num">{t('backups.age')}</Table.Th>
+          <Table.Th className="aw-num">{t('backups.maxAge')}</Table.Th>
           <Table.Th>{t('backups.newest')}</Table.Th>
           <Table.Th>{t('stacks.owner')}</Table.Th>
           <Table.Th>{t('stacks.reason')}</Table.Th>
         </Table.Tr>
       </Table.Thead>
       <Table.Tbody>
-        {items.map(({ slug, name, owner, verifiedUntil, ageSeconds, newest }) => (
+        {items.map(({ slug, name, owner, newest, ...safe }) => (
           <Table.Tr key={slug} className="aw-row">
             <Table.Td data-label={t('stacks.name')}>
               <TextLink
@@ -68,10 +70,13 @@ function FleetTable({ items }: { items: readonly StackBackups[] }) {
               <span className="av-muted">{name}</span>
             </Table.Td>
             <Table.Td data-label={t('backups.column.data')}>
-              <Safe until={verifiedUntil} ageMs={ageSeconds === null ? null : ageSeconds * 1_000} />
+              <Safe of={safe} />
             </Table.Td>
             <Table.Td data-label={t('backups.age')} className="aw-num">
-              {ageSeconds === null ? '–' : age(ageSeconds * 1_000)}
+              {safe.ageSeconds === null ? '–' : age(safe.ageSeconds * 1_000)}
+            </Table.Td>
+            <Table.Td data-label={t('backups.maxAge')} className="aw-num">
+              {age(safe.maxAgeSeconds * 1_000)}
             </Table.Td>
             <Table.Td data-label={t('backups.newest')}>
               {newest === null ? '–' : <BackupPill backup={newest} openOperation={newest.operationId} />}

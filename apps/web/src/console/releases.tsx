@@ -1,4 +1,4 @@
-import { RELEASE_STATUS, releaseMoves, type ReleaseMove, type ReleaseView } from '#libs/contracts';
+import { RELEASE_STATUS, releaseMoves, waitingReleases, type ReleaseMove, type ReleaseView } from '#libs/contracts';
 import { ConfirmDialog, PageTitle, Panel, StatusPill, Time } from '#libs/ui';
 import { Button, Table } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
@@ -10,6 +10,7 @@ import { useT } from '../i18n/use-text.js';
 import { LinkButton } from '../parts/link-button.js';
 import { PagedList } from '../parts/paged-list.js';
 import { Sentence } from '../parts/sentence.js';
+import { NotesDialog } from './release-notes.js';
 import { RolloutsPanel } from './rollouts.js';
 
 type Act = ReleaseMove | 'fixed';
@@ -104,22 +105,50 @@ function ActDialog({ asked, opened, onClose }: { asked: Asked; opened: boolean; 
   );
 }
 
+/** What ships with the platform does not go to customers by itself: that it is there is said until somebody decides. */
+function Waiting({ releases }: { releases: readonly ReleaseView[] }) {
+  const t = useT();
+  return waitingReleases(releases).map(({ release: { id }, move }) => (
+    <p key={id} className="aw-pad">
+      <Sentence text={(slot) => t(`releases.waits.${move}`, { release: slot })}>
+        <span className="av-mono">{id}</span>
+      </Sentence>
+    </p>
+  ));
+}
+
+/** What of a release does not stand in its name. */
+function Needs({ release: { databaseMajor, requires } }: { release: ReleaseView }) {
+  const t = useT();
+  return (
+    <span className="av-muted av-small">
+      {[
+        t('releases.database', { major: databaseMajor }),
+        ...(requires.length === 0 ? [] : [t('releases.requires', { migrations: requires.join(', ') })]),
+      ].join(' · ')}
+    </span>
+  );
+}
+
 function Releases({ releases }: { releases: readonly ReleaseView[] }) {
   const t = useT();
   const effects = useEffects();
   // what was asked stays while its dialog closes
   const [asked, setAsked] = useState<Asked | null>(null);
   const [opened, setOpened] = useState(false);
+  const [noted, setNoted] = useState<ReleaseView | null>(null);
+  const [noting, setNoting] = useState(false);
   return (
     <>
+      <Waiting releases={releases} />
       <Table className="aw-table aw-dense">
         <caption className="av-hidden">{t('releases.caption')}</caption>
         <Table.Thead>
           <Table.Tr>
             <Table.Th>{t('releases.column.release')}</Table.Th>
             <Table.Th>{t('releases.column.state')}</Table.Th>
-            <Table.Th className="aw-num">{t('releases.column.stacks')}</Table.Th>
-            <Table.Th className="aw-num">{t('releases.column.failed')}</Table.Th>
+            <Table.Th className="aw-num av-nowrap">{t('releases.column.stacks')}</Table.Th>
+            <Table.Th className="aw-num av-nowrap">{t('releases.column.failed')}</Table.Th>
             <Table.Th>{t('releases.column.since')}</Table.Th>
             <Table.Th>{t('releases.column.notes')}</Table.Th>
             <Table.Th>
@@ -134,9 +163,10 @@ function Releases({ releases }: { releases: readonly ReleaseView[] }) {
                 <span className="aw-lines">
                   <span>{t('releases.named', { template: release.template, version: release.version })}</span>
                   <span className="av-mono av-nowrap av-muted av-small">{release.id}</span>
+                  <Needs release={release} />
                 </span>
               </Table.Td>
-              <Table.Td data-label={t('releases.column.state')}>
+              <Table.Td data-label={t('releases.column.state')} className="av-nowrap">
                 <span className="aw-lines">
                   <StatusPill status={RELEASE_STATUS[release.state]} size="sm" />
                   {madeOf(releases, release.template)?.id === release.id ? (
@@ -153,11 +183,11 @@ function Releases({ releases }: { releases: readonly ReleaseView[] }) {
               <Table.Td data-label={t('releases.column.since')}>
                 <Time value={release.createdAt} />
               </Table.Td>
-              <Table.Td data-label={t('releases.column.notes')} className="aw-reason">
+              <Table.Td data-label={t('releases.column.notes')} className="aw-reason aw-notes">
                 {release.notes}
               </Table.Td>
               <Table.Td data-label=" ">
-                <span className="aw-row-tools">
+                <span className="aw-row-tools aw-many">
                   {actsOn(release).map((act, index) => (
                     <Button
                       key={act}
@@ -184,6 +214,17 @@ function Releases({ releases }: { releases: readonly ReleaseView[] }) {
                       {t('rollouts.ask.fleet')}
                     </LinkButton>
                   ) : null}
+                  <Button
+                    variant="default"
+                    size="xs"
+                    aria-label={`${t('releases.ask.notes')} ${release.id}`}
+                    onClick={() => {
+                      setNoted(release);
+                      setNoting(true);
+                    }}
+                  >
+                    {t('releases.ask.notes')}
+                  </Button>
                 </span>
               </Table.Td>
             </Table.Tr>
@@ -191,6 +232,9 @@ function Releases({ releases }: { releases: readonly ReleaseView[] }) {
         </Table.Tbody>
       </Table>
       {asked === null ? null : <ActDialog asked={asked} opened={opened} onClose={() => setOpened(false)} />}
+      {noted === null ? null : (
+        <NotesDialog key={noted.id + noted.notes} release={noted} opened={noting} onClose={() => setNoting(false)} />
+      )}
     </>
   );
 }
@@ -201,7 +245,15 @@ export function ReleasesPage() {
   const api = useApi();
   return (
     <>
-      <PageTitle>{t('releases.title')}</PageTitle>
+      <PageTitle
+        actions={
+          <LinkButton to="/console/releases/new" variant="default">
+            {t('releases.ask.make')}
+          </LinkButton>
+        }
+      >
+        {t('releases.title')}
+      </PageTitle>
       <div className="aw-gap">
         <Panel flush>
           <PagedList

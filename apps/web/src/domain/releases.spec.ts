@@ -8,6 +8,7 @@ const release = (day: number, state: ReleaseView['state'], over: Partial<Release
   state,
   notes: '',
   images: {},
+  requires: [],
   databaseMajor: 17,
   createdAt: `2026-11-0${day}T00:00:00.000Z`,
   stacks: day,

@@ -11,6 +11,7 @@ export const backups = {
   emptyBody:
     'One is taken each night while the stack runs and has changed. The first can be taken now; the stack goes on meanwhile.',
   take: 'Back up now',
+  takeLogs: 'with logs',
   takeFailed: 'No backup was begun',
   problem: {
     not_running:
@@ -94,19 +95,20 @@ export const backups = {
     failed: 'The newest try failed.',
   },
   all: 'All backups',
-  fresh: '{{fresh}} of {{stacks}} stacks checked within 26 hours',
-  allFresh_one: 'The one stack checked within 26 hours',
-  allFresh_other: 'All {{count}} stacks checked within 26 hours',
+  fresh: '{{fresh}} of {{stacks}} stacks checked as lately as their plans ask',
+  allFresh_one: 'The one stack checked as lately as its plan asks',
+  allFresh_other: 'All {{count}} stacks checked as lately as their plans ask',
   never_one: '{{count}} without any',
   never_other: '{{count}} without any',
   failedNow_one: 'the newest failed for {{count}}',
   failedNow_other: 'the newest failed for {{count}}',
-  freshTerm: 'Checked within 26 h',
+  freshTerm: 'Checked in time',
   freshOf: '{{fresh}} of {{stacks}} stacks',
   neverTerm: 'Without any',
   failedTerm: 'Newest failed',
   oldest: 'Least safe',
   age: 'Age',
+  maxAge: 'At most',
   ages: {
     moment: 'less than a minute',
     minute_one: '{{count}} minute',

@@ -6,6 +6,42 @@ export const releases = {
   empty: 'No releases yet',
   emptyBody:
     'The agent registers the one that ships with the platform when it starts. Where none appears, aviary doctor says why.',
+  waits: {
+    offer: '{{release}} is newer than what is stable, and a draft: nobody goes to it before you offer it.',
+    promote:
+      '{{release}} is newer than what is stable, and a candidate: owners are not offered it before you promote it.',
+  },
+  database: 'PostgreSQL {{major}}',
+  requires: 'requires {{migrations}}',
+  newTitle: 'Make a release',
+  newLead:
+    'A draft like a release that is there, with images this host’s engine has; each is pinned to what it is now. Nobody goes to it before it is offered.',
+  makeFailed: 'The release was not made',
+  notesEffect: 'Operators read it here and in aviary release show.',
+  field: {
+    like: 'Like',
+    version: 'Version',
+    image: 'Image of {{service}}',
+    notes: 'What is new',
+    requires: 'Migrations it needs',
+    databaseMajor: 'PostgreSQL of its images',
+  },
+  hint: {
+    like: 'Services, routes, files and images that are not named below are of that release.',
+    version: 'Three numbers; no other release of the template has them.',
+    image: 'Such as aviary/runtime:1.8.0, or an id; empty for the one it has.',
+    notes: 'For people, at most {{most}} characters.',
+    requires: 'Of the portal’s database, by name; it is not offered before they were run.',
+    databaseMajor: 'Major version; empty where it stays {{major}}.',
+  },
+  bad: {
+    like: 'Choose a release.',
+    version: 'Three numbers, such as 1.8.0.',
+    image: 'An image as the engine names it, such as aviary/runtime:1.8.0, or its id.',
+    notes: 'Text of at most {{most}} characters.',
+    requires: 'Names such as Stacks1763700000002, separated by commas, 20 at most.',
+    databaseMajor: 'A number such as 18.',
+  },
   caption: 'Releases, newest first',
   column: {
     release: 'Release',
@@ -18,8 +54,22 @@ export const releases = {
   },
   named: '{{template}} {{version}}',
   forNew: 'for new stacks',
-  ask: { offer: 'Offer…', promote: 'Promote…', withdraw: 'Withdraw…', fixed: 'Mark as fixed…' },
-  verb: { offer: 'Offer release', promote: 'Promote release', withdraw: 'Withdraw release', fixed: 'Mark as fixed' },
+  ask: {
+    offer: 'Offer…',
+    promote: 'Promote…',
+    withdraw: 'Withdraw…',
+    fixed: 'Mark as fixed…',
+    notes: 'Notes…',
+    make: 'Make release…',
+  },
+  verb: {
+    offer: 'Offer release',
+    promote: 'Promote release',
+    withdraw: 'Withdraw release',
+    fixed: 'Mark as fixed',
+    notes: 'Write notes',
+    make: 'Make release',
+  },
   becomes: {
     offer: '{{release}} becomes a candidate: operators may upgrade stacks to it. Owners are not offered it yet.',
     promote: '{{release}} becomes stable.',

@@ -23,6 +23,7 @@ import {
 import { createI18n } from '#libs/ui';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { RELEASE_FIELDS } from '../domain/release-draft.js';
 import { en } from './en.js';
 
 const { t } = createI18n(
@@ -70,6 +71,8 @@ describe('English', () => {
       ...Object.keys(RELEASE_MOVES).flatMap((move) =>
         ['ask', 'verb', 'becomes'].map((text) => `releases.${text}.${move}`),
       ),
+      ...['offer', 'promote'].map((move) => `releases.waits.${move}`),
+      ...RELEASE_FIELDS.flatMap((field) => ['field', 'hint', 'bad'].map((text) => `releases.${text}.${field}`)),
       ...Object.keys(ROLLOUT_MOVES).flatMap((move) =>
         ['ask', 'verb', 'effect'].map((text) => `rollouts.${text}.${move}`),
       ),

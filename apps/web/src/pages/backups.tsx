@@ -149,7 +149,7 @@ function Backups({ stack, list, items, keep, more }: BackupsProps) {
       <PageTitle
         tone={failure !== null ? 'bad' : list.verifiedUntil === null ? 'none' : 'ok'}
         facts={<CheckedUntil at={list.verifiedUntil} />}
-        actions={<TakeBackup stack={stack} list={list} className="aw-primary-action" />}
+        actions={<TakeBackup stack={stack} list={list} offersLogs className="aw-primary-action" />}
       >
         {t('backups.title')} <span className="av-mono aw-title-slug">{slug}</span>
       </PageTitle>
@@ -312,6 +312,7 @@ function BackupTable({ items, list, busy, own, onChoose }: TableProps) {
             </Table.Td>
             <Table.Td data-label={t('backups.column.holds')}>
               {backup.rows === null ? '' : t('backups.rows', { count: backup.rows, tables: backup.tables ?? 0 })}
+              {backup.logs ? `, ${t('backups.takeLogs')}` : ''}
             </Table.Td>
             <Table.Td className="aw-backup-tools" {...(backup.state === 'verified' ? { 'data-label': ' ' } : {})}>
               {backup.state === 'verified' ? (

@@ -25,6 +25,7 @@ const manifest: Manifest = {
   ],
   stack: 'b'.repeat(64),
   volumes: [{ volume: 'files', part: 'files.tar', bytes: 1_024, sha256: 'c'.repeat(64) }],
+  logs: [{ service: 'runtime', part: 'runtime.log', bytes: 12, sha256: 'd'.repeat(64) }],
 };
 
 it('knows how large a tar of files is before it is made', async () => {
@@ -47,6 +48,7 @@ it('tells what lies in an archive and how it is used', () => {
     'stack u4k7mzq (release standard@1.7.2+0a1b2c3d), its data of 2026-11-22T01:14:09.123Z',
     /^postgres\.dump +the database, as pg_dump -Fc of PostgreSQL 17\.6/m,
     /^files\.tar +files of a volume$/m,
+    /^runtime\.log +what runtime logged last$/m,
     'pg_restore --list postgres.dump',
     'sha256sum --check SHA256SUMS',
   ]) {

@@ -26,7 +26,7 @@ export function manifestText({ stack: _figure, ...manifest }: Manifest): string 
 }
 
 /** Tells somebody who has nothing but the archive what lies in it and how it is used. */
-export function readmeText({ slug, takenAt, release, databases, volumes }: Manifest): string {
+export function readmeText({ slug, takenAt, release, databases, volumes, logs = [] }: Manifest): string {
   const line = (name: string, what: string): string => `${name.padEnd(24)}${what}`;
   const [first] = databases;
   return [
@@ -34,6 +34,7 @@ export function readmeText({ slug, takenAt, release, databases, volumes }: Manif
     '',
     ...databases.map(({ part, server }) => line(part, `the database, as pg_dump -Fc of PostgreSQL ${server} wrote it`)),
     ...volumes.map(({ part }) => line(part, 'files of a volume')),
+    ...logs.map(({ part, service }) => line(part, `what ${service} logged last`)),
     line(MANIFEST_FILE, 'what was counted when it was taken: rows of each table, sizes, SHA-256'),
     line(SUMS, `check with: sha256sum --check ${SUMS}`),
     '',

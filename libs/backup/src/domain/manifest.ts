@@ -46,6 +46,8 @@ export const manifestSchema = z.object({
   /** SHA-256 of what the portal knew of the stack that goes with its data: release, limits, sealed secrets. */
   stack: sha256Schema.optional(),
   volumes: z.array(z.object({ volume: z.string(), part: z.string(), bytes: z.int(), sha256: sha256Schema })),
+  /** Ends of logs, where they were asked for: for reading alone, no restore takes them. */
+  logs: z.array(z.object({ service: z.string(), part: z.string(), bytes: z.int(), sha256: sha256Schema })).optional(),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 export type VolumeManifest = Manifest['volumes'][number];

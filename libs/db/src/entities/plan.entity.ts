@@ -9,6 +9,7 @@ import type { StackLimits } from '#libs/contracts';
   'ck_plans_kept',
   'keep_daily between 1 and 366 and keep_weekly between 0 and 260 and keep_monthly between 0 and 120',
 )
+@Check('ck_plans_backup_age', 'backup_max_age_hours between 1 and 8784')
 @Check('ck_plans_rates', 'profit_share_bps between 0 and 10000 and max_position_bps between 1 and 10000')
 export class PlanEntity {
   @PrimaryColumn('uuid')
@@ -67,6 +68,10 @@ export class PlanEntity {
 
   @Column('integer', { default: 0 })
   keepMonthly: number;
+
+  /** For how long what a running stack did may be in no backup that counts, before operators are told. */
+  @Column('integer', { default: 28 })
+  backupMaxAgeHours: number;
 
   /** 1 is answered first. */
   @Column('integer')

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DomainError, serviceNameSchema } from '#libs/contracts';
+import { DomainError, releaseRequiresSchema, serviceNameSchema } from '#libs/contracts';
 
 const DURATION = /^(\d{1,4})(s|m)$/;
 const durationSeconds = z
@@ -98,8 +98,12 @@ const aviarySchema = z.strictObject({
   upgradeOrder: z.array(serviceNameSchema),
   /** PostgreSQL's major version in its databases' images: 17. One major does not open another's files. */
   databaseMajor: z.int().min(10).max(99).optional(),
+  /** Migrations of the portal's database without which its stacks would not work. */
+  requires: releaseRequiresSchema.optional(),
   /** Its runtime makes the data of a copy its own, and keeps it from trading until that is allowed; others do neither. */
   copies: z.boolean().optional(),
+  /** Its runtime says whether bots resumed and its books agree; of others an upgrade goes by /ready alone. */
+  resumes: z.boolean().optional(),
 });
 
 const templateSchema = z.strictObject({
