@@ -1,7 +1,6 @@
 import { RELEASE_NOTES_MOST, type ReleaseView } from '#libs/contracts';
 import { PageTitle, Panel, useDraft } from '#libs/ui';
 import { Button, NativeSelect, Textarea, TextInput } from '@mantine/core';
-import { useClipboard } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -10,6 +9,7 @@ import { keys } from '../api/queries.js';
 import { emptyDraft, imageField, releaseCli, wishOf, type ReleaseField } from '../domain/release-draft.js';
 import { useT } from '../i18n/use-text.js';
 import { NotFoundPage } from '../pages/not-found.js';
+import { CopyCli } from '../parts/copy-cli.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
@@ -19,7 +19,6 @@ function Form({ releases, first }: { releases: readonly ReleaseView[]; first: Re
   const api = useApi();
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const clipboard = useClipboard({ timeout: 1500 });
   const draft = useDraft('release', emptyDraft(releases));
   const [tried, setTried] = useState(false);
   // One that was chosen when the draft was kept may be none any more.
@@ -84,14 +83,7 @@ function Form({ releases, first }: { releases: readonly ReleaseView[]; first: Re
               <Button type="submit" loading={make.isPending}>
                 {t('releases.verb.make')}
               </Button>
-              <Button
-                variant="default"
-                disabled={wish === null}
-                onClick={() => clipboard.copy(wish === null ? '' : releaseCli(wish))}
-                title={wish === null ? undefined : releaseCli(wish)}
-              >
-                {clipboard.copied ? t('operation.copied') : t('operation.copyCli')}
-              </Button>
+              <CopyCli command={wish === null ? null : releaseCli(wish)} />
             </div>
           </form>
         </Panel>

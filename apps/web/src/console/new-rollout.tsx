@@ -1,7 +1,7 @@
 import { MOST_UPGRADES_AT_ONCE, type PlanRollout, type ReleaseView, type RolloutPlan } from '#libs/contracts';
 import { ConfirmDialog, Facts, formatDuration, PageTitle, Panel, useDraft } from '#libs/ui';
 import { Button, NativeSelect, Table, Textarea, TextInput } from '@mantine/core';
-import { useClipboard, useDebouncedValue } from '@mantine/hooks';
+import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -10,6 +10,7 @@ import { keys } from '../api/queries.js';
 import { orderOf, rolloutCli, USUAL_ROLLOUT, type RolloutField } from '../domain/rollout-order.js';
 import { useT } from '../i18n/use-text.js';
 import { NotFoundPage } from '../pages/not-found.js';
+import { CopyCli } from '../parts/copy-cli.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
@@ -129,7 +130,6 @@ function Form({ release, releases }: { release: ReleaseView; releases: readonly 
   const api = useApi();
   const queries = useQueryClient();
   const navigate = useNavigate();
-  const clipboard = useClipboard({ timeout: 1500 });
   const effects = useEffects();
   const draft = useDraft(`rollout-${release.id}`, USUAL_ROLLOUT);
   const { order, problems } = orderOf(release, draft.values);
@@ -217,14 +217,7 @@ function Form({ release, releases }: { release: ReleaseView; releases: readonly 
               <Button type="submit" disabled={!isOfNow || !going}>
                 {t('rollouts.ask.start')}
               </Button>
-              <Button
-                variant="default"
-                disabled={order === null}
-                onClick={() => clipboard.copy(order === null ? '' : rolloutCli(order))}
-                title={order === null ? undefined : rolloutCli(order)}
-              >
-                {clipboard.copied ? t('operation.copied') : t('operation.copyCli')}
-              </Button>
+              <CopyCli command={order === null ? null : rolloutCli(order)} />
             </div>
           </form>
         </Panel>

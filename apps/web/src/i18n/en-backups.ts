@@ -71,6 +71,7 @@ export const backups = {
   cloneEngineOwn: '{{engine}}, as {{slug}}',
   cloneEngineSilent: '{{engine}}: its agent is silent',
   cloneStays: '{{slug}} goes on as it is. The copy counts as a stack of your plan.',
+  cloneStaysOther: '{{slug}} goes on as it is. The copy counts as a stack of the plan of {{owner}}.',
   copyOf: 'A copy of {{slug}}, its data of {{time}}. Nothing of it trades.',
   copyBody:
     'Two stacks must never trade one account. Look at it first; when it is to trade, allow it here, then resume each bot.',

@@ -13,8 +13,6 @@ import {
   useNow,
 } from '#libs/ui';
 import { Button } from '@mantine/core';
-import { useClipboard } from '@mantine/hooks';
-import { IconCheck, IconTerminal2 } from '@tabler/icons-react';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -32,6 +30,7 @@ import {
   wasNotNeeded,
 } from '../domain/operation-rungs.js';
 import { useT } from '../i18n/use-text.js';
+import { CopyCli } from '../parts/copy-cli.js';
 import { Failure } from '../parts/failure.js';
 import { LinkButton, TextLink } from '../parts/link-button.js';
 import { Loaded } from '../parts/loaded.js';
@@ -68,22 +67,6 @@ function Headline({ operation }: { operation: OperationView }) {
   );
 }
 
-function CopyCli({ operation }: { operation: OperationView }) {
-  const t = useT();
-  const clipboard = useClipboard({ timeout: 1500 });
-  const Icon = clipboard.copied ? IconCheck : IconTerminal2;
-  return (
-    <Button
-      variant="default"
-      leftSection={<Icon size={16} aria-hidden />}
-      onClick={() => clipboard.copy(asCli(operation))}
-      title={asCli(operation)}
-    >
-      {clipboard.copied ? t('operation.copied') : t('operation.copyCli')}
-    </Button>
-  );
-}
-
 function Actions({ operation }: { operation: OperationView }) {
   const t = useT();
   const api = useApi();
@@ -97,7 +80,7 @@ function Actions({ operation }: { operation: OperationView }) {
   });
   return (
     <>
-      {me?.role === 'operator' ? <CopyCli operation={operation} /> : null}
+      {me?.role === 'operator' ? <CopyCli command={asCli(operation)} /> : null}
       {open && mayCancel(operation) ? (
         <Button variant="default" onClick={() => setAsked(true)} loading={cancel.isPending}>
           {t('operation.cancel')}

@@ -38,7 +38,9 @@ export function CloneDialog({ backup, stack, onClose }: BackupDialogProps) {
         ...(holds.length > 0 ? [t('backups.cloneHolds', { what: holds.join(', ') })] : []),
         t('backups.cloneBots'),
         t('backups.cloneTrading'),
-        t('backups.cloneStays', { slug: stack.slug }),
+        operator
+          ? t('backups.cloneStaysOther', { slug: stack.slug, owner: stack.owner })
+          : t('backups.cloneStays', { slug: stack.slug }),
       ]}
       grade="moderate"
       slug={stack.slug}
