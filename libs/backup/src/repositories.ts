@@ -52,17 +52,19 @@ export class Repositories {
     return repository;
   }
 
-  /** The one to load from, seen to be there before anything is made. Throws REPOSITORY_MISSING. */
-  async reached(tenantId: string, signal: AbortSignal): Promise<Repository> {
+  /** The one to load from; `look` whether it is in this host's store before anything is made. Throws REPOSITORY_MISSING. */
+  async toLoad(tenantId: string, { look, signal }: { look: boolean; signal: AbortSignal }): Promise<Repository> {
     const repository = await this.find(tenantId);
     if (!repository) {
       throw new DomainError('REPOSITORY_MISSING');
+    }
+    if (!look) {
+      return repository;
     }
     try {
       await repository.opens(signal);
       return repository;
     } catch (error) {
-      // A copy may be made on another host than its original.
       throw isDomainError(error, 'REPOSITORY_MISSING')
         ? new DomainError('REPOSITORY_MISSING', {
             message:

@@ -234,7 +234,9 @@ export class ResticBackups implements StackBackups {
       manifest.databases.map(({ server }) => server),
       databaseMajorOf(facts.template),
     );
-    const repository = await this.deps.repositories.reached(backup.tenantId, signal);
+    // A copy may be made on another host than its original, which may have another store.
+    const look = work.operation.kind === 'clone';
+    const repository = await this.deps.repositories.toLoad(backup.tenantId, { look, signal });
     const { volumes } = manifest;
     requireRoom(
       volumes.reduce((sum, { bytes }) => sum + bytes, takenByLoading(manifest)),
