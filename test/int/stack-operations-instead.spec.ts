@@ -3,6 +3,7 @@ import type { Accepted, OperationKind } from '#libs/contracts';
 import { HeartbeatEntity, OperationEntity, ReleaseEntity, TenantEntity } from '#libs/db';
 import type { StackBackups } from '#libs/orchestrator';
 import { insertBackup } from '../support/backup-rows.js';
+import { nextRelease } from '../support/next-release.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 // What takes the place of what is open, and what is given the open one.
@@ -20,15 +21,7 @@ const tenant = (id: string): Promise<TenantEntity> => db().findOneByOrFail(Tenan
 
 beforeAll(async () => {
   world = await stackWorld();
-  const [first] = (await db().find(ReleaseEntity)) as [ReleaseEntity];
-  newer = Object.assign(new ReleaseEntity(), first, {
-    id: 'standard@0.2.0+00000002',
-    version: '0.2.0',
-    images: { ...first.images, runtime: world.engine.addImage('example.org/runtime:next') },
-    createdAt: new Date(first.createdAt.getTime() + 1_000),
-    state: 'candidate' as const,
-  });
-  await db().insert(ReleaseEntity, newer as object);
+  [, newer] = await nextRelease(world);
 });
 afterAll(() => world.close());
 

@@ -1,7 +1,8 @@
 import { IsNull } from 'typeorm';
 import type { Accepted, BotResumption, LedgerFault, Resumption } from '#libs/contracts';
 import { newId, OperationEntity, OperationStepEntity, ReleaseEntity, TenantEntity } from '#libs/db';
-import type { StackBackups } from '#libs/orchestrator';
+import { nextRelease } from '../support/next-release.js';
+import { readyBackups } from '../support/ready-backups.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -10,20 +11,6 @@ let world: StackWorld;
 let first: ReleaseEntity;
 let second: ReleaseEntity;
 const never = new AbortController().signal;
-const none = (): Promise<never> => Promise.reject(new Error('nothing is restored or carried here'));
-const backups: StackBackups = {
-  dump: () => Promise.resolve('dumped'),
-  store: () => Promise.resolve('stored'),
-  prove: () => Promise.resolve('proven'),
-  prune: none,
-  kept: none,
-  load: none,
-  swap: none,
-  roomToCarry: none,
-  carry: none,
-  setPassword: none,
-  erase: none,
-};
 type RunOptions = NonNullable<Parameters<StackWorld['runner']>[0]>;
 
 const db = () => world.database.dataSource.manager;
@@ -31,21 +18,12 @@ const tenant = (id: string): Promise<TenantEntity> => db().findOneByOrFail(Tenan
 
 beforeAll(async () => {
   world = await stackWorld();
-  [first] = (await db().find(ReleaseEntity)) as [ReleaseEntity];
-  const image = world.engine.addImage('example.org/runtime:next');
-  second = Object.assign(new ReleaseEntity(), first, {
-    id: 'standard@0.2.0+00000002',
-    version: '0.2.0',
-    images: { ...first.images, runtime: image },
-    createdAt: new Date(first.createdAt.getTime() + 1_000),
-    state: 'candidate' as const,
-  });
-  await db().insert(ReleaseEntity, second as object);
+  [first, second] = await nextRelease(world);
 });
 afterAll(() => world.close());
 
 async function run(id: string, tenantId: string, options: RunOptions = {}): Promise<OperationEntity> {
-  await world.runner({ backups, ...options }).run(id, tenantId, never);
+  await world.runner({ backups: readyBackups, ...options }).run(id, tenantId, never);
   return db().findOneByOrFail(OperationEntity, { id });
 }
 

@@ -12,6 +12,7 @@ import {
 import type { StackBackups } from '#libs/orchestrator';
 import { IMAGES_OF_RELEASES } from '../../apps/agent/src/host/old-images.js';
 import { readyBackups } from '../support/ready-backups.js';
+import { nextRelease } from '../support/next-release.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
 jest.setTimeout(60_000);
@@ -35,17 +36,7 @@ const operation = (id: string): Promise<OperationEntity> => db().findOneByOrFail
 
 beforeAll(async () => {
   world = await stackWorld();
-  [first] = (await db().find(ReleaseEntity)) as [ReleaseEntity];
-  const image = world.engine.addImage('example.org/runtime:next');
-  second = Object.assign(new ReleaseEntity(), first, {
-    id: 'standard@0.2.0+00000002',
-    version: '0.2.0',
-    images: { ...first.images, runtime: image },
-    createdAt: new Date(first.createdAt.getTime() + 1_000),
-    state: 'candidate' as const,
-    notes: 'Faster.',
-  });
-  await db().insert(ReleaseEntity, second as object);
+  [first, second] = await nextRelease(world);
 });
 afterAll(() => world.close());
 
