@@ -7,7 +7,6 @@ import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
 import { docker } from '../support/engine.js';
 import { script, TestPlatform, type Ran } from '../support/platform.js';
-import { deploys } from './host/deploys.js';
 
 const execute = promisify(execFile);
 const sh = async (...command: string[]): Promise<string> =>
@@ -366,7 +365,4 @@ describe('a platform on its host', () => {
     expect((await platform.run('up')).code).toBe(0);
     await expect(access(inData('stopped-by-down'))).rejects.toThrow('ENOENT');
   }, 400_000);
-
-  // After what wants a platform without a stack.
-  deploys(() => platform);
 });

@@ -67,7 +67,9 @@ export class WatchedStack {
     );
   }
   async forgetOperations(): Promise<void> {
-    await this.world.platform.sql(`delete from operations where tenant_id = '${this.stack.id}' and state = 'done'`);
+    await this.world.platform.sql(
+      `delete from operations where tenant_id = '${this.stack.id}' and finished_at is not null`,
+    );
   }
 
   async isAsBefore(): Promise<boolean> {

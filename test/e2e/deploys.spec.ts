@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
 import { hashToken, randomToken } from '#libs/crypto';
-import { docker, engineEndpoint } from '../../support/engine.js';
-import type { PortalClient } from '../../support/portal-client.js';
-import type { TestPlatform } from '../../support/platform.js';
-import { linesOf, SteadyLoad, type LoadLine } from '../../support/steady-load.js';
+import { docker, engineEndpoint } from '../support/engine.js';
+import type { PortalClient } from '../support/portal-client.js';
+import { TestPlatform } from '../support/platform.js';
+import { linesOf, SteadyLoad, type LoadLine } from '../support/steady-load.js';
 
 const PROCESSES = ['api', 'api2', 'gate', 'worker', 'agent'] as const;
 const STORES = ['postgres', 'redis', 'traefik'] as const;
@@ -44,7 +44,15 @@ const ENDLESS_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
 const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
-export function deploys(world: () => TestPlatform): void {
+describe('deploys', () => {
+  let platform: TestPlatform;
+  beforeAll(async () => {
+    platform = await TestPlatform.start();
+  }, 300_000);
+  afterAll(async () => {
+    await platform?.stop();
+  }, 180_000);
+  const world = (): TestPlatform => platform;
   const container = (service: Service): string => world().container(service);
   const ids = async (services: readonly Service[]): Promise<Record<string, string>> =>
     Object.fromEntries(
@@ -399,4 +407,4 @@ export function deploys(world: () => TestPlatform): void {
     expect(await ids(PROCESSES)).toEqual(processes);
     await world().operator();
   }, 300_000);
-}
+});
