@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Repository, type RepositoryPlace } from '#libs/restic';
@@ -97,6 +97,22 @@ describe('a repository', () => {
     expect(await repository.snapshots([], never)).toEqual([]);
     // It cleaned up behind itself: what needs the repository alone may work.
     await repository.check({ part: 1, of: 1 }, never);
+  });
+
+  it('is ended also where that is asked for while it is being started', async () => {
+    const { place, repository } = await fresh();
+    for (const turns of [0, 1, 2, 4, 8]) {
+      const control = new AbortController();
+      // Of its maker nothing is heard any more.
+      const stored = repository.store(part(), new PassThrough(), new Promise(() => undefined), control.signal);
+      for (let turn = 0; turn < turns; turn += 1) {
+        await pause(0);
+      }
+      control.abort(new Error('called off'));
+      await expect(stored).rejects.toThrow('called off');
+    }
+    expect(await repository.snapshots([], never)).toEqual([]);
+    expect(await readdir(join(place.url, 'locks'))).toEqual([]);
   });
 
   it('FM-20 a flipped bit is found by reading that part, a pack cut short or lost by any check', async () => {

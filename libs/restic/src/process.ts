@@ -151,6 +151,10 @@ async function watch(child: ChildProcess, command: string, signal: AbortSignal):
     killer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   };
   signal.addEventListener('abort', stop, { once: true });
+  // Who listens to a signal that was given meanwhile hears nothing.
+  if (signal.aborted) {
+    stop();
+  }
   try {
     const [code] = (await once(child, 'close')) as [number | null];
     if (code === 0) {

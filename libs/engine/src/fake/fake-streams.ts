@@ -145,6 +145,9 @@ export class FakeStreams implements EngineStreams {
     const abort = (): void => end(cancelled('use a stream', signal));
     this.open.add(end);
     signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) {
+      abort();
+    }
     try {
       return await Promise.race([work(), stopped]);
     } finally {
