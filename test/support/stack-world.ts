@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { randomUUID } from 'node:crypto';
-import type { Actor } from '#libs/contracts';
+import type { Actor, DomainError } from '#libs/contracts';
 import { newSigningKey, publicKeyText } from '#libs/crypto';
 import { AccountEntity, EngineEntity, newId, PlanEntity } from '#libs/db';
 import { RouteFolder, type EdgeSettings } from '#libs/edge';
@@ -89,6 +89,8 @@ export interface StackWorld {
     edges?: EdgeKeeper;
     hostDisk?: HostDisk;
     leaseSeconds?: number;
+    obeysWithinMs?: number;
+    stuck?: (error: DomainError) => void;
     owner?: string;
   }): OperationRunner;
   /** A reconciler as an agent has it, which looks when it is told to. */
@@ -295,6 +297,8 @@ export async function stackWorld(
           pool,
           ...PLACES,
           databaseAwayMs: 20_000,
+          obeysWithinMs: options.obeysWithinMs ?? 120_000,
+          stuck: options.stuck ?? ((error) => logger.error({ err: error }, 'a phase is stuck')),
           lease: { owner: options.owner ?? randomUUID(), seconds: options.leaseSeconds ?? 5 },
         },
         logger,

@@ -184,6 +184,7 @@ export async function startAgent({
         reconcile,
         watch,
         routeWasLive: (milliseconds) => metrics.routeWasLive(milliseconds),
+        lost,
       });
     } catch (error) {
       // The next try, here or elsewhere, need not wait for its end.

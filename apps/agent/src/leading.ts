@@ -75,6 +75,8 @@ const SIGN_OF_LIFE_SECONDS = 10;
 const ENGINE_ANSWER_SECONDS = 10;
 /** Longer than a restart of the portal's database (12 s measured for a whole engine), shorter than a person's patience. */
 const DATABASE_AWAY_MS = 10 * 60_000;
+/** What is told to end is given seconds, each of what it uses in turn; nothing needs that long. */
+const OBEYS_WITHIN_MS = 120_000;
 
 export interface LeadParts {
   config: Config<'agent'>;
@@ -100,6 +102,8 @@ export interface LeadParts {
   streams: EngineStreams;
   /** Told how long the proxy took to serve a new route, each time. */
   routeWasLive: (milliseconds: number) => void;
+  /** Told why this process may act no more; it ends then. */
+  lost: (error: unknown) => void;
 }
 
 export interface Leading {
@@ -208,6 +212,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
     {
       ...facts,
       databaseAwayMs: DATABASE_AWAY_MS,
+      obeysWithinMs: OBEYS_WITHIN_MS,
+      stuck: parts.lost,
       lease: { owner, seconds: config.LEASE_SECONDS },
     },
     logger,

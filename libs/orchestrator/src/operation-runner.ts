@@ -29,6 +29,13 @@ export interface RunnerSettings extends FactSettings {
   lease: LeaseSettings;
   /** How long to wait for the portal's database to come back before the work is left to the next look. */
   databaseAwayMs: number;
+  /** How long a phase may go on after it was told to end. */
+  obeysWithinMs: number;
+  /**
+   * Told once of a phase that does not obey. It would keep its stack for ever, and nobody else may touch what it may still
+   * change: this process has to end, and with it what it started. The next one goes on.
+   */
+  stuck: (error: DomainError) => void;
 }
 
 const DATABASE_PAUSE_MS = 100;
@@ -192,7 +199,7 @@ export class OperationRunner {
       await log.beginPhase(name, index);
       const phaseSignal = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
       try {
-        const detail = await PHASE_HANDLERS[name]({
+        const work = PHASE_HANDLERS[name]({
           deps: this.deps,
           engine,
           streams,
@@ -208,12 +215,35 @@ export class OperationRunner {
           signal: phaseSignal,
           deadlineMs,
         });
+        const detail = await this.obeying(work, phaseSignal, `${name} of ${operation.kind} ${operation.id}`);
         await log.endPhase(name, 'done', detail);
       } catch (error) {
         const meant = phaseSignal.aborted && !signal.aborted ? tooLong(name, deadlineMs, error) : error;
         await this.noteFailure(log, { operation: operation.id, phase: name }, meant);
         throw meant;
       }
+    }
+  }
+
+  /** The same, and the end of this process where it does not end by itself once it was told to. */
+  private async obeying<T>(work: Promise<T>, signal: AbortSignal, what: string): Promise<T> {
+    const { obeysWithinMs, stuck } = this.settings;
+    let timer: NodeJS.Timeout | undefined;
+    const told = (): void => {
+      timer = setTimeout(() => {
+        const message = `The phase ${what} was told to end and went on for ${obeysWithinMs / 1_000} s.`;
+        stuck(new DomainError('DEADLINE_EXCEEDED', { message, details: { what }, cause: signal.reason }));
+      }, obeysWithinMs);
+    };
+    signal.addEventListener('abort', told, { once: true });
+    if (signal.aborted) {
+      told();
+    }
+    try {
+      return await work;
+    } finally {
+      signal.removeEventListener('abort', told);
+      clearTimeout(timer);
     }
   }
 
