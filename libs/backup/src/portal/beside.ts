@@ -30,19 +30,34 @@ export async function inSession<T>(
   }
 }
 
+/** Somebody may come back between the two statements. */
+const MOST_DROPS = 5;
+
 /**
- * `name` is ours, so it needs no quoting. Only a superuser may end a worker of the server's own cleaning by force; asked
- * without force, the server ends it by itself.
+ * Ends whoever is in that database, but for this session. Only clients: a worker that vacuums is the server's own, which
+ * refuses to have it ended and ends it itself where it is in the way. `name` is ours, so it needs no quoting.
  */
+export async function endClients(session: PsqlSession, name: string): Promise<void> {
+  await session.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = '${name}' and backend_type = 'client backend' and pid <> pg_backend_pid()`,
+  );
+}
+
+/** With all clients it has. Not `with (force)`, which the server refuses to its owner while it vacuums there. */
 export async function dropBeside(server: PortalServer, name: string, signal: AbortSignal): Promise<void> {
-  const drop = (how: string): Promise<unknown> =>
-    inSession(server, { signal }, (session) => session.query(`drop database if exists ${name}${how}`));
-  try {
-    await drop(' with (force)');
-  } catch (error) {
-    await drop('').catch(() => {
-      throw error;
-    });
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await inSession(server, { signal }, async (session) => {
+        await endClients(session, name);
+        await session.query(`drop database if exists ${name}`);
+      });
+      return;
+    } catch (error) {
+      if (attempt === MOST_DROPS || signal.aborted) {
+        throw error;
+      }
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import { masterKeyOf, type MasterKeys } from '#libs/keys';
 import type { Repository } from '#libs/restic';
 import { loadDatabase } from '../load.js';
 import type { PsqlSession } from '../psql.js';
-import { besideOf, inSession, literal, makeBeside, type PortalServer } from './beside.js';
+import { besideOf, dropBeside, endClients, inSession, literal, makeBeside, type PortalServer } from './beside.js';
 import type { RecoverableBackup } from './choose.js';
 import { nextOrdinal, storeFence } from './fence.js';
 import { dumpPart } from './portal-snapshots.js';
@@ -261,14 +261,10 @@ async function audit(session: PsqlSession, event: Omit<AuditEvent, 'actor'>, now
 /** The empty one goes, the loaded one takes its name. Cut off in between, the next run finds none and loads anew. */
 async function putInPlace(server: PortalServer, loading: string, signal: AbortSignal): Promise<void> {
   const { database } = server.place;
+  await inSession(server, { signal }, (session) => session.query(`grant connect on database ${loading} to public`));
+  await dropBeside(server, database, signal);
   await inSession(server, { signal }, async (session) => {
-    await session.query(`grant connect on database ${loading} to public`);
-    await session.query(`drop database if exists ${database} with (force)`);
-    // Only clients: a worker that vacuums is the server's own, which refuses to have it ended and ends it itself below.
-    await session.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = '${loading}' and backend_type = 'client backend' and pid <> pg_backend_pid()`,
-    );
+    await endClients(session, loading);
     await session.query(`alter database ${loading} rename to ${database}`);
   });
 }
