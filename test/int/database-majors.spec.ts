@@ -281,8 +281,8 @@ it('FM-18 a suspend in the middle leaves the release and the volumes that are kn
       });
     },
   };
-  const working = world.run(operation.id, stack.id, { probes, leaseSeconds: 1 });
-  await reached.promise;
+  const working = world.run(operation.id, stack.id, { probes });
+  await Promise.race([reached.promise, working]);
   expect(await rowOf(stack.id)).toMatchObject({ releaseId: seventeen.id, epoch: 2 });
   const suspended = await world.world.holds.suspend(operator, stack.slug, 'A look is needed.');
   await working;

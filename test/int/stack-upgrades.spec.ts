@@ -352,21 +352,18 @@ it('a suspend in the middle of it leaves the release that is known to work', asy
   const stack = await running();
   const operator = await world.operator();
   const accepted = await world.upgrades.upgrade(operator, stack.slug, { release: second.id });
-  let reached = (): void => undefined;
-  const inHealth = new Promise<void>((resolve) => {
-    reached = resolve;
-  });
+  const reached = Promise.withResolvers<void>();
   const probes: RunOptions['probes'] = {
     ...healthyProbes,
     ready: (_facts, { signal }) => {
-      reached();
+      reached.resolve();
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason as Error));
       });
     },
   };
-  const working = run(accepted, { probes, leaseSeconds: 1 });
-  await inHealth;
+  const working = run(accepted, { probes });
+  await Promise.race([reached.promise, working]);
   expect(await tenant(stack.id)).toMatchObject({ releaseId: second.id });
   const suspended = await world.holds.suspend(operator, stack.slug, 'A look is needed.');
   await working;
