@@ -240,6 +240,23 @@ describe('a restore', () => {
     expect(world.leftOver(stack)).toEqual([]);
   });
 
+  it('cancelled as the loading ends leaves the stack as it was, and nothing of what was loaded', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    world.databases.beforeRestore = async () => {
+      if ((await rowOf(stack.id)).nextEpoch !== null) {
+        await world.world.operations.cancel(stack.owner, id);
+      }
+    };
+    // The loading is over before any turn of the lease sees it.
+    expect(await world.run(id, stack.id, { leaseSeconds: 3_000 })).toMatchObject({ state: 'cancelled' });
+    expect(await rowOf(stack.id)).toMatchObject({ epoch: 1, nextEpoch: null, keptEpochs: [], observed: 'running' });
+    expect(world.databases.volumes().filter((name) => name.includes(stack.slug))).toHaveLength(1);
+    expect(await world.countOf(stack)).toBe(1000);
+    expect(world.leftOver(stack)).toEqual([]);
+  });
+
   it('FM-10 whose agent ended in the proof of the safety backup goes on with that backup, and loses none', async () => {
     const stack = await world.stack();
     const { backup } = await world.backUp(stack);

@@ -71,6 +71,7 @@ const taken: StackBackups = {
   prove: () => Promise.resolve('proven'),
   prune: () => Promise.resolve('pruned'),
   kept: () => Promise.resolve('kept'),
+  giveUp: () => Promise.resolve(),
   load: () => Promise.resolve('loaded'),
   swap: () => Promise.resolve('swapped'),
   roomToCarry: () => Promise.resolve(),

@@ -12,6 +12,7 @@ export const readyBackups: StackBackups = {
   prove: () => Promise.resolve('proven'),
   prune: () => Promise.resolve('pruned'),
   kept: () => Promise.resolve('kept'),
+  giveUp: () => Promise.resolve(),
   load: never('restored'),
   swap: never('restored'),
   roomToCarry: never('carried'),

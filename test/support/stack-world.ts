@@ -140,6 +140,7 @@ const noBackups: StackBackups = {
   prove: never,
   prune: never,
   kept: never,
+  giveUp: never,
   load: never,
   swap: never,
   roomToCarry: never,

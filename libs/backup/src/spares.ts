@@ -38,6 +38,14 @@ export async function giveUpEpoch(
   await away().catch(() => undefined); // `dropSpares` finds it by the row.
 }
 
+/** What was filled for a swap that does not come any more; as `giveUpEpoch`. */
+export async function giveUpFilled(database: Database, work: BackupWork): Promise<void> {
+  const { nextEpoch } = work.facts;
+  if (nextEpoch !== null) {
+    await giveUpEpoch(database, work, nextEpoch);
+  }
+}
+
 /** Never those of the epoch the stack lives in. */
 export async function dropVolumes(
   { engine, facts }: Pick<BackupWork, 'engine' | 'facts'>,

@@ -20,7 +20,7 @@ import type { Repositories } from './repositories.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
 import { provePart, storeStream } from './store.js';
 import { databaseOf, onScratch, ScratchServer } from './scratch.js';
-import { dropSpares, dropVolumes, giveUpEpoch, swapVolumes, volumesKept } from './spares.js';
+import { dropSpares, dropVolumes, giveUpEpoch, giveUpFilled, swapVolumes, volumesKept } from './spares.js';
 import { sameAs } from './unchanged.js';
 import { loadVolume, placeOfVolume } from './volumes.js';
 
@@ -273,6 +273,10 @@ export class ResticBackups implements StackBackups {
     }
     const { rows, tables } = totals(manifest);
     return `data of ${manifest.takenAt}: ${rows} rows in ${tables} tables`;
+  }
+
+  giveUp(work: BackupWork): Promise<void> {
+    return giveUpFilled(this.deps.dataSource, work);
   }
 
   kept(work: BackupWork): Promise<string> {

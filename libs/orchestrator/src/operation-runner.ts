@@ -6,6 +6,8 @@ import { isDatabaseAway, OperationStepEntity, tx, type OperationEntity, type Tx 
 import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import {
+  crossingOf,
+  isCalledOff,
   isShared,
   isUntouched,
   leavesStackAlone,
@@ -20,7 +22,7 @@ import { readFacts, type FactSettings } from './facts.js';
 import { guardedEngine, guardedStreams } from './guarded-engine.js';
 import { Lease, type LeaseSettings } from './lease.js';
 import { reasonOf, recordObserved, type Reason } from './observed.js';
-import type { PhaseDeps } from './phase-context.js';
+import type { PhaseContext, PhaseDeps } from './phase-context.js';
 import { PHASE_HANDLERS } from './phases.js';
 import { gaveUp, MOST_ATTEMPTS, nextStep, retryDelayMs } from './retry.js';
 import { StepLog } from './step-log.js';
@@ -128,7 +130,7 @@ export class OperationRunner {
       lease.renew().then(
         ({ cancelRequested }) => {
           if (cancelRequested && mayCancel(operation.kind, 'running', at.phase)) {
-            control.abort(new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } }));
+            control.abort(calledOff());
           }
         },
         (error: unknown) => {
@@ -147,7 +149,7 @@ export class OperationRunner {
       }
       at.phase = await this.firstUndone(operation);
       if (operation.cancelRequestedAt !== null && mayCancel(operation.kind, 'running', at.phase)) {
-        throw new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } });
+        throw calledOff();
       }
       await this.phases(lease, signal, at);
       await this.succeed(lease);
@@ -186,35 +188,46 @@ export class OperationRunner {
     const log = new StepLog(dataSource, operation.id, lease.fencing, now);
     const done = await this.donePhases(operation);
     const rules: readonly PhaseRule[] = OPERATION_PHASES[operation.kind];
-    for (const [index, { name, deadlineMs }] of rules.entries()) {
-      if (done.has(name)) {
-        continue;
-      }
-      signal.throwIfAborted();
-      at.phase = name;
+    const crossing = crossingOf(operation.kind);
+    const contextOf = async (phase: PhaseName, deadlineMs: number): Promise<PhaseContext> => {
       const facts = await readFacts(dataSource.manager, this.settings, operation.tenantId);
       if (!facts) {
         throw new DomainError('NOT_FOUND', { message: `The rows of ${operation.slug} are gone.` });
       }
+      return {
+        deps: this.deps,
+        engine,
+        streams,
+        prove: () => lease.prove(),
+        operation,
+        facts,
+        log,
+        skip: async (phases, why) => {
+          await log.skip(phases, why);
+          phases.forEach((skipped) => done.add(skipped));
+        },
+        phase,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]),
+        deadlineMs,
+      };
+    };
+    for (const [index, { name, deadlineMs }] of rules.entries()) {
+      if (done.has(name)) {
+        continue;
+      }
+      if (name === crossing?.to && (await tx(dataSource, (db) => isCalledOff(db, operation, name)))) {
+        // As one that ended in the phase before, whoever takes it over here.
+        at.phase = crossing.from;
+        await this.deps.backups.giveUp(await contextOf(name, deadlineMs));
+        throw calledOff();
+      }
+      signal.throwIfAborted();
+      at.phase = name;
+      const context = await contextOf(name, deadlineMs);
       await log.beginPhase(name, index);
-      const phaseSignal = AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]);
+      const phaseSignal = context.signal;
       try {
-        const work = PHASE_HANDLERS[name]({
-          deps: this.deps,
-          engine,
-          streams,
-          prove: () => lease.prove(),
-          operation,
-          facts,
-          log,
-          skip: async (phases, why) => {
-            await log.skip(phases, why);
-            phases.forEach((phase) => done.add(phase));
-          },
-          phase: name,
-          signal: phaseSignal,
-          deadlineMs,
-        });
+        const work = PHASE_HANDLERS[name](context);
         const detail = await this.obeying(work, phaseSignal, `${name} of ${operation.kind} ${operation.id}`);
         await log.endPhase(name, 'done', detail);
       } catch (error) {
@@ -370,6 +383,10 @@ export class OperationRunner {
     );
     return true;
   }
+}
+
+function calledOff(): DomainError {
+  return new DomainError('OPERATION_CANCELLED', { details: { why: 'request' } });
 }
 
 interface Told {

@@ -68,6 +68,8 @@ export interface StackBackups {
   prune(work: BackupWork): Promise<string>;
   /** Fills the volumes of a new epoch from the backup that the operation names, the stack going on beside. */
   load(work: BackupWork): Promise<string>;
+  /** Takes away what was filled, where the operation ends before its swap; what cannot be goes with the next good backup. */
+  giveUp(work: BackupWork): Promise<void>;
   /** Throws DATA_MISSING unless the volumes that an undo goes back to are all there. */
   kept(work: BackupWork): Promise<string>;
   /** Makes those volumes, or the kept ones, the stack's own; nothing of it may run. The ones before are kept. */

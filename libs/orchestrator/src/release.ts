@@ -93,15 +93,9 @@ function withdrawn(to: string, { touched }: Standing): DomainError {
   });
 }
 
-/** Asked for while the backup was taken, at an end of it that no turn of the lease saw any more. */
-function calledOff({ touched }: Standing): DomainError {
-  return new DomainError('OPERATION_CANCELLED', { details: { why: 'request', ...(touched ? {} : UNTOUCHED) } });
-}
-
 /**
  * Why it is not gone to that release any more, null where it is; `adopted` once the stack is on it, by an agent that
  * died behind it. Locks the stack's row: whoever takes our place does it behind this lock, and then we are fenced off.
- * Whoever calls us off does so too.
  */
 async function lookAgain(
   db: Tx,
@@ -111,15 +105,11 @@ async function lookAgain(
   const { to } = inputSchema.parse(operation.input);
   await db.query('select from tenants where id = $1 for update', [facts.tenantId]);
   await prove();
-  const [before] = await db.query<{ cancelled: boolean; withdrawn: boolean }[]>(
-    `select o.cancel_requested_at is not null as cancelled, r.state = 'withdrawn' as withdrawn
-       from tenants t, releases r, operations o
-      where t.id = $1 and r.id = $2 and o.id = $3 and t.release_id <> r.id`,
-    [facts.tenantId, to, operation.id],
+  const [before] = await db.query<{ withdrawn: boolean }[]>(
+    `select r.state = 'withdrawn' as withdrawn from tenants t, releases r
+      where t.id = $1 and r.id = $2 and t.release_id <> r.id`,
+    [facts.tenantId, to],
   );
-  if (before?.cancelled === true) {
-    return { instead: calledOff(standing), adopted: false };
-  }
   return { instead: before?.withdrawn === true ? withdrawn(to, standing) : null, adopted: before === undefined };
 }
 
@@ -132,8 +122,8 @@ async function leadBackAnd(context: PhaseContext, error: DomainError, { touched 
 }
 
 /**
- * Throws WRONG_STATE where the release was withdrawn since the look before, OPERATION_CANCELLED where the upgrade was
- * called off: the backup may have taken hours. Where only the address was led away by then, it leads back.
+ * Throws WRONG_STATE where the release was withdrawn since the look before: the backup may have taken hours. Where only
+ * the address was led away by then, it leads back.
  */
 export async function requireStillAsked(context: PhaseContext, standing: Standing): Promise<void> {
   const { instead } = await tx(context.deps.dataSource, (db) => lookAgain(db, context, standing));

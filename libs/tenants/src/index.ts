@@ -27,6 +27,7 @@ export { RolloutService } from './rollouts/rollout.service.js';
 export * from './rollouts/rollout-advance.js';
 export * from './resize.service.js';
 export * from './plans.js';
+export { isCalledOff } from './operation.cancel.js';
 export * from './operation.service.js';
 export * from './operation.start.js';
 export * from './operation.repository.js';

@@ -1,9 +1,8 @@
 import { DomainError, type Actor, type OperationList, type OperationView } from '#libs/contracts';
 import { OperationEntity, tx } from '#libs/db';
 import { ownerScope } from './authorise.js';
-import { mayCancel } from './domain/operation-rules.js';
-import { cancelOperation } from './operation.cancel.js';
-import { findOperations, operationViews, phaseOf } from './operation.repository.js';
+import { cancelOperation, whyNotCancelled } from './operation.cancel.js';
+import { findOperations, operationViews } from './operation.repository.js';
 import type { TenantDeps } from './settings.js';
 
 export interface OperationListQuery {
@@ -47,17 +46,17 @@ export class OperationService {
   /**
    * Asks for an end. A queued operation is cancelled at once and what was wanted before it is
    * wanted again; a running one ends at its next safe point. Throws
-   * WRONG_STATE for what is over or would leave harm behind.
+   * WRONG_STATE for what is over or would leave harm behind, also where it came to that just now.
    */
   async cancel(actor: Actor, id: string): Promise<OperationView> {
     const found = await this.find(actor, id);
-    if (!mayCancel(found.kind, found.state, await phaseOf(this.deps.dataSource.manager, id))) {
+    if (!(await tx(this.deps.dataSource, (db) => cancelOperation(db, found, { actor, now: this.deps.now() })))) {
+      const { kind, state } = await this.find(actor, id);
       throw new DomainError('WRONG_STATE', {
-        message: `A ${found.kind} that is ${found.state} cannot be cancelled.`,
-        details: { why: 'not_cancellable', kind: found.kind, state: found.state },
+        message: whyNotCancelled({ kind, state }),
+        details: { why: 'not_cancellable', kind, state },
       });
     }
-    await tx(this.deps.dataSource, (db) => cancelOperation(db, found, { actor, now: this.deps.now() }));
     return this.get(actor, id);
   }
 

@@ -6,15 +6,14 @@ import { startOperation } from './operation.start.js';
 
 const GATE: Actor = { kind: 'system', name: 'health-gate' };
 
-type Ended = Pick<ErrorBody, 'code' | 'message' | 'details'>;
+type Ended = Pick<ErrorBody, 'message' | 'details'>;
 
 /** Whether it says something of the release, rather than that somebody did not want it any more. */
-const isFault = ({ code, details }: Ended): boolean => code !== 'OPERATION_CANCELLED' && details['why'] !== 'withdrawn';
+const isFault = ({ details }: Ended): boolean => details['why'] !== 'withdrawn';
 
 /**
  * Leads a stack back to the release it had before an upgrade that ended half-way, in the transaction that ends the
- * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody called off or
- * withdrew may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
  */
 export async function startRollback(
   db: Tx,

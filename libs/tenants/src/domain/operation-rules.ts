@@ -168,6 +168,17 @@ export function leavesStackAlone(kind: OperationKind, phase: PhaseName): boolean
 }
 
 /**
+ * Where an operation comes to the stack itself: its last phase beside the stack, and the first that touches it. With the
+ * end of the first nobody calls it off any more. Null for what has not both.
+ */
+export function crossingOf(kind: OperationKind): { from: PhaseName; to: PhaseName } | null {
+  const from = BESIDE[kind]?.at(-1);
+  const rules: readonly PhaseRule[] = OPERATION_PHASES[kind];
+  const to = rules.find(({ name }) => !leavesStackAlone(kind, name));
+  return from === undefined || to === undefined ? null : { from, to: to.name };
+}
+
+/**
  * In the details of an error: what ended by it had led the address away and led it back, and the stack goes on as it
  * was. Refused, not failed.
  */

@@ -1,6 +1,7 @@
 import { OPERATION_KINDS, OPERATION_STATES } from '#libs/contracts';
 import { headline, STALE_AFTER_MS, type HeadlineInput } from './headline.js';
 import {
+  crossingOf,
   forbiddenByHold,
   isSameAs,
   mayCancel,
@@ -80,6 +81,21 @@ describe('operations', () => {
     expect((['suspend', 'resume', 'resize'] as const).some((kind) => mayCancel(kind, 'queued'))).toBe(false);
     expect(mayCancel('hibernate', 'queued')).toBe(true);
     expect(mayCancel('hibernate', 'running')).toBe(false);
+  });
+
+  it('can be called off until the stack itself is touched, where something goes on beside it first', () => {
+    const crossings = OPERATION_KINDS.flatMap((kind) => {
+      const crossing = crossingOf(kind);
+      return crossing === null ? [] : [{ kind, ...crossing }];
+    });
+    expect(Object.fromEntries(crossings.map(({ kind, from, to }) => [kind, [from, to]]))).toEqual({
+      restore: ['load', 'unpublish'],
+      undo_restore: ['kept', 'unpublish'],
+      upgrade: ['safeguard', 'unpublish'],
+    });
+    for (const { kind, from, to } of crossings) {
+      expect([mayCancel(kind, 'running', from), mayCancel(kind, 'running', to)]).toEqual([true, false]);
+    }
   });
 
   it('a hold forbids what would run, and nothing else; the breaker forbids nothing', () => {

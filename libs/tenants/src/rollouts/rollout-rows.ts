@@ -9,19 +9,10 @@ import {
   type RolloutStackState,
   type RolloutState,
 } from '#libs/contracts';
-import {
-  OperationEntity,
-  ReleaseEntity,
-  RolloutEntity,
-  RolloutMoveEntity,
-  RolloutStackEntity,
-  type Tx,
-} from '#libs/db';
+import { ReleaseEntity, RolloutEntity, RolloutMoveEntity, RolloutStackEntity, type Tx } from '#libs/db';
 import { isStale } from '../domain/headline.js';
-import { mayCancel } from '../domain/operation-rules.js';
 import { mayMoveRollout, type RolloutMember, type RolloutSnapshot } from '../domain/rollout-rules.js';
 import { cancelOperation } from '../operation.cancel.js';
-import { phaseOf } from '../operation.repository.js';
 
 /** The rollout's row, until the transaction ends nobody else's to move or to order for. */
 export async function lockRollout(db: Tx, id: string): Promise<RolloutEntity> {
@@ -75,11 +66,7 @@ async function callOff(db: Tx, rolloutId: string, { actor, now }: Pick<Move, 'ac
     order: { tenantId: 'ASC' },
   });
   for (const { tenantId, operationId } of rows) {
-    // Nothing of it ends behind this lock.
-    await db.query('select from tenants where id = $1 for update', [tenantId]);
-    const operation = operationId === null ? null : await db.findOneBy(OperationEntity, { id: operationId });
-    if (operation && mayCancel(operation.kind, operation.state, await phaseOf(db, operation.id))) {
-      await cancelOperation(db, operation, { actor, now });
+    if (operationId !== null && (await cancelOperation(db, { id: operationId, tenantId }, { actor, now }))) {
       await db.update(RolloutStackEntity, { rolloutId, tenantId }, { why: 'cancelled' });
     }
   }
