@@ -9,6 +9,7 @@ import { waitFor } from '#libs/async';
 import { platformPrefix, type Recovery } from '#libs/contracts';
 import { newId, RecoveryEntity } from '#libs/db';
 import { FakeEngineServer, LABEL, plainContainer } from '#libs/engine';
+import { portalBackupAnswer } from '../../apps/agent/src/host/portal-backup-answer.js';
 import { AgentProcess, agentHome, type AgentHome } from '../support/agent-process.js';
 import { backupTool } from '../support/backup-tools.js';
 import { aviary, document, environment } from '../support/cli.js';
@@ -73,6 +74,9 @@ it('an agent takes the backup that a person asked for, of the database in its en
   await world.engine.startContainer(name, bounds);
   const ran = await aviary(env, ['portal', 'backup', '--json', '--timeout', '120']);
   expect(document(ran)).toMatchObject({ ok: true, data: { state: 'verified' } });
+  // As scripts/upgrade reads it.
+  const [taken] = await world.database.dataSource.manager.find(PortalBackupEntity);
+  expect(portalBackupAnswer(ran.stdout)).toEqual({ verified: taken?.id, why: null });
   expect((await agent!.health()).body).not.toContain('portal backup');
 });
 

@@ -13,6 +13,7 @@ import { KeyService, KeyWork, PLATFORM, sayHolder, type MasterKeys } from '#libs
 import { MasterKey, newDataKey } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
 import { orderDuePortalBackup, PortalBackupService } from '#libs/tenants';
+import { portalBackupAnswer } from '../../apps/agent/src/host/portal-backup-answer.js';
 import { backupTool } from '../support/backup-tools.js';
 import { CheapRepositories } from '../support/cheap-repository.js';
 import { aviary, document, environment } from '../support/cli.js';
@@ -380,7 +381,12 @@ describe('aviary portal', () => {
       what: 'it being asked for',
       deadlineMs: 30_000,
     });
-    const ran = document(await following);
-    expect(ran).toMatchObject({ ok: false, exit: 1, data: { state: 'failed', error: { code: 'BACKUP_FAILED' } } });
+    const ran = await following;
+    const failed = { state: 'failed', error: { code: 'BACKUP_FAILED' } };
+    expect(document(ran)).toMatchObject({ ok: false, exit: 1, data: failed });
+    expect(portalBackupAnswer(ran.stdout)).toEqual({
+      verified: null,
+      why: expect.stringContaining('BACKUP_FAILED') as string,
+    });
   });
 });

@@ -5,9 +5,10 @@ const HANGS = 'setInterval(() => undefined, 1000)';
 
 it('gives what a program says, and how it ended where it failed', async () => {
   expect(await run(...node('process.stdout.write("yes")'))).toBe('yes');
-  const failed = run(...node('console.error("no such thing"); process.exitCode = 3'));
+  const failed = run(...node('console.log("{}"); console.error("no such thing"); process.exitCode = 3'));
   await expect(failed).rejects.toMatchObject({
     exitCode: 3,
+    stdout: '{}\n',
     tooLong: false,
     message: expect.stringContaining('no such thing'),
   });

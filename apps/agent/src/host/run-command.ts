@@ -16,17 +16,21 @@ export interface CommandOptions {
 interface Ended {
   exitCode: number | null;
   output: string;
+  stdout?: string;
   /** Of one that was ended since it took longer, for how long it had run. */
   deadlineMs?: number;
 }
 
 export class CommandError extends Error {
   readonly exitCode: number | null;
+  /** Standard error; where there is none, why it could not run. */
   readonly output: string;
+  /** Empty for one that was shown. */
+  readonly stdout: string;
   /** It was ended at its deadline. */
   readonly tooLong: boolean;
 
-  constructor(command: string, { exitCode, output, deadlineMs }: Ended) {
+  constructor(command: string, { exitCode, output, stdout = '', deadlineMs }: Ended) {
     const how =
       deadlineMs === undefined
         ? `ended with ${exitCode ?? 'a signal'}`
@@ -36,6 +40,7 @@ export class CommandError extends Error {
     this.name = 'CommandError';
     this.exitCode = exitCode;
     this.output = output;
+    this.stdout = stdout;
     this.tooLong = deadlineMs !== undefined;
   }
 }
@@ -72,8 +77,9 @@ export async function run(file: string, args: readonly string[], options: Comman
     last = setTimeout(() => running.child.kill('SIGKILL'), deadlineMs + ENDS_MS);
     return (await running).stdout;
   } catch (error) {
-    const { code, stderr, message, killed } = error as {
+    const { code, stdout, stderr, message, killed } = error as {
       code?: number | string;
+      stdout?: string;
       stderr?: string;
       message: string;
       killed?: boolean;
@@ -84,6 +90,7 @@ export async function run(file: string, args: readonly string[], options: Comman
     throw new CommandError(`${file} ${args[0] ?? ''}`, {
       exitCode,
       output: stderr || (tooLong ? '' : message),
+      ...(stdout === undefined ? {} : { stdout }),
       ...(tooLong ? { deadlineMs } : {}),
     });
   } finally {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { httpsOrigin } from '#libs/config';
+import { afterwards } from './afterwards.js';
 import { bringUp } from './bring-up.js';
 import { AUTHORITY_COPY } from './certificates.js';
 import { composeFile } from './compose.js';
@@ -38,7 +39,7 @@ async function up(repository: string): Promise<void> {
   const left = await startStopped(platform);
   greet(platform);
   await firstOperator(config.DATA_DIR, config.OPERATOR_EMAIL.toLowerCase(), operatorDesk(platform, tellOperator));
-  await removeOldImages(platform, repository);
+  await afterwards({ 'superseded images were not removed': () => removeOldImages(platform, repository) });
   if (left.length > 0) {
     throw new Refusal([
       `The platform runs, but these containers of stacks did not start: ${left.join(', ')}. See docker logs of each; the next scripts/up tries them again.`,

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { DomainError } from '#libs/contracts';
+import { afterwards } from './afterwards.js';
 import { bringUp, roll } from './bring-up.js';
 import { composed, composeFile, IMAGES, type ImageReferences } from './compose.js';
 import { ensureImage, ensureImages, imageReferences } from './images.js';
@@ -16,7 +17,7 @@ import {
 import { missingKeyFiles } from './master-key.js';
 import { removeOldImages } from './old-images.js';
 import { endMigration } from './one-off.js';
-import { portalRows } from './portal-database.js';
+import { portalBackupAnswer } from './portal-backup-answer.js';
 import { proxyComplaint, waitUntilHealthy } from './portal-health.js';
 import { hostFacts, problems, type HostFacts } from './preflight.js';
 import { documentOf, failureOf } from './host-answer.js';
@@ -43,6 +44,8 @@ interface Outcome {
   images: ImageChange[];
   /** Of the portal, taken before anything was changed. */
   backup: string | null;
+  /** What went wrong once all of that was done. */
+  warnings: string[];
 }
 
 async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> {
@@ -60,7 +63,7 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
   }
   if (wish.back) {
     await goBack(platform, good, wish);
-    return { outcome: 'put back', services: [], images: [], backup: null };
+    return { outcome: 'put back', services: [], images: [], backup: null, warnings: [] };
   }
   const facts = await hostFacts(platform);
   const against = [...problems(platform, facts), ...(await missingKeyFiles(config))];
@@ -70,7 +73,8 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
   const images = wish.dryRun ? await listedImages(repository) : await ensureImages(repository);
   const changes = await changesOf(platform, { repository, images, facts, good });
   if (changes.services.length === 0 || wish.dryRun) {
-    return { ...changes, outcome: changes.services.length === 0 ? 'nothing to do' : 'would upgrade', backup: null };
+    const outcome = changes.services.length === 0 ? 'nothing to do' : 'would upgrade';
+    return { ...changes, outcome, backup: null, warnings: [] };
   }
   await requireWell(platform, good);
   const staying = { forMs: wish.stayMs, proxyCounts: (await proxyComplaint(platform)) === '' };
@@ -84,9 +88,11 @@ async function upgrade(repository: string, wish: UpgradeWish): Promise<Outcome> 
   } catch (error) {
     await afterFailure(platform, { good, wish, backup, error });
   }
-  await removeOldImages(platform, repository);
-  await sayWaitingReleases(platform);
-  return { ...changes, outcome: 'upgraded', backup };
+  const warnings = await afterwards({
+    'superseded images were not removed': () => removeOldImages(platform, repository),
+    'which releases wait could not be read': () => sayWaitingReleases(platform),
+  });
+  return { ...changes, outcome: 'upgraded', backup, warnings };
 }
 
 /** What the sources would make; nothing is made. */
@@ -129,21 +135,26 @@ async function requireWell(platform: Platform, { services }: LastGood): Promise<
 async function backedUp(platform: Platform): Promise<string> {
   say('backing the portal up before anything is changed');
   const worker = `aviary-${platform.prefix}-worker`;
-  const command = ['node', 'dist/apps/cli/src/main.js', 'portal', 'backup', `--timeout=${BACKUP_MS / 1_000}`];
+  const command = ['node', 'dist/apps/cli/src/main.js', 'portal', 'backup', '--json'];
+  const wait = `--timeout=${BACKUP_MS / 1_000}`;
+  let said: string;
   try {
-    await run('docker', ['exec', worker, ...command], { deadlineMs: BACKUP_MS });
+    said = await run('docker', ['exec', worker, ...command, wait], { deadlineMs: BACKUP_MS });
   } catch (error) {
     if (!(error instanceof CommandError)) {
       throw error;
     }
-    throw new Refusal([`The portal could not be backed up, so nothing was changed. ${error.output.trim()}`]);
+    throw notBackedUp(portalBackupAnswer(error.stdout).why ?? error.output.trim());
   }
-  const [newest] = await portalRows(
-    platform,
-    `select id from portal_backups where state = 'verified' order by id desc limit 1`,
-  );
-  return newest?.[0] ?? '';
+  const { verified } = portalBackupAnswer(said);
+  if (verified === null) {
+    throw notBackedUp(`Asked for a backup, the version that runs answered: ${said.trim() || 'nothing'}`);
+  }
+  return verified;
 }
+
+const notBackedUp = (why: string): Refusal =>
+  new Refusal([`The portal could not be backed up, so nothing was changed. ${why}`]);
 
 interface Failed {
   good: LastGood;
