@@ -41,6 +41,15 @@ const ADDING_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
 /** As a version has it whose migration takes for ever, and has everybody wait who asks for what it holds. */
 const ENDLESS_MIGRATION = `image: \${AVIARY_IMAGE_POSTGRES}
     command: [sh, -c, 'PGAPPNAME=aviary-migrate psql "$$(cat /run/secrets/owner-database-url)" -c "begin; lock table accounts; select pg_sleep(3600)"']`;
+/** As a version has it that ships another template of stacks. */
+const OTHER_TEMPLATE = 'shared_buffers=25MB';
+const OTHER_TEMPLATES = `command:
+      - sh
+      - -c
+      - >-
+        cp -r tenant-template /tmp/templates
+        && sed -i s/shared_buffers=24MB/${OTHER_TEMPLATE}/ /tmp/templates/standard/compose.yml
+        && exec env AVIARY_TEMPLATE_DIR=/tmp/templates node dist/apps/agent/src/main.js`;
 const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
@@ -340,6 +349,7 @@ describe('deploys', () => {
     const failing = shipped
       .replace('command: [node, dist/apps/worker/src/main.js]', () => SHORT_LIVED_WORKER)
       .replace(MIGRATION, () => ADDING_MIGRATION)
+      .replace('command: [node, dist/apps/agent/src/main.js]', () => OTHER_TEMPLATES)
       // So that each process is another one by then.
       .replace('AVIARY_LOG_LEVEL: ${AVIARY_LOG_LEVEL}', 'AVIARY_LOG_LEVEL: debug');
     const made = async (): Promise<string[]> =>
@@ -373,8 +383,18 @@ describe('deploys', () => {
     const after = await ids(PROCESSES);
     expect(PROCESSES.filter((service) => after[service] === processes[service])).toEqual([]);
     const operator = await world().operator();
-    await world().client().signUp(operator, 'latecomer', 'correct horse battery staple');
+    const latecomer = world().client();
+    await latecomer.signUp(operator, 'latecomer', 'correct horse battery staple');
     expect(await world().sql('select count(*) from accounts')).toBe(String(Number(accounts) + 1));
+    // What it shipped is known, and no stack is made of it.
+    const ofIt = `definition::text like '%${OTHER_TEMPLATE}%'`;
+    expect(await world().sql(`select state from releases where ${ofIt}`)).toBe('draft');
+    const { stack, operation } = await latecomer.createStack();
+    await latecomer.operationEnd(operation.id);
+    const newest = `select releases.state from releases join tenants on release_id = releases.id where tenants.id = '${stack.id}'`;
+    expect(await world().sql(`${newest} and not ${ofIt}`)).toBe('stable');
+    expect((await latecomer.destroy(stack.slug)).state).toBe('done');
+    await world().sql(`delete from releases where ${ofIt}`);
     await world().sql(`alter table accounts drop column ${ADDED}`);
     expect(await upgrade()).toMatchObject({ code: 0, data: { outcome: 'nothing to do' } });
   }, 600_000);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { makeReleaseSchema, type Accepted, type MakeRelease } from '#libs/contracts';
@@ -53,10 +53,16 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** What an agent does at its start, of a version whose runtime is that image. */
-async function registered(runtime: string, engine: FakeEngine = world.engine): Promise<string> {
+const SHIPPED = resolve(import.meta.dirname, '../../tenant-template');
+
+/** What an agent does at its start, of a version whose runtime is that image, and whose templates are in that folder. */
+async function registered(
+  runtime: string,
+  engine: FakeEngine = world.engine,
+  directory: string = SHIPPED,
+): Promise<string> {
   const { releases, leftOut } = await registerReleases({
-    directory: resolve(import.meta.dirname, '../../tenant-template'),
+    directory,
     images: { ...IMAGES, AVIARY_IMAGE_RUNTIME: runtime },
     dataSource: world.database.dataSource,
     engine,
@@ -122,6 +128,25 @@ describe('what ships with the platform', () => {
     expect((await running()).releaseId).toBe(id);
     expect(await offered()).toContain(id);
     await world.releases.move(operator, id, 'withdraw');
+  });
+
+  it('of a version that went back is a draft which no new stack is made of, its template another one', async () => {
+    const directory = join(home, 'of-a-version-that-went-back');
+    await cp(SHIPPED, directory, { recursive: true });
+    const file = join(directory, 'standard/compose.yml');
+    const template = await readFile(file, 'utf8');
+    const changed = template.replace('shared_buffers=24MB', 'shared_buffers=25MB');
+    expect(changed).not.toBe(template);
+    await writeFile(file, changed);
+    const newer = await registered(IMAGES.AVIARY_IMAGE_RUNTIME, world.engine, directory);
+    const during = await running();
+    // Put back: the version before starts, and registers what it ships as it did before.
+    expect(await registered(IMAGES.AVIARY_IMAGE_RUNTIME)).toBe(first.id);
+    const after = await running();
+    expect([during.releaseId, after.releaseId]).toEqual([first.id, first.id]);
+    expect(newer).not.toBe(first.id);
+    expect(await release(newer)).toMatchObject({ state: 'draft' });
+    expect(JSON.stringify((await release(newer)).definition)).toContain('shared_buffers=25MB');
   });
 
   it('keeps the state a person gave it, however often an agent starts', async () => {
