@@ -235,6 +235,33 @@ it('one that was restored since the portal’s backup is neither led back to wha
   expect(alarm.message).toContain('restored since');
 });
 
+it('one whose repository is lost for good is given up by destroying it, and the recovery comes to its end', async () => {
+  const [first] = stacks;
+  snapshots = (tenantId) => (tenantId === first!.id ? Promise.resolve([]) : all());
+  await orders();
+  const { stacks: told } = await new RecoveryService(dataSource).newest(operator);
+  expect(told.find(({ slug }) => slug === first!.slug)?.why).toContain(`aviary tenant destroy ${first!.slug}`);
+  const alarms = world.engineAlarms(NOT_SEEN);
+  await alarms.turn();
+  const open = { code: 'RECOVERY_INCOMPLETE', endedAt: IsNull() } as const;
+  expect(await dataSource.manager.countBy(AlarmEntity, open)).toBe(1);
+  const command = ['tenant', 'destroy', first!.slug, `--confirm=${first!.slug}`, '--detach', '--json'];
+  const asked = await aviary(environment(world.database), command);
+  expect(asked).toMatchObject({ code: 0 });
+  const ordered = await dataSource.manager.findOneByOrFail(OperationEntity, { tenantId: first!.id, kind: 'destroy' });
+  await world.runner().run(ordered.id, first!.id, never);
+  expect(await dataSource.manager.findOneByOrFail(OperationEntity, { id: ordered.id })).toMatchObject({
+    state: 'done',
+    error: null,
+  });
+  await end('done');
+  await orders();
+  expect(await states()).toEqual(['destroyed', 'restored', 'restored']);
+  expect(await shown()).toBe(0);
+  await alarms.turn();
+  expect(await dataSource.manager.countBy(AlarmEntity, open)).toBe(0);
+});
+
 it('goes by the newest recovery, also where the machine it was made on has a clock behind the last one’s', async () => {
   await dataSource.query(
     `update recoveries set ordinal = 1, recovered_at = now() + interval '1 hour', ordered_at = now()`,

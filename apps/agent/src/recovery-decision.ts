@@ -103,7 +103,7 @@ function hasData(
  */
 async function newestThere(
   { dataSource, repositories, stopping }: DecisionDeps,
-  { id: tenantId }: TenantEntity,
+  { id: tenantId, slug }: TenantEntity,
 ): Promise<BackupEntity | 'gone' | null> {
   const verified = await dataSource.manager.find(BackupEntity, {
     where: { tenantId, state: 'verified' },
@@ -116,7 +116,7 @@ async function newestThere(
   const there = new Set((await repositories.snapshots(tenantId, signal)).map(({ id }) => id));
   if (there.size === 0) {
     throw new DomainError('REPOSITORY_MISSING', {
-      message: `Its repository ${tenantId} is not there or is empty, and it had ${verified.length} verified backups: bring it back below AVIARY_BACKUP_URL.`,
+      message: `Its repository ${tenantId} is not there or is empty, and it had ${verified.length} verified backups: bring it back below AVIARY_BACKUP_URL. Where it is lost for good, so is the stack's data: aviary tenant destroy ${slug}`,
     });
   }
   return (

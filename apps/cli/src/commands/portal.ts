@@ -129,7 +129,7 @@ const recovery: Action = async (context) => {
     wrong:
       missing.length === 0
         ? null
-        : `Not put back: ${missing.join(', ')}. Mend what stands there, then: aviary backup restore <stack> <backup>`,
+        : `Not put back: ${missing.join(', ')}. Mend what stands there, then: aviary backup restore <stack> <backup>. What is lost for good is given up with: aviary tenant destroy <stack>`,
     unfinished: under === 0 ? null : `Of ${under} stacks it is under way or tried again. Look again in a while.`,
   });
 };
