@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DomainError, platformPrefix, type Alarm } from '#libs/contracts';
-import { TenantEntity } from '#libs/db';
+import { AuditEntryEntity, TenantEntity } from '#libs/db';
 import { LABEL, plainContainer } from '#libs/engine';
 import { listAlarms } from '#libs/jobs';
 import type { Probes } from '#libs/orchestrator';
@@ -117,6 +117,13 @@ function changes(): string[] {
   return changed.map(({ method, args }) => `${method} ${String(args[0])}`);
 }
 
+/** Restarts that the audit tells of, in their order. */
+const audited = (): Promise<AuditEntryEntity[]> =>
+  world.database.dataSource.manager.find(AuditEntryEntity, {
+    where: { action: 'portal.restart' },
+    order: { id: 'ASC' },
+  });
+
 describe('a gate that hangs while its engine calls it running', () => {
   beforeEach(async () => {
     await runs('gate');
@@ -139,10 +146,20 @@ describe('a gate that hangs while its engine calls it running', () => {
       ),
     });
     expect([others, changes()]).toEqual([[], restart()]);
+    expect(await audited()).toMatchObject([
+      {
+        actorKind: 'system',
+        actorName: 'system:portal-watch',
+        targetKind: 'platform',
+        targetId: world.database.platformId,
+        after: { engine: ENGINE_ID, part: 'gate', container: nameOf('gate'), why: expect.any(String) as string },
+      },
+    ]);
     await minutes(14);
     expect(changes()).toEqual([]);
     await minutes(1);
     expect([changes(), (await open()).length]).toEqual([restart(), 1]);
+    expect(await audited()).toHaveLength(2);
 
     gate.does = 'answer';
     await minutes(1);
@@ -225,7 +242,7 @@ it.each<[string, () => Promise<unknown>, string]>([
   api.does = 'hang';
   await minutes(5);
   expect(await open()).toMatchObject([{ key: `portal/${ENGINE_ID}/api`, message: expect.stringContaining(says) }]);
-  expect(changes()).toEqual([]);
+  expect([changes(), await audited()]).toEqual([[], []]);
 });
 
 it('stacks that only the way there does not serve are not the trouble of their host', async () => {

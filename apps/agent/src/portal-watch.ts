@@ -1,11 +1,13 @@
-import { platformPrefix } from '#libs/contracts';
-import type { Database } from '#libs/db';
+import { appendAudit } from '#libs/audit';
+import { platformPrefix, type Actor } from '#libs/contracts';
+import { tx, type Database } from '#libs/db';
 import type { Engine } from '#libs/engine';
 import { settleAlarms, type Finding } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
 import { portalContainer, restartPortal } from './portal-container.js';
 import { RestartPauses } from './restart-pauses.js';
 
+const WATCH: Actor = { kind: 'system', name: 'portal-watch' };
 const ANSWER_MS = 5_000;
 /** Fewer may be a moment's weakness of a busy host, or a container that `up` makes anew. */
 const MISSES = 3;
@@ -50,8 +52,8 @@ interface Part {
 /**
  * Asks the portal's gate and apis again and again whether they answer: the engine calls one that hangs running, and the
  * proxy in front of it lives. One that runs and does not answer is restarted, again only after pauses that double; one
- * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms. One that takes no
- * requests any more since a deploy replaces it, and ends what it has begun, is neither.
+ * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms, and each restart
+ * is in the audit. One that takes no requests any more since a deploy replaces it, and ends what it has begun, is neither.
  */
 export class PortalWatch {
   private readonly parts: readonly Part[];
@@ -99,7 +101,7 @@ export class PortalWatch {
       if (why !== null && part.misses < MISSES) {
         unsure.push(this.keyOf(part));
       } else if (why !== null) {
-        const seen = await this.mend(part).catch((error: unknown) => {
+        const seen = await this.mend(part, why).catch((error: unknown) => {
           failures.push(error);
           return `It could not be seen to: ${error instanceof Error ? error.message : String(error)}`;
         });
@@ -143,7 +145,7 @@ export class PortalWatch {
   }
 
   /** Restarts one that hangs where that is due. Gives a sentence of what its container is. */
-  private async mend(part: Part): Promise<string> {
+  private async mend(part: Part, why: string): Promise<string> {
     const { engine, platformId, logger, now } = this.deps;
     const container = await portalContainer(engine, platformId, part.name);
     if (container === null) {
@@ -155,6 +157,7 @@ export class PortalWatch {
     }
     const starts = startedAt !== null && now().getTime() - Date.parse(startedAt) < STARTS_MS;
     if (part.cutShort || (!starts && part.pauses.due())) {
+      await this.note(part, { container: name, why });
       part.pauses.restarted();
       part.cutShort = true;
       logger.error({ container: name }, 'a container of the portal runs and does not answer, it is restarted');
@@ -162,6 +165,19 @@ export class PortalWatch {
       part.cutShort = false;
     }
     return `Its container runs.${part.pauses.words()}`;
+  }
+
+  /** Before it is done, as whatever the platform does by itself. */
+  private async note({ name }: Part, about: { container: string; why: string }): Promise<void> {
+    const { dataSource, platformId, engineId } = this.deps;
+    await tx(dataSource, (db) =>
+      appendAudit(db, {
+        actor: WATCH,
+        action: 'portal.restart',
+        target: { kind: 'platform', id: platformId },
+        after: { engine: engineId, part: name, ...about },
+      }),
+    );
   }
 
   private finding(part: Part, { why, seen, covered }: { why: string; seen: string; covered: boolean }): Finding {
