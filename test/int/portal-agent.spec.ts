@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import pg from 'pg';
 import { waitFor } from '#libs/async';
 import { platformPrefix, type Recovery } from '#libs/contracts';
-import { newId, RecoveryEntity } from '#libs/db';
+import { newId, PortalBackupEntity, RecoveryEntity } from '#libs/db';
 import { FakeEngineServer, LABEL, plainContainer } from '#libs/engine';
 import { portalBackupAnswer } from '../../apps/agent/src/host/portal-backup-answer.js';
 import { AgentProcess, agentHome, type AgentHome } from '../support/agent-process.js';
@@ -40,15 +40,19 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function start(): Promise<void> {
+async function start(place?: string): Promise<void> {
   const env = (name: string): Record<string, string> => ({ [name]: process.env[name] ?? '' });
   agent = await AgentProcess.start(home, `agent-${newId().slice(-4)}`, join(directory, 'engine.sock'), {
-    AVIARY_BACKUP_URL: join(directory, 'backups'),
+    AVIARY_BACKUP_URL: place ?? join(directory, 'backups'),
     AVIARY_RESTIC_BINARY: backupTool('restic'),
     AVIARY_RESTIC_CACHE_DIR: join(directory, 'cache'),
     AVIARY_SECRET_DIR: join(directory, 'secrets'),
     AVIARY_HOST_SETTINGS: JSON.stringify({
-      settings: { AVIARY_PORTAL_DOMAIN: 'portal.example.org', AVIARY_PUBLIC_ADDRESSES: '192.0.2.7' },
+      settings: {
+        AVIARY_PORTAL_DOMAIN: 'portal.example.org',
+        AVIARY_PUBLIC_ADDRESSES: '192.0.2.7',
+        ...(place !== undefined && { AVIARY_BACKUP_URL: place }),
+      },
       secrets: ['AVIARY_SMTP_URL'],
     }),
     AVIARY_DISK_FLOOR_MB: '0',
@@ -204,4 +208,20 @@ it('an agent that finds a recovered database decides for every stack before it l
     { what: 'the decisions', deadlineMs: 30_000 },
   );
   expect(shown).toMatchObject({ ok: true, data: { stacks: [{ slug: stack.slug, state: 'nothing' }] } });
+});
+
+it('an agent whose backups go to another place than before takes one of the portal there at once', async () => {
+  await agent?.kill('SIGTERM');
+  const place = join(directory, 'another-place');
+  await start(place);
+  const { manager } = world.database.dataSource;
+  const taken = await waitFor(
+    async () => {
+      const found = await manager.findOneBy(PortalBackupEntity, { askedBy: 'system:new-place' });
+      return found?.state === 'verified' || found?.state === 'failed' ? found : undefined;
+    },
+    { what: 'a backup in the new place', deadlineMs: 120_000 },
+  );
+  expect(taken).toMatchObject({ state: 'verified', error: null, manifest: { settings: { AVIARY_BACKUP_URL: place } } });
+  expect(await readdir(join(place, 'portal', 'snapshots'))).not.toEqual([]);
 });

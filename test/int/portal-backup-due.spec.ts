@@ -1,6 +1,6 @@
 import { createDataSource, newId, PortalBackupEntity } from '#libs/db';
 import { listAlarms, settleAlarms } from '#libs/jobs';
-import { expiredBackups, orderDuePortalBackup, portalBackupFindings } from '#libs/tenants';
+import { expiredBackups, orderDuePortalBackup, orderForPlace, portalBackupFindings } from '#libs/tenants';
 import { insertBackup } from '../support/backup-rows.js';
 import { stackWorld, type StackWorld } from '../support/stack-world.js';
 
@@ -53,6 +53,35 @@ describe('a backup of the portal is due', () => {
     );
     expect(await due(at('2026-11-21T02:59:00Z'))).toBeNull();
     expect(await due(at('2026-11-21T03:00:00Z'))).not.toBeNull();
+  });
+
+  it('at once where the newest lies in another place, and again half an hour after one that failed there', async () => {
+    const look = (now: string, place: string) => orderForPlace(world.database.dataSource, { now: at(now), place });
+    const asked = () => db().findOneBy(PortalBackupEntity, { state: 'asked' });
+    const manifest = (place: string) => ({ settings: place === '' ? {} : { AVIARY_BACKUP_URL: place } });
+    // There is none that could lie elsewhere.
+    expect(await look('2026-11-20T03:00:00Z', '/mnt/other')).toBe(true);
+    await insert({ manifest: manifest('') });
+    expect(await look('2026-11-20T09:00:00Z', '')).toBe(true);
+    expect(await asked()).toBeNull();
+    expect(await look('2026-11-20T09:00:00Z', '/mnt/other')).toBe(false);
+    const first = await asked();
+    expect(first).toMatchObject({ askedBy: 'system:new-place', reason: 'schedule' });
+    const { id } = first!;
+    expect(await look('2026-11-20T10:00:00Z', '/mnt/other')).toBe(false);
+    await db().update(PortalBackupEntity, { id }, { state: 'failed' });
+    expect(await look('2026-11-20T09:20:00Z', '/mnt/other')).toBe(false);
+    expect(await asked()).toBeNull();
+    expect(await look('2026-11-20T09:31:00Z', '/mnt/other')).toBe(false);
+    const second = await asked();
+    expect([second?.id === id, await db().countBy(PortalBackupEntity, {})]).toEqual([false, 3]);
+    await db().update(
+      PortalBackupEntity,
+      { id: second!.id },
+      { state: 'verified', takenAt: at('2026-11-20T09:32:00Z'), manifest: manifest('/mnt/other') },
+    );
+    expect(await look('2026-11-20T12:00:00Z', '/mnt/other')).toBe(true);
+    expect(await asked()).toBeNull();
   });
 
   it('an hour after the last where recovery would lack a backup of a stack', async () => {

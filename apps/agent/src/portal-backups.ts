@@ -5,6 +5,7 @@ import type { Engine, EngineStreams } from '#libs/engine';
 import type { DataKeys, MasterKeys } from '#libs/keys';
 import type { EngineLease } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
+import { orderForPlace } from '#libs/tenants';
 import { z } from 'zod';
 import { backupPlaces } from './backup-places.js';
 import { hostRoom } from './capacity.js';
@@ -37,12 +38,14 @@ const setUpSchema = z.object({
 });
 
 /**
- * One look whether a backup of the portal is asked for, and all the work on it. Of an engine without the portal's
- * database nothing is. What it throws is over once a look went well: what a backup failed of stands in its row.
+ * One look whether a backup of the portal is asked for, and all the work on it; it asks for one itself where backups go to
+ * another place than before. Of an engine without the portal's database nothing is. What it throws is over once a look
+ * went well: what a backup failed of stands in its row.
  */
 export function portalBackupTurn(parts: PortalBackupParts): (stop: AbortSignal) => Promise<void> {
   const { config, dataSource, engine, streams, keys, portal, lease, fence, logger, now } = parts;
   const server = portalServer(config.PLATFORM_ID, streams);
+  const setUp = setUpSchema.parse(JSON.parse(config.HOST_SETTINGS));
   const backups = new PortalBackups({
     database: dataSource,
     server,
@@ -50,7 +53,7 @@ export function portalBackupTurn(parts: PortalBackupParts): (stop: AbortSignal) 
     masters: keys.masters,
     platformId: config.PLATFORM_ID,
     image: config.TOOLS_IMAGE,
-    ...setUpSchema.parse(JSON.parse(config.HOST_SETTINGS)),
+    ...setUp,
     zone: config.TIME_ZONE,
     room: async () => ({ freeMb: (await hostRoom()).disk.freeMb, floorMb: config.DISK_FLOOR_MB }),
     prove: async (how) => {
@@ -60,12 +63,18 @@ export function portalBackupTurn(parts: PortalBackupParts): (stop: AbortSignal) 
     logger,
     now,
   });
-  return async (stop) => {
-    if (!(await backups.open())) {
-      return;
-    }
+  const isHere = async (stop: AbortSignal): Promise<boolean> => {
     const { containers } = await engine.observe(server.place.owner, { deadlineMs: LOOK_MS, signal: stop });
-    if (containers.some(({ name }) => name === server.place.container)) {
+    return containers.some(({ name }) => name === server.place.container);
+  };
+  const place = setUp.settings['AVIARY_BACKUP_URL'] ?? '';
+  // Another place comes with another process.
+  let inPlace = false;
+  return async (stop) => {
+    if (!inPlace) {
+      inPlace = !(await isHere(stop)) || (await orderForPlace(dataSource, { place, now: now() }));
+    }
+    if ((await backups.open()) && (await isHere(stop))) {
       await backups.turn(stop);
     }
   };

@@ -38,3 +38,28 @@ export async function orderDuePortalBackup(
     return (await askForPortalBackup(db, { actor, reason: 'schedule', now })).id;
   });
 }
+
+/**
+ * Asks for one where the newest that counts lies in another place than backups go to now (`AVIARY_BACKUP_URL` as `.env`
+ * has it, empty for the default): until the night the new place would hold nothing that a lost host comes back from. Again
+ * half an hour after one that failed. True once there is nothing to ask for.
+ */
+export async function orderForPlace(
+  database: Database,
+  { now, place }: { now: Date; place: string },
+): Promise<boolean> {
+  return tx(database, async (db) => {
+    const [newest] = await db.query<{ elsewhere: boolean; waits: boolean }[]>(
+      `select coalesce(manifest -> 'settings' ->> 'AVIARY_BACKUP_URL', '') <> $1 as elsewhere,
+              exists (select from portal_backups
+                       where state in ('asked', 'taking', 'stored')
+                          or state = 'failed' and asked_at > $2::timestamptz - make_interval(secs => $3)) as waits
+         from portal_backups where state = 'verified' order by taken_at desc limit 1`,
+      [place, now, AGAIN_SECONDS],
+    );
+    if (newest?.elsewhere === true && !newest.waits) {
+      await askForPortalBackup(db, { actor: { kind: 'system', name: 'new-place' }, reason: 'schedule', now });
+    }
+    return newest?.elsewhere !== true;
+  });
+}
