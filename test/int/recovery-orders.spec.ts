@@ -95,7 +95,6 @@ async function backedUp(tenantId: string, at: Date): Promise<string> {
     parts: [{ name: 'postgres.dump', snapshotId: 'whole', bytes: 1, addedBytes: 1, sha256: '' }],
     manifest: null,
     error: null,
-    held: false,
   });
   return id;
 }

@@ -50,7 +50,6 @@ export async function insertBackup(
       ? { version: 1, databases: [{ tables: [table('fills', fills), table('bots', bots)] }], volumes: [] }
       : null,
     error,
-    held: false,
   });
   return id;
 }

@@ -49,7 +49,6 @@ export async function begin(
       parts: [],
       manifest: null,
       error: null,
-      held: false,
     } satisfies BackupEntity);
     await db.insert(BackupEntity, backup as QueryDeepPartialEntity<BackupEntity>);
     return { backup, fresh: true };

@@ -82,7 +82,10 @@ export class BackupEntity {
   @Column('jsonb', { nullable: true })
   error: { code: ErrorCode; message: string } | null;
 
-  /** False, and read by nobody: what is held is worked out (libs/tenants, `domain/retention.ts`). Goes in a later release. */
-  @Column('boolean')
-  held: boolean;
+  /**
+   * Neither read nor written: what is held is worked out (libs/tenants, `domain/retention.ts`). The version before still
+   * does both, so the column goes with the next one.
+   */
+  @Column({ type: 'boolean', default: false, select: false, insert: false, update: false })
+  held?: boolean;
 }
