@@ -298,14 +298,14 @@ describe('FM-17 before an upgrade touches a stack', () => {
 
 describe('an upgrade that ends after it has touched its stack', () => {
   /** To a release of another major version; `meanwhile` while the data is carried, when it cannot be stopped any more. */
-  async function carried(to: string, meanwhile: () => Promise<unknown>) {
+  async function carried(to: string, meanwhile: (slug: string) => Promise<unknown>) {
     const stack = await running();
     const accepted = await upgrade(stack.slug, to);
     const carrying = {
       ...backups,
       roomToCarry: () => Promise.resolve(),
       carry: async () => {
-        await meanwhile();
+        await meanwhile(stack.slug);
         await db().query('update tenants set next_epoch = epoch + 1 where id = $1', [stack.id]);
         return 'carried';
       },
@@ -324,6 +324,22 @@ describe('an upgrade that ends after it has touched its stack', () => {
     expect(ended).toMatchObject({ state: 'failed', error: { code: 'WRONG_STATE', details: { why: 'withdrawn' } } });
     expect(failures).toBe(0);
     await world.releases.move(operator, to, 'offer');
+    await expect(upgrade(stack.slug, to)).resolves.toMatchObject({ operation: { kind: 'upgrade' } });
+  });
+
+  it('since somebody started its runtime by hand meanwhile: what that wrote is in what it goes back to', async () => {
+    const to = await candidate({ version: '2.0.3', databaseMajor: 18 });
+    let runtime = '';
+    const { stack, ended, failures } = await carried(to, (slug) => {
+      runtime = world.engine.names().containers.find((name) => name.endsWith(`${slug}-runtime`)) ?? '';
+      return world.engine.startContainer(runtime, { deadlineMs: 1_000 });
+    });
+    expect(ended).toMatchObject({
+      state: 'failed',
+      error: { code: 'LOST_RACE', details: { why: 'started_meanwhile', started: [runtime] } },
+    });
+    expect(await tenant(stack.id)).toMatchObject({ epoch: 1, carriedEpochs: [] });
+    expect(failures).toBe(0);
     await expect(upgrade(stack.slug, to)).resolves.toMatchObject({ operation: { kind: 'upgrade' } });
   });
 

@@ -1,13 +1,17 @@
+import { DomainError } from '#libs/contracts';
 import { tx } from '#libs/db';
+import { STARTED_MEANWHILE } from '#libs/tenants';
 import { bringSecrets } from './bring-secrets.js';
 import { apply } from './converge.js';
 import { drainBots, endsRuntime } from './drain.js';
 import type { PhaseContext } from './phase-context.js';
 import { halts, type Action } from './planner/plan.js';
-import { wantStack } from './planner/want.js';
+import { wantStack, type StackWant } from './planner/want.js';
 import { requireStillAsked, targetOf } from './release.js';
 
 const OBSERVE_MS = 20_000;
+/** What nothing writes from that is in it. */
+const AT_REST: ReadonlySet<string> = new Set(['created', 'exited', 'dead']);
 const SAME_MAJOR = 'the database stays of its major version';
 
 /** Stops all of a stack but its databases, where these are to be carried: from here on nothing writes into them. */
@@ -37,12 +41,38 @@ export async function carry(context: PhaseContext): Promise<string> {
   return deps.backups.carry(context, target);
 }
 
-async function stopWriters(context: PhaseContext): Promise<void> {
-  const { deps, engine, facts, signal } = context;
+/**
+ * Throws LOST_RACE where something of the stack but its databases runs again once its data is carried: what that wrote is
+ * in what the stack is to leave, and not in what it would go on with.
+ */
+export async function requireQuiet(context: PhaseContext): Promise<void> {
+  if ((await targetOf(context)) === null) {
+    return;
+  }
+  const { engine, signal } = context;
+  const writers = writersOf(context);
+  const names = new Set(writers.containers.map(({ spec }) => spec.name));
+  const { containers } = await engine.observe(writers.owner, { deadlineMs: OBSERVE_MS, signal });
+  const running = containers.filter(({ name, status }) => names.has(name) && !AT_REST.has(status));
+  if (running.length > 0) {
+    const started = running.map(({ name }) => name).join(', ');
+    throw new DomainError('LOST_RACE', {
+      message: `${started} was started while the stack's data was carried, so what was carried may lack what it wrote. The stack goes back to what it was, which has it.`,
+      details: { why: STARTED_MEANWHILE, started: running.map(({ name }) => name) },
+    });
+  }
+}
+
+function writersOf({ facts }: PhaseContext): StackWant {
   const want = wantStack(facts);
   const databases = facts.template.aviary.backup.postgres;
-  const writers = { ...want, containers: want.containers.filter(({ service }) => !databases.includes(service)) };
-  const objects = await engine.observe(want.owner, { deadlineMs: OBSERVE_MS, signal });
+  return { ...want, containers: want.containers.filter(({ service }) => !databases.includes(service)) };
+}
+
+async function stopWriters(context: PhaseContext): Promise<void> {
+  const { deps, engine, facts, signal } = context;
+  const writers = writersOf(context);
+  const objects = await engine.observe(writers.owner, { deadlineMs: OBSERVE_MS, signal });
   const actions: Action[] = halts(writers, { objects });
   if (endsRuntime(facts, actions, objects)) {
     await drainBots(deps, context);

@@ -3,7 +3,7 @@ import { tx } from '#libs/db';
 import type { PhaseName } from '#libs/tenants';
 import { allowTrading } from './allow-trading.js';
 import { bringSecrets } from './bring-secrets.js';
-import { carry, quiesce } from './carry.js';
+import { carry, quiesce, requireQuiet } from './carry.js';
 import { apply, askForActivity, away, converge, isBackingOff, layDown, lead, serving, undoing } from './converge.js';
 import { crashLoop, withLogTail } from './crash-loop.js';
 import type { PhaseContext } from './phase-context.js';
@@ -200,7 +200,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   preflight: readyToUpgrade,
   quiesce,
   carry,
-  adopt: adoptRelease,
+  adopt: async (context) => {
+    await requireQuiet(context);
+    return adoptRelease(context);
+  },
 };
 
 /** Has the database take the stack's password, where it may have another. */

@@ -4,16 +4,19 @@ import type { Queue } from '#libs/jobs';
 import { leadBack } from './lead-back.js';
 import { startOperation } from './operation.start.js';
 
+/** `why` of an upgrade that ended since something of its stack was started by hand while its data was carried. */
+export const STARTED_MEANWHILE = 'started_meanwhile';
 const GATE: Actor = { kind: 'system', name: 'health-gate' };
 
 type Ended = Pick<ErrorBody, 'message' | 'details'>;
 
-/** Whether it says something of the release, rather than that somebody did not want it any more. */
-const isFault = ({ details }: Ended): boolean => details['why'] !== 'withdrawn';
+const NO_FAULT: readonly unknown[] = ['withdrawn', STARTED_MEANWHILE];
+/** Whether it says something of the release, rather than that somebody did not want it any more or was in its way. */
+const isFault = ({ details }: Ended): boolean => !NO_FAULT.includes(details['why']);
 
 /**
  * Leads a stack back to the release it had before an upgrade that ended half-way, in the transaction that ends the
- * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew, or was in the way of, may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
  */
 export async function startRollback(
   db: Tx,
