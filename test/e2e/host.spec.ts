@@ -252,7 +252,7 @@ describe('a platform on its host', () => {
     expect((await behindSystemd('aviary', 'doctor')).stdout).toMatch(/✓ firewall/);
   }, 240_000);
 
-  it('removes images it built and nothing needs, and no other', async () => {
+  it('FM-17 removes images it built and nothing needs, and no other: none that a stack may be led back to', async () => {
     const make = async (label: string | null, name: string | null): Promise<string> => {
       const tar = join(platform.facts.root, 'image.tar');
       await writeFile(join(platform.facts.root, 'word'), String(name));
@@ -268,23 +268,36 @@ describe('a platform on its host', () => {
     await platform.sql(
       `insert into releases select 'old', template, version, definition, '{"runtime": "${named}"}', 'stable', created_at - interval '1 day' from releases limit 1`,
     );
+    const release = (id: string, image: string): Promise<string> =>
+      platform.sql(
+        `insert into releases select '${id}', template, version, definition, '{"runtime": "${image}"}', 'withdrawn', created_at - interval '1 day' from releases where id <> 'old' limit 1`,
+      );
+    await release('withdrawn', await make('runtime', 'withdrawn'));
+    await release('led-back-to', await make('runtime', 'led-back-to'));
+    // On an engine of which no agent is, so that nobody works on it.
+    await platform.sql(
+      `insert into operations (id, tenant_id, slug, account_id, engine_id, kind, state, exclusive, requested_by, input,
+                               created_at, deadline_at, fencing, attempts)
+       select gen_random_uuid(), gen_random_uuid(), 'uaaaaaa', gen_random_uuid(), 'of-no-agent', 'upgrade', 'queued', true,
+              'system:test', '{"from": "led-back-to", "to": "old"}', now(), now() + interval '1 day', 0, 0`,
+    );
     const stage = await make('portal', null);
     try {
       const before = (await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')).split('\n');
       expect((await platform.run('up')).code).toBe(0);
       const after = (await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')).split('\n');
-      expect(before.filter((image) => !after.includes(image) && image !== '<none>:<none>')).toEqual([
-        'aviary/portal:superseded',
-      ]);
+      const removed = before.filter((image) => !after.includes(image) && image !== '<none>:<none>');
+      expect(removed.toSorted()).toEqual(['aviary/portal:superseded', 'aviary/portal:withdrawn']);
       await expect(docker('image', 'inspect', stage)).rejects.toThrow('No such image');
     } finally {
       await docker('rm', 'somebody-elses');
-      await platform.sql(`delete from releases where id = 'old'`);
+      await platform.sql(`delete from operations where engine_id = 'of-no-agent'`);
+      await platform.sql(`delete from releases where id in ('old', 'withdrawn', 'led-back-to')`);
       await docker('rmi', 'aviary/portal:not-ours');
     }
     expect((await platform.run('up')).code).toBe(0);
     const left = await docker('image', 'ls', '--format', '{{.Tag}}');
-    expect(left).not.toMatch(/has-a-container|named-by-a-release/);
+    expect(left).not.toMatch(/has-a-container|named-by-a-release|led-back-to/);
   }, 300_000);
 
   it('moves to another pool and back before the first stack, with all it knows', async () => {
