@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { tx } from '#libs/db';
 import { bringSecrets } from './bring-secrets.js';
 import { apply } from './converge.js';
@@ -8,6 +9,7 @@ import { wantStack } from './planner/want.js';
 import { requireStillAsked, targetOf } from './release.js';
 
 const OBSERVE_MS = 20_000;
+const rollbackSchema = z.object({ upgrade: z.string() });
 const SAME_MAJOR = 'the database stays of its major version';
 
 /** Stops all of a stack but its databases, where these are to be carried: from here on nothing writes into them. */
@@ -35,6 +37,25 @@ export async function carry(context: PhaseContext): Promise<string> {
   await tx(deps.dataSource, (db) => deps.secrets.ensure(db, target, deps.now()));
   await bringSecrets({ ...context, facts: target });
   return deps.backups.carry(context, target);
+}
+
+/**
+ * Before a stack goes back to the volumes that an upgrade had brought it away from: what ran on the others goes by them
+ * in its memory and its files, and a runtime that both releases have alike would not be stopped by any plan.
+ */
+export async function leaveCarried(context: PhaseContext): Promise<void> {
+  const { deps, operation } = context;
+  if (operation.kind !== 'rollback') {
+    return;
+  }
+  const { upgrade } = rollbackSchema.parse(operation.input);
+  const [row] = await deps.dataSource.query<{ carried: boolean }[]>(
+    `select input -> 'back' is not null as carried from operations where id = $1`,
+    [upgrade],
+  );
+  if (row?.carried === true) {
+    await stopWriters(context);
+  }
 }
 
 async function stopWriters(context: PhaseContext): Promise<void> {

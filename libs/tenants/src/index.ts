@@ -22,6 +22,7 @@ export * from './repository-password.service.js';
 export * from './release.service.js';
 export { registerShipped, requireMigrations } from './registered-releases.js';
 export * from './roll-back.js';
+export { isUnsettled } from './lead-back.js';
 export { UpgradeService } from './upgrade.service.js';
 export { RolloutService } from './rollouts/rollout.service.js';
 export * from './rollouts/rollout-advance.js';
