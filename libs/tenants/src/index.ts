@@ -26,6 +26,7 @@ export { isUnsettled } from './lead-back.js';
 export { UpgradeService } from './upgrade.service.js';
 export { RolloutService } from './rollouts/rollout.service.js';
 export * from './rollouts/rollout-advance.js';
+export * from './rollouts/soak.js';
 export * from './resize.service.js';
 export * from './plans.js';
 export * from './operation.service.js';

@@ -5,6 +5,7 @@ import { Domains1763700000011 } from './1763700000011-domains.js';
 import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { BackupsKept1763700000024 } from './1763700000024-backups-kept.js';
 import { PlanBackupAge1763700000035 } from './1763700000035-plan-backup-age.js';
+import { RolloutBots1763700000038 } from './1763700000038-rollout-bots.js';
 import { PortalBackups1763700000025 } from './1763700000025-portal-backups.js';
 import { RecoveryUndecided1763700000028 } from './1763700000028-recovery-undecided.js';
 import { Backups1763700000019 } from './1763700000019-backups.js';
@@ -55,4 +56,5 @@ export const MIGRATIONS = [
   Fences1763700000030,
   CarriedEpochs1763700000031,
   PlanBackupAge1763700000035,
+  RolloutBots1763700000038,
 ];
