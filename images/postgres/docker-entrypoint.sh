@@ -8,6 +8,8 @@ PREPARED=/var/lib/postgresql/prepared
 SOCKETS=/run/postgresql
 # docker-compose.portal.yml and the template say the same to whichever image they are given.
 INITDB_ARGS='--encoding=UTF8 --locale-provider=builtin --locale=C --builtin-locale=C.UTF-8 --data-checksums'
+# Before 17 a server has no locales of its own; the C library's of that name sorts the same, by code point.
+[ "${PG_MAJOR:-17}" -ge 17 ] || INITDB_ARGS='--encoding=UTF8 --locale=C.UTF-8 --data-checksums'
 : "${PGDATA:=/var/lib/postgresql/data}"
 
 fail() {
@@ -25,7 +27,10 @@ local all all peer map=image
 local replication all peer map=image
 host all all all scram-sha-256
 HBA
-  printf 'image postgres all\n' >"$PGDATA/pg_ident.conf"
+  # Before 16 a map has no word for any role, so that it names the one the cluster is made for.
+  role=all
+  [ "${PG_MAJOR:-17}" -ge 16 ] || role="\"$user\""
+  printf 'image postgres %s\n' "$role" >"$PGDATA/pg_ident.conf"
 }
 
 make_database() { # user, database: through a server that only listens on its socket

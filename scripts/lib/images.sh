@@ -12,6 +12,14 @@ IMAGE_LABEL=aviary.image
 declare -A IMAGE_MEMO=()
 REGISTRY_SILENT=${AVIARY_NO_REGISTRY:-}
 
+# Whose Dockerfile an image is made by. One without its own says in its folder what it gives that one (build-args).
+image_recipe() {
+  case $1 in
+    postgres-older) echo postgres ;;
+    *) echo "$1" ;;
+  esac
+}
+
 # Files (below ROOT) an image is made from.
 image_inputs() {
   local tests=(-not -name '*.spec.ts' -not -name '*.spec.tsx' -not -path '*/dist/*' -not -path '*/node_modules/*')
@@ -30,7 +38,7 @@ image_inputs() {
       ;;
     test-tools) (cd "$ROOT" && find test/support/go -type f) ;;
   esac
-  (cd "$ROOT" && find "images/$1" -type f)
+  (cd "$ROOT" && printf 'images/%s\n' "$1" "$(image_recipe "$1")" | sort -u | xargs -I '{}' find '{}' -type f)
 }
 
 image_parents() {
@@ -46,6 +54,7 @@ image_official() {
   case $1 in
     base) echo debian:trixie-slim ;;
     postgres) echo postgres:17 ;;
+    postgres-older) echo postgres:15 ;;
     redis) echo redis:8 ;;
     traefik) echo traefik:v3.6.12 ;;
     lego) echo goacme/lego:v4.33.0 ;;
@@ -75,7 +84,7 @@ image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
 image_tarball() { echo "$IMAGE_CACHE/${1#aviary/}.tar" | tr : -; }
 
 # Worth keeping as files: slow to make, small, needed by more than one engine.
-image_is_cached() { [[ -n $IMAGE_CACHE && $1 =~ ^(base|postgres|redis|traefik|lego|test-tools)$ ]]; }
+image_is_cached() { [[ -n $IMAGE_CACHE && $1 =~ ^(base|postgres|postgres-older|redis|traefik|lego|test-tools)$ ]]; }
 
 image_pull() { # name, reference
   local official
@@ -121,7 +130,7 @@ image_context() { # name
 }
 
 image_build() { # name, reference
-  local arguments=(--network host --label "$IMAGE_LABEL=$1" -t "$2" -f "images/$1/Dockerfile") parent
+  local arguments=(--network host --label "$IMAGE_LABEL=$1" -t "$2" -f "images/$(image_recipe "$1")/Dockerfile") parent argument
   for parent in $(image_parents "$1"); do
     image_reference "$parent"
     case $parent in
@@ -129,6 +138,11 @@ image_build() { # name, reference
       *) arguments+=(--build-arg "BUILDER=$REFERENCE") ;;
     esac
   done
+  if [[ -s $ROOT/images/$1/build-args ]]; then
+    while read -r argument; do
+      arguments+=(--build-arg "$argument")
+    done <"$ROOT/images/$1/build-args"
+  fi
   if [[ $1 == builder-node && -n ${NPM_CONFIG_REGISTRY:-} ]]; then
     arguments+=(--build-arg "NPM_CONFIG_REGISTRY=$NPM_CONFIG_REGISTRY")
   fi
@@ -157,7 +171,8 @@ ensure_image() {
   fi
   if image_is_cached "$name" && [[ ! -s $tarball ]]; then
     mkdir -p "$IMAGE_CACHE"
-    rm -f "$IMAGE_CACHE/$name"-*.tar
+    # twelve digits: another image's name may begin with this one's
+    rm -f "$IMAGE_CACHE/$name"-????????????.tar
     docker save -o "$tarball.part" "$reference" && mv "$tarball.part" "$tarball"
   fi
   REFERENCE=$reference
@@ -195,9 +210,9 @@ print_ensured() {
   return "$status"
 }
 
-# Images of tests and benches.
+# Images of tests and benches; postgres-older is the tests' own.
 # shellcheck disable=SC2034  # for who sources this
-TEST_IMAGES=(base postgres redis test-tools lego traefik portal runtime)
+TEST_IMAGES=(base postgres redis test-tools lego traefik portal runtime postgres-older)
 
 # export_images FILE: AVIARY_IMAGE_… as `images` wrote them there: the sources may have changed since they were made.
 export_images() {

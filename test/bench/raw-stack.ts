@@ -61,6 +61,7 @@ export function rawStack(settings: RawSettings, index: number, user: string): Ra
     backingUp: false,
     clonedFrom: null,
     tradingHeldSince: null,
+    tradesAfter: null,
     release: '0.0.0',
     desired: 'running',
     holds: [],

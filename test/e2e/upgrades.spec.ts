@@ -2,7 +2,14 @@ import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
 import { booksOf, tradingBot } from '../support/data-plane.js';
 import { docker, testImage } from '../support/engine.js';
-import { anotherRelease, endsAtOnce, resumesNoBot, sameAgain } from '../support/releases.js';
+import {
+  anotherRelease,
+  endsAtOnce,
+  olderDatabase,
+  resumesNoBot,
+  sameAgain,
+  type OtherDatabase,
+} from '../support/releases.js';
 import { PlatformWorld, SOON, type RunningStack } from './platform/world.js';
 
 jest.setTimeout(300_000);
@@ -23,7 +30,7 @@ const trades = (): Promise<unknown> =>
   waitFor(async () => ((await seenBot()).openOrders.total > 0 ? true : undefined), { what: 'open orders', ...SOON });
 
 /** Of a runtime that works unless another is given. */
-async function another(version: string, over: { image?: string; databaseMajor?: number } = {}): Promise<string> {
+async function another(version: string, over: { image?: string; database?: OtherDatabase } = {}): Promise<string> {
   const image = over.image ?? (await sameAgain(testImage('runtime'), version));
   made.push(image);
   return anotherRelease(world.platform, { version, like: first, ...over, image });
@@ -129,41 +136,76 @@ it('and back to the release before, where the books still agree', async () => {
   await booksOf(world.platform, stack.slug);
 });
 
-it('FM-18 to a release of another major version the data goes into a new volume, and the bot goes on with its books', async () => {
-  // The server is the same, since images of two are not at hand: all that carries goes by what releases say.
-  const next = await another('9.0.3', { databaseMajor: 18 });
-  const volume = async (): Promise<string> => {
-    const mounts = await docker(
-      'inspect',
-      '-f',
-      '{{range .Mounts}}{{.Name}} {{end}}',
-      world.platform.service(stack.slug, 'postgres'),
-    );
-    return mounts.split(' ').find((name) => name.includes('-data-')) ?? '';
+/** What the stack's database says of itself, from inside its container, and its volume of that role. */
+async function database(): Promise<{ server: string; files: string; volume: string; label: string }> {
+  const container = world.platform.service(stack.slug, 'postgres');
+  const mounts = await docker('inspect', '-f', '{{range .Mounts}}{{.Name}} {{end}}', container);
+  const volume = mounts.split(' ').find((name) => name.includes('-data-')) ?? '';
+  return {
+    server: await world.platform.stackSql(stack.slug, 'show server_version'),
+    files: await docker('exec', container, 'cat', '/var/lib/postgresql/data/PG_VERSION'),
+    volume,
+    label: await docker('volume', 'inspect', '-f', '{{index .Labels "aviary.database-major"}}', volume),
   };
-  const before = await booksOf(world.platform, stack.slug);
-  const old = await volume();
-  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next);
-  expect({ code, error: document.error }).toEqual({ code: 0, error: null });
-  const phases = document.data.steps.filter(({ action }) => action === null);
-  expect(phases.map(({ phase, state }) => `${phase} ${state}`)).toEqual(
-    expect.arrayContaining(['quiesce done', 'carry done', 'adopt done']),
-  );
-  expect(phases.find(({ phase }) => phase === 'carry')?.detail).toMatch(/rows in \d+ tables, from PostgreSQL 17 to 18/);
+}
+
+it('FM-18 a release that says another PostgreSQL than its image has is not made', async () => {
+  const given = ['--like', first, '--version', '9.0.3', '--database-major', '18'];
+  const { code, document } = await world.platform.cli('release', 'make', ...given);
+  expect([code, document.error?.code]).toEqual([5, 'WRONG_STATE']);
+  expect(document.error?.message).toMatch(/has PostgreSQL 17, and the release is for PostgreSQL 18\./);
+});
+
+it('FM-18 bots that could not go on on another PostgreSQL are found out while they are held, and the stack goes on on its old volumes', async () => {
+  const image = await resumesNoBot(testImage('runtime'));
+  const bad = await another('9.0.6', { image, database: olderDatabase() });
+  const [was, before] = [await database(), await booksOf(world.platform, stack.slug)];
+  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
+  expect(code).not.toBe(0);
+  const { error, steps } = document.data;
+  expect(steps.find(({ phase, action }) => phase === 'carry' && action === null)?.state).toBe('done');
+  expect(error?.message).toMatch(/^0 of 1 bots resumed: Something unforeseen stopped the bot\./);
+  const rollback = String((error?.details as { rollback?: string } | undefined)?.rollback);
+  expect(await stack.owner.operationOver(rollback)).toMatchObject({ kind: 'rollback', state: 'done' });
   await world.served(stack);
-  expect(await volume()).not.toBe(old);
-  expect(await docker('volume', 'inspect', '-f', '{{index .Labels "aviary.database-major"}}', await volume())).toBe(
-    '18',
-  );
-  expect((await seenBot()).state).toBe('running');
+  expect([await release(), await database()]).toEqual([first, was]);
+  await waitFor(async () => ((await seenBot()).state === 'running' ? true : undefined), { what: 'the bot', ...SOON });
   await trades();
   const after = await booksOf(world.platform, stack.slug);
   expect(before.traded.filter((trade) => !after.traded.includes(trade))).toEqual([]);
-  // And back likewise: the data of now, not the volume of then.
-  expect((await world.platform.cli('tenant', 'upgrade', stack.slug, first)).code).toBe(0);
-  await world.served(stack);
-  expect(await volume()).not.toBe(old);
-  const back = await booksOf(world.platform, stack.slug);
-  expect(after.traded.filter((trade) => !back.traded.includes(trade))).toEqual([]);
-  await trades();
+  expect((await world.platform.cli('release', 'withdraw', bad)).code).toBe(0);
+});
+
+it('FM-18 a stack goes down to PostgreSQL 15 and up to 17 again, its data in new volumes each time, and the bot goes on with its books', async () => {
+  const older = await another('9.0.5', { database: olderDatabase() });
+  let before = await booksOf(world.platform, stack.slug);
+  let was = await database();
+  expect(was).toMatchObject({ server: expect.stringMatching(/^17\./) as string, files: '17', label: '17' });
+  for (const [from, to, id] of [
+    [17, 15, older],
+    [15, 17, first],
+  ] as const) {
+    const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, id);
+    expect({ to, code, error: document.error }).toEqual({ to, code: 0, error: null });
+    const phases = document.data.steps.filter(({ action }) => action === null);
+    expect(phases.map(({ phase, state }) => `${phase} ${state}`)).toEqual(
+      expect.arrayContaining(['quiesce done', 'carry done', 'adopt done']),
+    );
+    const told = (name: string) => phases.find(({ phase }) => phase === name)?.detail;
+    expect(told('carry')).toMatch(new RegExp(`rows in \\d+ tables, from PostgreSQL ${from} to ${to}$`));
+    expect(told('health')).toBe('1 of 1 bots resumed, ledger consistent');
+    await world.served(stack);
+    const now = await database();
+    expect(now).toMatchObject({
+      server: expect.stringMatching(new RegExp(`^${to}\\.`)) as string,
+      files: String(to),
+      label: String(to),
+    });
+    expect(now.volume).not.toBe(was.volume);
+    expect((await seenBot()).state).toBe('running');
+    await trades();
+    const after = await booksOf(world.platform, stack.slug);
+    expect(before.traded.filter((trade) => !after.traded.includes(trade))).toEqual([]);
+    [was, before] = [now, after];
+  }
 });

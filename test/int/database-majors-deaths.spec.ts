@@ -15,7 +15,7 @@ jest.setTimeout(120_000);
 
 const LONGEST_MS = 90_000;
 /** Of the lock below; any number that nobody else uses. */
-const ADOPTION = 20_181_231;
+const HELD = 20_181_231;
 
 let majors: Majors;
 beforeAll(async () => {
@@ -69,38 +69,60 @@ const halfPoured: Holding = async (stack) => {
   return { reached, over: () => Promise.resolve() };
 };
 
-/** In the transaction that takes release and volumes over: nothing but the database has a part in that phase. */
-const inAdoption: Holding = async (stack) => {
-  const owner = new pg.Client({ connectionString: majors.world.world.database.ownerUrl });
-  await owner.connect();
-  await owner.query(`select pg_advisory_lock(${ADOPTION})`);
-  await owner.query(
-    `create function hold_adoption() returns trigger language plpgsql as $$ begin
-       if new.release_id <> old.release_id and new.id = '${stack.id}' then perform pg_advisory_xact_lock(${ADOPTION}); end if;
-       return new; end $$`,
-  );
-  await owner.query(
-    `create trigger hold_adoption before update on tenants for each row execute function hold_adoption()`,
-  );
-  const reached = waitFor(
-    async () => {
-      const { rowCount } = await owner.query(
-        `select from pg_locks where locktype = 'advisory' and objid = ${ADOPTION} and not granted
-            and database = (select oid from pg_database where datname = current_database())`,
-      );
-      return rowCount === 1 ? true : undefined;
-    },
-    { what: 'the adoption', deadlineMs: LONGEST_MS },
-  );
-  return {
-    reached,
-    over: async () => {
-      await owner.query(`select pg_advisory_unlock(${ADOPTION})`);
-      await owner.query('drop trigger hold_adoption on tenants');
-      await owner.query('drop function hold_adoption()');
-      await owner.end();
-    },
+/** In the transaction that changes a row so: nothing but the database has a part in it. */
+const inTransaction =
+  (table: 'tenants' | 'operations', changes: (stack: BackedUpStack) => string): Holding =>
+  async (stack) => {
+    const owner = new pg.Client({ connectionString: majors.world.world.database.ownerUrl });
+    await owner.connect();
+    await owner.query(`select pg_advisory_lock(${HELD})`);
+    await owner.query(
+      `create function hold_change() returns trigger language plpgsql as $$ begin
+         if ${changes(stack)} then perform pg_advisory_xact_lock(${HELD}); end if;
+         return new; end $$`,
+    );
+    await owner.query(
+      `create trigger hold_change before update on ${table} for each row execute function hold_change()`,
+    );
+    const reached = waitFor(
+      async () => {
+        const { rowCount } = await owner.query(
+          `select from pg_locks where locktype = 'advisory' and objid = ${HELD} and not granted
+              and database = (select oid from pg_database where datname = current_database())`,
+        );
+        return rowCount === 1 ? true : undefined;
+      },
+      { what: `the change of ${table}`, deadlineMs: LONGEST_MS },
+    );
+    return {
+      reached,
+      over: async () => {
+        await owner.query(`select pg_advisory_unlock(${HELD})`);
+        await owner.query(`drop trigger hold_change on ${table}`);
+        await owner.query('drop function hold_change()');
+        await owner.end();
+      },
+    };
   };
+
+/** That takes release and volumes over. */
+const inAdoption = inTransaction('tenants', ({ id }) => `new.release_id <> old.release_id and new.id = '${id}'`);
+/** From which on the stack stays there. */
+const inSettling = inTransaction(
+  'operations',
+  ({ id }) => `new.tenant_id = '${id}' and new.input -> 'settled' is not null and old.input -> 'settled' is null`,
+);
+/** Once it stays there, before its runtime could know. */
+const settled: Holding = async (stack, door) => {
+  const settling = await inSettling(stack, door);
+  let { over } = settling;
+  const reached = settling.reached.then(async () => {
+    const told = await atCall('fillVolumes', 'courier', 1, 'before')(stack, door);
+    await over();
+    ({ over } = told);
+    await told.reached;
+  });
+  return { reached, over: () => over() };
 };
 
 const ended = (id: string): Promise<OperationEntity> =>
@@ -123,6 +145,12 @@ const volumesOf = ({ slug }: BackedUpStack): string[] =>
     .volumes.filter((name) => name.includes(slug) && /-(data|cache)-\d+$/.test(name))
     .map((name) => name.slice(name.indexOf(slug) + slug.length + 1));
 
+/** The upgrade that a runtime which reads its files now would wait for. */
+function waitsFor(stack: BackedUpStack): unknown {
+  const spec = majors.world.world.engine.fileIn(namesOf(stack).secrets('runtime'), 'spec.json') ?? '{}';
+  return (JSON.parse(spec) as { tradesAfter?: unknown }).tradesAfter;
+}
+
 /** The first of that name proved the backup before. */
 const besideStack = atCall('createContainer', SCRATCH, 2, 'after');
 const newServerMade = atCall('createContainer', 'postgres', 1, 'after');
@@ -137,6 +165,9 @@ it.each([
   ['adopt', 'in its transaction, on the way down', inAdoption],
   ['converge', 'with the new server made, on the way up', newServerMade],
   ['converge', 'with the new server made, on the way down', newServerMade],
+  ['publish', 'in the transaction from which on it stays there, on the way up', inSettling],
+  ['publish', 'once it stays there and before its runtime knows, on the way up', settled],
+  ['publish', 'once it stays there and before its runtime knows, on the way down', settled],
 ] as const)(
   'FM-10 an agent killed in %s %s: another goes on, and the data is there once',
   async (phase, where, hold) => {
@@ -161,9 +192,13 @@ it.each([
       // Nobody ended it, and nothing was taken back: that is the next one's.
       expect(await phasesAtWork(operation.id)).toEqual([phase]);
       expect(await db().findOneByOrFail(TenantEntity, { id: stack.id })).toMatchObject({
-        epoch: phase === 'converge' ? 2 : 1,
+        epoch: phase === 'converge' || phase === 'publish' ? 2 : 1,
         nextEpoch: phase === 'carry' || phase === 'adopt' ? 2 : null,
       });
+      if (phase === 'publish') {
+        // Nothing that starts its runtime now lets it trade, though it may be that nobody leads it back any more.
+        expect(waitsFor(stack)).toBe(operation.id);
+      }
       over = () => Promise.resolve();
       await held.over();
       await agents.live();
@@ -175,6 +210,7 @@ it.each([
         nextEpoch: null,
         carriedEpochs: [1],
       });
+      expect(waitsFor(stack)).toBeNull();
       expect(volumesOf(stack)).toEqual(['cache-1', 'cache-2', 'data-1', 'data-2']);
       expect(world.leftOver(stack)).toEqual([]);
     } finally {

@@ -176,6 +176,33 @@ describe('what ships with the platform', () => {
     expect((await release(await registered('example.org/runtime:fourth', host))).state).toBe('draft');
     await world.releases.move(operator, id, 'withdraw');
   });
+
+  it('FM-18 is left out, with the reason, where its database’s image is of another PostgreSQL than its template says', async () => {
+    const before = await db().countBy(ReleaseEntity, {});
+    const host = new FakeEngine({ images: Object.values(IMAGES) });
+    host.addImage(IMAGES.AVIARY_IMAGE_POSTGRES, { PG_MAJOR: '18' });
+    const given = {
+      directory: resolve(import.meta.dirname, '../../tenant-template'),
+      images: IMAGES,
+      dataSource: world.database.dataSource,
+      engine: host,
+      logger: createLogger('test', 'silent'),
+      now: () => new Date(),
+    };
+    expect(await registerReleases(given)).toEqual({
+      releases: [],
+      leftOut: [
+        {
+          template: 'standard',
+          reason: `The image ${IMAGES.AVIARY_IMAGE_POSTGRES} for postgres has PostgreSQL 18, and the release is for PostgreSQL 17. Set x-aviary.databaseMajor of standard to what its image has, or give it an image of PostgreSQL 17.`,
+        },
+      ],
+    });
+    expect(await db().countBy(ReleaseEntity, {})).toBe(before);
+    host.addImage(IMAGES.AVIARY_IMAGE_POSTGRES, { PG_MAJOR: '17' });
+    const [id = ''] = (await registerReleases(given)).releases;
+    await world.releases.move(operator, id, 'withdraw');
+  });
 });
 
 describe('a release that is made', () => {
@@ -217,6 +244,35 @@ describe('a release that is made', () => {
       message: expect.stringContaining(message) as string,
     });
     expect(await db().countBy(ReleaseEntity, {})).toBe(before);
+  });
+
+  it('FM-18 is refused where a database’s image is of another PostgreSQL than the release would say, and taken where it is the same', async () => {
+    const [seventeen, eighteen] = ['17', '18'].map((major) => {
+      const image = `example.org/postgres:${major}`;
+      world.engine.addImage(image, { PG_MAJOR: major });
+      return image;
+    }) as [string, string];
+    const before = await db().countBy(ReleaseEntity, {});
+    const refused = (image: string, has: number, says: number) => ({
+      code: 'WRONG_STATE',
+      message: `The image ${image} for postgres has PostgreSQL ${has}, and the release is for PostgreSQL ${says}. Say which it is with --database-major, or name another image; nothing was made.`,
+      details: { why: 'image_major', says },
+    });
+    const make = (image: string, over: Partial<MakeRelease>) =>
+      world.releases.make(operator, wish({ images: { postgres: image }, ...over }));
+    await expect(make(eighteen, { version: '0.4.1' })).rejects.toMatchObject(refused(eighteen, 18, 17));
+    await expect(make(seventeen, { version: '0.4.1', databaseMajor: 18 })).rejects.toMatchObject(
+      refused(seventeen, 17, 18),
+    );
+    expect(await db().countBy(ReleaseEntity, {})).toBe(before);
+    const made = await make(eighteen, { version: '0.4.1', databaseMajor: 18 });
+    expect(made).toMatchObject({ databaseMajor: 18 });
+    // What it is like counts too, where nobody names another image.
+    const like = { like: made.id, images: { runtime: NEXT } };
+    await expect(
+      world.releases.make(operator, wish({ ...like, version: '0.4.2', databaseMajor: 17 })),
+    ).rejects.toMatchObject(refused(eighteen, 18, 17));
+    await world.releases.make(operator, wish({ ...like, version: '0.4.2' }));
   });
 
   it('is one of two that were asked for with one version at the same moment', async () => {
@@ -280,6 +336,37 @@ describe('FM-17 before an upgrade touches a stack', () => {
     expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
     expect(await run(await upgrade(stack.slug, to))).toMatchObject({ state: 'done' });
   });
+
+  it.each([
+    ['that its release does not say', { PG_MAJOR: '18' }, undefined],
+    ['that its release is not of', { PG_MAJOR: '17' }, 18],
+  ] as const)(
+    'FM-18 nothing is touched for a database of a PostgreSQL %s',
+    async (what, environment, databaseMajor) => {
+      const image = world.engine.addImage(`example.org/postgres:${what.replaceAll(' ', '-')}`, environment);
+      const to = await candidate({ version: databaseMajor === undefined ? '1.0.2' : '1.0.3' });
+      // As of a version of the platform that did not ask, or by hand.
+      const { images, definition } = await release(to);
+      const aviary = { ...(definition as Template).aviary, ...(databaseMajor === undefined ? {} : { databaseMajor }) };
+      const changed = { images: { ...images, postgres: image }, definition: { ...definition, aviary } as object };
+      await db().update(ReleaseEntity, { id: to }, changed);
+      const stack = await running();
+      const dump = (): Promise<never> => Promise.reject(new Error('it was begun all the same'));
+      const ended = await run(await upgrade(stack.slug, to), { backups: { ...backups, dump } });
+      expect(ended).toMatchObject({
+        state: 'failed',
+        error: {
+          code: 'WRONG_STATE',
+          message: expect.stringMatching(
+            /^The image postgres:test for postgres has PostgreSQL \d\d, and the release is for PostgreSQL \d\d\. The stack stays as it is\. Withdraw/,
+          ) as string,
+          details: { why: 'image_major', to },
+        },
+      });
+      expect(await tenant(stack.id)).toMatchObject({ releaseId: first.id, observed: 'running', reason: null });
+      expect(await db().countBy(UpgradeFailureEntity, { tenantId: stack.id })).toBe(0);
+    },
+  );
 
   it('the host has room, so that no backup is taken for nothing', async () => {
     const to = await candidate({ version: '1.0.1' });

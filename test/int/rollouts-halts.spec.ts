@@ -1,5 +1,6 @@
 import { newId, OperationEntity, TenantEntity } from '#libs/db';
 import { ringsIn, RolloutWorld } from '../support/rollout-world.js';
+import { healthyProbes } from '../support/stack-world.js';
 
 jest.setTimeout(120_000);
 
@@ -52,6 +53,46 @@ it('halts, and is not done, where its last ring broke after its upgrade', async 
   await w.watched(31);
   await w.settle();
   expect(await w.view(id)).toMatchObject({ state: 'halted', cause: 'budget', counts: { done: 2, unwell: 1 } });
+});
+
+it('halts by bots that stopped by an error after the gate, though their stack is well from outside, and not by those that came back', async () => {
+  await w.stacks(3);
+  await w.offer('stable');
+  const { id } = await w.start({ settings: { soakSeconds: 600, waves: [50, 100] } });
+  const [[canary = ''] = []] = ringsIn(await w.report(id));
+  await w.settle();
+  const { id: tenantId } = await w.db.findOneByOrFail(TenantEntity, { slug: canary });
+  const bot = newId();
+  /** What the agent sees of the canary after that time. */
+  const seen = async (seconds: number, state: 'running' | 'error'): Promise<void> => {
+    const reason = state === 'error' ? 'Something unforeseen stopped the bot.' : null;
+    const bots = [{ id: bot, state, ran: true, resumed: true, reason }];
+    const resumption = () => Promise.resolve({ starting: false, failure: null, bots, ledger: [] });
+    w.pass(seconds);
+    const probes = { ...healthyProbes, resumption };
+    await w.world.reconciler({ probes }).look(tenantId, new AbortController().signal);
+    await w.settle();
+  };
+  const row = async () => (await w.report(id)).find(({ slug }) => slug === canary);
+  await seen(100, 'running');
+  expect(await w.view(id)).toMatchObject({ waits: { for: 'soak' }, counts: { done: 1, unwell: 0 } });
+  await seen(100, 'error');
+  expect(await w.db.findOneBy(TenantEntity, { slug: canary })).toMatchObject({ observed: 'running', reason: null });
+  expect(await w.view(id)).toMatchObject({ waits: { for: 'unwell' }, counts: { done: 1, unwell: 1 } });
+  expect(await row()).toMatchObject({
+    state: 'done',
+    reason: '1 of 1 bots stopped by an error since: Something unforeseen stopped the bot.',
+  });
+  // Somebody started it again: the ring is watched anew from then on.
+  await seen(100, 'running');
+  expect(await row()).toMatchObject({ state: 'done', reason: null });
+  await seen(599, 'running');
+  expect(await w.view(id)).toMatchObject({ state: 'running', waits: { for: 'soak' }, counts: { done: 1, unwell: 0 } });
+  await seen(0, 'error');
+  await seen(599, 'error');
+  expect(await w.view(id)).toMatchObject({ state: 'running', waits: { for: 'unwell' }, counts: { waiting: 2 } });
+  await seen(2, 'error');
+  expect(await w.view(id)).toMatchObject({ state: 'halted', cause: 'budget', counts: { waiting: 2, unwell: 1 } });
 });
 
 it('a halt cancels its upgrades that have not touched their stack, which go once it is gone on with', async () => {

@@ -307,6 +307,7 @@ const checkerWith = ({ probes, engine = world.engine }: { probes: Probes; engine
     dataSource: world.database.dataSource,
     engine,
     probes,
+    secrets: { stackKeys: () => Promise.reject(new Error('no stack of this test is in a rollout')) },
     settings: {
       platformId: world.database.platformId,
       engineId: ENGINE_ID,

@@ -22,7 +22,7 @@ export function engineSocket(): string {
   return engineEndpoint().replace(/^unix:\/\//, '');
 }
 
-const IMAGES = ['base', 'portal', 'runtime', 'postgres', 'redis', 'traefik', 'test-tools'] as const;
+const IMAGES = ['base', 'portal', 'runtime', 'postgres', 'postgres-older', 'redis', 'traefik', 'test-tools'] as const;
 
 /** Reference of one of the platform's images, which the tests' engine has. */
 export function testImage(name: (typeof IMAGES)[number]): string {

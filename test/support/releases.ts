@@ -1,5 +1,5 @@
 import type { ReleaseView } from '#libs/contracts';
-import { docker } from './engine.js';
+import { docker, testImage } from './engine.js';
 import type { TestPlatform } from './platform.js';
 
 interface Another {
@@ -8,18 +8,45 @@ interface Another {
   like: string;
   /** Of its runtime. */
   image: string;
-  /** What it calls the major version of its databases, whatever its image has: what carries data goes by that. */
-  databaseMajor?: number;
+  /** A server of another major version, in the place of that of the release it is like. */
+  database?: OtherDatabase;
+}
+
+export interface OtherDatabase {
+  image: string;
+  major: number;
+  /** How its template has a cluster made, where servers of that major version know other words for it. */
+  initdbArguments: string;
+}
+
+/** Of images/postgres-older, whose clusters have their locale from the C library. */
+export function olderDatabase(): OtherDatabase {
+  return {
+    image: testImage('postgres-older'),
+    major: 15,
+    initdbArguments: '--encoding=UTF8 --locale=C.UTF-8 --data-checksums',
+  };
 }
 
 /** Another release of the same template, made and offered as an operator does: a candidate. Gives its id. */
 export async function anotherRelease(
-  platform: Pick<TestPlatform, 'cli'>,
-  { version, like, image, databaseMajor }: Another,
+  platform: Pick<TestPlatform, 'cli' | 'sql'>,
+  { version, like, image, database }: Another,
 ): Promise<string> {
-  const major = databaseMajor === undefined ? [] : ['--database-major', String(databaseMajor)];
-  const made = ['release', 'make', '--like', like, '--version', version, '--image', `runtime=${image}`, ...major];
-  const { id } = await told(platform, made);
+  const made = ['release', 'make', '--like', like, '--version', version, '--image', `runtime=${image}`];
+  const { id } = await told(platform, [
+    ...made,
+    ...(database === undefined
+      ? []
+      : ['--image', `postgres=${database.image}`, '--database-major', String(database.major)]),
+  ]);
+  if (database !== undefined) {
+    // What is made like another release has its settings; a template of that version would ship with these.
+    await platform.sql(
+      `update releases set definition = jsonb_set(definition, '{services,postgres,environment,POSTGRES_INITDB_ARGS}', '"${database.initdbArguments}"')
+        where id = '${id}'`,
+    );
+  }
   await told(platform, ['release', 'offer', id]);
   return id;
 }

@@ -69,7 +69,7 @@ export class RuntimeParts {
       held: () => null,
       requireFree: () => undefined,
       requireTrading: () => undefined,
-      mayTrade: true,
+      mayTrade: () => true,
       signal: this.stopping.signal,
       price: () => ({ price: this.prices.price, fresh: true }),
       report: async () => undefined,

@@ -121,6 +121,7 @@ export class TestStack {
       provisioningGeneration: 1,
       clonedFrom: null,
       tradingHeldSince: null,
+      tradesAfter: null,
       release: '0.1.0',
       image: 'sha256:first',
       dashboardUrl: options.dashboardUrl ?? 'https://localhost:1',

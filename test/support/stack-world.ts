@@ -312,13 +312,14 @@ export async function stackWorld(
         routes,
         secrets,
         edges,
-        checker: new StackChecker(common),
+        checker: new StackChecker({ ...common, secrets }),
         ends: new EndKeeper({ ...common, watch }),
         orphans: new OrphanKeeper({ dataSource, engine, platformId, engineId: ENGINE_ID, graceHours, logger }),
         times: { ...RECONCILE_TIMES, settleMs: 0, patienceMs: 60_000, ...times },
       });
     },
     checker: new StackChecker({
+      secrets,
       dataSource,
       queue,
       portalUrl,

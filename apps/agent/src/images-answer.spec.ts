@@ -13,9 +13,12 @@ let home: string;
 let server: Server;
 let port: AgentPort;
 const fake = new FakeEngine({ images: ['aviary/runtime:1.8.0'] });
-const engine: Pick<Engine, 'imageId'> = {
+fake.addImage('postgres:17', { PG_MAJOR: '17', PG_VERSION: '17.6-1.pgdg13+1' });
+fake.addImage('postgres:odd', { PG_MAJOR: 'seventeen' });
+const engine: Pick<Engine, 'imageId' | 'imageEnvironment'> = {
   imageId: (reference, bounds) =>
     reference === 'away:1' ? Promise.reject(new DomainError('ENGINE_UNREACHABLE')) : fake.imageId(reference, bounds),
+  imageEnvironment: (reference, bounds) => fake.imageEnvironment(reference, bounds),
 };
 const soon = (): AbortSignal => AbortSignal.timeout(5_000);
 
@@ -36,7 +39,16 @@ it('says which image of the engine each reference is, and of which it has none',
   const id = await engine.imageId('aviary/runtime:1.8.0', { deadlineMs: 1_000 });
   expect(id).toMatch(/^sha256:/);
   const answer = await port.post('/images', { references: ['aviary/runtime:1.8.0', 'nowhere:1', String(id)] }, soon());
-  expect(await json(answer)).toEqual({ ids: { 'aviary/runtime:1.8.0': id, 'nowhere:1': null, [String(id)]: id } });
+  expect(await json(answer)).toMatchObject({
+    ids: { 'aviary/runtime:1.8.0': id, 'nowhere:1': null, [String(id)]: id },
+  });
+});
+
+it('says which PostgreSQL an image has, where the image itself says so', async () => {
+  const references = ['postgres:17', 'postgres:odd', 'aviary/runtime:1.8.0', 'nowhere:1'];
+  expect(await json(await port.post('/images', { references }, soon()))).toMatchObject({
+    databaseMajors: { 'postgres:17': 17, 'postgres:odd': null, 'aviary/runtime:1.8.0': null, 'nowhere:1': null },
+  });
 });
 
 it.each([

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { askImagesSchema, DomainError, imagesAnswerSchema } from '#libs/contracts';
+import { askImagesSchema, DomainError, type ImagesAnswer as Answer } from '#libs/contracts';
 import type { Engine } from '#libs/engine';
-import type { z } from 'zod';
+import { majorOfImage } from '#libs/tenants';
 import { jsonBodyOf } from './json-body.js';
 
 /** Twenty references of 300 characters. */
@@ -10,8 +10,8 @@ const ASK_MS = 20_000;
 
 export type ImagesAnswer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** `POST /images` with references: which image of the engine each of them is now. */
-export function imagesAnswer(engine: Pick<Engine, 'imageId'>): ImagesAnswer {
+/** `POST /images` with references: which image of the engine each of them is now, and which PostgreSQL it says it has. */
+export function imagesAnswer(engine: Pick<Engine, 'imageId' | 'imageEnvironment'>): ImagesAnswer {
   return async (request, response) => {
     const body = askImagesSchema.safeParse(await jsonBodyOf(request, LARGEST_BODY));
     if (!body.success) {
@@ -19,9 +19,18 @@ export function imagesAnswer(engine: Pick<Engine, 'imageId'>): ImagesAnswer {
     }
     const asked = [...new Set(body.data.references)];
     const found = await Promise.all(
-      asked.map(async (reference) => [reference, await engine.imageId(reference, { deadlineMs: ASK_MS })] as const),
+      asked.map(async (reference) => {
+        const [id, environment] = await Promise.all([
+          engine.imageId(reference, { deadlineMs: ASK_MS }),
+          engine.imageEnvironment(reference, { deadlineMs: ASK_MS }),
+        ]);
+        return { reference, id, major: environment === null ? null : majorOfImage(environment) };
+      }),
     );
-    const answer: z.infer<typeof imagesAnswerSchema> = { ids: Object.fromEntries(found) };
+    const answer: Answer = {
+      ids: Object.fromEntries(found.map(({ reference, id }) => [reference, id])),
+      databaseMajors: Object.fromEntries(found.map(({ reference, major }) => [reference, major])),
+    };
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   };
 }

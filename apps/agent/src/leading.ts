@@ -228,7 +228,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const ends = new EndKeeper({ ...common, engine, watch: parts.watch });
   const watching = startWatching({ ...parts, diskGuard, memoryGuard, config, dataSource, stop: stopping.signal });
   const sweeper = new OperationSweeper({ dataSource, queue, lane, engineId: config.ENGINE_ID, logger });
-  const checker = new StackChecker({ ...common, engine });
+  const checker = new StackChecker({ ...common, secrets, engine });
   const orphans = new OrphanKeeper({
     dataSource,
     engine,

@@ -4,8 +4,9 @@ import { parse } from 'yaml';
 import { DomainError, isDomainError } from '#libs/contracts';
 import type { Database } from '#libs/db';
 import type { Engine } from '#libs/engine';
+import { databaseImages } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
-import { parseTemplate, registerShipped } from '#libs/tenants';
+import { databaseMajorOf, foreignImage, parseTemplate, registerShipped, type Template } from '#libs/tenants';
 
 const CALL_MS = 20_000;
 
@@ -28,8 +29,8 @@ export interface Registered {
 
 /**
  * Reads every template of the folder and registers it with its images pinned by id, so that a tag that moves later
- * changes nothing; see `registerShipped` for what comes of it. A template that is not acceptable or lacks an image is
- * reported and left out; the others serve.
+ * changes nothing; see `registerShipped` for what comes of it. A template that is not acceptable, lacks an image or has
+ * one of another PostgreSQL than it says is reported and left out; the others serve.
  */
 export async function registerReleases(options: RegisterOptions): Promise<Registered> {
   const registered: Registered = { releases: [], leftOut: [] };
@@ -63,6 +64,7 @@ async function registerOne(options: RegisterOptions, file: string): Promise<stri
     }
     images[service] = id;
   }
+  await requireDatabaseMajor(options, template, images);
   const areHere = async (others: Readonly<Record<string, string>>): Promise<boolean> => {
     const ids = await Promise.all(
       Object.values(others).map((image) => options.engine.imageId(image, { deadlineMs: CALL_MS })),
@@ -70,4 +72,26 @@ async function registerOne(options: RegisterOptions, file: string): Promise<stri
     return !ids.includes(null);
   };
   return registerShipped(options.dataSource, { template, images, areHere, now: options.now() });
+}
+
+/** An image that does not say what it has is taken at its template's word. */
+async function requireDatabaseMajor(
+  { engine, logger }: RegisterOptions,
+  template: Template,
+  images: Readonly<Record<string, string>>,
+): Promise<void> {
+  const databases = await databaseImages(engine, { template, images }, { deadlineMs: CALL_MS });
+  const foreign = foreignImage(template, databases);
+  if (foreign !== null) {
+    throw new DomainError('TEMPLATE_INVALID', {
+      message: `${foreign} Set x-aviary.databaseMajor of ${template.name} to what its image has, or give it an image of PostgreSQL ${databaseMajorOf(template)}.`,
+      details: { problems: [foreign] },
+    });
+  }
+  for (const { service, image } of databases.filter(({ has }) => has === null)) {
+    logger.warn(
+      { template: template.name, service, image, taken: databaseMajorOf(template) },
+      'an image does not say which PostgreSQL it has, and is taken for what its template says',
+    );
+  }
 }

@@ -4,6 +4,7 @@ import { OperationEntity, TenantEntity, tx, type Database, type Tx } from '#libs
 import type { Engine } from '#libs/engine';
 import {
   barred,
+  botsSince,
   readFacts,
   reasonOf,
   recordObserved,
@@ -13,10 +14,11 @@ import {
   type Probes,
   type Reason,
   type StackFacts,
+  type StackSecrets,
 } from '#libs/orchestrator';
 import type { Queue } from '#libs/jobs';
 import type { Logger } from '#libs/telemetry';
-import { awaitsRecovery, isAwaited, pastOperations, tellLoss } from '#libs/tenants';
+import { awaitsRecovery, isAwaited, noteBots, pastOperations, soakingOf, tellLoss } from '#libs/tenants';
 
 /** Looked at again after this and up to so much more, by the stack's id; pages call news stale after ten minutes. */
 const CHECK_AFTER_SECONDS = 240;
@@ -26,6 +28,8 @@ const MOST_PER_TURN = 100;
 const PROBE_MS = 8_000;
 const BY_ADDRESS_MS = 2_000;
 const OBSERVE_MS = 20_000;
+/** The books of a stack that traded for years take seconds to add up. */
+const BOTS_MS = 15_000;
 
 interface CheckerDeps {
   dataSource: Database;
@@ -33,6 +37,7 @@ interface CheckerDeps {
   portalUrl: string;
   engine: Engine;
   probes: Probes;
+  secrets: Pick<StackSecrets, 'stackKeys'>;
   settings: FactSettings & { engineId: string };
   logger: Logger;
   now: () => Date;
@@ -104,7 +109,26 @@ export class StackChecker {
       await tellLoss(db, this.deps, { tenantId, reason: told });
       await recordObserved(db, { tenantId, observed, reason: told, now: now() });
     });
+    if (facts.desired === 'running' && observed === 'running' && reason === null) {
+      await this.lookAtBots(facts, signal);
+    }
     return { observed, reason };
+  }
+
+  /** Of a stack that a rollout watches after its upgrade: from outside it is well though no bot of it may be. */
+  private async lookAtBots(facts: StackFacts, signal: AbortSignal): Promise<void> {
+    const { dataSource, logger, now } = this.deps;
+    const soaking = await soakingOf(dataSource, facts.tenantId);
+    if (soaking === null) {
+      return;
+    }
+    const wrong = await botsSince(this.deps, facts, soaking.upgrade, { deadlineMs: BOTS_MS, signal });
+    if (wrong !== undefined && (await noteBots(dataSource, soaking, { wrong, now: now() }))) {
+      logger[wrong === null ? 'info' : 'warn'](
+        { stack: facts.slug, rollout: soaking.rolloutId, wrong },
+        'the bots of an upgraded stack stand otherwise than before',
+      );
+    }
   }
 
   private async see(facts: StackFacts, signal: AbortSignal): Promise<Seen> {

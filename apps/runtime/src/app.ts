@@ -81,10 +81,13 @@ export class App {
     this.files = files;
     this.prices = new PriceSource(database, settings);
     this.candles = new CandleBook(database, this.prices);
+    const now = (): Date => new Date();
+    this.holds = new Holds(database, now, spec.tradesAfter);
     const requireTrading = (): void => {
       if (spec.tradingHeldSince !== null) {
         throw new DomainError('TRADING_HELD');
       }
+      this.holds.requireUpgraded();
     };
     this.exchange = new PaperExchange(database, this.prices, requireTrading);
     this.client = new PortalClient(files.portalCa);
@@ -97,8 +100,6 @@ export class App {
       portalUrl: spec.portalUrl,
     });
     this.store = new BotStore(database);
-    const now = (): Date => new Date();
-    this.holds = new Holds(database, now);
     this.bots = new BotService({
       store: this.store,
       exchange: this.exchange,
@@ -109,7 +110,7 @@ export class App {
       held: () => this.holds.held(),
       requireFree: () => this.holds.requireFree(),
       requireTrading,
-      mayTrade: spec.tradingHeldSince === null,
+      mayTrade: () => spec.tradingHeldSince === null && this.holds.tradesAfter === null,
       signal: this.stopping.signal,
       price: (pair) => this.price(pair),
       report: async (sql, event) => {
@@ -314,6 +315,7 @@ export class App {
       release: spec.release,
       postgres: 'ok',
       redis: 'ok',
+      tradesAfter: this.holds.tradesAfter,
     };
   }
 

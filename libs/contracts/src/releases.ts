@@ -115,9 +115,16 @@ export function waitingReleases<R extends Pick<ReleaseView, 'template' | 'state'
   return waiting;
 }
 
-/** What the agent is asked for, and answers: ids of images of its engine by reference, null where it has none. */
+/**
+ * What the agent is asked for, and answers: ids of images of its engine by reference, null where it has none, and major
+ * versions of the PostgreSQL in them, null where an image says nothing of one.
+ */
 export const askImagesSchema = z.strictObject({ references: z.array(imageReferenceSchema).max(20) });
-export const imagesAnswerSchema = z.object({ ids: z.record(z.string(), z.string().nullable()) });
+export const imagesAnswerSchema = z.object({
+  ids: z.record(z.string(), z.string().nullable()),
+  databaseMajors: z.record(z.string(), z.int().nullable()).default({}),
+});
+export type ImagesAnswer = z.infer<typeof imagesAnswerSchema>;
 
 /** To a release by id; without one, to the newest stable one of the stack's template. */
 export const upgradeStackSchema = z.strictObject({ release: z.string().min(1).max(200).optional() });

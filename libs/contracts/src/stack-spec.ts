@@ -19,6 +19,11 @@ export const stackSpecSchema = z.object({
   clonedFrom: uuidSchema.nullable().default(null),
   /** Since when nothing may be traded, until the portal allows it; null where it may. */
   tradingHeldSince: z.iso.datetime().nullable().default(null),
+  /**
+   * The upgrade, by its operation's id, that has brought it to volumes which are given up where it fails: until that is
+   * over its bots are held from the start on. Null where there is none.
+   */
+  tradesAfter: uuidSchema.nullable().default(null),
   release: z.string(),
   /** The runtime's image: tells apart what runs also where releases have one version. Empty where nobody said. */
   image: z.string().default(''),
@@ -51,6 +56,8 @@ export const readySchema = z.object({
   release: z.string(),
   postgres: z.literal('ok'),
   redis: z.literal('ok'),
+  /** The upgrade for whose end its bots are held; a runtime of before that holds none. */
+  tradesAfter: uuidSchema.nullable().default(null),
 });
 export type Ready = z.infer<typeof readySchema>;
 /**
@@ -83,10 +90,13 @@ export const ACTIVITY_AUDIENCE = 'aviary-activity';
  * `restart`: before a planned stop. Bots that run are held; it ends by itself after `seconds`, or with the process.
  * `disk`: the stack's disk, or its host's, is nearly full. Nothing new is begun or stored by anybody, and orders of paused bots are
  * taken back too; it outlasts a restart and ends with a hold whose `percent` is null. Stop-loss and take-profit go on.
+ * `upgrade`: that operation, which the spec names as `tradesAfter`, is over, and bots go on. It begins with the process
+ * and is never asked for: until it ends no order is sent, for whatever reason, protective rules' and a person's neither.
  */
 export const holdSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('restart'), seconds: z.int().min(1).max(900) }),
   z.strictObject({ kind: z.literal('disk'), percent: z.int().min(0).nullable() }),
+  z.strictObject({ kind: z.literal('upgrade'), over: uuidSchema }),
 ]);
 export type Hold = z.infer<typeof holdSchema>;
 export const HOLD_AUDIENCE = 'aviary-hold';

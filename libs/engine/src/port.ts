@@ -214,6 +214,9 @@ export interface Engine {
   /** The image's id (`sha256:…`), or null when the engine does not have it. Never pulls. */
   imageId(reference: string, bounds: Bounds): Promise<string | null>;
 
+  /** What the image sets for whatever runs of it, by the variables' names; null when the engine does not have it. */
+  imageEnvironment(reference: string, bounds: Bounds): Promise<Readonly<Record<string, string>> | null>;
+
   /**
    * What happens from now on to containers whose labels prove this owner, and to any network or volume. Goes on until
    * the signal fires, over every loss of the connection, and a silent one is opened anew: an engine that hangs and one

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
 import { tx } from '#libs/db';
 import { STARTED_MEANWHILE } from '#libs/tenants';
@@ -12,6 +13,7 @@ import { requireStillAsked, targetOf } from './release.js';
 const OBSERVE_MS = 20_000;
 /** What nothing writes from that is in it. */
 const AT_REST: ReadonlySet<string> = new Set(['created', 'exited', 'dead']);
+const rollbackSchema = z.object({ upgrade: z.string() });
 const SAME_MAJOR = 'the database stays of its major version';
 
 /** Stops all of a stack but its databases, where these are to be carried: from here on nothing writes into them. */
@@ -60,6 +62,25 @@ export async function requireQuiet(context: PhaseContext): Promise<void> {
       message: `${started} was started while the stack's data was carried, so what was carried may lack what it wrote. The stack goes back to what it was, which has it.`,
       details: { why: STARTED_MEANWHILE, started: running.map(({ name }) => name) },
     });
+  }
+}
+
+/**
+ * Before a stack goes back to the volumes that an upgrade had brought it away from: what ran on the others goes by them
+ * in its memory and its files, and a runtime that both releases have alike would not be stopped by any plan.
+ */
+export async function leaveCarried(context: PhaseContext): Promise<void> {
+  const { deps, operation } = context;
+  if (operation.kind !== 'rollback') {
+    return;
+  }
+  const { upgrade } = rollbackSchema.parse(operation.input);
+  const [row] = await deps.dataSource.query<{ carried: boolean }[]>(
+    `select input -> 'back' is not null as carried from operations where id = $1`,
+    [upgrade],
+  );
+  if (row?.carried === true) {
+    await stopWriters(context);
   }
 }
 

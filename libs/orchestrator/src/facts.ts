@@ -1,5 +1,5 @@
 import { In, type EntityManager } from 'typeorm';
-import { servedDomains, stackHost, type AddressPool, type Template } from '#libs/tenants';
+import { isUnsettled, servedDomains, stackHost, type AddressPool, type Template } from '#libs/tenants';
 import { EdgeSlotEntity, HoldEntity, OperationEntity, ReleaseEntity, TenantEntity, TenantSubnetEntity } from '#libs/db';
 import type { StackFacts } from './planner/want.js';
 
@@ -34,11 +34,12 @@ export async function readManyFacts(
   const subnets = await db.findBy(TenantSubnetEntity, { tenantId: ids });
   const slots = await db.findBy(EdgeSlotEntity, { tenantId: ids });
   const holds = await db.findBy(HoldEntity, { tenantId: ids });
-  const beside = await db.find(OperationEntity, {
-    select: { tenantId: true },
-    where: { tenantId: ids, exclusive: false, state: In(['queued', 'running']) },
+  const open = await db.find(OperationEntity, {
+    select: { id: true, tenantId: true, kind: true, exclusive: true, input: true },
+    where: { tenantId: ids, state: In(['queued', 'running']) },
   });
-  const backingUp = new Set(beside.map(({ tenantId }) => tenantId));
+  const backingUp = new Set(open.filter(({ exclusive }) => !exclusive).map(({ tenantId }) => tenantId));
+  const unsettled = new Map(open.filter(isUnsettled).map(({ id, tenantId }) => [tenantId, id]));
   const domainsOf = await servedDomains(
     db,
     tenants.map(({ id }) => id),
@@ -79,6 +80,7 @@ export async function readManyFacts(
       provisioningGeneration: tenant.provisioningGeneration,
       clonedFrom: tenant.clonedFrom?.tenant ?? null,
       tradingHeldSince: tenant.tradingHeldSince?.toISOString() ?? null,
+      tradesAfter: (made.definition as Template).aviary.tradesAfter === true ? (unsettled.get(id) ?? null) : null,
     };
   });
 }

@@ -10,6 +10,8 @@ export * from './phase-context.js';
 export * from './phases.js';
 export { serving } from './converge.js';
 export { askToHold } from './drain.js';
+export { databaseImages } from './database-images.js';
+export { botsSince } from './resumption.js';
 export * from './operation-runner.js';
 export * from './lease.js';
 export * from './engine-lease.js';

@@ -3,12 +3,13 @@ import { tx } from '#libs/db';
 import type { PhaseName } from '#libs/tenants';
 import { allowTrading } from './allow-trading.js';
 import { bringSecrets } from './bring-secrets.js';
-import { carry, quiesce, requireQuiet } from './carry.js';
+import { carry, leaveCarried, quiesce, requireQuiet } from './carry.js';
 import { apply, askForActivity, away, converge, isBackingOff, layDown, lead, serving, undoing } from './converge.js';
 import { crashLoop, withLogTail } from './crash-loop.js';
 import type { PhaseContext } from './phase-context.js';
 import { adoptRelease, readyToUpgrade } from './release.js';
 import { noteRunning, requireResumed } from './resumption.js';
+import { carriedBy, letTrade, settle } from './settle.js';
 import { limitChanges } from './planner/plan.js';
 import { wantStack, type StackWant } from './planner/want.js';
 
@@ -21,6 +22,8 @@ const NOTHING_RUNS = 'nothing of it is to run';
  * place of what the probe saw, and the logs could no longer be read.
  */
 const TELLING_MS = 7_000;
+/** Of a phase that has more to do than to wait until the address leads to the stack. */
+const SERVED_MS = 20_000;
 /** A repaired stack's own way back: a database's recovery and the runtime's new connections. */
 const PATIENCE_MS = 30_000;
 const AFTER_RESTART_MS = 60_000;
@@ -33,7 +36,10 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
     await tx(deps.dataSource, (db) => deps.secrets.ensure(db, facts, deps.now()));
     return allowTrading(context);
   },
-  converge: (context) => converge(context, wantStack(context.facts), serving(context.facts)),
+  converge: async (context) => {
+    await leaveCarried(context);
+    return converge(context, wantStack(context.facts), serving(context.facts));
+  },
   raise: (context) => converge(context, wantStack(context.facts), away(context.facts)),
   idle: async (context) => {
     const { facts, engine, signal } = context;
@@ -117,12 +123,21 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
       return NOTHING_RUNS;
     }
     await lead(context, deps.routes.render(facts, serving(facts)));
-    await deps.probes.served(facts, { deadlineMs: deadlineMs - TELLING_MS, signal });
+    const carried = await carriedBy(context);
+    if (carried?.settled === true) {
+      // Of an agent that died over it. Before, since what holds its bots for nothing does not count as served.
+      await letTrade(context);
+    }
+    await deps.probes.served(facts, { deadlineMs: Math.min(deadlineMs, SERVED_MS) - TELLING_MS, signal });
     if (facts.provisioningGeneration > 0) {
       await endProvisioning(context);
     }
     // The runtime wrote to and read from both stores with what it was given.
     await deps.secrets.proven(facts);
+    if (carried?.settled === false) {
+      await settle(context);
+      await letTrade(context);
+    }
     return null;
   },
   heal: async (context) => {

@@ -26,6 +26,7 @@ beforeAll(async () => {
   facts = {
     tenantId: TENANT,
     generation: 3,
+    tradesAfter: null,
     pool: { base: 127 * 2 ** 24, prefix: 8 },
     edges: { runtime: { edge: 0, slot: 0 } },
     template: { aviary: { runtime: { service: 'runtime', port, ready: '/ready' } } },
@@ -63,6 +64,21 @@ describe('a look at a runtime by its address', () => {
     const body = { ready: true, tenant: TENANT, generation: 3, release: '1', postgres: 'ok', redis: 'ok' };
     answer = () => ({ status: 200, body });
     await expect(ready()).resolves.toBeUndefined();
+  });
+
+  it('counts one only that holds its bots for the upgrade it is to wait for, and for none where that is over', async () => {
+    const upgrade = '0b8d9d44-9c5e-4a44-8a39-0a5d6a1f0b12';
+    const body = { ready: true, tenant: TENANT, generation: 3, release: '1', postgres: 'ok', redis: 'ok' };
+    const look = (waits: string | null, tradesAfter: string | null): Promise<unknown> => {
+      answer = () => ({ status: 200, body: { ...body, tradesAfter } });
+      const bounds = { deadlineMs: 300, signal: new AbortController().signal };
+      return probes.ready({ ...facts, tradesAfter: waits }, bounds).catch((error: Error) => error.message);
+    };
+    expect(await look(upgrade, upgrade)).toBeUndefined();
+    expect(await look(null, upgrade)).toContain(
+      `its bots are held for the end of the upgrade ${upgrade}, which is over`,
+    );
+    expect(await look(upgrade, null)).toContain(`its bots are not held for the end of the upgrade ${upgrade}`);
   });
 });
 

@@ -101,6 +101,7 @@ function judge(answer: Answer, facts: StackFacts): Ready {
     ready.data.tenant === facts.tenantId &&
     ready.data.generation === facts.generation
   ) {
+    requireItsHold(ready.data, facts);
     return ready.data;
   }
   const notReady = notReadySchema.safeParse(document);
@@ -110,6 +111,20 @@ function judge(answer: Answer, facts: StackFacts): Ready {
     );
   }
   throw notReady.success ? new NotReadyProbe(notReady.data) : new Error(`status ${answer.status}`);
+}
+
+/**
+ * One that waits for nothing any more has to trade, and whoever looks after it starts it anew; one that is to wait and
+ * trades would lose what it trades.
+ */
+function requireItsHold({ tradesAfter }: Ready, facts: StackFacts): void {
+  if (tradesAfter !== facts.tradesAfter) {
+    throw new Error(
+      facts.tradesAfter === null
+        ? `its bots are held for the end of the upgrade ${tradesAfter}, which is over`
+        : `its bots are not held for the end of the upgrade ${facts.tradesAfter}`,
+    );
+  }
 }
 
 /** The runtime itself said that it is not ready, and why. */

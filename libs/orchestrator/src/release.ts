@@ -1,8 +1,16 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
 import { ReleaseEntity, tx, type Tx } from '#libs/db';
-import { changesMajor, databaseMajorOf, requireMigrations, UNTOUCHED, type Template } from '#libs/tenants';
+import {
+  changesMajor,
+  databaseMajorOf,
+  foreignImage,
+  requireMigrations,
+  UNTOUCHED,
+  type Template,
+} from '#libs/tenants';
 import { lead, serving } from './converge.js';
+import { databaseImages } from './database-images.js';
 import type { PhaseContext } from './phase-context.js';
 import type { StackFacts } from './planner/want.js';
 
@@ -11,8 +19,8 @@ const ASK_MS = 20_000;
 
 /**
  * Whether the release that is asked for is still offered and the portal has what it needs, the engine has all its images
- * and those of the release before, which a rollback makes containers of, and the host has room: for a second copy of
- * the data where that is to be carried, and else for what is not yet used up.
+ * and those of the release before, which a rollback makes containers of, its databases are what it says, and the host
+ * has room: for a second copy of the data where that is to be carried, and else for what is not yet used up.
  */
 export async function readyToUpgrade(context: PhaseContext): Promise<string> {
   const { deps, facts, operation } = context;
@@ -29,13 +37,32 @@ export async function readyToUpgrade(context: PhaseContext): Promise<string> {
     return `The engine has no image ${image}, which ${facts.release} needs for ${service}: the stack could not go back to it. The stack stays as it is. Bring the image back first, with docker load or scripts/up.`;
   });
   const template = release.definition as Template;
+  const silent = await requireDatabaseMajor(context, release);
   if (!changesMajor(facts.template, template)) {
     await requireRoom(context);
     return `to ${release.version}`;
   }
   await deps.backups.roomToCarry(context);
   const [before, after] = [facts.template, template].map(databaseMajorOf);
-  return `to ${release.version}, from PostgreSQL ${before} to ${after}`;
+  return `to ${release.version}, from PostgreSQL ${before} to ${after}${silent}`;
+}
+
+/**
+ * By what a release says of its databases the stack's data is carried, or is not. Says of which image nobody knows
+ * whether it is so; throws WRONG_STATE (details.why `image_major`) for one that is another.
+ */
+async function requireDatabaseMajor({ engine, signal }: PhaseContext, release: ReleaseEntity): Promise<string> {
+  const template = release.definition as Template;
+  const databases = await databaseImages(engine, { template, images: release.images }, { deadlineMs: ASK_MS, signal });
+  const foreign = foreignImage(template, databases);
+  if (foreign !== null) {
+    throw new DomainError('WRONG_STATE', {
+      message: `${foreign} The stack stays as it is. Withdraw ${release.id}, and make a release that says what its image has (aviary release make … --database-major).`,
+      details: { why: 'image_major', to: release.id },
+    });
+  }
+  const silent = databases.filter(({ has }) => has === null).map(({ image }) => image);
+  return silent.length === 0 ? '' : `; ${silent.join(', ')} does not say which PostgreSQL it has`;
 }
 
 async function requireImages(

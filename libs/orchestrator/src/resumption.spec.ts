@@ -1,5 +1,5 @@
 import type { BotResumption, LedgerFault, Resumption } from '#libs/contracts';
-import { judgeResumption, type Before } from './resumption.js';
+import { judgeResumption, judgeSince, type Before } from './resumption.js';
 
 const [ONE, TWO] = ['0b8d9d44-9c5e-4a44-8a39-0a5d6a1f0b11', '0b8d9d44-9c5e-4a44-8a39-0a5d6a1f0b12'];
 const bot = (id: string, change: Partial<BotResumption> = {}): BotResumption => {
@@ -95,5 +95,35 @@ describe('what a runtime says after its start', () => {
     expect(judged(both, { bots: [bot(ONE, failing('It may not trade.'))] }, true)).toBe(
       'well: no bot ran, ledger consistent',
     );
+  });
+});
+
+describe('what a runtime says some time after its upgrade', () => {
+  const since = (before: Before | null, change: Partial<Resumption>): string | null | undefined =>
+    judgeSince(before, told(change));
+
+  it('is nothing where bots that ran are at work, paused, ended or gone, and the books agree or did not before', () => {
+    expect(since(both, {})).toBeNull();
+    expect(since(both, { bots: [bot(ONE, { state: 'paused' })] })).toBeNull();
+    expect(since({ running: [], ledger: ['x'] }, { ledger: null })).toBeNull();
+    expect(since({ running: [ONE, TWO], ledger: [`${ONE} cash`] }, { ledger: [cash] })).toBeNull();
+  });
+
+  it('counts bots in error that ran when the release came, and none that was in error then or was made since', () => {
+    const broke = bot(ONE, { ran: false, ...failing('It broke. See x.') });
+    expect(since(both, { bots: [broke, bot(TWO)] })).toBe('1 of 2 bots stopped by an error since: It broke. See x.');
+    expect(since({ running: [TWO], ledger: [] }, { bots: [broke, bot(TWO)] })).toBeNull();
+    // Where nobody could say what ran, those that the process found at work count.
+    expect(since(null, { bots: [{ ...broke, ran: true }, bot(TWO)] })).toMatch(/^1 of 2 bots/);
+  });
+
+  it('tells what did not come about at the start, and books that no longer agree', () => {
+    expect(since(both, { failure: 'Starting did not come to its end.', ledger: [fills] })).toBe(
+      'Starting did not come to its end. The ledger is not consistent: Trades are 1 and not 2.',
+    );
+  });
+
+  it('says nothing while the runtime starts', () => {
+    expect(since(both, { starting: true, bots: [bot(ONE, failing('x'))] })).toBeUndefined();
   });
 });

@@ -2,8 +2,12 @@ import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { DeadlineError, waitFor, type Bounds } from '#libs/async';
 import { DomainError, isDomainError, type LedgerFault, type Resumption } from '#libs/contracts';
+import type { Database } from '#libs/db';
 import { askWith } from './drain.js';
 import type { PhaseContext } from './phase-context.js';
+import type { StackFacts } from './planner/want.js';
+import type { Probes } from './ports.js';
+import type { StackSecrets } from './secrets.js';
 
 /** Before anything is touched nobody waits for it, and one that does not answer is gone on without. */
 const NOTE_MS = 12_000;
@@ -104,6 +108,29 @@ function judgeBots(
   return { expected: resumed + failed.length + waiting.length, resumed, failed, waiting };
 }
 
+/**
+ * What is wrong with bots and books some time after the stack went to its release, in a sentence; null where nothing is,
+ * undefined where that cannot be said now. Counted are bots that ran when the release came: of those made since nobody
+ * knows whether they would have run on any. What became of the others meanwhile, somebody wanted so.
+ */
+export function judgeSince(before: Before | null, told: Resumption): string | null | undefined {
+  const { starting, failure, bots } = told;
+  if (starting) {
+    return undefined;
+  }
+  const ran = new Set([...(before?.running ?? []), ...bots.filter((bot) => bot.ran).map(({ id }) => id)]);
+  const failed = bots.filter(({ id, state }) => state === 'error' && ran.has(id));
+  const ledger = judgeLedger(before, told);
+  const [first] = failed;
+  const why = first && (first.reason ?? `bot ${first.id} is in error`);
+  const wrong = [
+    ...(why === undefined ? [] : [`${failed.length} of ${ran.size} bots stopped by an error since: ${why}`]),
+    ...(failure === null ? [] : [failure]),
+    ...(ledger.state === 'wrong' ? [ledger.words] : []),
+  ];
+  return wrong.length === 0 ? null : wrong.map(sentence).join(' ');
+}
+
 interface JudgedLedger {
   state: 'right' | 'wrong' | 'unknown';
   words: string;
@@ -155,6 +182,29 @@ export async function noteRunning(context: PhaseContext): Promise<string | null>
 }
 
 /**
+ * The same of a stack that runs: asks it, and compares with what the upgrade noted before. Undefined too where its
+ * runtime gave no answer, or its release none of this.
+ */
+export async function botsSince(
+  deps: SinceDeps,
+  facts: StackFacts,
+  upgrade: string,
+  bounds: Bounds,
+): Promise<string | null | undefined> {
+  if (facts.template.aviary.resumes !== true || facts.tradingHeldSince !== null) {
+    return undefined;
+  }
+  const told = await ask({ deps, facts }, await keysOf({ deps, facts }), bounds);
+  return told === null ? undefined : judgeSince(await notedOf(deps, upgrade), told);
+}
+
+export interface SinceDeps {
+  dataSource: Database;
+  probes: Pick<Probes, 'resumption'>;
+  secrets: Pick<StackSecrets, 'stackKeys'>;
+}
+
+/**
  * Waits until the runtime of the release that the stack went to says that its start is over. Throws HEALTH_GATE_FAILED
  * with counts where bots that ran did not resume or its books do not agree; says how both stand otherwise, and null of
  * a release whose runtime does not report.
@@ -164,7 +214,7 @@ export async function requireResumed(context: PhaseContext, bounds: Bounds): Pro
   if (facts.template.aviary.resumes !== true) {
     return null;
   }
-  const before = await notedOf(context);
+  const before = await notedOf(context.deps, context.operation.id);
   const keys = await keysOf(context);
   const seen: { verdict: Verdict | null } = { verdict: null };
   try {
@@ -191,8 +241,13 @@ export async function requireResumed(context: PhaseContext, bounds: Bounds): Pro
   });
 }
 
+interface Asking {
+  deps: Pick<SinceDeps, 'probes' | 'secrets'>;
+  facts: StackFacts;
+}
+
 /** None of a stack that was never given one; it cannot be asked then. */
-async function keysOf({ deps, facts }: PhaseContext): Promise<KeyObject[]> {
+async function keysOf({ deps, facts }: Asking): Promise<KeyObject[]> {
   try {
     return await deps.secrets.stackKeys(facts);
   } catch (error) {
@@ -204,15 +259,15 @@ async function keysOf({ deps, facts }: PhaseContext): Promise<KeyObject[]> {
 }
 
 /** All keys within the one deadline. */
-function ask({ deps, facts }: PhaseContext, keys: readonly KeyObject[], bounds: Bounds): Promise<Resumption | null> {
+function ask({ deps, facts }: Asking, keys: readonly KeyObject[], bounds: Bounds): Promise<Resumption | null> {
   const each = { ...bounds, deadlineMs: bounds.deadlineMs / Math.max(1, keys.length) };
   return askWith(keys, (key) => deps.probes.resumption(facts, key, each));
 }
 
-async function notedOf({ deps, operation }: PhaseContext): Promise<Before | null> {
-  const [row] = await deps.dataSource.query<{ before: unknown }[]>(
+async function notedOf({ dataSource }: Pick<SinceDeps, 'dataSource'>, upgrade: string): Promise<Before | null> {
+  const [row] = await dataSource.query<{ before: unknown }[]>(
     `select input -> 'before' as before from operations where id = $1`,
-    [operation.id],
+    [upgrade],
   );
   return beforeSchema.safeParse(row?.before).data ?? null;
 }

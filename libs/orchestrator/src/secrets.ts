@@ -197,6 +197,7 @@ export class StackSecrets implements SecretFiles {
       provisioningGeneration: facts.provisioningGeneration,
       clonedFrom: facts.clonedFrom,
       tradingHeldSince: facts.tradingHeldSince,
+      tradesAfter: facts.tradesAfter,
       release: facts.release,
       image: facts.images[facts.template.aviary.runtime.service] ?? '',
       dashboardUrl: httpsOrigin(stackHost('dashboard', facts.slug, tenantDomain), httpsPort),

@@ -1,9 +1,27 @@
 import type { EntityManager } from 'typeorm';
+import type { OperationEntity } from '#libs/db';
+
+/**
+ * Whether that operation has brought its stack to other volumes and may still lead it back to those it had: what it notes
+ * in its input is how it was (`back`), and that it stays (`settled`).
+ */
+export function isUnsettled({ kind, input }: Pick<OperationEntity, 'kind' | 'input'>): boolean {
+  return kind === 'upgrade' && input?.['back'] !== undefined && input['settled'] === undefined;
+}
+
+/** Whether the stack of that upgrade stays where it was brought, though the operation is not over. */
+export async function isSettled(db: Pick<EntityManager, 'query'>, upgrade: string): Promise<boolean> {
+  const [row] = await db.query<{ settled: boolean }[]>(
+    `select input -> 'settled' is not null as settled from operations where id = $1`,
+    [upgrade],
+  );
+  return row?.settled === true;
+}
 
 /**
  * Leads a stack back to the release it had before an upgrade, and where that had put other volumes in the place of its
- * own, to those as they were left. What the upgrade filled counts as half-filled: it goes with the next good backup.
- * `upgrade` is the operation's id.
+ * own, to those as they were left; one that is settled stays. What the upgrade filled counts as half-filled: it goes with
+ * the next good backup. `upgrade` is the operation's id.
  */
 export async function leadBack(db: Pick<EntityManager, 'query'>, upgrade: string): Promise<void> {
   await db.query(
@@ -14,7 +32,7 @@ export async function leadBack(db: Pick<EntityManager, 'query'>, upgrade: string
             kept_epochs = ${epochs('kept')},
             carried_epochs = ${epochs('carried')}
        from operations o
-      where o.id = $1 and t.id = o.tenant_id`,
+      where o.id = $1 and t.id = o.tenant_id and o.input -> 'settled' is null`,
     [upgrade],
   );
 }

@@ -6,6 +6,7 @@ import {
   RELEASE_MOVES,
   releaseMoves,
   type Actor,
+  type ImagesAnswer,
   type MakeRelease,
   type ReleaseList,
   type ReleaseMove,
@@ -14,7 +15,7 @@ import {
 } from '#libs/contracts';
 import { ReleaseEntity, UpgradeFailureEntity, tx, type Tx } from '#libs/db';
 import { requireActor } from './authorise.js';
-import { databaseMajorOf } from './domain/database-major.js';
+import { databaseMajorOf, foreignImage } from './domain/database-major.js';
 import { madeTemplate, requiredBy } from './domain/made-template.js';
 import type { Template } from './domain/template.js';
 import type { AgentPort } from './logs/agent-port.js';
@@ -51,7 +52,8 @@ export class ReleaseService {
   /**
    * A draft like a release that is there, its images pinned to what this host's engine has now. Throws NOT_FOUND for a
    * release to be like that there is not, VALIDATION_FAILED for a service there is not, IMAGE_MISSING, WRONG_STATE
-   * (details.why `version_taken`), and UNAVAILABLE while the agent is away.
+   * (details.why `version_taken`, or `image_major` for a database of another PostgreSQL than the release would say), and
+   * UNAVAILABLE while the agent is away.
    */
   async make(actor: Actor, wish: MakeRelease): Promise<ReleaseView> {
     requireOperator(actor);
@@ -61,7 +63,7 @@ export class ReleaseService {
     }
     const template = madeTemplate(like.definition as Template, wish);
     await this.requireFree(this.deps.dataSource.manager, like.template, wish.version);
-    const images = { ...like.images, ...(await this.pinned(wish.images)) };
+    const images = await this.pinned(template, { ...like.images, ...wish.images }, wish);
     const id = releaseIdOf({ template, images });
     const { version, notes } = wish;
     await tx(this.deps.dataSource, async (db) => {
@@ -170,26 +172,35 @@ export class ReleaseService {
     }
   }
 
-  /** Ids of the images, by service, as the engine has them at this moment. */
-  private async pinned(images: MakeRelease['images']): Promise<Record<string, string>> {
-    const references = Object.values(images);
+  /**
+   * Ids of the images, by service, those that are named as the engine has them at this moment. Databases are asked for
+   * also where nobody named them and the release is to be for another PostgreSQL: that may be all there is to it.
+   */
+  private async pinned(
+    template: Template,
+    images: Readonly<Record<string, string>>,
+    { images: named, databaseMajor }: MakeRelease,
+  ): Promise<Record<string, string>> {
+    const databases =
+      databaseMajor === undefined ? [] : template.aviary.backup.postgres.flatMap((service) => images[service] ?? []);
+    const references = [...new Set([...Object.values(named), ...databases])];
     if (references.length === 0) {
-      return {};
+      return { ...images };
     }
     const answer = await this.deps.agent.post('/images', { references }, AbortSignal.timeout(IMAGES_MS));
-    const { ids } = imagesAnswerSchema.parse(await json(answer));
-    return Object.fromEntries(
-      Object.entries(images).map(([service, reference]) => {
-        const id = ids[reference] ?? null;
-        if (id === null) {
-          throw new DomainError('IMAGE_MISSING', {
-            message: `The engine has no image ${reference} for ${service}. Bring it there first, with docker pull, docker load or a build; nothing was made.`,
-            details: { image: reference, service },
-          });
-        }
-        return [service, id];
-      }),
-    );
+    const { ids, databaseMajors } = imagesAnswerSchema.parse(await json(answer));
+    const found = Object.entries(named).map(([service, reference]) => {
+      const id = ids[reference] ?? null;
+      if (id === null) {
+        throw new DomainError('IMAGE_MISSING', {
+          message: `The engine has no image ${reference} for ${service}. Bring it there first, with docker pull, docker load or a build; nothing was made.`,
+          details: { image: reference, service },
+        });
+      }
+      return [service, id];
+    });
+    requireDatabaseMajor(template, images, databaseMajors);
+    return { ...images, ...(Object.fromEntries(found) as Record<string, string>) };
   }
 
   private async views(id?: string): Promise<ReleaseView[]> {
@@ -206,6 +217,25 @@ export class ReleaseService {
       databaseMajor: databaseMajorOf(definition),
       requires: [...requiredBy(definition)],
     }));
+  }
+}
+
+/** An image that does not say what it has is taken at the operator's word. */
+function requireDatabaseMajor(
+  template: Template,
+  images: Readonly<Record<string, string>>,
+  majors: ImagesAnswer['databaseMajors'],
+): void {
+  const databases = template.aviary.backup.postgres.map((service) => {
+    const image = template.services[service]?.image ?? '';
+    return { service, image, has: majors[images[service] ?? image] ?? null };
+  });
+  const foreign = foreignImage(template, databases);
+  if (foreign !== null) {
+    throw new DomainError('WRONG_STATE', {
+      message: `${foreign} Say which it is with --database-major, or name another image; nothing was made.`,
+      details: { why: 'image_major', says: databaseMajorOf(template) },
+    });
   }
 }
 

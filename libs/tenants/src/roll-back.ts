@@ -1,7 +1,7 @@
 import type { Actor, ErrorBody } from '#libs/contracts';
 import { TenantEntity, UpgradeFailureEntity, type OperationEntity, type Tx } from '#libs/db';
 import type { Queue } from '#libs/jobs';
-import { leadBack } from './lead-back.js';
+import { isSettled, leadBack } from './lead-back.js';
 import { startOperation } from './operation.start.js';
 
 /** `why` of an upgrade that ended since something of its stack was started by hand while its data was carried. */
@@ -16,7 +16,9 @@ const isFault = ({ details }: Ended): boolean => !NO_FAULT.includes(details['why
 
 /**
  * Leads a stack back to the release it had before an upgrade that ended half-way, in the transaction that ends the
- * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew, or was in the way of, may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew, or was in
+ * the way of, may be. Gives the rollback's id, or null where the stack is to be gone meanwhile, or stays on its release
+ * whatever ended the upgrade.
  */
 export async function startRollback(
   db: Tx,
@@ -25,7 +27,7 @@ export async function startRollback(
 ): Promise<string | null> {
   const { from, to } = upgrade.input as { from: string; to: string };
   const tenant = await db.findOneBy(TenantEntity, { id: upgrade.tenantId });
-  if (!tenant || tenant.desired === 'deleted') {
+  if (!tenant || tenant.desired === 'deleted' || (await isSettled(db, upgrade.id))) {
     return null;
   }
   if (isFault(error)) {

@@ -17,6 +17,8 @@ export interface RunnerDeps {
   exchange: PaperExchange;
   logger: Logger;
   price: (pair: Pair) => { price: string; fresh: boolean } | null;
+  /** What the platform holds the bots for; null is nothing. */
+  held: () => Held | null;
   now: () => Date;
   /** Called after each commit. */
   changed: (stored: Stored) => void;
@@ -176,6 +178,11 @@ export class BotRunner {
     return was === 'paused' ? 'paused' : 'running';
   }
 
+  /** Whether what is meant is not to be sent yet: it waits as it is written down. */
+  private get waits(): boolean {
+    return this.deps.held()?.kind === 'upgrade';
+  }
+
   /** Goes on as the database has it. */
   async resume(held: Held | null): Promise<void> {
     const was = this.stoppedByRelease;
@@ -187,7 +194,18 @@ export class BotRunner {
       });
     }
     await this.align(held);
+    if (held?.kind === 'upgrade') {
+      this.rehearse();
+    }
     this.resumed = true;
+  }
+
+  /** Whoever judges the release by how bots resumed is to know before they do: what that would throw is thrown now. */
+  private rehearse(): void {
+    const { state, grid } = this.record;
+    if (this.isLive && state === 'running' && grid.phase !== 'ending') {
+      stepBot(this.record, { events: [{ type: 'resume', price: this.freshPrice() }] }, this.deps.now());
+    }
   }
 
   /** Whether the bot is as the hold wants it; null is none. One that is ending goes on: it only gets rid of things. */
@@ -244,6 +262,10 @@ export class BotRunner {
   }
 
   private async place(orders: readonly PlaceOrder[]): Promise<void> {
+    if (this.waits) {
+      this.unsure = true;
+      return;
+    }
     const { exchange, store, now } = this.deps;
     const answers = await exchange.place(orders);
     const taken = answers.filter(({ refusal }) => refusal === null).map((answer) => answer.clientOrderId);
@@ -312,11 +334,12 @@ export class BotRunner {
     }
   }
 
-  /** Makes memory, database and exchange agree; does nothing while nothing failed. */
+  /** Makes memory, database and exchange agree, as far as nothing is to be sent for it; nothing while nothing failed. */
   async sure(): Promise<void> {
     if (!this.unsure) {
       return;
     }
+    const { waits } = this;
     const [record] = await this.deps.store.load('id = $1', [this.record.id]);
     if (!record) {
       throw new DomainError('NOT_FOUND');
@@ -325,12 +348,15 @@ export class BotRunner {
     await this.bookTrades();
     await this.sendPending();
     await this.cancelOrphans();
-    await this.replaceLost();
+    if (!waits) {
+      // Among them what is yet to be sent.
+      await this.replaceLost();
+    }
     const cancelling = liveOrders(this.record).filter((order) => order.cancelling);
     if (cancelling.length > 0) {
       await this.cancel(cancelling.map(({ ref }) => ref));
     }
-    this.unsure = false;
+    this.unsure = waits;
   }
 
   /** Intents without an answer: the exchange takes an id once, so sending again doubles nothing. */

@@ -3,7 +3,6 @@ import { backoffMs } from '#libs/async';
 import { DomainError, isDomainError } from '#libs/contracts';
 import type { GridEvent } from '#libs/trading';
 import { isDatabaseAway } from '../database/database.js';
-import type { Held } from '../stack/holds.js';
 import { wrongState } from './bot-orders.js';
 import type { BotRecord } from './bot-record.js';
 import { BotRunner, type RunnerDeps } from './bot-runner.js';
@@ -11,10 +10,8 @@ import type { RequestKey } from './bot-store.js';
 import { event, words } from './bot-words.js';
 
 export interface SupervisorDeps extends RunnerDeps {
-  /** What the platform holds the bots for; null is nothing. */
-  held: () => Held | null;
   /** False while nothing of the stack may trade: prices then lead to nothing, protective rules neither. */
-  mayTrade: boolean;
+  mayTrade: () => boolean;
   signal: AbortSignal;
 }
 
@@ -152,7 +149,7 @@ export class BotSupervisor {
 
   /** A new price. Prices are not queued up: the newest is read when its turn comes. */
   onPrice(): void {
-    if (this.waitingPrice || !this.runner.isLive || !this.deps.mayTrade) {
+    if (this.waitingPrice || !this.runner.isLive || !this.deps.mayTrade()) {
       return;
     }
     this.waitingPrice = true;

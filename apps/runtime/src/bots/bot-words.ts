@@ -161,7 +161,7 @@ function orderLine({ side, purpose, price: at, quantity: amount }: OrderRequest,
 
 /** What a bot says when the platform holds it, and when it lets it go. */
 export function heldEvent(held: Held): NewEvent {
-  if (held.kind === 'restart') {
+  if (held.kind !== 'disk') {
     const english = 'The stack restarts: open orders are taken back and placed again afterwards';
     return event('bot.held', words('bot.held_restart', english, {}));
   }

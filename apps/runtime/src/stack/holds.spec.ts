@@ -50,3 +50,15 @@ it('a disk too full to note that it is held is held all the same, and a later wo
   await holds.take({ kind: 'disk', percent: null });
   expect(holds.held()).toBeNull();
 });
+
+it('an upgrade is waited for from the start on, before all else, and until that one is over', async () => {
+  const holds = new Holds({ sql: () => Promise.resolve([]) }, now, 'this one');
+  await holds.take({ kind: 'disk', percent: 97 });
+  expect([holds.held(), holds.tradesAfter]).toEqual([{ kind: 'upgrade' }, 'this one']);
+  expect(() => holds.requireUpgraded()).toThrow(expect.objectContaining({ code: 'UNAVAILABLE' }) as Error);
+  await holds.take({ kind: 'upgrade', over: 'another one' });
+  expect(holds.held()).toEqual({ kind: 'upgrade' });
+  await holds.take({ kind: 'upgrade', over: 'this one' });
+  expect(holds.held()).toMatchObject({ kind: 'disk', percent: 97 });
+  expect(() => holds.requireUpgraded()).not.toThrow();
+});

@@ -3,9 +3,12 @@ import type { Database } from '../database/database.js';
 
 const KEY = 'disk_hold';
 
-export type Held = { kind: 'restart' } | { kind: 'disk'; percent: number; since: Date };
+export type Held = { kind: 'restart' } | { kind: 'upgrade' } | { kind: 'disk'; percent: number; since: Date };
 
-/** What the platform holds the bots for. A full disk is written down: it is as full after a restart. */
+/**
+ * What the platform holds the bots for. A full disk is written down: it is as full after a restart. The end of an upgrade
+ * is waited for as the spec says at the start of the process.
+ */
 export class Holds {
   private disk: { percent: number; since: Date } | null = null;
   private restartUntilMs = 0;
@@ -14,7 +17,13 @@ export class Holds {
   constructor(
     private readonly database: Pick<Database, 'sql'>,
     private readonly now: () => Date,
+    private upgrade: string | null = null,
   ) {}
+
+  /** The upgrade whose end is waited for; null once it is over, and where there is none. */
+  get tradesAfter(): string | null {
+    return this.upgrade;
+  }
 
   async load(): Promise<void> {
     const [row] = await this.database.sql<{ value: { percent: number; since: string } }>(
@@ -26,6 +35,10 @@ export class Holds {
 
   /** In force once it is stored; the same said again writes nothing. What is said later holds, however slow the disk. */
   async take(hold: Hold): Promise<void> {
+    if (hold.kind === 'upgrade') {
+      this.upgrade = this.upgrade === hold.over ? null : this.upgrade;
+      return;
+    }
     if (hold.kind === 'restart') {
       this.restartUntilMs = performance.now() + hold.seconds * 1_000;
       return;
@@ -55,8 +68,11 @@ export class Holds {
     }
   }
 
-  /** The disk first: it lasts longer, and holds more. */
+  /** What holds more first: before the end of an upgrade nothing is sent at all; a disk lasts longer than a restart. */
   held(): Held | null {
+    if (this.upgrade !== null) {
+      return { kind: 'upgrade' };
+    }
     if (this.disk !== null) {
       return { kind: 'disk', ...this.disk };
     }
@@ -67,7 +83,7 @@ export class Holds {
     return this.disk;
   }
 
-  /** Before anything new is begun. Throws DISK_FULL, or UNAVAILABLE before a restart. */
+  /** Before anything new is begun. Throws DISK_FULL, or UNAVAILABLE before a restart and the end of an upgrade. */
   requireFree(): void {
     const held = this.held();
     if (held?.kind === 'disk') {
@@ -75,6 +91,16 @@ export class Holds {
     }
     if (held?.kind === 'restart') {
       throw new DomainError('UNAVAILABLE', { message: 'The stack is about to restart. Try again in a moment.' });
+    }
+    this.requireUpgraded();
+  }
+
+  /** Before any order is sent, for whatever reason. Throws UNAVAILABLE before the end of an upgrade. */
+  requireUpgraded(): void {
+    if (this.upgrade !== null) {
+      throw new DomainError('UNAVAILABLE', {
+        message: 'The stack is being upgraded, and trades once that is over. Try again in a moment.',
+      });
     }
   }
 }

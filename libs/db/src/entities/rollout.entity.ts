@@ -131,4 +131,12 @@ export class RolloutStackEntity {
 
   @Column('text', { nullable: true })
   reason: string | null;
+
+  /** What is wrong with its bots or books since its upgrade, in a sentence; null while nothing is known to be. */
+  @Column('text', { nullable: true })
+  botsWrong: string | null;
+
+  /** Since when it is so, or is no more. */
+  @Column('timestamptz', { nullable: true })
+  botsSince: Date | null;
 }

@@ -6,6 +6,7 @@ import { HeldAndAsleep1763700000006 } from './1763700000006-held-and-asleep.js';
 import { BackupsKept1763700000024 } from './1763700000024-backups-kept.js';
 import { PlanBackupAge1763700000035 } from './1763700000035-plan-backup-age.js';
 import { BackupsHeldUnwritten1763700000036 } from './1763700000036-backups-held-unwritten.js';
+import { RolloutBots1763700000038 } from './1763700000038-rollout-bots.js';
 import { PortalBackups1763700000025 } from './1763700000025-portal-backups.js';
 import { RecoveryUndecided1763700000028 } from './1763700000028-recovery-undecided.js';
 import { Backups1763700000019 } from './1763700000019-backups.js';
@@ -57,4 +58,5 @@ export const MIGRATIONS = [
   CarriedEpochs1763700000031,
   PlanBackupAge1763700000035,
   BackupsHeldUnwritten1763700000036,
+  RolloutBots1763700000038,
 ];

@@ -19,6 +19,10 @@ export function objectsContract(world: ContractWorld): void {
     expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(await world.engine.imageId(id ?? '', bounds)).toBe(id);
     expect(await world.engine.imageId('example.org/no/such:image', bounds)).toBeNull();
+    const environment = await world.engine.imageEnvironment(world.image, bounds);
+    expect(Object.values(environment ?? { none: 0 }).every((value) => typeof value === 'string')).toBe(true);
+    expect(await world.engine.imageEnvironment(id ?? '', bounds)).toEqual(environment);
+    expect(await world.engine.imageEnvironment('example.org/no/such:image', bounds)).toBeNull();
   });
 
   it('makes networks and volumes that observe shows with their labels', async () => {

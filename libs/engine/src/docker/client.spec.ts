@@ -47,6 +47,27 @@ describe('DockerEngine before an engine in trouble', () => {
     expect(asked).toEqual(['/version', '/v1.41/images/a/json', '/v1.41/images/b/json']);
   });
 
+  it('reads what an image sets for what runs of it, of one that sets nothing too, and says where there is none', async () => {
+    const engine = new DockerEngine({ endpoint: `unix://${path}` });
+    const images: Record<string, object> = {
+      '/v1.41/images/a/json': { Id: 'sha256:aa', Config: { Env: ['PG_MAJOR=17', 'LANG=C.UTF-8', 'ARGS=--a=b --c=d'] } },
+      '/v1.41/images/b/json': { Id: 'sha256:bb', Config: { Env: null } },
+    };
+    await listen(({ url = '' }, response) => {
+      const found = url === '/version' ? version : images[url];
+      response.statusCode = found === undefined ? 404 : 200;
+      response.end(JSON.stringify(found ?? { message: 'No such image' }));
+    });
+    const bounds = { deadlineMs: 1_000 };
+    expect(await engine.imageEnvironment('a', bounds)).toEqual({
+      PG_MAJOR: '17',
+      LANG: 'C.UTF-8',
+      ARGS: '--a=b --c=d',
+    });
+    expect(await engine.imageEnvironment('b', bounds)).toEqual({});
+    expect(await engine.imageEnvironment('c', bounds)).toBeNull();
+  });
+
   it('asks for the version anew after the engine was away', async () => {
     const engine = new DockerEngine({ endpoint: `unix://${path}` });
     const answers: RequestListener = (request, response) =>

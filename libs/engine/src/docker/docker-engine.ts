@@ -88,6 +88,10 @@ export class DockerEngine implements Engine {
     return await this.images.id(reference, bounds);
   }
 
+  async imageEnvironment(reference: string, bounds: Bounds): Promise<Record<string, string> | null> {
+    return await this.images.environment(reference, bounds);
+  }
+
   events(owner: Owner, signal: AbortSignal): AsyncIterable<EngineEvent> {
     return followEvents(this.client, owner, { signal, ...this.eventPace });
   }

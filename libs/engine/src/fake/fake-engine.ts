@@ -66,6 +66,13 @@ export class FakeEngine extends FakeHost implements Engine {
     return await this.call('imageId', [reference], bounds, () => this.world.imageId(reference));
   }
 
+  async imageEnvironment(reference: string, bounds: Bounds): Promise<Readonly<Record<string, string>> | null> {
+    return await this.call('imageEnvironment', [reference], bounds, () => {
+      const id = this.world.imageId(reference);
+      return id === null ? null : { ...this.world.environments.get(id) };
+    });
+  }
+
   events(owner: Owner, signal: AbortSignal): AsyncIterable<EngineEvent> {
     return this.told.follow(owner, signal);
   }

@@ -34,9 +34,11 @@ export class FakeHost {
     }
   }
 
-  addImage(reference: string): string {
+  /** With what it sets for whatever runs of it. */
+  addImage(reference: string, environment: Readonly<Record<string, string>> = {}): string {
     const id = `sha256:${this.world.newId()}`;
     this.world.images.set(reference, id);
+    this.world.environments.set(id, environment);
     return id;
   }
 

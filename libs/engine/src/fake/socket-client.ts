@@ -47,6 +47,9 @@ export class SocketEngine implements Engine {
   imageId(reference: string, bounds: Bounds): Promise<string | null> {
     return this.call('imageId', [reference], bounds);
   }
+  imageEnvironment(reference: string, bounds: Bounds): Promise<Readonly<Record<string, string>> | null> {
+    return this.call('imageEnvironment', [reference], bounds);
+  }
   createNetwork(spec: NetworkSpec, bounds: Bounds): Promise<void> {
     return this.call('createNetwork', [spec], bounds);
   }

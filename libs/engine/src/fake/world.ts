@@ -35,6 +35,8 @@ export class World {
   readonly networks = new Map<string, FakeNetwork>();
   readonly volumes = new Map<string, FakeVolume>();
   readonly images = new Map<string, string>();
+  /** By the image's id. */
+  readonly environments = new Map<string, Readonly<Record<string, string>>>();
   private made = 0;
 
   /** 64 hex digits that depend on the order of creation alone. */

@@ -28,6 +28,7 @@ const facts: StackFacts = {
   backingUp: false,
   clonedFrom: null,
   tradingHeldSince: null,
+  tradesAfter: null,
   release: '0.1.0',
   desired: 'running',
   holds: [],

@@ -59,6 +59,11 @@ export interface StackFacts {
   clonedFrom: string | null;
   /** Since when nothing of it may trade. */
   tradingHeldSince: string | null;
+  /**
+   * The open upgrade whose end its runtime waits for before it trades: it carried the data to the volumes of now, which
+   * are given up where it fails.
+   */
+  tradesAfter: string | null;
 }
 
 export interface WantedContainer {

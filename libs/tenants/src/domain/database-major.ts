@@ -19,6 +19,32 @@ export function changesMajor(from: Template, to: Template): boolean {
   return from.aviary.backup.postgres.length > 0 && databaseMajorOf(from) !== databaseMajorOf(to);
 }
 
+/** That of the server in an image, as official images and ours tell it in their environment; null where one does not. */
+export function majorOfImage(environment: Readonly<Record<string, string>>): number | null {
+  const said = environment['PG_MAJOR'] ?? '';
+  return /^\d{1,3}$/.test(said) ? Number(said) : null;
+}
+
+/** A database's service, its image as people know it, and the major version that says it has; null where it says none. */
+export interface DatabaseImage {
+  service: string;
+  image: string;
+  has: number | null;
+}
+
+/**
+ * What is wrong with a template whose databases' images have another major version than it says, in a sentence; null
+ * where none has. By what it says stacks are brought to other volumes, or started on their own: on files that their
+ * server cannot open.
+ */
+export function foreignImage(template: Pick<Template, 'aviary'>, images: readonly DatabaseImage[]): string | null {
+  const says = databaseMajorOf(template);
+  const foreign = images.find(({ has }) => has !== null && has !== says);
+  return foreign === undefined
+    ? null
+    : `The image ${foreign.image} for ${foreign.service} has PostgreSQL ${foreign.has}, and the release is for PostgreSQL ${says}.`;
+}
+
 /** Of a server's own words: `17.6 (Debian …)`. */
 const majorOfServer = (server: string): number => Number.parseInt(server, 10);
 

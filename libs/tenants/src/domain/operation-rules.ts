@@ -61,7 +61,8 @@ const UP_ANEW = [
   PREPARE,
   { name: 'converge', deadlineMs: 240 * SECOND },
   { name: 'health', deadlineMs: 120 * SECOND },
-  PUBLISH,
+  // Also has the bots go on, where they were held until the stack stays where it was brought.
+  { name: 'publish', deadlineMs: 60 * SECOND },
 ] as const satisfies readonly PhaseRule[];
 
 /**

@@ -104,6 +104,8 @@ const aviarySchema = z.strictObject({
   copies: z.boolean().optional(),
   /** Its runtime says whether bots resumed and its books agree; of others an upgrade goes by /ready alone. */
   resumes: z.boolean().optional(),
+  /** Its runtime trades nothing before the upgrade is over that its spec names; of others it trades from its start on. */
+  tradesAfter: z.boolean().optional(),
 });
 
 const templateSchema = z.strictObject({

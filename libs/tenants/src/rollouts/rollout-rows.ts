@@ -170,6 +170,8 @@ interface MemberRow {
   checked_at: Date | null;
   broken_at: Date | null;
   suspended: boolean;
+  bots_wrong: string | null;
+  bots_since: Date | null;
   /** When its newest repair ended. */
   repaired_at: Date | null;
   repairing: boolean;
@@ -178,11 +180,11 @@ interface MemberRow {
 /**
  * How the stacks that were upgraded are now; of those that are to rest, or went elsewhere since, nothing is said. What
  * was seen before its upgrade ended, or too long ago, is no news. One that was repaired since is well since then: it
- * may never have been seen otherwise.
+ * may never have been seen otherwise. One that runs is not well either while its bots do not: it looks so from outside.
  */
 function standing(row: MemberRow, releaseId: string, now: Date): RolloutMember['since'] {
   const { state, release_id, desired, observed, observed_since, broken_at, suspended } = row;
-  const { ended_at, checked_at, repaired_at, repairing } = row;
+  const { ended_at, checked_at, repaired_at, repairing, bots_wrong, bots_since } = row;
   if (state !== 'done' || ended_at === null || release_id !== releaseId || desired !== 'running' || suspended) {
     return null;
   }
@@ -193,9 +195,15 @@ function standing(row: MemberRow, releaseId: string, now: Date): RolloutMember['
   if (observed !== 'running') {
     return { well: checked_at === null ? null : false, at };
   }
+  if (bots_wrong !== null) {
+    return { well: false, at: bots_since ?? at };
+  }
   const news = checked_at !== null && checked_at >= ended_at && !isStale(checked_at, now);
-  return { well: news && !repairing ? true : null, at: repaired_at !== null && repaired_at > at ? repaired_at : at };
+  return { well: news && !repairing ? true : null, at: latest(at, repaired_at, bots_since) };
 }
+
+const latest = (first: Date, ...others: (Date | null)[]): Date =>
+  others.reduce<Date>((newest, one) => (one !== null && one > newest ? one : newest), first);
 
 /** All that decides what comes next. */
 export async function readSnapshot(
@@ -209,7 +217,7 @@ export async function readSnapshot(
     where: { id: releaseId },
   });
   const rows = await db.query<MemberRow[]>(
-    `select s.tenant_id as id, s.slug, s.engine_id, s.ring, s.state, s.ended_at, s.rollback_id, t.release_id, t.desired, t.observed,
+    `select s.tenant_id as id, s.slug, s.engine_id, s.ring, s.state, s.ended_at, s.rollback_id, s.bots_wrong, s.bots_since, t.release_id, t.desired, t.observed,
             t.observed_since, t.checked_at, h.broken_at, coalesce(h.suspended, false) as suspended, o.repaired_at,
             coalesce(o.repairing, false) as repairing
        from rollout_stacks s

@@ -159,7 +159,7 @@ export async function rolloutReport(
       endedAt: iso(row.endedAt),
       outageMs: row.outageMs,
       why: row.why,
-      reason: row.reason,
+      reason: row.reason ?? row.botsWrong,
     })),
     next: found.length > limit ? String(page.at(-1)?.place) : null,
   };
