@@ -54,7 +54,7 @@ export async function routes({ n, say }: Options): Promise<BenchResult> {
   const settings: EdgeSettings = {
     portalDomain: 'portal.test',
     tenantDomain: 'stacks.test',
-    gateUrl: 'http://127.0.0.1:9',
+    gateUrls: ['http://127.0.0.1:9'],
     apiUrls: [`http://127.0.0.1:${address.port}`],
     certificateDir: join(base, 'certs'),
   };

@@ -102,7 +102,7 @@ describe('certificates by ACME', () => {
       renderShared({
         portalDomain: 'portal.test',
         tenantDomain: 'stacks.test',
-        gateUrl: url(gate.port),
+        gateUrls: [url(gate.port)],
         apiUrls: [url(api.port)],
         certificateDir: join(dataDir, 'certs'),
       }),

@@ -135,7 +135,7 @@ describe('domains of owners’ own', () => {
       pool: { base: 127 * 2 ** 24, prefix: 14 },
       edge: {
         certificateDir: join(dataDir, 'certs'),
-        gateUrl: `http://127.0.0.1:${gate.port}`,
+        gateUrls: [`http://127.0.0.1:${gate.port}`],
         apiUrls: [`http://127.0.0.1:${api.port}`],
       },
     });

@@ -107,7 +107,7 @@ describe('a platform on its host', () => {
   }, 300_000);
 
   it('other passwords in .env reach who reads them with the next up, and of an earlier version’s files none stays', async () => {
-    const services = ['api', 'api2', 'gate', 'worker', 'agent', 'redis'] as const;
+    const services = ['api', 'api2', 'gate', 'gate2', 'worker', 'agent', 'redis'] as const;
     const ids = (): Promise<string[]> =>
       Promise.all(services.map((service) => docker('inspect', '-f', '{{.Id}}', platform.container(service))));
     await writeFile(inData('secrets/redis.conf'), 'requirepass former\n', { mode: 0o400 });
@@ -118,8 +118,8 @@ describe('a platform on its host', () => {
       const ran = await platform.run('up');
       expect({ code: ran.code, refusals: refusals(ran) }).toEqual({ code: 0, refusals: [] });
       const after = await ids();
-      // The gate has neither.
-      expect(services.filter((_, at) => after[at] === before[at])).toEqual(['gate']);
+      // The gates have neither.
+      expect(services.filter((_, at) => after[at] === before[at])).toEqual(['gate', 'gate2']);
       expect(await docker('exec', platform.container('api'), 'cat', '/run/secrets/redis-url')).toContain(
         'b'.repeat(32),
       );
@@ -132,6 +132,7 @@ describe('a platform on its host', () => {
       'api',
       'api2',
       'gate',
+      'gate2',
       'migrate',
       'postgres',
       'redis',

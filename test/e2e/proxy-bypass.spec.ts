@@ -52,7 +52,7 @@ class Edge {
     const settings: EdgeSettings = {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
-      gateUrl: `http://127.0.0.1:${gate!.port}`,
+      gateUrls: [`http://127.0.0.1:${gate!.port}`],
       apiUrls: [`http://127.0.0.1:${portal!.port}`],
       certificateDir: join(this.base, 'certs'),
     };

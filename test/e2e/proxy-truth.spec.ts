@@ -130,7 +130,7 @@ describe('what the proxy serves is what the files say', () => {
     settings = {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
-      gateUrl: 'http://127.0.0.1:9',
+      gateUrls: ['http://127.0.0.1:9'],
       apiUrls: [`http://127.0.0.1:${address.port}`],
       certificateDir: join(base, 'certs'),
     };

@@ -87,7 +87,7 @@ describe('the proxy with the files we render', () => {
     settings = {
       portalDomain: 'portal.test',
       tenantDomain: 'stacks.test',
-      gateUrl: `http://127.0.0.1:${gate.port}`,
+      gateUrls: [`http://127.0.0.1:${gate.port}`],
       apiUrls: [`http://127.0.0.1:${portalAt!.port}`],
       certificateDir: join(base, 'certs'),
     };

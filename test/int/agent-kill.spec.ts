@@ -60,7 +60,7 @@ async function live(): Promise<void> {
       AVIARY_MASTER_KEY: world.masterKey,
       AVIARY_GATE_PUBLIC_KEY: gateKey,
       AVIARY_API_URLS: world.edge.apiUrls.join(','),
-      AVIARY_GATE_URL: world.edge.gateUrl,
+      AVIARY_GATE_URLS: world.edge.gateUrls.join(','),
       AVIARY_RESOLVERS: RESOLVERS.join(','),
       AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
       ...IMAGES,

@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import { connect } from 'node:net';
 import { waitFor } from '#libs/async';
 import { person, stackOf, testApi, type TestApi } from '../support/api.js';
-import { Balancer } from '../support/balancer.js';
+import { BalancedLoad, Balancer } from '../support/balancer.js';
 
 /** Two apis on one database behind a balancer that asks them as the proxy does; one of them ends. */
 jest.setTimeout(60_000);
@@ -14,7 +14,7 @@ const BALANCER = '/internal/balancer';
 let staying: TestApi;
 let ending: TestApi;
 let balancer: Balancer | undefined;
-let load: Load | undefined;
+let load: BalancedLoad | undefined;
 
 beforeEach(async () => {
   const settings = { AVIARY_SIGN_ON_SEED: Buffer.alloc(32, 7).toString('base64') };
@@ -40,47 +40,9 @@ async function balanced(): Promise<Balancer> {
   return balancer;
 }
 
-/** Requests one after the other in several lines, until it is ended. */
-class Load {
-  answered = 0;
-  readonly failed: string[] = [];
-  private going = true;
-  private readonly lines: Promise<void>[];
-
-  constructor(private readonly url: string) {
-    this.lines = Array.from({ length: 4 }, () => this.line());
-  }
-
-  private async line(): Promise<void> {
-    while (this.going) {
-      try {
-        const answer = await fetch(`${this.url}/readyz`);
-        await answer.arrayBuffer();
-        if (answer.status === 200) {
-          this.answered += 1;
-        } else {
-          this.failed.push(String(answer.status));
-        }
-      } catch (error) {
-        this.failed.push(String(error));
-      }
-    }
-  }
-
-  async more(count: number): Promise<void> {
-    const from = this.answered;
-    await waitFor(() => (this.answered >= from + count ? true : undefined), { what: 'answers', deadlineMs: 20_000 });
-  }
-
-  async end(): Promise<void> {
-    this.going = false;
-    await Promise.all(this.lines);
-  }
-}
-
 it('an api that leaves the balancer first ends without one failed request', async () => {
   const { url } = await balanced();
-  load = new Load(url);
+  load = new BalancedLoad(`${url}/readyz`);
   await load.more(50);
   expect(await ending.api.leave()).toBe(true);
   expect(balancer?.up).toBe(1);
@@ -92,7 +54,7 @@ it('an api that leaves the balancer first ends without one failed request', asyn
 
 it('and one that just ends has some: the balancer still sends there', async () => {
   const { url } = await balanced();
-  load = new Load(url);
+  load = new BalancedLoad(`${url}/readyz`);
   await load.more(50);
   await ending.api.close();
   await waitFor(() => (load!.failed.length > 0 ? true : undefined), { what: 'a failed request', deadlineMs: 20_000 });

@@ -219,7 +219,7 @@ describe('the gate', () => {
       const good = held(await world.gate.session({ tenant: TENANT, slug: SLUG }));
       await api.stop();
       await world.gate.stop();
-      const kept = join(world.state, 'revocations.json');
+      const kept = join(world.state, 'revocations-gate.json');
       const text = await readFile(kept, 'utf8');
       for (const damaged of [text.slice(0, 20), '{}', null]) {
         await (damaged === null ? rm(kept) : writeFile(kept, damaged));
@@ -296,8 +296,8 @@ describe('the gate', () => {
       'missing',
       '',
       '..',
-      '../../../revocations.json',
-      '..%2f..%2frevocations.json',
+      '../../../revocations-gate.json',
+      '..%2f..%2frevocations-gate.json',
       'tok-EN_1/',
       'tok-EN_1?x',
       '.',

@@ -47,7 +47,7 @@ async function agentSays(keys: Record<string, string>): Promise<{ code: number |
       AVIARY_DATABASE_URL: world.database.url,
       AVIARY_GATE_PUBLIC_KEY: home.gateKey,
       AVIARY_API_URLS: world.edge.apiUrls.join(','),
-      AVIARY_GATE_URL: world.edge.gateUrl,
+      AVIARY_GATE_URLS: world.edge.gateUrls.join(','),
       AVIARY_TOOLS_IMAGE: 'tools',
       AVIARY_IMAGE_POSTGRES: 'p',
       AVIARY_IMAGE_REDIS: 'r',

@@ -336,7 +336,7 @@ describe('monitoring', () => {
     expect(targets).toEqual({
       'aviary-api': [`${hosts.api}:8081`, `${hosts.api2}:8081`],
       'aviary-agent': [`${hosts.api}:8081`],
-      'aviary-gate': [`${hosts.gate}:8082`],
+      'aviary-gate': [`${hosts.gate}:8082`, `${hosts.gate2}:8082`],
       'aviary-worker': [`${hosts.worker}:8083`],
       'aviary-traefik': ['127.0.0.1:19080'],
     });

@@ -10,7 +10,7 @@ import { createLogger } from '#libs/telemetry';
 import { PortalWatch } from '../../apps/agent/src/portal-watch.js';
 import { ENGINE_ID, healthyProbes, IMAGES, stackWorld, type StackWorld } from '../support/stack-world.js';
 
-/** The portal's gate and api as an agent asks for them; the minutes are the test's own. */
+/** The portal's gates and apis as an agent asks for them; the minutes are the test's own. */
 jest.setTimeout(60_000);
 
 const never = new AbortController().signal;
@@ -18,7 +18,7 @@ const bounds = { deadlineMs: 5_000 };
 let at = 0;
 const now = (): Date => new Date(at);
 
-/** One of the two as the agent reaches it: it answers, says that it fails, or hangs, which its engine does not see. */
+/** One of them as the agent reaches it: it answers, says that it fails, or hangs, which its engine does not see. */
 class Part {
   does: 'answer' | 'fail' | 'hang' | 'leave' = 'answer';
   private constructor(private readonly server: Server) {}
@@ -50,6 +50,7 @@ class Part {
 
 let world: StackWorld;
 let gate: Part;
+let gate2: Part;
 let api: Part;
 let api2: Part;
 let leaving: Part;
@@ -58,12 +59,13 @@ let watch: PortalWatch;
 beforeEach(async () => {
   at = Date.UTC(2026, 5, 1, 10);
   world = await stackWorld({ now });
-  [gate, api, api2] = [await Part.open(), await Part.open(), await Part.open()];
+  [gate, gate2, api, api2] = [await Part.open(), await Part.open(), await Part.open(), await Part.open()];
   leaving = await Part.open();
   watch = watching();
 }, 60_000);
 afterEach(async () => {
   gate.close();
+  gate2.close();
   api.close();
   api2.close();
   leaving.close();
@@ -77,7 +79,7 @@ function watching(): PortalWatch {
     engine,
     platformId: database.platformId,
     engineId: ENGINE_ID,
-    urls: { gate: [gate.url], api: [api.url, api2.url] },
+    urls: { gate: [gate.url, gate2.url], api: [api.url, api2.url] },
     leavingUrls: [leaving.url],
     logger: createLogger('test', 'silent'),
     now,
@@ -130,6 +132,7 @@ describe('a gate that hangs while its engine calls it running', () => {
     await runs('api');
     gate.does = 'hang';
   });
+
   const restart = (): string[] => [`restartContainer ${nameOf('gate')}`];
 
   it('is an alarm and restarted once, again only after a pause, until it answers', async () => {
@@ -140,7 +143,7 @@ describe('a gate that hangs while its engine calls it running', () => {
     expect(alarm).toMatchObject({
       key: `portal/${ENGINE_ID}/gate`,
       code: 'PORTAL_UNWELL',
-      severity: 'critical',
+      severity: 'warning',
       message: expect.stringContaining(
         'It was restarted at 2026-06-01 10:02 UTC and will be again at 2026-06-01 10:17',
       ),
@@ -191,6 +194,31 @@ describe('a gate that hangs while its engine calls it running', () => {
     await minutes(1);
     expect(changes()).toEqual([]);
   });
+});
+
+it('two gates that do not answer are what keeps everybody out of their dashboards, one alone is not', async () => {
+  await runs('gate');
+  await runs('gate2');
+  gate2.does = 'hang';
+  await minutes(3);
+  expect(await open()).toMatchObject([
+    {
+      key: `portal/${ENGINE_ID}/gate2`,
+      severity: 'warning',
+      message: expect.stringContaining('the other one answers for both'),
+    },
+  ]);
+  gate.does = 'hang';
+  await minutes(3);
+  expect((await open()).toSorted((a, b) => a.key.localeCompare(b.key))).toMatchObject([
+    {
+      key: `portal/${ENGINE_ID}/gate`,
+      severity: 'critical',
+      message: expect.stringContaining('nobody gets into a dashboard'),
+    },
+    { key: `portal/${ENGINE_ID}/gate2`, severity: 'critical' },
+  ]);
+  expect(changes()).toEqual([`restartContainer ${nameOf('gate2')}`, `restartContainer ${nameOf('gate')}`]);
 });
 
 it('an api that answers with an error is one that does not answer, and a warning while the other does', async () => {

@@ -77,7 +77,7 @@ export class AgentProcess {
         AVIARY_MASTER_KEY: masterKey,
         AVIARY_GATE_PUBLIC_KEY: gateKey,
         AVIARY_API_URLS: world.edge.apiUrls.join(','),
-        AVIARY_GATE_URL: world.edge.gateUrl,
+        AVIARY_GATE_URLS: world.edge.gateUrls.join(','),
         AVIARY_RESOLVERS: RESOLVERS.join(','),
         AVIARY_TOOLS_IMAGE: IMAGES.AVIARY_IMAGE_POSTGRES,
         ...IMAGES,

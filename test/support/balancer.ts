@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Agent, createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { waitFor } from '#libs/async';
 
 interface Place {
   /** Where requests go. */
@@ -84,5 +85,46 @@ export class Balancer {
     this.server.closeAllConnections();
     this.server.close();
     await once(this.server, 'close');
+  }
+}
+
+/** Requests for one path one after the other in several lines, until it is ended. */
+export class BalancedLoad {
+  answered = 0;
+  readonly failed: string[] = [];
+  private going = true;
+  private readonly lines: Promise<void>[];
+
+  constructor(
+    private readonly url: string,
+    private readonly headers: Record<string, string> = {},
+  ) {
+    this.lines = Array.from({ length: 4 }, () => this.line());
+  }
+
+  private async line(): Promise<void> {
+    while (this.going) {
+      try {
+        const answer = await fetch(this.url, { headers: this.headers });
+        await answer.arrayBuffer();
+        if (answer.status === 200) {
+          this.answered += 1;
+        } else {
+          this.failed.push(String(answer.status));
+        }
+      } catch (error) {
+        this.failed.push(String(error));
+      }
+    }
+  }
+
+  async more(count: number): Promise<void> {
+    const from = this.answered;
+    await waitFor(() => (this.answered >= from + count ? true : undefined), { what: 'answers', deadlineMs: 20_000 });
+  }
+
+  async end(): Promise<void> {
+    this.going = false;
+    await Promise.all(this.lines);
   }
 }

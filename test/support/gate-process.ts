@@ -128,17 +128,33 @@ export interface SessionOptions {
   claims?: Record<string, unknown>;
 }
 
-/** The gate as a process of its own, from its sources, with keys of its own. */
+/** The gate as a process of its own, from its sources, with keys of its own unless it is another one's twin. */
 export class GateProcess {
-  readonly signOnKey = newSigningKey();
-  readonly seed = randomBytes(32);
+  readonly signOnKey: ReturnType<typeof newSigningKey>;
+  readonly seed: Buffer;
   port = 0;
   log = '';
   private child: ChildProcess | undefined;
 
   constructor(
-    private readonly options: { apiPort: number; stateDirectory: string; tenantDomain: string; httpsPort?: number },
-  ) {}
+    private readonly options: {
+      apiPort: number;
+      stateDirectory: string;
+      tenantDomain: string;
+      httpsPort?: number;
+      /** As `gate` where left out. */
+      name?: string;
+      /** Whose keys it has. */
+      twinOf?: GateProcess;
+    },
+  ) {
+    this.signOnKey = options.twinOf?.signOnKey ?? newSigningKey();
+    this.seed = options.twinOf?.seed ?? randomBytes(32);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
 
   async start(): Promise<void> {
     this.port ||= await freePort();
@@ -157,6 +173,7 @@ export class GateProcess {
         AVIARY_SIGN_ON_PUBLIC_KEY: publicKeyText(this.signOnKey),
         AVIARY_API_PRIVATE_URLS: `http://127.0.0.1:${this.options.apiPort}`,
         AVIARY_GATE_STATE_DIR: this.options.stateDirectory,
+        AVIARY_GATE_NAME: this.options.name ?? '',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -114,7 +114,9 @@ export class TestPlatform {
   }
 
   /** Name of one of the portal's containers. */
-  container(service: 'api' | 'api2' | 'gate' | 'worker' | 'agent' | 'postgres' | 'redis' | 'traefik'): string {
+  container(
+    service: 'api' | 'api2' | 'gate' | 'gate2' | 'worker' | 'agent' | 'postgres' | 'redis' | 'traefik',
+  ): string {
     return `aviary-${this.facts.prefix}-${service}`;
   }
 
@@ -225,7 +227,7 @@ export class TestPlatform {
 
   /** Of the portal's processes, beside the other logs of the run: what an answer had behind it is asked afterwards. */
   private async keepLogs(): Promise<void> {
-    for (const service of ['api', 'api2', 'gate', 'worker', 'agent'] as const) {
+    for (const service of ['api', 'api2', 'gate', 'gate2', 'worker', 'agent'] as const) {
       const container = this.container(service);
       const said = await execute('docker', ['-H', engineEndpoint(), 'logs', '--timestamps', container], {
         maxBuffer: 256 * 1024 * 1024,

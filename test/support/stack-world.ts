@@ -204,7 +204,7 @@ export async function stackWorld(
   const edge: EdgeSettings = {
     portalDomain: PLACES.portalDomain,
     tenantDomain: PLACES.tenantDomain,
-    gateUrl: 'http://10.131.255.195:8082',
+    gateUrls: ['http://10.131.255.195:8082'],
     apiUrls: ['http://10.131.255.194:8080'],
     certificateDir: '/etc/traefik/certs',
     ...options.edge,

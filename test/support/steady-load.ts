@@ -78,11 +78,6 @@ export class SteadyLoad {
     this.failed.push({ host, path, why, at: new Date().toISOString() });
   }
 
-  /** What failed at this host, or at the portal. */
-  failedAt(host = this.place.portalDomain): FailedRequest[] {
-    return this.failed.filter((one) => one.host === host);
-  }
-
   private ask({ path, host: to, headers, body, anew = false }: LoadRequest): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const { portalDomain, httpsPort: port, address, ca } = this.place;

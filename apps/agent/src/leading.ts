@@ -131,7 +131,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const edge: EdgeSettings = {
     portalDomain: config.PORTAL_DOMAIN,
     tenantDomain: config.TENANT_DOMAIN,
-    gateUrl: config.GATE_URL,
+    gateUrls: config.GATE_URLS,
+    proxyPort: config.PROXY_PORT,
     apiUrls: config.API_URLS,
     certificateDir: '/etc/traefik/certs',
     // With a local authority a browser that was told so could not be led back once its trust is withdrawn.

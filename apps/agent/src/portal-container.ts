@@ -5,7 +5,7 @@ const LOOK_MS = 60_000;
 const STOP_SECONDS = 5;
 const CALL_MS = 30_000;
 
-type Service = 'traefik' | 'gate' | 'api' | 'api2';
+type Service = 'traefik' | 'gate' | 'gate2' | 'api' | 'api2';
 
 const nameOf = (platformId: string, service: Service): string => `aviary-${platformPrefix(platformId)}-${service}`;
 

@@ -7,7 +7,7 @@ import { PortalWatch } from './portal-watch.js';
 import type { Timers } from './timers.js';
 
 const MINUTE = 60;
-/** While its gate does not answer nobody gets into a dashboard. */
+/** While none of its gates answers nobody gets into a dashboard. */
 const AGAIN_SECONDS = 20;
 /** While nothing is known of recurring work nothing is sent; a watchdog waits since the last word. */
 const HEARTBEAT_AGAIN_SECONDS = 5;
@@ -32,7 +32,7 @@ export function keepPortal(timers: Timers, deps: KeepingDeps): DutyWatch {
     engine: upkeep,
     platformId: config.PLATFORM_ID,
     engineId: config.ENGINE_ID,
-    urls: { gate: [config.GATE_URL], api: config.API_URLS },
+    urls: { gate: config.GATE_URLS, api: config.API_URLS },
     leavingUrls: config.API_PRIVATE_URLS,
     logger,
     now,

@@ -21,7 +21,7 @@ const KINDS = {
 } as const;
 type Kind = keyof typeof KINDS;
 /** Containers of the portal, by the kind of what runs in them. */
-const PARTS = { gate: 'gate', api: 'api', api2: 'api' } as const satisfies Record<string, Kind>;
+const PARTS = { gate: 'gate', gate2: 'gate', api: 'api', api2: 'api' } as const satisfies Record<string, Kind>;
 type Name = keyof typeof PARTS;
 
 interface WatchDeps {
@@ -50,7 +50,7 @@ interface Part {
 }
 
 /**
- * Asks the portal's gate and apis again and again whether they answer: the engine calls one that hangs running, and the
+ * Asks the portal's gates and apis again and again whether they answer: the engine calls one that hangs running, and the
  * proxy in front of it lives. One that runs and does not answer is restarted, again only after pauses that double; one
  * that is missing, stopped or paused is left alone, since that may be somebody's will. Both are alarms, and each restart
  * is in the audit. One that takes no requests any more since a deploy replaces it, and ends what it has begun, is neither.

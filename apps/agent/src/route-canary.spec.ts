@@ -11,7 +11,7 @@ import { RouteCanary } from './route-canary.js';
 const edge: EdgeSettings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
-  gateUrl: 'http://10.0.0.2:8082',
+  gateUrls: ['http://10.0.0.2:8082'],
   apiUrls: ['http://10.0.0.3:8080'],
   certificateDir: '/certs',
 };

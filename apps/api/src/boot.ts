@@ -1,10 +1,9 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { OpenAnswers } from '#libs/async';
+import { DRAIN_TIMES, OpenAnswers, type DrainTimes } from '#libs/async';
 import type { Config } from '#libs/config';
 import { httpsOrigin } from '#libs/config';
 import { PrivateModule, PublicModule } from './app.module.js';
-import { DRAIN_TIMES, type DrainTimes } from './health/drain.js';
 import { createHttpApp } from './http/http-app.js';
 import { serveOpenApi } from './http/openapi.js';
 import { servePages } from './http/pages.js';

@@ -2,6 +2,7 @@ import { Global, Module, type DynamicModule, type Provider } from '@nestjs/commo
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { AccountService, RegistrationService, SessionService, SignInService } from '#libs/accounts';
+import { Drain } from '#libs/async';
 import { httpsOrigin } from '#libs/config';
 import { OutboxService } from '#libs/support';
 import type { Logger } from '#libs/telemetry';
@@ -28,7 +29,6 @@ import {
   StackService,
   UsageService,
 } from '#libs/tenants';
-import { Drain } from './health/drain.js';
 import { Readiness } from './health/readiness.js';
 import { AccessGuard, BearerGuard, LISTENER, type Listener } from './http/access.guard.js';
 import { SessionLookup } from './http/session-lookup.js';

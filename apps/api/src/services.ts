@@ -7,6 +7,7 @@ import {
   SignInService,
   type AccountDeps,
 } from '#libs/accounts';
+import { Drain } from '#libs/async';
 import { httpsOrigin, type Config } from '#libs/config';
 import { signingKeyFromSeed } from '#libs/crypto';
 import { assertPlatform, createDataSource, type Database } from '#libs/db';
@@ -40,7 +41,6 @@ import {
   type TenantDeps,
 } from '#libs/tenants';
 
-import { Drain } from './health/drain.js';
 import { databaseAnswers, Readiness, type Probe } from './health/readiness.js';
 import { clientAddress } from './http/client-address.js';
 import { IdempotencyStore } from './http/idempotency.store.js';

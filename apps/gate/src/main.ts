@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { OpenAnswers } from '#libs/async';
+import { Drain, DRAIN_TIMES, OpenAnswers } from '#libs/async';
 import { httpsOrigin, loadConfig } from '#libs/config';
 import { publicKeyFromText, signingKeyFromSeed } from '#libs/crypto';
 import { createLogger } from '#libs/telemetry';
@@ -27,6 +27,7 @@ const api = new ApiDoors(config.API_PRIVATE_URLS);
 const revocations = new Revocations({
   api,
   stateDirectory: config.GATE_STATE_DIR,
+  name: config.GATE_NAME,
   logger,
   now,
 });
@@ -40,6 +41,7 @@ const redeem = redeemAt(api);
 const signOn = new SignOn({ sessions, revocations, redeem, portalOrigin, originOf, logger, now });
 const wake = wakeAt(api, elapsed);
 const starting = startingAt(api, elapsed);
+const drain = new Drain();
 const gate = new Gate({
   sessions,
   revocations,
@@ -47,6 +49,7 @@ const gate = new Gate({
   wake,
   starting,
   programs: new Programs({ wake, starting, tenantDomain, logger }),
+  drain,
   tenantDomain,
   originOf,
   portalOrigin,
@@ -58,10 +61,9 @@ const gate = new Gate({
 
 const server = gate.listen();
 const answers = new OpenAnswers(server);
-let stopping = false;
 // Before anything is answered: the proxy is to use no connection again that is about to end.
 server.prependListener('request', (_request, response) => {
-  if (stopping) {
+  if (drain.isLeaving) {
     response.setHeader('Connection', 'close');
   }
 });
@@ -72,18 +74,25 @@ server.listen(config.GATE_PORT, config.GATE_HOST, () => {
 
 /** Longer than an answer of ours takes: those that wait for an api the longest. */
 const GRACE_MS = 4_000;
+async function end(): Promise<void> {
+  if (!(await drain.leave(DRAIN_TIMES))) {
+    logger.info('the proxy was not told to send no more requests: it did not ask');
+  }
+  server.close();
+  answers.end();
+  setTimeout(() => server.closeAllConnections(), GRACE_MS).unref();
+  await revocations.stop();
+}
+
+let stopping = false;
 const stop = (signal: string): void => {
   if (stopping) {
     return;
   }
   stopping = true;
   logger.info({ signal }, 'the gate stops');
-  // There is one gate alone, and while it is away nobody gets into a dashboard: it ends with its last answer.
-  server.close();
-  answers.end();
-  setTimeout(() => server.closeAllConnections(), GRACE_MS).unref();
-  revocations.stop().catch((error: unknown) => {
-    logger.error({ err: error }, 'the list of revocations was not written');
+  end().catch((error: unknown) => {
+    logger.error({ err: error }, 'the gate did not stop cleanly');
     process.exitCode = 1;
   });
 };

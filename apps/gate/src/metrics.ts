@@ -30,7 +30,7 @@ export class GateMetrics {
 
   measure(request: IncomingMessage, response: ServerResponse): void {
     const end = this.seconds.startTimer();
-    const kind = (request.url ?? '').startsWith('/auth?') ? 'auth' : 'visit';
+    const kind = /^\/auth(\?|$)/.test(request.url ?? '') ? 'auth' : 'visit';
     response.once('finish', () => end({ kind, status: String(response.statusCode) }));
   }
 

@@ -1,5 +1,14 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from 'node:http';
-import { DomainError, isDomainError, GATE_COOKIE, GATE_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
+import type { Drain } from '#libs/async';
+import {
+  BALANCER_PATH,
+  DomainError,
+  isDomainError,
+  GATE_COOKIE,
+  GATE_PATH,
+  IDENTITY_HEADER,
+  USER_HEADER,
+} from '#libs/contracts';
 import { METRICS_TYPE, type Logger } from '#libs/telemetry';
 import { CHALLENGE_PREFIX, readChallenge } from './challenges.js';
 import { redirect, sendError, sendJson, sendPage } from './http/answer.js';
@@ -28,6 +37,8 @@ const PAGE_HEADER = 'x-aviary-page';
 const SLUG_HEADER = 'x-aviary-slug';
 /** By the shared route as it stands; by that of an owner's domain with what the host does not say. */
 const QUESTION = /^\/auth(?:\?tenant=([0-9a-f-]{36})&slug=(u[a-z2-7]{6}))?$/;
+/** Asked by those who watch this process for as long as it lives: nobody waits for these, and they say nothing of its work. */
+const WATCHED = new Set([`/${BALANCER_PATH}`, '/healthz', '/metrics']);
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface GateDeps {
@@ -37,6 +48,7 @@ export interface GateDeps {
   wake: Wake;
   starting: Starting;
   programs: Programs;
+  drain: Drain;
   tenantDomain: string;
   originOf: (host: string) => string;
   portalOrigin: string;
@@ -68,7 +80,10 @@ export class Gate {
 
   listen(): Server {
     const server = createServer((request, response) => {
-      this.deps.metrics.measure(request, response);
+      if (!WATCHED.has(request.url ?? '')) {
+        this.deps.drain.arrived();
+        this.deps.metrics.measure(request, response);
+      }
       this.answer(request, response).catch((error: unknown) => {
         this.fail(response, error);
       });
@@ -95,10 +110,26 @@ export class Gate {
       this.away(request, response);
     } else if (path === '/metrics') {
       response.writeHead(200, { 'content-type': METRICS_TYPE }).end(await this.deps.metrics.read());
+    } else if (path === `/${BALANCER_PATH}`) {
+      this.balance(response);
     } else if (path === '/healthz') {
       sendJson(response, 200, { status: 'ok', revocationsAgeSeconds: this.deps.revocations.ageSeconds() });
     } else {
       sendError(response, new DomainError('NOT_FOUND'));
+    }
+  }
+
+  /**
+   * What the proxy asks once a second: whether to send requests here. A gate that knows of no ended session would refuse
+   * everybody, whom another one may know.
+   */
+  private balance(response: ServerResponse): void {
+    const { drain, revocations } = this.deps;
+    if (!drain.asked()) {
+      response.once('finish', () => drain.wasTold());
+      sendJson(response, 503, { status: 'leaving' });
+    } else {
+      sendJson(response, revocations.known ? 200 : 503, { status: revocations.known ? 'ok' : 'without a list' });
     }
   }
 

@@ -167,7 +167,13 @@ export const shapes = {
     SIGN_ON_PUBLIC_KEY: z.string().min(1),
     /** Of each api; whichever takes a connection is asked. */
     API_PRIVATE_URLS: list.pipe(z.array(z.url()).min(1)),
+    /** Of all gates: each keeps a list of its own there and reads the others’. */
     GATE_STATE_DIR: z.string().min(1),
+    /** Of this one among them. */
+    GATE_NAME: z
+      .string()
+      .regex(/^[a-z][a-z0-9]*$/)
+      .default('gate'),
   },
   agent: {
     ...commonShape,
@@ -185,7 +191,8 @@ export const shapes = {
     API_URLS: list.pipe(z.array(z.url()).min(1).max(2)),
     /** In the same order the ports on which each api says that it is ending; where left out, it cannot be asked. */
     API_PRIVATE_URLS: list.pipe(z.array(z.url()).max(2)),
-    GATE_URL: z.url(),
+    /** Of each gate, where the proxy reaches it. */
+    GATE_URLS: list.pipe(z.array(z.url()).min(1).max(2)),
     /** The engine's resolvers (IPv4), which stacks may ask for names; `up` finds them on the host. */
     RESOLVERS: list.pipe(z.array(z.ipv4())),
     /** Largest packet in bytes of the stacks' networks, as of the host's way out; the engine's own choice where not set. */

@@ -11,5 +11,5 @@ export function platformPrefix(platformId: string): string {
   return hash.toString(16).padStart(8, '0').slice(0, 4);
 }
 
-/** Of an api's private port: where the proxy asks whether to send requests to it. */
+/** Of an api's private port, and of a gate: where the proxy asks whether to send requests to it. */
 export const BALANCER_PATH = 'internal/balancer';

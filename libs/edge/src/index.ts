@@ -18,6 +18,7 @@ export {
   canaryHost,
   strippedHeaders,
   GENERATION_HEADER,
+  GATE_BALANCER,
   PORTAL_BALANCER,
 } from './domain/shared-routes.js';
 export {

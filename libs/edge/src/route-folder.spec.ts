@@ -24,7 +24,7 @@ import { RouteFolder } from './route-folder.js';
 const settings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
-  gateUrl: 'http://10.0.0.2:8082',
+  gateUrls: ['http://10.0.0.2:8082'],
   apiUrls: ['http://10.0.0.3:8080'],
   certificateDir: '/certs',
 };

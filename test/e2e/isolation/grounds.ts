@@ -26,7 +26,7 @@ export interface Grounds {
   /** On the same edge bridge as `own`, and on another. */
   other: StackGround;
   far: StackGround;
-  portal: Record<'postgres' | 'redis' | 'api' | 'api2' | 'gate' | 'worker', string>;
+  portal: Record<'postgres' | 'redis' | 'api' | 'api2' | 'gate' | 'gate2' | 'worker', string>;
   containers: Record<'worker' | 'agent', string>;
   /** The host's addresses on the bridges of `own` and of the portal. */
   gateways: Record<'edge' | 'inner' | 'portal', string>;
@@ -96,7 +96,7 @@ export async function openGrounds(world: PlatformWorld, ends: Ends): Promise<Gro
   const own = await ground();
   const other = await ground();
   const far = await ground();
-  const portalAddress = async (service: 'postgres' | 'redis' | 'api' | 'api2' | 'gate' | 'worker'): Promise<string> =>
+  const portalAddress = async (service: keyof Grounds['portal']): Promise<string> =>
     Object.values((await inspected(platform.container(service))).NetworkSettings.Networks)[0]?.IPAddress ?? '';
   const gateway = async (network: string): Promise<string> =>
     docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Gateway}}', network);
@@ -139,6 +139,7 @@ export async function openGrounds(world: PlatformWorld, ends: Ends): Promise<Gro
       api: await portalAddress('api'),
       api2: await portalAddress('api2'),
       gate: await portalAddress('gate'),
+      gate2: await portalAddress('gate2'),
       worker: await portalAddress('worker'),
     },
     containers: { worker: platform.container('worker'), agent: platform.container('agent') },

@@ -106,12 +106,13 @@ export const NETWORK: readonly Row[] = [
     control: host,
   },
   {
-    target: 'the portal’s API past the proxy, its private port, and the gate',
+    target: 'the portal’s API past the proxy, its private port, and the gates',
     probes: ({ portal }) => [
       `tcp ${portal.api} 8080`,
       `tcp ${portal.api} 8081`,
       `tcp ${portal.api2} 8080`,
       `tcp ${portal.gate} 8082`,
+      `tcp ${portal.gate2} 8082`,
     ],
     runtime: 'refused',
     database: 'refused',

@@ -218,7 +218,7 @@ export function watching(world: () => PlatformWorld): void {
     expect(everything[`log of ${platform.container('agent')}`]).toContain('"service":"agent"');
     expect(everything[`log of ${runtime}`]).toContain('"level"');
     // Not a process of stack or portal that could not be read: each has an environment, and it was searched.
-    const portal = (['api', 'api2', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const).map(
+    const portal = (['api', 'api2', 'gate', 'gate2', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const).map(
       (service) => platform.container(service),
     );
     const own = (['postgres', 'redis', 'runtime'] as const).map((service) => platform.service(stack.slug, service));

@@ -8,18 +8,18 @@ import { writeWhole } from './files.js';
 import { noteBegun, noteGood } from './last-good.js';
 import { makeFolders, POOL_RECORD, writePlatformFiles } from './layout.js';
 import { migrateDatabase, runOnce } from './one-off.js';
-import { apiIsReady, isBalancedTo, waitUntilHealthy } from './portal-health.js';
+import { isBalancedTo, isReady, waitUntilHealthy } from './portal-health.js';
 import { removeFormerFiles, withCheckFiles, writeAgentFiles } from './portal-secrets.js';
 import type { HostFacts } from './preflight.js';
-import { APIS, changedServices, rollSteps } from './roll.js';
+import { changedServices, pairOf, rollSteps, type PairKind } from './roll.js';
 import { CommandError } from './run-command.js';
 import type { Platform } from './settings.js';
 import { staysWell, type Staying } from './staying-well.js';
 import { DATABASE_MS, databaseAnswers, ownStores } from './stores.js';
 import { Refusal, say } from './talk.js';
 
-/** From the start of an api until it can do its work, on a host that is short of everything. */
-const API_MS = 120_000;
+/** From the start of an api or a gate until it can do its work, on a host that is short of everything. */
+const READY_MS = 120_000;
 /** The proxy looks each second; where it does not see what we see, the deploy goes on all the same. */
 const BALANCER_MS = 15_000;
 
@@ -38,7 +38,7 @@ export interface Deployment {
 
 /**
  * Makes the portal what the sources and settings say and waits until it is well, which is then noted. Every step leaves
- * what is right as it is; while an api runs one of the two always answers. Throws where it does not become well: the
+ * what is right as it is; while an api runs one of the two always answers, and so does one of the gates. Throws where it does not become well: the
  * schema is then the new one, on which what ran before runs too.
  */
 export async function bringUp(deployment: Deployment): Promise<void> {
@@ -82,8 +82,8 @@ export async function bringUp(deployment: Deployment): Promise<void> {
 }
 
 /**
- * Makes the services anew that are not as they are to be, in an order in which an api always answers. An api that does not
- * become ready, within the given time at most, ends it there.
+ * Makes the services anew that are not as they are to be, in an order in which an api and a gate always answer. One of these
+ * that does not become ready, within the given time at most, ends it there.
  */
 export async function roll(compose: Compose, platform: Pick<Platform, 'config'>, mostMs: number): Promise<void> {
   const [wanted, running] = [await compose.wanted(), await compose.running()];
@@ -95,8 +95,11 @@ export async function roll(compose: Compose, platform: Pick<Platform, 'config'>,
       say(`replacing ${anew.join(', ')}`);
     }
     await compose.call(['up', '-d', '--no-deps', ...services], { show: true });
-    for (const name of steps.length > 1 ? services.filter((service) => APIS.includes(service)) : []) {
-      await untilItTakesRequests(compose, platform, { name, deadlineMs: Math.min(API_MS, mostMs) });
+    for (const name of steps.length > 1 ? services : []) {
+      const kind = pairOf(name);
+      if (kind !== null) {
+        await untilItTakesRequests(compose, platform, { name, kind, deadlineMs: Math.min(READY_MS, mostMs) });
+      }
     }
   }
   await compose.call(['up', '-d', '--remove-orphans'], { show: true });
@@ -106,12 +109,12 @@ export async function roll(compose: Compose, platform: Pick<Platform, 'config'>,
 async function untilItTakesRequests(
   compose: Compose,
   platform: Pick<Platform, 'config'>,
-  { name, deadlineMs }: { name: string; deadlineMs: number },
+  { name, kind, deadlineMs }: { name: string; kind: PairKind; deadlineMs: number },
 ): Promise<void> {
   const address = compose.environment[`AVIARY_${name.toUpperCase()}_ADDRESS`] ?? '';
   const wait = { intervalMs: 100, maxIntervalMs: 500 };
   try {
-    await waitFor(async () => ((await apiIsReady(address)) ? true : undefined), {
+    await waitFor(async () => ((await isReady(kind, address)) ? true : undefined), {
       what: `an answer of ${name}`,
       deadlineMs,
       ...wait,
@@ -121,10 +124,10 @@ async function untilItTakesRequests(
       throw error;
     }
     throw new Refusal([
-      `The new ${name} does not become ready within ${deadlineMs / 1_000} s, so nothing after it was replaced: the other api goes on as it is. See docker logs aviary-${compose.environment['AVIARY_PREFIX'] ?? ''}-${name}.`,
+      `The new ${name} does not become ready within ${deadlineMs / 1_000} s, so nothing after it was replaced: the other ${kind} goes on as it is. See docker logs aviary-${compose.environment['AVIARY_PREFIX'] ?? ''}-${name}.`,
     ]);
   }
-  await waitFor(async () => ((await isBalancedTo(platform, address)) === false ? undefined : true), {
+  await waitFor(async () => ((await isBalancedTo(platform, kind, address)) === false ? undefined : true), {
     what: `the proxy sending requests to ${name}`,
     deadlineMs: BALANCER_MS,
     ...wait,

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parsePool, portalSubnet } from '#libs/tenants';
 import { backupFolder } from './backup-place.js';
+import { proxySettings } from './layout.js';
 import { run } from './run-command.js';
 import { keyEnvironment } from './master-key.js';
 import { networkText, parseNetwork, type Route } from './networks.js';
@@ -25,6 +27,8 @@ export interface ComposeFacts {
   engineSocket: string;
   mtu: number;
   resolvers: readonly string[];
+  /** The proxy's static configuration. */
+  proxySettings: string;
 }
 
 /** Where the scripts mount the engine's socket into this container. */
@@ -49,9 +53,12 @@ export function composeEnvironment(platform: Platform, facts: ComposeFacts): Rec
     AVIARY_API_ADDRESS: subnet.hosts.api,
     AVIARY_API2_ADDRESS: subnet.hosts.api2,
     AVIARY_GATE_ADDRESS: subnet.hosts.gate,
+    AVIARY_GATE2_ADDRESS: subnet.hosts.gate2,
     AVIARY_WORKER_ADDRESS: subnet.hosts.worker,
     AVIARY_POSTGRES_ADDRESS: subnet.hosts.postgres,
     AVIARY_REDIS_ADDRESS: subnet.hosts.redis,
+    // It reads them once; there is no secret among them.
+    AVIARY_FILES_OF_TRAEFIK: createHash('sha256').update(facts.proxySettings).digest('base64url'),
     AVIARY_TRAEFIK_USER: privileged ? '0' : '10002',
     AVIARY_ENGINE_GROUP: String(facts.engineGroup),
     AVIARY_ENGINE_SOCKET: facts.engineSocket,
@@ -130,6 +137,7 @@ export async function composed(
       engineSocket: platform.config.ENGINE_SOCKET,
       mtu: await outwardMtu(routes),
       resolvers: hostResolvers(),
+      proxySettings: await proxySettings(platform, repository),
     }),
   );
 }

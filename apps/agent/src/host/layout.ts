@@ -64,6 +64,13 @@ export function fill(template: string, values: Readonly<Record<string, string | 
   });
 }
 
+/** The proxy's static configuration, as the sources and settings have it. */
+export async function proxySettings({ config }: Pick<Platform, 'config'>, repository: string): Promise<string> {
+  const template = await readText(join(repository, 'traefik/traefik.yml'));
+  const { HTTP_PORT, HTTPS_PORT, PROXY_PORT } = config;
+  return fill(template ?? '', { HTTP_PORT, HTTPS_PORT, PROXY_PORT });
+}
+
 /** Files the portal's containers are given. */
 export async function writePlatformFiles(platform: Platform, repository: string): Promise<void> {
   const { config } = platform;
@@ -88,10 +95,5 @@ export async function writePlatformFiles(platform: Platform, repository: string)
   if ((await readText(at('routes', SERVED_FILE))) === null) {
     await writeWhole(at('routes', SERVED_FILE), '{}\n', { mode: 0o644, owner: PORTAL });
   }
-  const template = await readText(join(repository, 'traefik/traefik.yml'));
-  await writeWhole(
-    at('traefik', 'traefik.yml'),
-    fill(template ?? '', { HTTP_PORT: config.HTTP_PORT, HTTPS_PORT: config.HTTPS_PORT, PROXY_PORT: config.PROXY_PORT }),
-    { mode: 0o644 },
-  );
+  await writeWhole(at('traefik', 'traefik.yml'), await proxySettings(platform, repository), { mode: 0o644 });
 }

@@ -4,16 +4,20 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { waitFor } from '#libs/async';
-import { PORTAL_BALANCER } from '#libs/edge';
+import { GATE_BALANCER, PORTAL_BALANCER } from '#libs/edge';
 import { ownObjects } from './engine-facts.js';
 import { UNWELL } from './health-answer.js';
+import type { PairKind } from './roll.js';
 import { CommandError, run } from './run-command.js';
 import type { Platform } from './settings.js';
 import { Refusal, say } from './talk.js';
 
 const PROBE_MS = 2_000;
-/** Of each api, as the proxy reaches it. */
-const API_PORT = 8080;
+/** Of each of a pair, as the proxy reaches it: where it says that it can do its work, and what chooses between the two. */
+const PAIRED = {
+  api: { port: 8080, path: '/readyz', balancer: PORTAL_BALANCER },
+  gate: { port: 8082, path: '/healthz', balancer: GATE_BALANCER },
+} as const satisfies Record<PairKind, unknown>;
 /** A process on two busy cores needs a second to start. */
 const EXEC_MS = 10_000;
 
@@ -49,22 +53,28 @@ export async function portalStatus({ config }: Platform, path: string): Promise<
   return status;
 }
 
-/** Whether the api at this address says by itself that it can do its work. */
-export async function apiIsReady(host: string): Promise<boolean> {
-  const { status } = await answerOf({ host, port: API_PORT, path: '/readyz' }, false);
+/** Whether the api or gate at this address says by itself that it can do its work. */
+export async function isReady(kind: PairKind, host: string): Promise<boolean> {
+  const { port, path } = PAIRED[kind];
+  const { status } = await answerOf({ host, port, path }, false);
   return status === 200;
 }
 
 /**
- * Whether the proxy sends requests to the api at this address; null where it does not say, since it is away or the agent
- * that runs has it balance nothing.
+ * Whether the proxy sends requests to the api or gate at this address; null where it does not say, since it is away or the
+ * agent that runs has it balance nothing.
  */
-export async function isBalancedTo({ config }: Pick<Platform, 'config'>, host: string): Promise<boolean | null> {
-  const path = `/api/http/services/${PORTAL_BALANCER}`;
+export async function isBalancedTo(
+  { config }: Pick<Platform, 'config'>,
+  kind: PairKind,
+  host: string,
+): Promise<boolean | null> {
+  const { port, balancer } = PAIRED[kind];
+  const path = `/api/http/services/${balancer}`;
   try {
     const { status, body } = await answerOf({ host: '127.0.0.1', port: config.PROXY_PORT, path }, false);
     const { serverStatus } = JSON.parse(status === 200 ? body : '{}') as { serverStatus?: Record<string, string> };
-    const says = serverStatus?.[`http://${host}:${API_PORT}`];
+    const says = serverStatus?.[`http://${host}:${port}`];
     return says === undefined ? null : says === 'UP';
   } catch {
     // Silent, or it said something else: what it does is not known.
@@ -72,7 +82,7 @@ export async function isBalancedTo({ config }: Pick<Platform, 'config'>, host: s
   }
 }
 
-const PORTAL_PROCESSES = ['api', 'api2', 'gate', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const;
+const PORTAL_PROCESSES = ['api', 'api2', 'gate', 'gate2', 'worker', 'agent', 'postgres', 'redis', 'traefik'] as const;
 
 /** Names of the portal's containers that do not run. */
 export async function missingProcesses(
@@ -90,6 +100,7 @@ const SELF_REPORTS = {
   api: '8080',
   api2: '8080',
   gate: '8082',
+  gate2: '8082',
 } as const;
 export const SELF_REPORTING = Object.keys(SELF_REPORTS) as readonly (keyof typeof SELF_REPORTS)[];
 

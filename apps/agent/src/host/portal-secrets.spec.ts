@@ -55,6 +55,7 @@ const environment = (of: Platform): Record<string, string> =>
     engineSocket: '/s',
     mtu: 1500,
     resolvers: [],
+    proxySettings: 'entryPoints: {}',
   });
 
 it('the agent is told how the platform is set up, without a secret and without where the master key is', () => {
@@ -103,11 +104,12 @@ it('no service is given another’s folder, and each that has one is made anew w
   for (const [name, { volumes = [], labels }] of Object.entries(services)) {
     const has = volumes.filter((volume) => volume.includes('/secrets'));
     const own = Object.hasOwn(serviceFiles(platform()), name);
+    const marked = (own && !['migrate', 'check-keys'].includes(name)) || name === 'traefik';
     expect({ name, has }).toEqual({ name, has: own ? [`\${AVIARY_DATA_DIR}/secrets/${name}:/run/secrets:ro`] : [] });
     // One-off commands are made anew each time.
     expect({ name, mark: labels['aviary.files'] }).toEqual({
       name,
-      mark: own && !['migrate', 'check-keys'].includes(name) ? `\${AVIARY_FILES_OF_${name.toUpperCase()}}` : undefined,
+      mark: marked ? `\${AVIARY_FILES_OF_${name.toUpperCase()}}` : undefined,
     });
   }
 });
@@ -136,7 +138,7 @@ it('a mark changes with the service’s own files, and with no other’s', () =>
   expect(changed('AVIARY_SMTP_URL', 'smtp://another.example.org')).toEqual(['AVIARY_FILES_OF_WORKER']);
   // Whether it is set stands in the portal's own backups, which the agent takes.
   expect(changed('AVIARY_SMTP_URL', '')).toEqual(['AVIARY_FILES_OF_WORKER', 'AVIARY_FILES_OF_AGENT']);
-  expect(changed('AVIARY_GATE_SEED', 'x')).toEqual(['AVIARY_FILES_OF_GATE']);
+  expect(changed('AVIARY_GATE_SEED', 'x')).toEqual(['AVIARY_FILES_OF_GATE', 'AVIARY_FILES_OF_GATE2']);
   expect(changed('AVIARY_REDIS_PASSWORD', 'x')).toEqual([
     'AVIARY_FILES_OF_REDIS',
     'AVIARY_FILES_OF_API',

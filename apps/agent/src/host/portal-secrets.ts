@@ -66,6 +66,7 @@ export function serviceFiles({ config, values }: Settings) {
       'sign-on-seed': value('AVIARY_SIGN_ON_SEED'),
     },
   };
+  const gate = { owner: PORTAL, files: { 'gate-seed': value('AVIARY_GATE_SEED') } };
   return {
     postgres: { owner: STORES.postgres, files: { 'owner-password': value('AVIARY_OWNER_PASSWORD') } },
     redis: {
@@ -76,7 +77,8 @@ export function serviceFiles({ config, values }: Settings) {
     },
     api,
     api2: api,
-    gate: { owner: PORTAL, files: { 'gate-seed': value('AVIARY_GATE_SEED') } },
+    gate,
+    gate2: gate,
     worker: { owner: PORTAL, files: { ...forApp, 'smtp-url': value('AVIARY_SMTP_URL') } },
     agent: {
       owner: PORTAL,

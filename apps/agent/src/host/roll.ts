@@ -1,22 +1,28 @@
 /** What keeps the portal's state: another one of these is a pause of everything that asks it. */
 export const STORES = ['postgres', 'redis'] as const;
 
-/**
- * In which order the portal's services are made anew while it runs. The apis one after the other, so that one of them
- * always answers; then those of which there is one only, the agent among them once the apis are there that its routes
- * lead to; the proxy last, since its own restart is the one that everybody's connections feel.
- */
-const ORDER: readonly (readonly string[])[] = [['api'], ['api2'], ['gate', 'worker', 'agent'], ['traefik']];
+/** Of these there are two each, so that one always answers: the one is left alone until the other one takes requests. */
+const PAIRS: Readonly<Record<PairKind, readonly string[]>> = { api: ['api', 'api2'], gate: ['gate', 'gate2'] };
+export type PairKind = 'api' | 'gate';
 
-/** Only of these are there two, so only these are waited for before the next step. */
-export const APIS: readonly string[] = ['api', 'api2'];
+/** Null of what there is once. */
+export function pairOf(name: string): PairKind | null {
+  return (Object.keys(PAIRS) as PairKind[]).find((kind) => PAIRS[kind].includes(name)) ?? null;
+}
+
+/**
+ * In which order the rest is made anew while the portal runs, once the apis and gates are there that routes lead to: the
+ * proxy, whose own restart everybody's connections feel, before the agent, whose routes may need what the proxy is only
+ * now set up for.
+ */
+const REST: readonly (readonly string[])[] = [['traefik'], ['worker', 'agent']];
 
 /** A mark of each service that changes with anything its container is made of. */
 export type Marks = Readonly<Record<string, string>>;
 
 /** Services whose container is not what it is to be, or not there; the stores first, then as they are rolled. */
 export function changedServices(wanted: Marks, running: Marks): string[] {
-  const known: readonly string[] = [...STORES, ...ORDER.flat()];
+  const known: readonly string[] = [...STORES, ...Object.values(PAIRS).flat(), ...REST.flat()];
   const place = (name: string): number => (known.includes(name) ? known.indexOf(name) : known.length);
   return Object.keys(wanted)
     .filter((name) => wanted[name] !== running[name])
@@ -25,19 +31,19 @@ export function changedServices(wanted: Marks, running: Marks): string[] {
 
 /**
  * Which services are made anew together, step by step, after stores and schema: all at once where no api runs and so
- * nobody is kept waiting; else so that those that are missing come first, and never both apis are away.
+ * nobody is kept waiting; else so that of each pair the one that is missing comes first, and never both are away.
  */
 export function rollSteps(wanted: Marks, running: Marks): string[][] {
   const services = Object.keys(wanted).filter((name) => !(STORES as readonly string[]).includes(name));
   const there = (name: string): boolean => running[name] !== undefined;
-  if (!APIS.some(there)) {
+  if (!PAIRS.api.some(there)) {
     return [services];
   }
-  const missingFirst = ORDER.toSorted((a, b) => Number(a.every(there)) - Number(b.every(there)));
-  const apis = missingFirst.filter((step) => step.some((name) => APIS.includes(name)));
-  const others = ORDER.filter((step) => !apis.includes(step));
-  const unknown = services.filter((name) => !ORDER.flat().includes(name));
-  return [...apis, ...(unknown.length > 0 ? [unknown] : []), ...others]
+  const pairs = Object.values(PAIRS).flatMap((pair) =>
+    pair.toSorted((a, b) => Number(there(a)) - Number(there(b))).map((name) => [name]),
+  );
+  const unknown = services.filter((name) => pairOf(name) === null && !REST.flat().includes(name));
+  return [...pairs, unknown, ...REST]
     .map((step) => step.filter((name) => services.includes(name)))
     .filter((step) => step.length > 0);
 }

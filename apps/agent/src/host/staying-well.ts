@@ -4,7 +4,7 @@ import { run } from './run-command.js';
 import type { Platform } from './settings.js';
 import { Refusal, say } from './talk.js';
 
-/** One alone may be a moment's weakness of a host that has just started eight processes. */
+/** One alone may be a moment's weakness of a host that has just started nine processes. */
 const LOOKS = 2;
 /** Beyond the time itself, for the looks. */
 const ROOM_MS = 60_000;

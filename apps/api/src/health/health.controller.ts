@@ -2,11 +2,11 @@ import { Controller, Get, HttpStatus, Inject, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { z } from 'zod';
+import { Drain } from '#libs/async';
 import { LISTENER, type Listener } from '../http/access.guard.js';
 import { Public } from '../http/access.js';
 import { Answers } from '../http/answers.js';
 import { Unlimited } from '../http/rate-limits.js';
-import { Drain } from './drain.js';
 import { Readiness } from './readiness.js';
 
 const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) });

@@ -1,7 +1,7 @@
 import { Controller, Get, HttpStatus, Res } from '@nestjs/common';
 import type { Response } from 'express';
+import { Drain } from '#libs/async';
 import { BALANCER_PATH } from '#libs/contracts';
-import { Drain } from '../health/drain.js';
 import { Internal } from '../http/access.js';
 import { Unlimited } from '../http/rate-limits.js';
 

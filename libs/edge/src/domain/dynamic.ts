@@ -9,8 +9,8 @@ const reference = z.string().regex(/^[a-z][a-z0-9-]{0,60}(@(file|internal))?$/);
 const headers = z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_-]*$/), z.string().max(200));
 
 const routerSchema = z.strictObject({
-  /** Only where it is not the one over TLS, which the static configuration makes the default. */
-  entryPoints: z.tuple([z.literal('web')]).optional(),
+  /** Only where it is not the one over TLS, which the static configuration makes the default; `traefik` is on loopback. */
+  entryPoints: z.tuple([z.enum(['web', 'traefik'])]).optional(),
   rule: z.string().min(1).max(1000),
   priority: z.int().min(1),
   middlewares: z.array(reference).optional(),
@@ -27,7 +27,8 @@ const loadBalancerSchema = z.strictObject({
     healthCheck: z
       .strictObject({
         path: z.string().regex(/^(\/[a-z]+)+$/),
-        port: z.int().min(1).max(65_535),
+        /** That of the server itself where left out. */
+        port: z.int().min(1).max(65_535).optional(),
         interval: z.string().regex(/^\d+m?s$/),
         timeout: z.string().regex(/^\d+m?s$/),
       })
@@ -72,7 +73,7 @@ const middlewareSchema = z.union([
 ]);
 
 /** What stands once in the shared file and every stack's file may name. */
-export const SHARED = { gate: 'gate@file', signOn: 'sign-on@file', away: 'away@file' } as const;
+export const SHARED = { gate: 'gate@file', signOn: 'sign-on@file', away: 'away@file', again: 'again@file' } as const;
 
 const certificateSchema = z.strictObject({ certFile: z.string(), keyFile: z.string() });
 

@@ -6,7 +6,8 @@ import type { DynamicFile, RouteFile } from './dynamic.js';
 const settings: EdgeSettings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
-  gateUrl: 'http://10.0.0.2:8082',
+  gateUrls: ['http://10.0.0.2:8082', 'http://10.0.0.4:8082'],
+  proxyPort: 19_080,
   apiUrls: ['http://10.0.0.3:8080'],
   certificateDir: '/certs',
 };
@@ -46,7 +47,10 @@ function servedOf(given: readonly RouteFile[]): Served {
         each(routers).map((router) => ({
           ...router,
           entryPoints: router.entryPoints ?? ['websecure'],
-          middlewares: ['strip@file', ...(router.middlewares ?? []).map(qualified)],
+          middlewares: [
+            ...(router.entryPoints?.[0] === 'traefik' ? [] : ['strip@file']),
+            ...(router.middlewares ?? []).map(qualified),
+          ],
           ...(router.entryPoints ? {} : { tls: { options: 'default' } }),
         })),
       ),
@@ -103,13 +107,14 @@ describe('what the proxy serves', () => {
     const served = servedOf(files);
     const changes: [router: string, change: Partial<Served['routers'][number]>][] = [
       ['uabcdef-dashboard', { middlewares: ['strip@file'] }],
-      ['uasleep-api', { middlewares: ['uasleep-mark@file'] }],
+      ['uasleep-api', { middlewares: ['uasleep-mark@file', 'again@file'] }],
       ['gate-path', { entryPoints: ['web', 'websecure'] }],
       ['portal', { rule: 'Host(`elsewhere.test`)' }],
       ['uabcdef-api', { status: 'disabled' }],
       ['canary', { priority: 1 }],
       ['challenge', { tls: {} }],
       ['uabcdef-api', { tls: undefined }],
+      ['sign-on', { entryPoints: ['websecure'] }],
     ];
     for (const [router, change] of changes) {
       const changed = served.routers.map((one) => (one.name === `${router}@file` ? { ...one, ...change } : one));

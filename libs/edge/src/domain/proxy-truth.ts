@@ -32,8 +32,11 @@ export interface Mismatch {
   file: string | null;
 }
 
-/** Both entry points put this before a router's own: without it a client could forge what only the proxy may say. */
-const EVERYWHERE = 'strip@file';
+/**
+ * The entry points that clients reach put this before a router's own: without it they could forge what only the proxy may
+ * say. On loopback there is only the proxy's own question, and its API, which is to answer also where no file is served.
+ */
+const STRIP = 'strip@file';
 
 const qualified = (name: string): string => (name.includes('@') ? name : `${name}@file`);
 
@@ -50,7 +53,10 @@ export function compareServed(files: readonly RouteFile[], served: Served): Mism
         is.priority === wanted.priority &&
         qualified(is.service) === qualified(wanted.service) &&
         covers(is.entryPoints, wanted.entryPoints ?? ['websecure']) &&
-        covers(is.middlewares, [EVERYWHERE, ...(wanted.middlewares ?? []).map(qualified)]) &&
+        covers(is.middlewares, [
+          ...(wanted.entryPoints?.[0] === 'traefik' ? [] : [STRIP]),
+          ...(wanted.middlewares ?? []).map(qualified),
+        ]) &&
         (wanted.entryPoints === undefined) === (is.tls !== undefined),
     ),
     ...comparePart(

@@ -74,12 +74,14 @@ function ownNamesOnly(slug: string, { http, tls }: DynamicFile): void {
     [...rule.matchAll(/Host\(`([^`]*)`\)/g)].map((found) => found[1] ?? ''),
   );
   const domains = domainsOf(slug, tls?.certificates ?? [], hosts.flat());
-  Object.values(http.routers).forEach(({ rule, middlewares = [], service }, index) => {
+  Object.values(http.routers).forEach(({ rule, middlewares = [], service, entryPoints }, index) => {
     const own = (reference: string): boolean => reference.startsWith(`${slug}-`);
-    const shared: readonly string[] = [SHARED.signOn, SHARED.away];
+    const shared: readonly string[] = [SHARED.signOn, SHARED.away, SHARED.again];
     // Without a mark the gate would take a visitor's request for one of the proxy itself.
     const marked = middlewares.some((name) => name === `${slug}-mark` || name === `${slug}-domain-mark`);
     const foreign =
+      // On loopback the gates take a request without a mark for the proxy's own question.
+      entryPoints?.[0] === 'traefik' ||
       middlewares.some((name) => !own(name) && !shared.includes(name)) ||
       !(service === SHARED.gate ? marked : own(service));
     const [host = '', ...more] = hosts[index] ?? [];

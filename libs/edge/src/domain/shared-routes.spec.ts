@@ -4,12 +4,12 @@ import { renderCanary, renderShared, strippedHeaders } from './shared-routes.js'
 const settings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
-  gateUrl: 'http://10.131.255.195:8082',
+  gateUrls: ['http://10.131.255.195:8082'],
   apiUrls: ['http://10.131.255.194:8080'],
   certificateDir: '/certs/',
 };
-const server = (url: string, transport = 'fast'): unknown => ({
-  loadBalancer: { servers: [{ url }], serversTransport: `${transport}@file` },
+const server = (url: string): unknown => ({
+  loadBalancer: { servers: [{ url }], serversTransport: 'near@file' },
 });
 
 describe('what all routes share', () => {
@@ -24,40 +24,42 @@ describe('what all routes share', () => {
           portal: {
             rule: 'Host(`aviary.test`) && !PathRegexp(`(?i)^/(internal|metrics)(/|$)`)',
             priority: 100,
-            middlewares: ['portal-again'],
+            middlewares: ['again'],
             service: 'portal',
           },
           challenge: {
             entryPoints: ['web'],
             rule: 'PathPrefix(`/.well-known/acme-challenge/`)',
             priority: 1000,
+            middlewares: ['again'],
             service: 'gate',
           },
           'challenge-secure': {
             rule: 'PathPrefix(`/.well-known/acme-challenge/`)',
             priority: 1000,
+            middlewares: ['again'],
             service: 'gate',
           },
           dots: {
             rule: 'PathRegexp(`/[.][.]?;`)',
             priority: 2000,
-            middlewares: ['nothing-mark'],
+            middlewares: ['nothing-mark', 'again'],
             service: 'gate',
           },
           'gate-path': {
             rule: 'HostRegexp(`^u[a-z2-7]{6}[.]stacks[.]test$`) && PathPrefix(`/.aviary`)',
             priority: 300,
-            middlewares: ['gate-mark'],
+            middlewares: ['gate-mark', 'again'],
             service: 'gate',
           },
           nothing: {
             rule: 'HostRegexp(`^([a-z0-9-]+[.])*aviary[.]test$`) || HostRegexp(`^([a-z0-9-]+[.])*stacks[.]test$`)',
             priority: 1,
-            middlewares: ['nothing-mark'],
+            middlewares: ['nothing-mark', 'again'],
             service: 'gate',
           },
         },
-        services: { portal: server('http://10.131.255.194:8080', 'near'), gate: server('http://10.131.255.195:8082') },
+        services: { portal: server('http://10.131.255.194:8080'), gate: server('http://10.131.255.195:8082') },
         middlewares: {
           strip: { headers: { customRequestHeaders: Object.fromEntries(strippedHeaders().map((name) => [name, ''])) } },
           'sign-on': {
@@ -70,7 +72,7 @@ describe('what all routes share', () => {
             },
           },
           away: { errors: { status: ['502', '504'], service: 'gate@file', query: '/away' } },
-          'portal-again': { retry: { attempts: 10, initialInterval: '100ms' } },
+          again: { retry: { attempts: 10, initialInterval: '100ms' } },
           'gate-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'gate' } } },
           'nothing-mark': { headers: { customRequestHeaders: { 'X-Aviary-Page': 'nothing' } } },
         },
@@ -102,6 +104,30 @@ describe('what all routes share', () => {
       'portal-any': { loadBalancer: { servers, serversTransport: 'near@file' } },
     });
     expect(http.services?.['portal-any']).not.toMatchObject({ loadBalancer: { healthCheck: expect.anything() } });
+  });
+
+  it('balances between gates, and has the proxy ask itself on loopback who may pass: it tries one address only', () => {
+    const gateUrls = ['http://10.131.255.195:8082', 'http://10.131.255.200:8082'];
+    const { http } = JSON.parse(renderShared({ ...settings, gateUrls, proxyPort: 19_080 }).content) as DynamicFile;
+    const servers = gateUrls.map((url) => ({ url }));
+    const healthCheck = { path: '/internal/balancer', interval: '1s', timeout: '2s' };
+    expect(http.services).toMatchObject({
+      gate: { failover: { service: 'gate-taking@file', fallback: 'gate-any@file' } },
+      'gate-taking': { loadBalancer: { servers, serversTransport: 'near@file' } },
+      'gate-any': { loadBalancer: { servers, serversTransport: 'near@file' } },
+    });
+    // On the gate's own port.
+    expect(http.services?.['gate-taking']).toEqual({
+      loadBalancer: { servers, serversTransport: 'near@file', healthCheck },
+    });
+    expect(http.routers['sign-on']).toEqual({
+      entryPoints: ['traefik'],
+      rule: 'Path(`/auth`)',
+      priority: 100,
+      middlewares: ['again'],
+      service: 'gate',
+    });
+    expect(http.middlewares?.['sign-on']).toMatchObject({ forwardAuth: { address: 'http://127.0.0.1:19080/auth' } });
   });
 
   it('tells browsers to insist on TLS where they trust the certificate by themselves', () => {
@@ -149,7 +175,11 @@ describe('what all routes share', () => {
     { apiUrls: ['http://10.0.0.1:8080/internal'] },
     { apiUrls: [] },
     { apiUrls: ['http://10.0.0.256:80'] },
-    { gateUrl: 'http://10.0.0.1:99999' },
+    { gateUrls: ['http://10.0.0.1:99999'] },
+    { gateUrls: [] },
+    { gateUrls: ['http://10.0.0.1:8082', 'http://gate:8082'], proxyPort: 19_080 },
+    // Nothing would choose between them.
+    { gateUrls: ['http://10.0.0.1:8082', 'http://10.0.0.2:8082'] },
     { certificateDir: '/certs/{{ .x }}' },
     { certificateDir: 'certs' },
     { certificateDir: '/certs\n' },

@@ -1,7 +1,8 @@
 import { BALANCER_PATH, IDENTITY_HEADER, USER_HEADER } from '#libs/contracts';
-import { SHARED, type DynamicFile, type RouteFile, type Service } from './dynamic.js';
+import { SHARED, type DynamicFile, type RouteFile, type Router, type Service } from './dynamic.js';
 import { CANARY_FILE, SHARED_FILE, renderFile } from './render.js';
 import {
+  AUTH_PATH,
   type EdgeSettings,
   GATE_PRIORITY,
   GATE_RULE,
@@ -9,6 +10,7 @@ import {
   SLUG_HEADER,
   TENANT_HEADER,
   TRANSPORT,
+  authUrl,
   certificate,
   certificateFolder,
   forwardAuth,
@@ -32,7 +34,7 @@ const DOT_PARAMETERS = 'PathRegexp(`/[.][.]?;`)';
 /** A year, as the api says of itself and the preload list asks. */
 const STRICT_TRANSPORT_SECONDS = 31_536_000;
 
-const PRIORITY = { nothing: 1, portal: 100, challenge: 1000, canary: 1000, dots: 2000 };
+const PRIORITY = { nothing: 1, portal: 100, signOn: 100, challenge: 1000, canary: 1000, dots: 2000 };
 
 /** A reserved host: never a slug, covered by the tenants' wildcard certificate. */
 export function canaryHost(tenantDomain: string): string {
@@ -55,16 +57,21 @@ export function renderShared(settings: EdgeSettings): RouteFile {
   const portal = hostValue('PORTAL_DOMAIN', settings.portalDomain);
   const tenants = hostValue('TENANT_DOMAIN', settings.tenantDomain);
   const directory = certificateFolder(settings);
-  const gate = serverUrl('the gate', settings.gateUrl);
-  const nothing = { middlewares: ['nothing-mark'], service: 'gate' };
-  const challenge = { rule: `PathPrefix(\`${CHALLENGE_PATH}\`)`, priority: PRIORITY.challenge, service: 'gate' };
+  const signOn: Record<string, Router> = settings.gateUrls.length > 1 ? { 'sign-on': SIGN_ON } : {};
+  const nothing = { middlewares: ['nothing-mark', 'again'], service: 'gate' };
+  const challenge = {
+    rule: `PathPrefix(\`${CHALLENGE_PATH}\`)`,
+    priority: PRIORITY.challenge,
+    middlewares: ['again'],
+    service: 'gate',
+  };
   const file: DynamicFile = {
     http: {
       routers: {
         portal: {
           rule: `Host(\`${portal}\`) && ${PRIVATE_PATHS}`,
           priority: PRIORITY.portal,
-          middlewares: ['portal-again'],
+          middlewares: ['again'],
           service: 'portal',
         },
         // Plain HTTP is where an authority asks; the second router answers it where it was led on to HTTPS.
@@ -75,9 +82,10 @@ export function renderShared(settings: EdgeSettings): RouteFile {
         'gate-path': {
           rule: `HostRegexp(\`^u[a-z2-7]{6}[.]${escapeDots(tenants)}$\`) && ${GATE_RULE}`,
           priority: GATE_PRIORITY,
-          middlewares: ['gate-mark'],
+          middlewares: ['gate-mark', 'again'],
           service: 'gate',
         },
+        ...signOn,
         nothing: {
           rule: `HostRegexp(\`^([a-z0-9-]+[.])*${[...new Set([portal, tenants])].map(escapeDots).join('$`) || HostRegexp(`^([a-z0-9-]+[.])*')}$\`)`,
           priority: PRIORITY.nothing,
@@ -85,8 +93,8 @@ export function renderShared(settings: EdgeSettings): RouteFile {
         },
       },
       services: {
-        ...portalServices(settings),
-        gate: toServer(gate),
+        ...balanced('portal', { urls: settings.apiUrls, healthPort: settings.apiHealthPort ?? API_PRIVATE_PORT }),
+        ...balanced('gate', { urls: settings.gateUrls }),
       },
       middlewares: {
         // An empty value removes the header. Bound to the entry point, so no route can be published without it.
@@ -97,13 +105,13 @@ export function renderShared(settings: EdgeSettings): RouteFile {
             ...(settings.strictTransport === true ? { stsSeconds: STRICT_TRANSPORT_SECONDS } : {}),
           },
         },
-        'sign-on': forwardAuth(`${gate}/auth`),
+        'sign-on': forwardAuth(authUrl(settings)),
         // What the proxy says itself when nothing answers there; services answer 503 in their own words.
         away: { errors: { status: ['502', '504'], service: SHARED.gate, query: '/away' } },
-        // Tried again only what no api has seen yet: no connection was had, so it may be anything. The balancer takes them
+        // Tried again only what nobody has seen yet: no connection was had, so it may be anything. The balancer takes them
         // in turn, so that of several requests at once one may meet the same again and again. So the tries last longer
         // than the second in which the proxy finds out which of them is gone.
-        'portal-again': { retry: { attempts: 10, initialInterval: '100ms' } },
+        again: { retry: { attempts: 10, initialInterval: '100ms' } },
         'gate-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'gate' } } },
         'nothing-mark': { headers: { customRequestHeaders: { [headerCase(PAGE_HEADER)]: 'nothing' } } },
       },
@@ -123,8 +131,9 @@ export function renderShared(settings: EdgeSettings): RouteFile {
   return renderFile(SHARED_FILE, file);
 }
 
-/** The proxy's name of what says of each api whether it gets requests. */
+/** The proxy's names of what says of each api, and of each gate, whether it gets requests. */
 export const PORTAL_BALANCER = 'portal-taking@file';
+export const GATE_BALANCER = 'gate-taking@file';
 
 const NEAR = 'near';
 
@@ -132,21 +141,37 @@ const NEAR = 'near';
 const API_PRIVATE_PORT = 8081;
 
 /**
- * Requests go to those of the apis that say they take them, in turn; the proxy forgets at each change of a route what
- * they said, for a second at most. Where none says so they go to any: one that is only slow still answers, and what is
- * wrong with the others is told by their own words.
+ * Where the proxy asks itself whether somebody may pass, on loopback: a request of its own, which brings no more than what
+ * `forwardAuth` takes over, and the host that was asked for in a header believed there (traefik.yml).
  */
-function portalServices({ apiUrls, apiHealthPort = API_PRIVATE_PORT }: EdgeSettings): Record<string, Service> {
-  const { loadBalancer } = toServer(...apiUrls.map((url) => serverUrl('an api', url)));
+const SIGN_ON: Router = {
+  entryPoints: ['traefik'],
+  rule: `Path(\`${AUTH_PATH}\`)`,
+  priority: PRIORITY.signOn,
+  middlewares: ['again'],
+  service: 'gate',
+};
+
+/**
+ * Requests go to those of a kind that say they take them, in turn; the proxy forgets at each change of a route what they
+ * said, for a second at most. Where none says so they go to any: one that is only slow still answers, and what is wrong
+ * with the others is told by their own words. `healthPort` is where they say so, where that is another port.
+ */
+function balanced(
+  kind: 'portal' | 'gate',
+  { urls, healthPort }: { urls: readonly string[]; healthPort?: number },
+): Record<string, Service> {
+  const { loadBalancer } = toServer(...urls.map((url) => serverUrl(kind === 'gate' ? 'a gate' : 'an api', url)));
   const servers = { loadBalancer: { ...loadBalancer, serversTransport: `${NEAR}@file` } };
-  if (apiUrls.length === 1) {
-    return { portal: servers };
+  if (urls.length === 1) {
+    return { [kind]: servers };
   }
-  const healthCheck = { path: `/${BALANCER_PATH}`, port: apiHealthPort, interval: '1s', timeout: '2s' };
+  const port = healthPort === undefined ? {} : { port: healthPort };
+  const healthCheck = { path: `/${BALANCER_PATH}`, ...port, interval: '1s', timeout: '2s' };
   return {
-    portal: { failover: { service: PORTAL_BALANCER, fallback: 'portal-any@file' } },
-    'portal-taking': { loadBalancer: { ...servers.loadBalancer, healthCheck } },
-    'portal-any': servers,
+    [kind]: { failover: { service: `${kind}-taking@file`, fallback: `${kind}-any@file` } },
+    [`${kind}-taking`]: { loadBalancer: { ...servers.loadBalancer, healthCheck } },
+    [`${kind}-any`]: servers,
   };
 }
 

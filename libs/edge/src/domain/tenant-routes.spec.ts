@@ -7,7 +7,7 @@ import { type EdgeSettings, renderTenantRoutes, type TenantRoutes } from './tena
 const settings: EdgeSettings = {
   portalDomain: 'aviary.test',
   tenantDomain: 'stacks.test',
-  gateUrl: 'http://10.131.255.195:8082',
+  gateUrls: ['http://10.131.255.195:8082'],
   apiUrls: ['http://10.131.255.194:8080'],
   certificateDir: '/certs',
 };
@@ -70,13 +70,13 @@ describe('the routes of a stack', () => {
           'uabc234-dashboard': {
             rule: 'Host(`uabc234.stacks.test`)',
             priority: 100,
-            middlewares: ['sign-on@file', 'uabc234-mark'],
+            middlewares: ['sign-on@file', 'uabc234-mark', 'again@file'],
             service: 'gate@file',
           },
           'uabc234-api': {
             rule: 'Host(`api-uabc234.stacks.test`)',
             priority: 100,
-            middlewares: ['uabc234-mark'],
+            middlewares: ['uabc234-mark', 'again@file'],
             service: 'gate@file',
           },
         },
@@ -139,7 +139,7 @@ describe('hostile values', () => {
     expect(codeOf(() => render({ routes: [{ host: 'api', auth: 'none', path: value, address }] }))).toBe(
       'ROUTE_INVALID',
     );
-    expect(codeOf(() => render({ domains: ['bot.example.org'] }, { gateUrl: value }))).toBe('ROUTE_INVALID');
+    expect(codeOf(() => render({ domains: ['bot.example.org'] }, { gateUrls: [value] }))).toBe('ROUTE_INVALID');
     // `localhost` is a host name; as a domain it is unwise and yet harmless here.
     if (value !== 'localhost') {
       expect(codeOf(() => render({}, { tenantDomain: value }))).toBe('ROUTE_INVALID');
@@ -215,9 +215,9 @@ describe('validating a file before it is written', () => {
     for (const middlewares of [['strip@file'], ['gate-mark@file'], ['uother2-mark']]) {
       expect(bent((c) => Object.assign(c.http['routers']![router]!, { middlewares }))).toBe('ROUTE_INVALID');
     }
-    expect(bent((c) => Object.assign(c.http['routers']![router]!, { entryPoints: ['web', 'websecure'] }))).toBe(
-      'ROUTE_INVALID',
-    );
+    for (const entryPoints of [['web', 'websecure'], ['traefik']]) {
+      expect(bent((c) => Object.assign(c.http['routers']![router]!, { entryPoints }))).toBe('ROUTE_INVALID');
+    }
   });
 
   it('refuses other names, other formats and template expressions', () => {
@@ -252,7 +252,7 @@ describe('routes of an owner’s domains', () => {
     expect(http.routers['uabc234-domain0-gate']).toEqual({
       rule: 'Host(`bot.example.org`) && PathPrefix(`/.aviary`)',
       priority: 300,
-      middlewares: ['uabc234-domain-mark'],
+      middlewares: ['uabc234-domain-mark', 'again@file'],
       service: 'gate@file',
     });
     expect(Object.keys(http.routers).filter((name) => name.includes('domain'))).toHaveLength(3);
@@ -269,11 +269,19 @@ describe('routes of an owner’s domains', () => {
     });
   });
 
+  it('have the proxy ask itself where there are two gates, and say whose dashboard it is', () => {
+    const gateUrls = ['http://10.131.255.195:8082', 'http://10.131.255.200:8082'];
+    const { http } = render({ domains: ['bot.example.org'] }, { gateUrls, proxyPort: 19_080 });
+    expect(http.middlewares?.['uabc234-domain-auth']).toMatchObject({
+      forwardAuth: { address: `http://127.0.0.1:19080/auth?tenant=${tenantId}&slug=uabc234` },
+    });
+  });
+
   it('say what the gate is to say while the stack sleeps', () => {
     const { http } = parse(file(['bot.example.org'], { serving: 'asleep' }));
     expect(http.routers['uabc234-domain0-dashboard']).toMatchObject({
       service: 'gate@file',
-      middlewares: ['uabc234-domain-auth', 'uabc234-domain-mark'],
+      middlewares: ['uabc234-domain-auth', 'uabc234-domain-mark', 'again@file'],
     });
     expect(http.middlewares?.['uabc234-domain-mark']).toMatchObject({
       headers: { customRequestHeaders: { 'X-Aviary-Page': 'asleep' } },

@@ -23,9 +23,11 @@ import { renderFile } from './render.js';
 export interface EdgeSettings {
   portalDomain: string;
   tenantDomain: string;
-  /** `http://address:port` of the gate and of each api's public port. */
-  gateUrl: string;
+  /** `http://address:port` of each gate and of each api's public port. */
+  gateUrls: readonly string[];
   apiUrls: readonly string[];
+  /** The proxy's own port on loopback, by which it chooses between several gates; needed where there is more than one. */
+  proxyPort?: number;
   /** Where each api says whether it takes requests; that of production unless told. Asked where there is a choice. */
   apiHealthPort?: number;
   /** Folder of the certificates as the proxy sees it. */
@@ -91,7 +93,6 @@ export function tenantFileName(slug: string): string {
 export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings): RouteFile {
   const slug = slugValue(tenant.slug);
   const tenantId = uuidValue('the tenant id', tenant.tenantId);
-  const gate = serverUrl('the gate', settings.gateUrl);
   const asleep = tenant.serving !== 'tenant';
   const mark = `${slug}-mark`;
   const middlewares: Record<string, Middleware> = {};
@@ -117,14 +118,18 @@ export function renderTenantRoutes(tenant: TenantRoutes, settings: EdgeSettings)
     routers[name] = {
       rule: rule(host, route),
       priority: route.path === undefined ? PRIORITY.whole : PRIORITY.path,
-      middlewares: [...(route.auth === 'portal' ? [SHARED.signOn] : []), asleep ? mark : SHARED.away],
+      middlewares: [
+        ...(route.auth === 'portal' ? [SHARED.signOn] : []),
+        ...(asleep ? [mark, SHARED.again] : [SHARED.away]),
+      ],
       service: asleep ? SHARED.gate : serviceAt(address, name, services),
     };
   });
 
   const domains = ownDomains(tenant.domains ?? [], settings);
   if (domains.length > 0) {
-    addDomains({ routers, middlewares }, domains, { slug, tenantId, gate, page: asleep ? tenant.serving : '' });
+    const auth = forwardAuth(`${authUrl(settings)}?tenant=${tenantId}&slug=${slug}`);
+    addDomains({ routers, middlewares }, domains, { slug, tenantId, auth, page: asleep ? tenant.serving : '' });
   }
   const directory = certificateFolder(settings);
   const file: DynamicFile = {
@@ -166,10 +171,10 @@ function ownDomains(domains: readonly string[], { portalDomain, tenantDomain }: 
 function addDomains(
   { routers, middlewares }: { routers: Record<string, Router>; middlewares: Record<string, Middleware> },
   domains: readonly string[],
-  { slug, tenantId, gate, page }: { slug: string; tenantId: string; gate: string; page: string },
+  { slug, tenantId, auth, page }: { slug: string; tenantId: string; auth: Middleware; page: string },
 ): void {
   const mark = `${slug}-domain-mark`;
-  const auth = `${slug}-domain-auth`;
+  const signOn = `${slug}-domain-auth`;
   const dashboard = Object.entries(routers).filter(([name]) => !name.startsWith(`${slug}-api`));
   middlewares[mark] = {
     headers: {
@@ -177,9 +182,9 @@ function addDomains(
     },
   };
   if (dashboard.some(([, router]) => router.middlewares?.includes(SHARED.signOn))) {
-    middlewares[auth] = forwardAuth(`${gate}/auth?tenant=${tenantId}&slug=${slug}`);
+    middlewares[signOn] = auth;
   }
-  const names: Record<string, string> = { [SHARED.signOn]: auth, [`${slug}-mark`]: mark };
+  const names: Record<string, string> = { [SHARED.signOn]: signOn, [`${slug}-mark`]: mark };
   domains.forEach((domain, index) => {
     for (const [name, router] of dashboard) {
       routers[name.replace(`${slug}-`, `${slug}-domain${index}-`)] = {
@@ -191,7 +196,7 @@ function addDomains(
     routers[`${slug}-domain${index}-gate`] = {
       rule: `Host(\`${domain}\`) && ${GATE_RULE}`,
       priority: GATE_PRIORITY,
-      middlewares: [mark],
+      middlewares: [mark, SHARED.again],
       service: SHARED.gate,
     };
   });
@@ -224,6 +229,24 @@ function rule(host: string, route: TenantRoute): string {
 
 export function toServer(...urls: readonly string[]): LoadBalancer {
   return { loadBalancer: { servers: urls.map((url) => ({ url })), serversTransport: `${TRANSPORT}@file` } };
+}
+
+/** Below it, on the proxy's own port, its question reaches whichever gate answers. */
+export const AUTH_PATH = '/auth';
+
+/**
+ * Where the proxy asks whether somebody may pass. It knows one address for that and tries no other, so that where there
+ * are several gates the address is its own: there it balances between them as it does between the apis.
+ */
+export function authUrl({ gateUrls, proxyPort }: Pick<EdgeSettings, 'gateUrls' | 'proxyPort'>): string {
+  const [only = '', ...more] = gateUrls;
+  if (more.length === 0) {
+    return `${serverUrl('the gate', only)}${AUTH_PATH}`;
+  }
+  if (proxyPort === undefined) {
+    throw routeInvalid('without the proxy’s own port nothing chooses between the gates');
+  }
+  return `${addressUrl('the proxy', { host: '127.0.0.1', port: proxyPort })}${AUTH_PATH}`;
 }
 
 export function forwardAuth(address: string): Middleware {

@@ -88,7 +88,7 @@ export function edgeAddress(pool: AddressPool, edge: number, slot: number): stri
 /** The portal's own bridge: the last /26 of the pool. */
 export function portalSubnet(
   pool: AddressPool,
-): Subnet & { hosts: Record<'api' | 'api2' | 'gate' | 'worker' | 'postgres' | 'redis', string> } {
+): Subnet & { hosts: Record<'api' | 'api2' | 'gate' | 'gate2' | 'worker' | 'postgres' | 'redis', string> } {
   const base = pool.base + poolSize(pool) - 64;
   return {
     cidr: `${toAddress(base)}/26`,
@@ -100,6 +100,7 @@ export function portalSubnet(
       postgres: toAddress(base + 5),
       redis: toAddress(base + 6),
       api2: toAddress(base + 7),
+      gate2: toAddress(base + 8),
     },
   };
 }

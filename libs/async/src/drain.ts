@@ -1,4 +1,4 @@
-import { DeadlineError, waitFor } from '#libs/async';
+import { DeadlineError, waitFor } from './wait.js';
 
 export interface DrainTimes {
   /** For how long the proxy may be silent before it is left without being told; as long it may go on sending. */
