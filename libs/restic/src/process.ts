@@ -17,6 +17,11 @@ const MOST_SAID = 8_192;
 const KILL_AFTER_MS = 5_000;
 /** A request to S3 that moves nothing is made again after this long; restic's own 5 minutes are most of a deadline. */
 const STUCK_SECONDS = 60;
+/**
+ * What restic's own runtime aims to stay below, by collecting sooner: of 64 MiB that it keeps while it reads a file, it
+ * would hold half as much again in what is no longer needed. No limit that it could fail of.
+ */
+const MEMORY_AIM = '76MiB';
 
 export interface ResticSettings {
   /** Where restic lies. */
@@ -78,6 +83,7 @@ export async function startRestic(
           // What it says of its progress is kept to its end.
           RESTIC_PROGRESS_FPS: '0.1',
           TMPDIR: settings.cacheDir,
+          GOMEMLIMIT: MEMORY_AIM,
           ...environment,
         },
       },
