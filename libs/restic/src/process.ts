@@ -22,6 +22,8 @@ const STUCK_SECONDS = 60;
  * would hold half as much again in what is no longer needed. No limit that it could fail of.
  */
 const MEMORY_AIM = '76MiB';
+/** One processor reads a file as fast as anybody takes it; what a second one collects beside it is time and memory lost. */
+const READS_ALONE = { GOMAXPROCS: '1' };
 
 export interface ResticSettings {
   /** Where restic lies. */
@@ -84,6 +86,7 @@ export async function startRestic(
           RESTIC_PROGRESS_FPS: '0.1',
           TMPDIR: settings.cacheDir,
           GOMEMLIMIT: MEMORY_AIM,
+          ...(args[0] === 'dump' ? READS_ALONE : {}),
           ...environment,
         },
       },
