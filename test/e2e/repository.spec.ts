@@ -26,7 +26,7 @@ const restic = resticHome();
 
 const part = { name: 'database.dump', tags: ['backup:1'], host: 'u4k7mzq' };
 const store = (repository: Repository, content: Buffer, signal = never) =>
-  repository.store(part, Readable.from([content]), done, signal);
+  repository.store(part, { stream: Readable.from([content]), produced: done }, signal);
 async function content(repository: Repository, id: string): Promise<Buffer> {
   const { stream, ended } = await repository.open(id, part.name, never);
   const read = await buffer(stream);
@@ -190,7 +190,7 @@ describe('a repository at an S3 server', () => {
     const repository = await fresh();
     const slow = new Readable({ read: () => undefined });
     slow.push(randomBytes(MIB));
-    const broken = repository.store(part, slow, done, never);
+    const broken = repository.store(part, { stream: slow, produced: done }, never);
     broken.catch(() => undefined);
     await waitFor(async () => ((await files('locks')).length > 0 ? true : undefined), {
       what: 'a lock',

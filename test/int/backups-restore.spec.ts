@@ -51,6 +51,35 @@ describe('a restore', () => {
     expect(world.leftOver(stack)).toEqual([]);
   });
 
+  it('has what it loaded on the disk before the server that took it is ended', async () => {
+    const stack = await world.stack();
+    const { backup } = await world.backUp(stack);
+    const log = join(world.home, `asked-of-${stack.slug}`);
+    world.databases.instead = (tool, real) =>
+      tool === 'psql'
+        ? { ...real, file: 'sh', args: ['-c', 'tee -a "$0" | "$@"', log, real.file, ...real.args] }
+        : null;
+    const asked: string[] = [];
+    const engine = new Proxy(world.engine, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (typeof member !== 'function') {
+          return member;
+        }
+        return async (...args: unknown[]): Promise<unknown> => {
+          if (name === 'stopContainer' && (args[0] as string).endsWith('-scratch')) {
+            asked.push(await readFile(log, 'utf8'));
+          }
+          return (member as (...given: unknown[]) => unknown).apply(target, args);
+        };
+      },
+    });
+    const id = await world.ask(stack, 'restore', { backup: backup!.id });
+    expect(await world.run(id, stack.id, { engine })).toMatchObject({ state: 'done', error: null });
+    expect(asked).toHaveLength(1);
+    expect(asked[0]!.lastIndexOf('checkpoint;')).toBeGreaterThan(asked[0]!.lastIndexOf('aviary_row'));
+  });
+
   it('can be undone while what it took the place of is kept, and that undone too', async () => {
     const stack = await world.stack();
     const { backup } = await world.backUp(stack);

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { open, readdir, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { waitFor } from '#libs/async';
@@ -173,12 +173,66 @@ describe('a backup that is none', () => {
       await file.write(Buffer.from([byte[0]! ^ 1]), 0, 1, Math.floor(largest.size / 3));
       await file.close();
     };
-    world.databases.beforeRestore = flip;
-    const { operation, backup } = await outcome(stack);
-    expect(operation.state).toBe('failed');
-    expect(backup.state).toBe('stored');
-    expect(backup.error?.message).toMatch(/restic dump|come back whole/);
+    const asked = await world.ask(stack);
+    const stop = new AbortController();
+    world.databases.beforeRestore = () => {
+      stop.abort(new Error('the agent is stopping'));
+      return Promise.resolve();
+    };
+    await expect(world.runner().run(asked, stack.id, stop.signal)).rejects.toThrow('the agent is stopping');
+    world.asUsual();
+    await flip();
+    expect(await world.run(asked, stack.id)).toMatchObject({ state: 'failed' });
+    const backup = await world.backupOf(asked);
+    expect(backup?.state).toBe('stored');
+    expect(backup?.error?.message).toMatch(/restic dump|come back whole/);
   });
+});
+
+it('what has more in it than one transaction can lock is loaded piece by piece', async () => {
+  const stack = await world.stack();
+  let refused = 0;
+  world.databases.instead = (tool, { args }) => {
+    if (tool !== 'pg_restore' || !args.includes('--single-transaction')) {
+      return null;
+    }
+    refused += 1;
+    const words = [
+      'pg_restore: error: could not execute query: ERROR:  out of shared memory',
+      'HINT:  You might need to increase "max_locks_per_transaction".',
+    ];
+    return { file: 'sh', args: ['-c', 'printf "%s\\n" "$@" >&2; exit 1', 'sh', ...words] };
+  };
+  const { operation, backup } = await world.backUp(stack);
+  expect(operation).toMatchObject({ state: 'done', error: null });
+  expect(backup).toMatchObject({ state: 'verified', error: null });
+  expect(refused).toBe(1);
+});
+
+it('a large table is counted slice by slice, beside its dump, and has all its rows', async () => {
+  const stack = await world.stack();
+  await world.databases.sql(stack.postgres, 'create table wide (n int, text text)');
+  // Four of them take a block: 78 MiB of more than one slice, with gaps in it.
+  await world.databases.sql(
+    stack.postgres,
+    `insert into wide select n, repeat('x', 1900) from generate_series(1, 40000) n`,
+  );
+  await world.databases.sql(stack.postgres, 'delete from wide where n % 3 = 0');
+  const asked: string[] = [];
+  world.databases.instead = (tool, real) => {
+    if (tool !== 'psql') {
+      return null;
+    }
+    const log = join(world.home, `asked-${asked.length}`);
+    asked.push(log);
+    return { ...real, file: 'sh', args: ['-c', 'tee "$0" | "$@"', log, real.file, ...real.args] };
+  };
+  const { operation, backup } = await world.backUp(stack);
+  expect(operation).toMatchObject({ state: 'done', error: null });
+  const { tables } = manifestSchema.parse(backup!.manifest).databases[0]!;
+  expect(tables.find(({ name }) => name === 'wide')).toMatchObject({ rows: 26_667 });
+  const statements = (await Promise.all(asked.map((log) => readFile(log, 'utf8')))).join('');
+  expect(statements.match(/from only public\.wide where ctid >= '\(\d+,0\)'/g)).toHaveLength(2);
 });
 
 it('tables are counted and restored whatever their names are', async () => {

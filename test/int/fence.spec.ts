@@ -182,7 +182,7 @@ const guardOf = (host: BackupWorld, change: Pick<FenceGuardDeps, 'repository'> &
 it('where the repository does not tell, bots go on, and nothing of any repository is removed', async () => {
   const repository = await fresh.repository(stack.id);
   const part = { name: 'of-the-new-host-1', tags: ['backup=0190aaaa-0000-7000-8000-000000000002'], host: stack.slug };
-  await repository.store(part, Readable.from('data'), Promise.resolve(), never);
+  await repository.store(part, { stream: Readable.from('data'), produced: Promise.resolve() }, never);
   const before = await ids(fresh);
   const { manager } = old.world.database.dataSource;
   const kept = await manager.find(FenceEntity);
@@ -209,7 +209,11 @@ it('where the repository does not tell, bots go on, and nothing of any repositor
 it('a host whose platform was recovered elsewhere removes nothing that the new one stored, and stores nothing', async () => {
   const repository = await fresh.repository(stack.id);
   const part = { name: 'of-the-new-host', tags: ['backup=0190aaaa-0000-7000-8000-000000000001'], host: stack.slug };
-  const { snapshotId } = await repository.store(part, Readable.from('data'), Promise.resolve(), never);
+  const { snapshotId } = await repository.store(
+    part,
+    { stream: Readable.from('data'), produced: Promise.resolve() },
+    never,
+  );
   const before = await ids(fresh);
   await old.run(await old.ask(stack, 'prune'), stack.id);
   expect(await ids(fresh)).toEqual(before);
@@ -339,7 +343,7 @@ it('a repository that a restic works on is in use, and so are those into which s
   const input = new PassThrough();
   const end = Promise.withResolvers<void>();
   const part = { name: 'long', tags: [], host: 'old' };
-  const storing = repository.store(part, input, end.promise, never);
+  const storing = repository.store(part, { stream: input, produced: end.promise }, never);
   await waitFor(async () => ((await repository.locks(never)).length > 0 ? true : undefined), {
     what: 'its lock',
     deadlineMs: 30_000,

@@ -25,7 +25,7 @@ async function fresh(): Promise<{ place: RepositoryPlace; repository: Repository
 const part = (name = 'database.dump', tags: string[] = []) => ({ name, tags, host: 'u4k7mzq' });
 const done = Promise.resolve();
 const store = (repository: Repository, content: Buffer, name?: string, tags?: string[]) =>
-  repository.store(part(name, tags), Readable.from([content]), done, never);
+  repository.store(part(name, tags), { stream: Readable.from([content]), produced: done }, never);
 
 async function packs({ url }: RepositoryPlace): Promise<string[]> {
   const files = await readdir(join(url, 'data'), { recursive: true, withFileTypes: true });
@@ -82,15 +82,17 @@ describe('a repository', () => {
       await pause(50);
       throw new Error('the dump broke off');
     };
-    await expect(repository.store(part(), Readable.from(half()), done, never)).rejects.toThrow('the dump broke off');
-    const failed = pause(100).then(() => Promise.reject(new Error('pg_dump ended with 1')));
-    await expect(repository.store(part(), Readable.from([randomBytes(MIB)]), failed, never)).rejects.toThrow(
-      'pg_dump ended with 1',
+    await expect(repository.store(part(), { stream: Readable.from(half()), produced: done }, never)).rejects.toThrow(
+      'the dump broke off',
     );
+    const failed = pause(100).then(() => Promise.reject(new Error('pg_dump ended with 1')));
+    await expect(
+      repository.store(part(), { stream: Readable.from([randomBytes(MIB)]), produced: failed }, never),
+    ).rejects.toThrow('pg_dump ended with 1');
     const cancel = new AbortController();
     const slow = new Readable({ read: () => undefined });
     slow.push(randomBytes(MIB));
-    const cancelled = repository.store(part(), slow, done, cancel.signal);
+    const cancelled = repository.store(part(), { stream: slow, produced: done }, cancel.signal);
     await pause(1_000);
     cancel.abort(new Error('asked to end'));
     await expect(cancelled).rejects.toThrow('asked to end');
@@ -104,7 +106,11 @@ describe('a repository', () => {
     for (const turns of [0, 1, 2, 4, 8]) {
       const control = new AbortController();
       // Of its maker nothing is heard any more.
-      const stored = repository.store(part(), new PassThrough(), new Promise(() => undefined), control.signal);
+      const stored = repository.store(
+        part(),
+        { stream: new PassThrough(), produced: new Promise(() => undefined) },
+        control.signal,
+      );
       for (let turn = 0; turn < turns; turn += 1) {
         await pause(0);
       }
@@ -139,7 +145,7 @@ describe('a repository', () => {
     const { place, repository } = await fresh();
     const slow = new Readable({ read: () => undefined });
     slow.push(randomBytes(MIB));
-    const broken = repository.store(part(), slow, done, never);
+    const broken = repository.store(part(), { stream: slow, produced: done }, never);
     broken.catch(() => undefined);
     const locks = async (): Promise<string[]> => readdir(join(place.url, 'locks'));
     while ((await locks()).length === 0) {
@@ -163,7 +169,7 @@ describe('a repository', () => {
     const slow = new Readable({ read: () => undefined });
     slow.push(randomBytes(MIB));
     const end = new AbortController();
-    const stored = repository.store(part(), slow, done, end.signal);
+    const stored = repository.store(part(), { stream: slow, produced: done }, end.signal);
     stored.catch(() => undefined);
     await pause(300);
     const pid = await pidOn(place.url);

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import type { EngineStreams, ExecEnd, ExecStreams } from '#libs/engine';
-import type { Part, Repository } from '#libs/restic';
+import type { Part, Repository, Stored } from '#libs/restic';
 import type { DatabaseManifest } from './domain/manifest.js';
 import { Meter } from './meter.js';
-import { countTables, PsqlSession, type ContainerDatabase } from './psql.js';
+import { countTablesAside, PsqlSession, type ContainerDatabase } from './psql.js';
 
 /** How a file of PostgreSQL's custom format begins. */
 const MAGIC = 'PGDMP';
@@ -33,40 +32,80 @@ interface DumpWork {
 
 /**
  * Streams the database into the repository as it is at one moment: pg_dump and the counting of rows look at the same
- * exported snapshot. Without compression, which is restic's, so that what did not change is stored once. Throws
- * BACKUP_FAILED with the tools' own words; then no snapshot is left.
+ * exported snapshot. Without compression, which is restic's, so that what did not change is stored once. restic is begun
+ * first: it takes as long to find its key as a database to be looked at. Throws BACKUP_FAILED with the tools' own words;
+ * then no snapshot is left.
  */
 export async function dumpDatabase(work: DumpWork): Promise<Dumped> {
-  const { place, service, part } = work;
-  return atOneMoment(work, async (session, snapshot) => {
-    const takenAt = new Date(Number(await session.one('select extract(epoch from now()) * 1000')));
-    const server = await session.one('show server_version');
-    const size = Number(await session.one('select pg_database_size(current_database())'));
-    const [stored, { tables, definition }] = await bothOrNeither(
-      work.signal,
-      (both) => storeDump({ ...work, signal: both }, snapshot),
-      async (both) => ({
-        tables: await countTables(session),
-        definition: await definitionOf({ ...work, signal: both }, snapshot),
-      }),
-    );
-    return {
-      takenAt,
-      part: stored,
-      database: {
-        service,
-        user: place.user,
-        database: place.database,
-        server,
-        part: part.name,
-        size,
-        bytes: stored.bytes,
-        sha256: stored.sha256,
-        definition,
-        tables,
-      },
-    };
-  });
+  const { place, service, part, repository } = work;
+  const meter = new Meter();
+  const dumped = Promise.withResolvers<void>();
+  let storing: Promise<Stored> | undefined;
+  const [stored, seen] = await bothOrNeither(
+    work.signal,
+    (signal) => (storing = repository.store(part, { stream: meter, produced: dumped.promise, own: true }, signal)),
+    async (signal) => {
+      try {
+        return await atOneMoment({ ...work, signal }, (session, snapshot) =>
+          seeing({ ...work, signal }, { session, snapshot }, async (dumping) => {
+            try {
+              await dumpInto(meter, { ...work, signal: dumping }, snapshot);
+              dumped.resolve();
+            } catch (error) {
+              if (!dumping.aborted) {
+                dumped.reject(error);
+                // Where restic broke off, so does what it read from; it tells why.
+                await storing;
+              }
+              throw error;
+            }
+          }),
+        );
+      } catch (error) {
+        dumped.reject(error);
+        throw error;
+      }
+    },
+  );
+  if (stored.bytes !== meter.bytes) {
+    throw new DomainError('BACKUP_FAILED', {
+      message: `pg_dump wrote ${meter.bytes} bytes and restic stored ${stored.bytes}.`,
+      details: { why: 'short' },
+    });
+  }
+  const { takenAt, ...figures } = seen;
+  const sha256 = meter.sha256();
+  return {
+    takenAt,
+    part: { name: part.name, ...stored, sha256 },
+    database: {
+      service,
+      user: place.user,
+      database: place.database,
+      part: part.name,
+      bytes: stored.bytes,
+      sha256,
+      ...figures,
+    },
+  };
+}
+
+type Seen = { takenAt: Date } & Pick<DatabaseManifest, 'server' | 'size' | 'definition' | 'tables'>;
+
+/** What is to be known of a database whose dump it is, while that is made. */
+async function seeing(
+  source: DumpSource,
+  { session, snapshot }: { session: PsqlSession; snapshot: string },
+  dump: (signal: AbortSignal) => Promise<void>,
+): Promise<Seen> {
+  const takenAt = new Date(Number(await session.one('select extract(epoch from now()) * 1000')));
+  const server = await session.one('show server_version');
+  const size = Number(await session.one('select pg_database_size(current_database())'));
+  const [, { tables, definition }] = await bothOrNeither(source.signal, dump, async (signal) => ({
+    tables: await countTablesAside(session),
+    definition: await definitionOf({ ...source, signal }, snapshot),
+  }));
+  return { takenAt, server, size, definition, tables };
 }
 
 /**
@@ -147,30 +186,16 @@ export async function pgDump(
   return dump;
 }
 
-async function storeDump(
-  { streams, place, part, repository, signal }: DumpWork,
-  snapshot: string,
-): Promise<BackupPart> {
-  const dump = await pgDump({ streams, place, signal }, snapshot, ['-Fc', '-Z0']);
-  const meter = new Meter();
-  const produced = dump.ended.then((end) => proveEnd('pg_dump', end));
-  const out = new PassThrough();
-  const flowed = Promise.all([pipeline(dump.output, meter, out), produced]).then(() => {
-    if (!meter.head.toString('latin1').startsWith(MAGIC)) {
-      throw new DomainError('BACKUP_FAILED', {
-        message: 'pg_dump ended well and wrote no dump.',
-        details: { why: 'empty' },
-      });
-    }
-  });
-  const { snapshotId, bytes, addedBytes } = await repository.store(part, out, flowed, signal);
-  if (bytes !== meter.bytes) {
+/** All of it, and not its end: whether it came to that is known once pg_dump's own is. */
+async function dumpInto(meter: Meter, source: DumpSource, snapshot: string): Promise<void> {
+  const dump = await pgDump(source, snapshot, ['-Fc', '-Z0']);
+  await Promise.all([pipeline(dump.output, meter), dump.ended.then((end) => proveEnd('pg_dump', end))]);
+  if (!meter.head.toString('latin1').startsWith(MAGIC)) {
     throw new DomainError('BACKUP_FAILED', {
-      message: `pg_dump wrote ${meter.bytes} bytes and restic stored ${bytes}.`,
-      details: { why: 'short' },
+      message: 'pg_dump ended well and wrote no dump.',
+      details: { why: 'empty' },
     });
   }
-  return { name: part.name, snapshotId, bytes, addedBytes, sha256: meter.sha256() };
 }
 
 /** pg_dump fences its text off with a word it makes up anew each time. */

@@ -1,7 +1,7 @@
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { DomainError } from '#libs/contracts';
+import { handOver } from '#libs/async';
+import { DomainError, isDomainError } from '#libs/contracts';
 import type { BackupPart } from '#libs/db';
 import type { EngineStreams } from '#libs/engine';
 import type { Repository } from '#libs/restic';
@@ -15,9 +15,35 @@ interface LoadWork {
   repository: Repository;
   database: DatabaseManifest;
   part: BackupPart;
+  /** The dump, where it was opened before there was something to load it into. */
+  opened?: OpenedDump;
   /** An empty database. */
   into: ContainerDatabase;
   signal: AbortSignal;
+}
+
+export interface OpenedDump {
+  stream: Readable;
+  ended: Promise<void>;
+}
+
+/**
+ * Opens a dump for work that first starts a server to load it into: restic takes as long to find its key as a server to
+ * start. What of it is not read by the end of the work is let go of.
+ */
+export async function withDump<T>(
+  { repository, part, signal }: Pick<LoadWork, 'repository' | 'part' | 'signal'>,
+  work: (opened: OpenedDump) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const opened = await repository.open(part.snapshotId, part.name, AbortSignal.any([signal, over.signal]));
+  try {
+    return await work(opened);
+  } finally {
+    over.abort();
+    opened.stream.destroy();
+    await opened.ended.catch(() => undefined); // Who read it was told.
+  }
 }
 
 /**
@@ -51,11 +77,35 @@ async function inLoaded<T extends TableCount>(
   return found;
 }
 
-async function restoreDump({ streams, repository, database, part, into, signal }: LoadWork): Promise<void> {
-  const source = await repository.open(part.snapshotId, part.name, signal);
+/** How PostgreSQL says, in a hint, that one transaction cannot lock as many things. */
+const TOO_MANY_LOCKS = 'max_locks_per_transaction';
+
+/**
+ * In one transaction: a server that nothing replicates from then writes what it is given once, into the tables that the
+ * transaction made, and not into its log too. Where that has more things in it than one transaction can lock, it left
+ * nothing, and they are made one by one.
+ */
+async function restoreDump(work: LoadWork): Promise<void> {
+  try {
+    await restore(work, ['--single-transaction']);
+  } catch (error) {
+    if (!isDomainError(error, 'BACKUP_UNVERIFIED') || !error.message.includes(TOO_MANY_LOCKS)) {
+      throw error;
+    }
+    const { opened: _read, ...again } = work;
+    await restore(again, []);
+  }
+}
+
+async function restore(
+  { streams, repository, database, part, opened, into, signal }: LoadWork,
+  options: readonly string[],
+): Promise<void> {
+  const source = opened ?? (await repository.open(part.snapshotId, part.name, signal));
   const command = [
     'pg_restore',
     '--exit-on-error',
+    ...options,
     '--no-owner',
     '--no-password',
     '-U',
@@ -63,23 +113,26 @@ async function restoreDump({ streams, repository, database, part, into, signal }
     '-d',
     into.database,
   ];
-  const restore = await streams
+  const loading = await streams
     .exec(into.container, into.owner, { command, user: into.account }, signal)
     .catch((error: unknown) => {
       source.stream.destroy();
       throw error;
     });
-  restore.output.resume();
+  loading.output.resume();
   // Of a restore that failed no more need be read.
-  restore.ended.then(
+  loading.ended.then(
     ({ exitCode }) => void (exitCode === 0 || source.stream.destroy()),
     () => source.stream.destroy(),
   );
   const meter = new Meter();
   const [copied, read, ended] = await Promise.allSettled([
-    pipeline(source.stream, meter, (chunks: AsyncIterable<Buffer>) => feed(chunks, restore.input), { signal }),
+    // pg_restore ends as soon as it has all it needs, which may be before the source comes to its end.
+    pipeline(source.stream, meter, handOver(loading.input, { own: true, readsOn: true }), { signal }).then(() =>
+      loading.input.end(),
+    ),
     source.ended,
-    restore.ended,
+    loading.ended,
   ]);
   signal.throwIfAborted();
   if (ended.status === 'fulfilled') {
@@ -101,18 +154,29 @@ async function restoreDump({ streams, repository, database, part, into, signal }
   }
 }
 
-/**
- * To who loads a dump. pg_restore ends as soon as it has all it needs, which may be before the source comes to its end:
- * the rest is then only read. How it ended, its own end tells.
- */
+/** To who loads a dump, and may end before the source does: the rest is then only read. How it ended, its own end tells. */
 export async function feed(chunks: AsyncIterable<Buffer>, input: Writable): Promise<void> {
-  const closed = once(input, 'close').catch(() => undefined);
   for await (const chunk of chunks) {
     if (input.writable && !input.write(chunk)) {
-      await Promise.race([once(input, 'drain').catch(() => undefined), closed]);
+      await takesMore(input);
     }
   }
   input.end();
+}
+
+/** Or never will: there is nothing to wait for behind its end. */
+function takesMore(input: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const go = (): void => {
+      input.off('drain', go).off('close', go);
+      resolve();
+    };
+    if (input.closed) {
+      resolve();
+    } else {
+      input.on('drain', go).on('close', go);
+    }
+  });
 }
 
 function unverified(what: string, read?: PromiseSettledResult<void>): DomainError {

@@ -13,8 +13,24 @@ const COURIER = `${SCRATCH}-courier`;
 
 /** Reading what is in a large table is most of the comparing, and it can be shared out. */
 const SHARED_READS = ['-c', 'max_parallel_workers=2', '-c', 'max_parallel_workers_per_gather=2'];
+/**
+ * What is loaded in the transaction that makes its table goes to the table's file alone, and is on the disk before that
+ * transaction counts, instead of to the log and to the file: nothing follows this server's log. One transaction holds a
+ * lock on each thing it makes. That it counts is on the disk with `stop`: while it is not, whoever reads what was loaded
+ * does not note in each row that it counts, which would write all of it twice more, into the log and into the file. And
+ * nobody tidies up beside them.
+ */
+const LOADS_AT_ONCE = [
+  'wal_level=minimal',
+  'max_wal_senders=0',
+  'archive_mode=off',
+  'max_locks_per_transaction=1024',
+  'synchronous_commit=off',
+  'wal_writer_delay=10s',
+  'autovacuum=off',
+].flatMap((option) => ['-c', option]);
 /** Nothing of a server that only proves a backup is kept, so nothing of it has to reach the disk in time. */
-const HASTY = ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'].flatMap((option) => ['-c', option]);
+const HASTY = ['fsync=off', 'full_page_writes=off'].flatMap((option) => ['-c', option]);
 
 export interface ScratchPlan {
   engine: Engine;
@@ -57,9 +73,12 @@ export class ScratchServer {
     await new ScratchServer({ ...plan, service, data: null }).erase();
   }
 
-  /** Ends it in order, so that its data is whole on the disk. */
+  /** Ends it, once its data is whole on the disk: how it then ends is of no account. */
   async stop(): Promise<void> {
-    const { engine, signal } = this.plan;
+    const { engine, streams, signal } = this.plan;
+    const session = await PsqlSession.open(streams, this.place, signal);
+    await session.query('checkpoint');
+    await session.close();
     const bounds = { deadlineMs: STOP_GRACE_SECONDS * 1_000 + CALL_MS, signal };
     await engine.stopContainer(this.place.container, STOP_GRACE_SECONDS, bounds);
   }
@@ -104,7 +123,7 @@ export class ScratchServer {
         labels: { ...labels, [LABEL.role]: SCRATCH },
         // Beside the stack for a short time: what waits for it is a person, or the next night's backup.
         limits: { ...spec.limits, cpus: Math.max(spec.limits.cpus, Math.min(facts.limits.cpus, cpus)) },
-        command: [...(spec.command ?? ['postgres']), ...SHARED_READS, ...(data ? [] : HASTY)],
+        command: [...(spec.command ?? ['postgres']), ...SHARED_READS, ...LOADS_AT_ONCE, ...(data ? [] : HASTY)],
         mounts: spec.mounts.map((mount) => ({
           ...mount,
           volume: mount.target === SECRETS_DIRECTORY ? secrets : volume,
@@ -163,7 +182,7 @@ export class ScratchServer {
           throw error;
         }
       },
-      { what: 'a server for the backup’s data', deadlineMs: READY_MS, signal },
+      { what: 'a server for the backup’s data', deadlineMs: READY_MS, intervalMs: 50, maxIntervalMs: 100, signal },
     );
   }
 }

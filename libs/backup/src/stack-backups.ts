@@ -13,7 +13,7 @@ import { manifestOfLogs, storeLogs } from './logs.js';
 import { manifestSchema, totals, type Manifest } from './domain/manifest.js';
 import { dumpDatabase } from './dump.js';
 import { figureOf, knownStack } from './known-stack.js';
-import { loadAndRead, loadDatabase } from './load.js';
+import { loadAndRead, loadDatabase, withDump } from './load.js';
 import { setPassword } from './password.js';
 import type { FenceGuard } from './portal/fence-guard.js';
 import type { Repositories } from './repositories.js';
@@ -173,10 +173,12 @@ export class ResticBackups implements StackBackups {
       const databases: Manifest['databases'] = [];
       for (const database of manifest.databases) {
         const { service } = database;
-        await onScratch({ engine, streams, facts, service, data: null, signal }, async ({ place: into }) => {
-          const part = partOf(backup, database.part);
-          databases.push(await loadAndRead({ streams, repository, database, part, into, signal }));
-        });
+        const part = partOf(backup, database.part);
+        await withDump({ repository, part, signal }, (opened) =>
+          onScratch({ engine, streams, facts, service, data: null, signal }, async ({ place: into }) => {
+            databases.push(await loadAndRead({ streams, repository, database, part, opened, into, signal }));
+          }),
+        );
       }
       const loaded = new Set(databases.map(({ part }) => part));
       for (const part of backup.parts.filter(({ name }) => !loaded.has(name))) {
@@ -257,11 +259,13 @@ export class ResticBackups implements StackBackups {
         }
         const volume = stackNames(facts.platformId, facts.slug).volume(data.volume, epoch);
         const plan = { engine, streams, facts, service, data: { volume, role: data.volume }, signal };
-        await onScratch(plan, async (server) => {
-          const part = partOf(backup, database.part);
-          await loadDatabase({ streams, repository, database, part, into: server.place, signal });
-          await server.stop();
-        });
+        const part = partOf(backup, database.part);
+        await withDump({ repository, part, signal }, (opened) =>
+          onScratch(plan, async (server) => {
+            await loadDatabase({ streams, repository, database, part, opened, into: server.place, signal });
+            await server.stop();
+          }),
+        );
       }
       for (const volume of volumes) {
         const part = partOf(backup, volume.part);

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { release } from '#libs/async';
 import type { BackupPart } from '#libs/db';
 import type { Repository } from '#libs/restic';
 import { Meter, requireAsStored } from './meter.js';
@@ -13,7 +14,7 @@ export async function storeStream(
 ): Promise<BackupPart> {
   const meter = new Meter();
   const produced = pipeline(stream, meter);
-  const { snapshotId, bytes, addedBytes } = await repository.store(part, meter, produced, signal);
+  const { snapshotId, bytes, addedBytes } = await repository.store(part, { stream: meter, produced }, signal);
   return { name: part.name, snapshotId, bytes, addedBytes, sha256: meter.sha256() };
 }
 
@@ -21,7 +22,7 @@ export async function storeStream(
 export async function provePart(repository: Repository, part: BackupPart, signal: AbortSignal): Promise<void> {
   const { stream, ended } = await repository.open(part.snapshotId, part.name, signal);
   const meter = new Meter();
-  meter.resume();
+  meter.on('data', release);
   // What restic says of its end tells more than what that did to its output.
   const [read, copied] = await Promise.allSettled([ended, pipeline(stream, meter)]);
   signal.throwIfAborted();

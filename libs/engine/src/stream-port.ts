@@ -27,7 +27,7 @@ export interface ExecStreams {
   input: Writable;
   /**
    * Standard output. The engine cannot end a process: one whose stream is cut or cancelled runs on to its own end, and
-   * what it writes goes nowhere.
+   * what it writes goes nowhere. Each chunk's memory is the reader's alone, to be given back (`release` in `libs/async`).
    */
   output: Readable;
   /**

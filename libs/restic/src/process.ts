@@ -17,6 +17,13 @@ const MOST_SAID = 8_192;
 const KILL_AFTER_MS = 5_000;
 /** A request to S3 that moves nothing is made again after this long; restic's own 5 minutes are most of a deadline. */
 const STUCK_SECONDS = 60;
+/**
+ * What restic's own runtime aims to stay below, by collecting sooner: of 64 MiB that it keeps while it reads a file, it
+ * would hold half as much again in what is no longer needed. No limit that it could fail of.
+ */
+const MEMORY_AIM = '76MiB';
+/** One processor reads a file as fast as anybody takes it; what a second one collects beside it is time and memory lost. */
+const READS_ALONE = { GOMAXPROCS: '1' };
 
 export interface ResticSettings {
   /** Where restic lies. */
@@ -78,6 +85,8 @@ export async function startRestic(
           // What it says of its progress is kept to its end.
           RESTIC_PROGRESS_FPS: '0.1',
           TMPDIR: settings.cacheDir,
+          GOMEMLIMIT: MEMORY_AIM,
+          ...(args[0] === 'dump' ? READS_ALONE : {}),
           ...environment,
         },
       },

@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { pipeline } from 'node:stream/promises';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
+import { handOver } from '#libs/async';
 import { DomainError, isDomainError } from '#libs/contracts';
 import { startRestic, type RepositoryPlace, type ResticSettings, type Run } from './process.js';
 
@@ -51,6 +52,14 @@ export interface Part {
   host: string;
 }
 
+export interface Source {
+  stream: Readable;
+  /** How the stream's maker ended. */
+  produced: Promise<unknown>;
+  /** Its chunks' memory is nobody else's, and given back as soon as restic has it. */
+  own?: boolean;
+}
+
 /**
  * One restic repository. Errors: REPOSITORY_MISSING, REPOSITORY_LOCKED, REPOSITORY_KEY (another password),
  * REPOSITORY_DAMAGED (by `check`), REPOSITORY_FAILED with restic's own words; whatever the signal was aborted with, or
@@ -75,10 +84,10 @@ export class Repository {
   }
 
   /**
-   * Stores the stream as one file of a new snapshot. `produced` says how the stream's maker ended: restic is told of the
-   * end only once it resolves, so a stream that broke off leaves no snapshot.
+   * Stores the stream as one file of a new snapshot. restic is told of the end only once it is known to be one, so a
+   * stream that broke off leaves no snapshot.
    */
-  async store(part: Part, stream: Readable, produced: Promise<unknown>, signal: AbortSignal): Promise<Stored> {
+  async store(part: Part, { stream, produced, own = false }: Source, signal: AbortSignal): Promise<Stored> {
     const broken = new AbortController();
     const either = AbortSignal.any([signal, broken.signal]);
     const tags = part.tags.flatMap((tag) => ['--tag', tag]);
@@ -99,8 +108,10 @@ export class Repository {
       if (!input) {
         throw new Error('restic was started without an input');
       }
+      // Where it breaks, restic's own end tells more.
+      input.on('error', () => undefined);
       // Its end is told only when the maker is known to have ended well.
-      await Promise.all([pipeline(stream, input, { end: false, signal: either }), produced]);
+      await Promise.all([pipeline(stream, handOver(input, { own }), { signal: either }), produced]);
       input.end();
       await run.ended;
     } catch (error) {
@@ -123,7 +134,10 @@ export class Repository {
     };
   }
 
-  /** The file of a snapshot as a stream; `ended` rejects where what was read is not all of it, or not what was stored. */
+  /**
+   * The file of a snapshot as a stream; `ended` rejects where what was read is not all of it, or not what was stored.
+   * Each chunk's memory is the reader's alone (`release` in `libs/async`).
+   */
   async open(
     snapshotId: string,
     name: string,

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, type Hash } from 'node:crypto';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -87,6 +88,26 @@ export function streamsContract(name: string, prepare: () => Promise<StreamsHarn
       ]);
       expect(await ended).toEqual({ exitCode: 0, said: '' });
       expect([bytes, got.digest('hex')]).toEqual([40 * 200_000 + (39 * 40) / 2, sent.digest('hex')]);
+    });
+
+    it('gives each chunk of an output memory of its own, so that its reader may give that back', async () => {
+      const spec = await world.started(world.container('owns'));
+      const { input, output, ended } = await exec(spec, sh(`head -c ${8 * MIB} /dev/zero; echo told >&2`));
+      input.end();
+      const seen = new Set<ArrayBufferLike>();
+      let [large, bytes] = [0, 0];
+      output.on('data', (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (chunk.length >= Buffer.poolSize / 2) {
+          large += 1;
+          seen.add(chunk.buffer);
+        }
+      });
+      await once(output, 'end');
+      expect(await ended).toEqual({ exitCode: 0, said: 'told' });
+      expect(bytes).toBe(8 * MIB);
+      expect(large).toBeGreaterThan(0);
+      expect(seen.size).toBe(large);
     });
 
     it('holds no more of a large output than its reader takes', async () => {

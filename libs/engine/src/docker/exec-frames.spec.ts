@@ -1,4 +1,5 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -29,6 +30,22 @@ it('gives exactly the standard output, however the engine cuts it, and keeps the
   expect(output.equals(Buffer.concat(parts))).toBe(true);
   expect(frames.said.endsWith('warning 198\nwarning 199')).toBe(true);
   expect(frames.said.length).toBeLessThanOrEqual(4_096);
+});
+
+it('gives what came at once in one piece, however many frames it was', async () => {
+  const frames = new ExecFrames();
+  const parts = [randomBytes(900), randomBytes(1), randomBytes(300)];
+  const [first, second, third] = parts.map((part) => frame(1, part)) as [Buffer, Buffer, Buffer];
+  // In the middle of a header, and of a payload.
+  frames.write(Buffer.concat([first, frame(2, Buffer.from('warning')), second, third.subarray(0, 5)]));
+  frames.write(Buffer.from(third.subarray(5, 100)));
+  frames.end(Buffer.from(third.subarray(100)));
+  const pieces: Buffer[] = [];
+  frames.on('data', (chunk: Buffer) => pieces.push(Buffer.from(chunk)));
+  await once(frames, 'end');
+  expect(pieces.map(({ length }) => length)).toEqual([901, 92, 208]);
+  expect(Buffer.concat(pieces).equals(Buffer.concat(parts))).toBe(true);
+  expect(frames.said).toBe('warning');
 });
 
 it('asks the engine for no more than its reader takes', async () => {

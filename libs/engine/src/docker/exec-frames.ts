@@ -4,6 +4,7 @@ import { callbackify } from 'node:util';
 const HEADER_BYTES = 8;
 const STDERR = 2;
 const MOST_SAID = 4 * 1024;
+const NONE = Buffer.alloc(0);
 
 /**
  * Standard output of a process out of the engine's frames `[stream, 0, 0, 0, length as 32-bit big endian]` + payload,
@@ -11,10 +12,10 @@ const MOST_SAID = 4 * 1024;
  * stops asking the engine until it does, so that memory stays flat however large the output.
  */
 export class ExecFrames extends Transform {
-  private header: Buffer = Buffer.alloc(0);
+  private header: Buffer = NONE;
   private left = 0;
   private stream = 0;
-  private tail: Buffer = Buffer.alloc(0);
+  private tail: Buffer = NONE;
 
   /**
    * `process` resolves once the process is known to have ended: an engine that dies ends its connection as well, and
@@ -33,30 +34,43 @@ export class ExecFrames extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
-    let rest = chunk;
-    while (rest.length > 0) {
+    // What is output moves together in the chunk itself: a reader has to be given it in one piece, not one for each frame.
+    let gathered = 0;
+    let at = 0;
+    while (at < chunk.length) {
       if (this.left === 0) {
-        const missing = HEADER_BYTES - this.header.length;
-        this.header = Buffer.concat([this.header, rest.subarray(0, missing)]);
-        rest = rest.subarray(missing);
-        if (this.header.length < HEADER_BYTES) {
-          break;
-        }
-        this.stream = this.header[0] ?? 1;
-        this.left = this.header.readUInt32BE(4);
-        this.header = Buffer.alloc(0);
+        at += this.takeHeader(chunk, at);
         continue;
       }
-      const payload = rest.subarray(0, this.left);
-      this.left -= payload.length;
-      rest = rest.subarray(payload.length);
+      const end = Math.min(at + this.left, chunk.length);
+      this.left -= end - at;
       if (this.stream === STDERR) {
-        this.tail = Buffer.concat([this.tail, payload]).subarray(-MOST_SAID);
+        this.tail = Buffer.concat([this.tail, chunk.subarray(at, end)]).subarray(-MOST_SAID);
       } else {
-        this.push(payload);
+        chunk.copyWithin(gathered, at, end);
+        gathered += end - at;
       }
+      at = end;
+    }
+    if (gathered > 0) {
+      this.push(chunk.subarray(0, gathered));
     }
     callback();
+  }
+
+  /** Gives how many bytes of the chunk it took, from `at` on. */
+  private takeHeader(chunk: Buffer, at: number): number {
+    const part = chunk.subarray(at, at + HEADER_BYTES - this.header.length);
+    const header = this.header.length === 0 ? part : Buffer.concat([this.header, part]);
+    if (header.length < HEADER_BYTES) {
+      // A copy: where it lies, output is put next.
+      this.header = Buffer.from(header);
+    } else {
+      this.stream = header[0] ?? 1;
+      this.left = header.readUInt32BE(4);
+      this.header = NONE;
+    }
+    return part.length;
   }
 
   override _flush(callback: TransformCallback): void {

@@ -45,7 +45,8 @@ export class Frames extends Transform {
       if (kind === undefined || this.rest.length < end) {
         break;
       }
-      this.push({ kind, body: this.rest.subarray(HEAD, end) } satisfies Frame);
+      // A copy: its reader may give its memory back.
+      this.push({ kind, body: Buffer.from(this.rest.subarray(HEAD, end)) } satisfies Frame);
       this.rest = this.rest.subarray(end);
     }
     callback();
