@@ -6,7 +6,8 @@ import { waitFor } from '#libs/async';
 import { manifestSchema } from '#libs/backup';
 import { BackupEntity, OperationEntity, RepositoryEntity, TenantEntity } from '#libs/db';
 import { BackupWorld, RESTIC, type BackedUpStack } from '../support/backup-world.js';
-import { killedRestic, locksIn } from '../support/killed-restic.js';
+import { locksIn } from '../support/faults/left-over.js';
+import { killedRestic } from '../support/killed-restic.js';
 
 jest.setTimeout(300_000);
 
