@@ -1,5 +1,6 @@
-import { FAULT_OPERATIONS, FaultWorld, type FaultOperation, type Outcome } from '../support/faults/fault-world.js';
 import type { Point } from '../support/faults/door.js';
+import { FaultWorld, type Outcome } from '../support/faults/fault-world.js';
+import { FAULT_OPERATIONS, type FaultOperation } from '../support/faults/operations.js';
 import { inRandomOrder } from '../support/faults/sample.js';
 import { withPostgres } from './own-postgres.js';
 import { median, round, type BenchResult } from './report.js';
@@ -53,7 +54,7 @@ export function faults({ operation, parallel, seed, most, say }: Options): Promi
       try {
         for (let task = tasks.shift(); task; task = tasks.shift()) {
           world ??= await FaultWorld.start();
-          const outcome = await tried(world, task);
+          const outcome = await world.tried(task.operation, task.point);
           outcomes.push(outcome);
           say(`${outcomes.length}/${all} ${told(outcome)}`);
           // What one point leaves would be found again at the next.
@@ -69,17 +70,6 @@ export function faults({ operation, parallel, seed, most, say }: Options): Promi
     await Promise.all(Array.from({ length: parallel }, work));
     return result(outcomes, calls, seed);
   });
-}
-
-/** A point that could not be gone through to its end did not hold either. */
-async function tried(world: FaultWorld, { operation, point }: Task): Promise<Outcome> {
-  const began = performance.now();
-  try {
-    return await world.outcome(operation, point);
-  } catch (error) {
-    const seconds = (performance.now() - began) / 1_000;
-    return { operation, point, findings: [error instanceof Error ? error.message : String(error)], seconds };
-  }
 }
 
 const told = ({ operation, point, findings, seconds }: Outcome): string =>

@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
   options: {
     /**
      * Stacks: 10 for provision, 500 for reconcile, 1000 for routes and 30 for upgrade unless told. Points of each operation
-     * for faults, all unless told.
+     * for faults, all unless told; with `engine`, of each operation and fault, one unless told.
      */
     n: { type: 'string' },
     /** 8 for provision and 2 for faults unless told. */
@@ -31,11 +31,11 @@ const { values, positionals } = parseArgs({
     limit: { type: 'string', default: '12' },
     /** `backup`: megabytes of the database's rows. */
     mb: { type: 'string', default: '1000' },
-    /** Of `chaos`: replays its schedule of faults. Of `faults`: the order of its points. */
+    /** Of `chaos`: replays its schedule of faults. Of `faults`: the order of its points, with `engine` which they are. */
     seed: { type: 'string' },
     /** `faults`: one of its operations, where not all. */
     operation: { type: 'string' },
-    /** `faults`: single moments on a real engine instead of all points on one in memory. */
+    /** `faults`: points on a real engine, where the engine dies and the disk is full too, instead of all of one in memory. */
     engine: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
     /** `provision`: folder of a running platform's scripts and .env. */
@@ -73,7 +73,7 @@ async function faultsBench(): Promise<BenchResult> {
   const { operation } = values;
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1e9));
   if (values.engine) {
-    return (await import('./faults-engine.js')).faultsOnEngine({ operation, seed, say });
+    return (await import('./faults-engine.js')).faultsOnEngine({ operation, seed, most: Number(values.n ?? 1), say });
   }
   const most = values.n === undefined ? undefined : Number(values.n);
   return (await import('./faults.js')).faults({ operation, parallel: Number(values.parallel ?? 2), seed, most, say });

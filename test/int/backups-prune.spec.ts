@@ -2,7 +2,8 @@ import { BackupEntity, OperationEntity, OperationStepEntity, PlanEntity, TenantE
 import { expiredBackups, orderDuePrunes, RetentionService } from '#libs/tenants';
 import { BackupWorld, type BackedUpStack } from '../support/backup-world.js';
 import { insertBackup } from '../support/backup-rows.js';
-import { killedRestic, locksIn } from '../support/killed-restic.js';
+import { locksIn } from '../support/faults/left-over.js';
+import { killedRestic } from '../support/killed-restic.js';
 
 jest.setTimeout(300_000);
 

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -6,7 +7,8 @@ import { waitFor } from '#libs/async';
 import { manifestSchema } from '#libs/backup';
 import { BackupEntity, OperationEntity, RepositoryEntity, TenantEntity } from '#libs/db';
 import { BackupWorld, RESTIC, type BackedUpStack } from '../support/backup-world.js';
-import { killedRestic, locksIn } from '../support/killed-restic.js';
+import { locksIn } from '../support/faults/left-over.js';
+import { killedRestic } from '../support/killed-restic.js';
 
 jest.setTimeout(300_000);
 
@@ -233,6 +235,31 @@ it('a large table is counted slice by slice, beside its dump, and has all its ro
   expect(tables.find(({ name }) => name === 'wide')).toMatchObject({ rows: 26_667 });
   const statements = (await Promise.all(asked.map((log) => readFile(log, 'utf8')))).join('');
   expect(statements.match(/from only public\.wide where ctid >= '\(\d+,0\)'/g)).toHaveLength(2);
+});
+
+it('FM-13 an engine that dies while restic has still to give is waited for, and the backup is proven once it is back', async () => {
+  const stack = await world.stack();
+  // More than pipes hold.
+  await world.databases.sql(
+    stack.postgres,
+    'create table large as select n, md5(n::text) || md5((-n)::text) as filling from generate_series(1, 100000) n',
+  );
+  const reading = join(world.home, 'reading');
+  world.databases.instead = (tool) =>
+    tool === 'pg_restore'
+      ? { file: 'sh', args: ['-c', 'head -c 100000 >/dev/null; touch "$0"; exec sleep 600', reading] }
+      : null;
+  const id = await world.ask(stack);
+  const first = world.run(id, stack.id);
+  await waitFor(() => (existsSync(reading) ? true : undefined), { what: 'the loading', deadlineMs: 60_000 });
+  world.streams.cut();
+  expect(await first).toMatchObject({ state: 'running', error: null, attempts: 1 });
+  expect(await world.backupOf(id)).toMatchObject({ state: 'stored' });
+  world.databases.instead = () => null;
+  await db().update(OperationEntity, { id }, { notBefore: null });
+  expect(await world.run(id, stack.id)).toMatchObject({ state: 'done', error: null, attempts: 2 });
+  expect(await world.backupOf(id)).toMatchObject({ state: 'verified', error: null });
+  expect(world.leftOver(stack)).toEqual([]);
 });
 
 it('tables are counted and restored whatever their names are', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, readFile, stat, truncate } from 'node:fs/promises';
+import { open, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -162,6 +162,18 @@ describe('a repository', () => {
     await repository.unlock(never);
     await repository.check({ part: 1, of: 1 }, never);
     expect(await repository.snapshots([], never)).toHaveLength(1);
+  });
+
+  it('FM-27 one that could not save a file and stands still is ended, and says which file and why', async () => {
+    const { place } = await fresh();
+    const binary = join(restic.folder, 'stands-still');
+    const told = 'Save(<data/8ef5df5700>) failed: write /data: no space left on device';
+    await writeFile(binary, `#!/bin/sh\necho '${told}' >&2\ncat >/dev/null\nexec sleep 600\n`, { mode: 0o755 });
+    const broken = new Repository({ ...restic.settings, binary }, place);
+    await expect(broken.store(part(), Readable.from([randomBytes(MIB)]), done, never)).rejects.toMatchObject({
+      code: 'REPOSITORY_FAILED',
+      message: `restic backup: ${told}`,
+    });
   });
 
   it('no secret is on a command line or in an environment while one runs', async () => {

@@ -22,6 +22,8 @@ export interface HeldCall {
   step: string;
   /** Gives the answer to the caller, if it still waits for it. */
   release: () => void;
+  /** Ends the caller's connection without one, as an engine that dies does. */
+  drop: () => void;
 }
 
 interface Trap {
@@ -91,6 +93,11 @@ export class EngineDoor {
     });
   }
 
+  /** What no call was met for is waited for no more. */
+  holdNothing(): void {
+    this.trap = undefined;
+  }
+
   private keep(socket: Duplex): void {
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
@@ -138,7 +145,7 @@ export class EngineDoor {
     };
     if (trap) {
       this.trap = undefined;
-      trap.sprung({ step, release });
+      trap.sprung({ step, release, drop: () => void answer.destroy() });
     } else {
       release();
     }

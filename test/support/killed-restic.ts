@@ -1,13 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import { RESTIC, type BackedUpStack, type BackupWorld } from './backup-world.js';
-
-/** Those that count: what a killed restic wrote halfway has another name and is none. */
-export const locksIn = async (repository: string): Promise<string[]> =>
-  (await readdir(join(repository, 'locks'))).filter((name) => !name.includes('-tmp-'));
+import { locksIn } from './faults/left-over.js';
 
 /** A restic of the stack's own repository, killed while it holds its lock. */
 export async function killedRestic(

@@ -12,7 +12,14 @@ import { countTablesAside, PsqlSession, type ContainerDatabase } from './psql.js
 /** How a file of PostgreSQL's custom format begins. */
 const MAGIC = 'PGDMP';
 
-const END_DUMPS = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_dump' and datname = current_database()`;
+/** As the session that holds the moment calls itself. */
+const SESSION = 'aviary-dump';
+/**
+ * Of earlier ones, of which an engine that died told nobody the end: its processes live on in the container, and their
+ * snapshots hold back the database's own cleaning.
+ */
+const END_DUMPS = `select pg_terminate_backend(pid) from pg_stat_activity
+  where application_name in ('pg_dump', '${SESSION}') and datname = current_database() and pid <> pg_backend_pid()`;
 const END_MS = 10_000;
 
 export interface Dumped {
@@ -119,6 +126,7 @@ export async function atOneMoment<T>(
   const session = await PsqlSession.open(streams, place, signal);
   try {
     await session.query(END_DUMPS);
+    await session.query(`set application_name = '${SESSION}'`);
     await session.query('begin isolation level repeatable read, read only');
     return await look(session, await session.one('select pg_export_snapshot()'));
   } catch (error) {

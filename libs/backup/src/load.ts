@@ -142,8 +142,9 @@ async function restore(
       throw unverified(error instanceof Error ? error.message : String(error), read);
     }
   }
-  // Whose end it was that broke the others is told by the first of these.
-  for (const outcome of [read, ended, copied]) {
+  // Whose end it was that broke the others is told by the first of these: where the engine broke off, nobody took what
+  // restic had still to give, and one that failed by itself gave pg_restore an end like any other.
+  for (const outcome of [ended, read, copied]) {
     if (outcome.status === 'rejected') {
       throw outcome.reason;
     }

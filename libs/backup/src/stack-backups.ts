@@ -165,7 +165,12 @@ export class ResticBackups implements StackBackups {
     const { dataSource, now } = this.deps;
     const { facts, engine, streams, signal } = work;
     const { backup, manifest, repository } = await this.begun(work);
+    const covers = work.operation.kind === 'backup';
     if (backup.state === 'verified') {
+      if (covers) {
+        // Who verified it may have been cut off before it had dropped them.
+        await dropSpares(dataSource, work);
+      }
       return DONE_BEFORE;
     }
     return this.telling(work, backup, async () => {
@@ -191,7 +196,7 @@ export class ResticBackups implements StackBackups {
         manifest: { ...manifest, databases },
         error: null,
       });
-      if (work.operation.kind === 'backup') {
+      if (covers) {
         await dropSpares(dataSource, work);
       }
       const { rows, tables } = totals(manifest);

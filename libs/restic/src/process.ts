@@ -15,6 +15,10 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 /** Of what restic says about a failure: its first lines name the cause. */
 const MOST_SAID = 8_192;
 const KILL_AFTER_MS = 5_000;
+/** What it says once it has given up saving a file, such as on a full disk. */
+const NOT_SAVED = /^Save\(<[^\n]*\) failed: [^\n]*$/m;
+/** restic 0.18 may then stand still for ever, each of its workers waiting for another; else it ends within a moment. */
+const END_WITHIN_MS = 10_000;
 /** A request to S3 that moves nothing is made again after this long; restic's own 5 minutes are most of a deadline. */
 const STUCK_SECONDS = 60;
 /**
@@ -151,11 +155,16 @@ async function secretsIn(folder: string, { password, s3 }: RepositoryPlace): Pro
 
 async function watch(child: ChildProcess, command: string, signal: AbortSignal): Promise<void> {
   let said = '';
+  let killer: NodeJS.Timeout | undefined;
+  let hung: NodeJS.Timeout | undefined;
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(0, MOST_SAID);
+    if (NOT_SAVED.test(said)) {
+      hung ??= setTimeout(stop, END_WITHIN_MS);
+    }
   });
-  let killer: NodeJS.Timeout | undefined;
   const stop = (): void => {
+    clearTimeout(killer);
     child.kill('SIGTERM');
     killer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   };
@@ -172,9 +181,10 @@ async function watch(child: ChildProcess, command: string, signal: AbortSignal):
     if (signal.aborted) {
       throw outOfTime(command, said, signal.reason) ?? signal.reason;
     }
-    throw failure(command, code, said);
+    throw failure(command, code, NOT_SAVED.exec(said)?.[0] ?? said);
   } finally {
     signal.removeEventListener('abort', stop);
+    clearTimeout(hung);
     clearTimeout(killer);
   }
 }

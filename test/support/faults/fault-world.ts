@@ -5,11 +5,8 @@ import { BackupWorld, RESTIC, type BackedUpStack } from '../backup-world.js';
 import { Door, type Moment, type Point } from './door.js';
 import { expectedOf, findings, type Expected } from './findings.js';
 import { MortalAgents } from './mortal-agents.js';
+import type { FaultOperation } from './operations.js';
 import { ResticAtDoor } from './restic-at-door.js';
-
-/** A verify is the part of a backup that loads it and compares. */
-export const FAULT_OPERATIONS = ['backup', 'verify', 'prune', 'restore'] as const;
-export type FaultOperation = (typeof FAULT_OPERATIONS)[number];
 
 /** What became of a stack whose agent was killed at a point. */
 export interface Outcome {
@@ -117,6 +114,17 @@ export class FaultWorld {
       findings: [...(met ? [] : ['the operation ended before that call']), ...found],
       seconds: (performance.now() - began) / 1_000,
     };
+  }
+
+  /** The same; a point that could not be gone through to its end did not hold either. */
+  async tried(operation: FaultOperation, point: Point): Promise<Outcome> {
+    const began = performance.now();
+    try {
+      return await this.outcome(operation, point);
+    } catch (error) {
+      const seconds = (performance.now() - began) / 1_000;
+      return { operation, point, findings: [error instanceof Error ? error.message : String(error)], seconds };
+    }
   }
 
   async close(): Promise<void> {

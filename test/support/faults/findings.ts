@@ -2,14 +2,12 @@ import { execFile } from 'node:child_process';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { waitFor } from '#libs/async';
 import { BackupEntity, TenantEntity, type OperationEntity } from '#libs/db';
 import { stackNames } from '#libs/tenants';
 import { RESTIC, type BackedUpStack, type BackupWorld } from '../backup-world.js';
-import { locksIn } from '../killed-restic.js';
+import { halfWritten, locksIn, none, wrongIn } from './left-over.js';
 
 const BOUNDS = { deadlineMs: 5_000 };
-const ENDING_MS = 5_000;
 const never = new AbortController().signal;
 
 /** A stack as it is to be once an operation is over. */
@@ -128,35 +126,18 @@ async function sessions({ databases }: BackupWorld, { postgres }: BackedUpStack)
   );
 }
 
-/** What there is, once nothing of it goes away any more by itself. */
-function none<T>(ask: () => Promise<T[]>): Promise<T[]> {
-  return waitFor(async () => ((await ask()).length === 0 ? [] : undefined), {
-    what: 'none',
-    deadlineMs: ENDING_MS,
-  }).catch(ask);
-}
-
-/** Files that restic was killed over: it writes under another name and renames. */
-async function halfWritten(folder: string): Promise<string[]> {
-  return (await readdir(folder, { recursive: true })).filter((name) => name.includes('-tmp-'));
-}
-
-/** What restic itself finds wrong, and after a prune what it would still remove. */
 async function checked(world: BackupWorld, stack: BackedUpStack, pruned: boolean): Promise<string[]> {
   const { url, password } = await world.placeOf(stack.id);
   const file = join(world.home, `password-${stack.slug}`);
   await writeFile(file, password, { mode: 0o600 });
-  const restic = (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
-    promisify(execFile)(RESTIC, ['-r', url, '--password-file', file, '--no-cache', ...args], { timeout: 60_000 });
   try {
-    const { stdout, stderr } = await restic('check', '--read-data');
-    if (!stdout.includes('no errors were found')) {
-      return [`restic check: ${stdout}${stderr}`];
-    }
-    const left = pruned ? /^to delete: *(.*)$/m.exec((await restic('prune', '--dry-run')).stdout)?.[1] : '';
-    return left === '' || left?.endsWith(' / 0 B') ? [] : [`what nothing needs: ${left}`];
-  } catch (error) {
-    return [`restic check: ${String(error)}`];
+    return await wrongIn(
+      (...command) =>
+        promisify(execFile)(RESTIC, ['-r', url, '--password-file', file, '--no-cache', ...command], {
+          timeout: 60_000,
+        }),
+      { pruned },
+    );
   } finally {
     await rm(file, { force: true });
   }

@@ -4,8 +4,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { waitFor } from '#libs/async';
-import { locksIn } from '../killed-restic.js';
 import type { Door, Passage } from './door.js';
+import { locksIn } from './left-over.js';
 
 /** One that reads little holds its lock for some milliseconds. */
 const LOOK_EVERY_MS = 1;
@@ -81,7 +81,7 @@ async function met(passage: Passage, atWork: Promise<unknown>): Promise<void> {
 }
 
 /** Options of `libs/restic` come before the command, each of them but the first with a word of its own. */
-function commandOf(args: readonly string[]): string {
+export function commandOf(args: readonly string[]): string {
   for (let at = 0; at < args.length; at += 1) {
     const word = args[at] ?? '';
     if (!word.startsWith('--')) {
