@@ -170,7 +170,8 @@ describe('a repository', () => {
     const told = 'Save(<data/8ef5df5700>) failed: write /data: no space left on device';
     await writeFile(binary, `#!/bin/sh\necho '${told}' >&2\ncat >/dev/null\nexec sleep 600\n`, { mode: 0o755 });
     const broken = new Repository({ ...restic.settings, binary }, place);
-    await expect(broken.store(part(), Readable.from([randomBytes(MIB)]), done, never)).rejects.toMatchObject({
+    const source = { stream: Readable.from([randomBytes(MIB)]), produced: done };
+    await expect(broken.store(part(), source, never)).rejects.toMatchObject({
       code: 'REPOSITORY_FAILED',
       message: `restic backup: ${told}`,
     });

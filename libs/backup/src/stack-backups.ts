@@ -17,6 +17,7 @@ import { loadAndRead, loadDatabase, withDump } from './load.js';
 import { setPassword } from './password.js';
 import type { FenceGuard } from './portal/fence-guard.js';
 import type { Repositories } from './repositories.js';
+import { makeFree, withLock } from './repository-lock.js';
 import { requireRoom, takenByLoading, type Room } from './room.js';
 import { provePart, storeStream } from './store.js';
 import { databaseOf, onScratch, ScratchServer } from './scratch.js';
@@ -220,7 +221,7 @@ export class ResticBackups implements StackBackups {
     const rows = await dataSource.manager.findBy(BackupEntity, { tenantId: facts.tenantId });
     const named = new Set(rows.map(({ id }) => tagOf(id)));
     const nameless = (await repository.snapshots([], signal)).filter(({ tags }) => !tags.some((tag) => named.has(tag)));
-    await this.free(work, repository);
+    await makeFree({ ...work, fence: this.deps.fence }, repository);
     await repository.forget(
       nameless.map(({ id }) => id),
       signal,
@@ -405,6 +406,10 @@ export class ResticBackups implements StackBackups {
     );
   }
 
+  private writing<T>(work: BackupWork, repository: Repository, write: () => Promise<T>): Promise<T> {
+    return withLock({ ...work, fence: this.deps.fence }, repository, write);
+  }
+
   /**
    * Takes what an earlier try of the backup stored off the list. Its data stays for the next prune: a copy may be reading
    * the repository, and reads it without a lock.
@@ -430,34 +435,6 @@ export class ResticBackups implements StackBackups {
     if (ids.length > 0) {
       await this.writing(work, repository, () => repository.unlist(ids, signal));
     }
-  }
-
-  /**
-   * What takes a lock in the repository. Where another is in its way that is taken away, and it is done once more: to look
-   * before each time would cost more than most backups do.
-   */
-  private async writing<T>(work: BackupWork, repository: Repository, write: () => Promise<T>): Promise<T> {
-    await work.prove();
-    await this.deps.fence.prove();
-    try {
-      return await write();
-    } catch (error) {
-      if (!isDomainError(error, 'REPOSITORY_LOCKED')) {
-        throw error;
-      }
-    }
-    await this.free(work, repository);
-    return write();
-  }
-
-  /**
-   * Takes away what stands in the way: while the lease is ours and no other database took the place of this one, whoever
-   * holds a lock in the repository is dead.
-   */
-  private async free({ prove, signal }: BackupWork, repository: Repository): Promise<void> {
-    await prove();
-    await this.deps.fence.prove();
-    await repository.unlock(signal);
   }
 }
 
