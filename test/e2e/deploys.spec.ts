@@ -28,7 +28,9 @@ interface UpgradeRan {
 }
 
 /** Whatever a process needs until it answers, and a request that met nobody until that is known. */
-const STARTS_MS = 10_000;
+const STARTS_MS = 30_000;
+/** The engine tells of a signal once it has given it. */
+const TOLD_LATE_MS = 2_000;
 /** Below what one account may write in a minute. */
 const WRITES_PACE_MS = 600;
 /** A worker that is well when it has started, and dies a little later, each time. */
@@ -134,7 +136,7 @@ describe('deploys', () => {
           const [action = '', nano = '0'] = line.split(' ');
           const at = Number(nano) / 1e6;
           if (action === 'kill') {
-            begin ??= at;
+            begin ??= at - TOLD_LATE_MS;
           } else if (begin !== null) {
             times.push({ begin, end: at + STARTS_MS });
             begin = null;
