@@ -16,7 +16,8 @@ const isFault = ({ details }: Ended): boolean => !NO_FAULT.includes(details['why
 
 /**
  * Leads a stack back to the release it had before an upgrade that ended half-way, in the transaction that ends the
- * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew, or was in the way of, may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
+ * upgrade. Where the release failed, it notes that the same is not tried again; one that somebody withdrew, or was in
+ * the way of, may be. Gives the rollback's id, or null where the stack is to be gone meanwhile.
  */
 export async function startRollback(
   db: Tx,
