@@ -1,13 +1,13 @@
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { waitFor } from '#libs/async';
 import type { Accepted } from '#libs/contracts';
 import { hashToken, randomToken } from '#libs/crypto';
-import { docker, engineEndpoint } from '../support/engine.js';
+import { docker } from '../support/engine.js';
 import type { PortalClient } from '../support/portal-client.js';
-import { TestPlatform } from '../support/platform.js';
+import { platformOfTests } from '../support/platform.js';
+import { timesAway, type TimeAway } from '../support/times-away.js';
 import { linesOf, SteadyLoad, type LoadLine } from '../support/steady-load.js';
 
 const PROCESSES = ['api', 'api2', 'gate', 'worker', 'agent'] as const;
@@ -27,10 +27,8 @@ interface UpgradeRan {
   stderr: string;
 }
 
-/** Whatever a process needs until it answers, and a request that met nobody until that is known. */
-const STARTS_MS = 30_000;
-/** The engine tells of a signal once it has given it. */
-const TOLD_LATE_MS = 2_000;
+/** The gate's own port, where the proxy asks it. */
+const GATE_PORT = 8082;
 /** Below what one account may write in a minute. */
 const WRITES_PACE_MS = 600;
 /** A worker that is well when it has started, and dies a little later, each time. */
@@ -56,14 +54,7 @@ const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
 describe('deploys', () => {
-  let platform: TestPlatform;
-  beforeAll(async () => {
-    platform = await TestPlatform.start();
-  }, 300_000);
-  afterAll(async () => {
-    await platform?.stop();
-  }, 180_000);
-  const world = (): TestPlatform => platform;
+  const world = platformOfTests();
   const container = (service: Service): string => world().container(service);
   const ids = async (services: readonly Service[]): Promise<Record<string, string>> =>
     Object.fromEntries(
@@ -114,38 +105,6 @@ describe('deploys', () => {
     };
     return { code, ...document, stderr };
   };
-  /**
-   * Follows when a service is away: from each signal to end until the one that comes after it was started and had time to
-   * answer. Read live, since the engine keeps few of its events.
-   */
-  const awayTimes = (service: Service): { end: () => { begin: number; end: number }[] } => {
-    const filters = [`container=${container(service)}`, 'event=kill', 'event=start'].flatMap((one) => [
-      '--filter',
-      one,
-    ]);
-    const format = ['--format', '{{.Action}} {{.TimeNano}}'];
-    const events = spawn('docker', ['-H', engineEndpoint(), 'events', ...filters, ...format]);
-    let said = '';
-    events.stdout.setEncoding('utf8').on('data', (text: string) => (said += text));
-    return {
-      end: () => {
-        events.kill();
-        const times: { begin: number; end: number }[] = [];
-        let begin: number | null = null;
-        for (const line of said.split('\n').filter(Boolean)) {
-          const [action = '', nano = '0'] = line.split(' ');
-          const at = Number(nano) / 1e6;
-          if (action === 'kill') {
-            begin ??= at - TOLD_LATE_MS;
-          } else if (begin !== null) {
-            times.push({ begin, end: at + STARTS_MS });
-            begin = null;
-          }
-        }
-        return times;
-      },
-    };
-  };
   const verifiedBackups = async (): Promise<number> =>
     Number(await world().sql(`select count(*) from portal_backups where state = 'verified'`));
 
@@ -155,8 +114,9 @@ describe('deploys', () => {
     await owner.signUp(operator, 'deployed', 'correct horse battery staple');
     const standing = await ownerOf(operator, 'standing');
     const before = await ids([...PROCESSES, ...STORES]);
-    const gate = awayTimes('gate');
-    const away: { begin: number; end: number }[] = [];
+    const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
+    const gate = timesAway(await docker('inspect', '-f', format, container('gate')), GATE_PORT);
+    const away: TimeAway[] = [];
     const steady = await load(...standing.lines);
     try {
       await world().withSettings({ AVIARY_LOG_LEVEL: 'debug' }, async () => {
@@ -195,7 +155,7 @@ describe('deploys', () => {
       await steady.more(20);
     } finally {
       await steady.end();
-      away.push(...gate.end());
+      away.push(...(await gate.end()));
     }
     expect(steady.failedAt()).toEqual([]);
     expect(await standing.stacks()).toBe('1');
@@ -203,7 +163,9 @@ describe('deploys', () => {
     expect(away).toHaveLength(2);
     const otherwise = steady
       .failedAt(standing.host)
-      .filter(({ at }) => !away.some(({ begin, end }) => begin <= Date.parse(at) && Date.parse(at) <= end));
+      .filter(
+        ({ askedAt, at }) => !away.some(({ begin, end }) => begin <= Date.parse(at) && Date.parse(askedAt) <= end),
+      );
     expect(otherwise).toEqual([]);
   }, 600_000);
 
