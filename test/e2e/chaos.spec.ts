@@ -1,22 +1,15 @@
 import { chaos } from '../support/chaos/chaos.js';
 import { FAULTS } from '../support/chaos/schedule.js';
-import { TestPlatform } from '../support/platform.js';
+import { platformOfTests } from '../support/platform.js';
 
 const SEED = Number(process.env['AVIARY_TEST_SEED'] ?? 1);
 
-let platform: TestPlatform;
-
-beforeAll(async () => {
-  platform = await TestPlatform.start();
-}, 300_000);
-afterAll(async () => {
-  await platform?.stop();
-}, 180_000);
+const platform = platformOfTests();
 
 it('FM-10 FM-13 FM-14 after a storm of faults and changes of mind every stack is as wanted, nothing is left over or open, and the books are right', async () => {
   const story: string[] = [];
   const say = (text: string): unknown => story.push(text);
-  const found = await chaos(platform, await platform.operator(), {
+  const found = await chaos(platform(), await platform().operator(), {
     seed: SEED,
     seconds: 120,
     stacks: 5,

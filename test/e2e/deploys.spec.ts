@@ -6,7 +6,7 @@ import type { Accepted } from '#libs/contracts';
 import { hashToken, randomToken } from '#libs/crypto';
 import { docker } from '../support/engine.js';
 import type { PortalClient } from '../support/portal-client.js';
-import { TestPlatform } from '../support/platform.js';
+import { platformOfTests } from '../support/platform.js';
 import { linesOf, SteadyLoad, type LoadLine } from '../support/steady-load.js';
 
 const PROCESSES = ['api', 'api2', 'gate', 'gate2', 'worker', 'agent'] as const;
@@ -51,14 +51,7 @@ const MIGRATION = 'command: [node, dist/apps/cli/src/main.js, db, migrate]';
 
 /** The portal is replaced under a steady load, and a version that is not well makes way for the one before. */
 describe('deploys', () => {
-  let platform: TestPlatform;
-  beforeAll(async () => {
-    platform = await TestPlatform.start();
-  }, 300_000);
-  afterAll(async () => {
-    await platform?.stop();
-  }, 180_000);
-  const world = (): TestPlatform => platform;
+  const world = platformOfTests();
   const container = (service: Service): string => world().container(service);
   const ids = async (services: readonly Service[]): Promise<Record<string, string>> =>
     Object.fromEntries(

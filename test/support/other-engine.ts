@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { docker, engineEndpoint } from './engine.js';
+import { docker, engineEndpoint, testImage } from './engine.js';
 
 const execute = promisify(execFile);
 const SCRIPT = join(import.meta.dirname, '../../scripts/dev/test-engine');
@@ -16,6 +16,7 @@ const ENGINE_ENV = {
   AVIARY_TEST_NAMESPACE: NAME,
   AVIARY_TEST_BRIDGE: 'avbuildnorth',
 };
+const IMAGES = ['portal', 'runtime', 'postgres', 'redis', 'traefik'] as const;
 /** The two ends of the private network between both hosts, of the range for benchmarks (RFC 2544). */
 const [HERE, THERE] = ['198.18.0.1', '198.18.0.2'] as const;
 const [LINK_HERE, LINK_THERE] = ['avnorth0', 'avnorth1'] as const;
@@ -113,9 +114,9 @@ export class OtherEngine {
   async close(): Promise<void> {
     await this.control('down');
     // Where it went with the namespace of its other end.
-    await quietly('ip', 'link', 'delete', LINK_HERE);
+    await removed('ip', 'link', 'delete', LINK_HERE);
     for (const rule of FORWARDED) {
-      await quietly('iptables', '-w', '-D', 'FORWARD', ...rule, '-j', 'ACCEPT');
+      await removed('iptables', '-w', '-D', 'FORWARD', ...rule, '-j', 'ACCEPT');
     }
   }
 
@@ -124,9 +125,7 @@ export class OtherEngine {
   }
 
   private async bringImages(): Promise<void> {
-    const references = (await docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}'))
-      .split('\n')
-      .filter((name) => /^aviary\/(portal|runtime|postgres|redis|traefik):[0-9a-f]+$/.test(name));
+    const references = IMAGES.map(testImage);
     const there = new Set((await this.docker('image', 'ls', '--format', '{{.Repository}}:{{.Tag}}')).split('\n'));
     const missing = references.filter((name) => !there.has(name));
     if (missing.length > 0) {
@@ -165,7 +164,16 @@ export class OtherEngine {
 const entries = (env: Readonly<Record<string, string>>): string[] =>
   Object.entries(env).map(([name, value]) => `${name}=${value}`);
 
+/** As `ip` and `iptables` say that it is not there. */
+const NOT_THERE = /Cannot find device|does a matching rule exist/;
+
 /** What may be gone already. */
-async function quietly(program: string, ...args: string[]): Promise<void> {
-  await execute(program, args).catch(() => undefined);
+async function removed(program: string, ...args: string[]): Promise<void> {
+  try {
+    await execute(program, args);
+  } catch (error) {
+    if (!NOT_THERE.test(String(error))) {
+      throw error;
+    }
+  }
 }

@@ -237,6 +237,23 @@ export class TestPlatform {
   }
 }
 
+/** One that is brought up before the tests of a file or block, and is gone after them. */
+export function platformOfTests(): () => TestPlatform {
+  let platform: TestPlatform | undefined;
+  beforeAll(async () => {
+    platform = await TestPlatform.start();
+  }, 300_000);
+  afterAll(async () => {
+    await platform?.stop();
+  }, 180_000);
+  return () => {
+    if (!platform) {
+      throw new Error('the platform is not up: it is there from the first test on');
+    }
+    return platform;
+  };
+}
+
 export interface EngineObjects {
   containers: string[];
   networks: string[];

@@ -25,7 +25,8 @@ export interface FailedRequest {
   host: string;
   path: string;
   why: string;
-  /** When it was seen to fail. */
+  /** When it was asked, and when it was seen to fail. */
+  askedAt: string;
   at: string;
 }
 
@@ -60,22 +61,23 @@ export class SteadyLoad {
   private async line({ requests, paceMs = PACE_MS }: LoadLine): Promise<void> {
     for (let turn = 0; this.going; turn += 1) {
       const wanted = requests[turn % requests.length] ?? { path: '/' };
+      const askedAt = new Date();
       try {
         const status = await this.ask(wanted);
         if (status >= 200 && status < 300) {
           this.answered += 1;
         } else {
-          this.fail(wanted, `answered ${status}`);
+          this.fail(wanted, askedAt, `answered ${status}`);
         }
       } catch (error) {
-        this.fail(wanted, String(error));
+        this.fail(wanted, askedAt, String(error));
       }
       await pause(paceMs);
     }
   }
 
-  private fail({ host = this.place.portalDomain, path }: LoadRequest, why: string): void {
-    this.failed.push({ host, path, why, at: new Date().toISOString() });
+  private fail({ host = this.place.portalDomain, path }: LoadRequest, askedAt: Date, why: string): void {
+    this.failed.push({ host, path, why, askedAt: askedAt.toISOString(), at: new Date().toISOString() });
   }
 
   private ask({ path, host: to, headers, body, anew = false }: LoadRequest): Promise<number> {
