@@ -18,14 +18,16 @@ let load: BalancedLoad | undefined;
 
 beforeEach(async () => {
   const settings = { AVIARY_SIGN_ON_SEED: Buffer.alloc(32, 7).toString('base64') };
-  staying = await testApi(settings);
-  ending = await testApi(settings, { database: staying.db });
+  ending = await testApi(settings);
+  // Passport has one list of strategies for a process, where the last made is in force: that of the one that stays.
+  staying = await testApi(settings, { database: ending.db });
 });
 afterEach(async () => {
   await load?.end();
   await balancer?.close();
   load = balancer = undefined;
   await staying.close();
+  await ending.db.close();
 });
 
 const privateUrl = async ({ api }: TestApi): Promise<string> => api.privateApp.getUrl();

@@ -53,6 +53,8 @@ export class Balancer {
     const server = createServer();
     const balancer = new Balancer(server.listen(0, '127.0.0.1'), places, everyMs);
     await once(server, 'listening');
+    // As the proxy does once it hears of a place; who is in front knows from then on that it is asked.
+    await Promise.all(balancer.places.map((place) => balancer.look(place)));
     return balancer;
   }
 
