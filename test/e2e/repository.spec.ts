@@ -67,7 +67,7 @@ describe('a repository at an S3 server', () => {
     return repository;
   };
   /** Files of the newest repository as the server has them. */
-  const files = async (kind: 'data' | 'locks' | 'snapshots'): Promise<string[]> => {
+  const files = async (kind: 'data' | 'index' | 'keys' | 'locks' | 'snapshots'): Promise<string[]> => {
     const entries = await readdir(join(restic.folder, 's3/bucket', `u${count}`, kind), {
       recursive: true,
       withFileTypes: true,
@@ -89,6 +89,23 @@ describe('a repository at an S3 server', () => {
     await repository.forget([first.snapshotId], never);
     expect((await repository.snapshots([], never)).map(({ id }) => id)).toEqual([second.snapshotId]);
     expect((await content(repository, second.snapshotId)).equals(words)).toBe(true);
+  });
+
+  it('that is emptied keeps no object of what was stored, also where that was broken off and begun again', async () => {
+    const repository = await fresh();
+    await store(repository, randomBytes(3 * MIB));
+    await store(repository, randomBytes(3 * MIB));
+    const packs = (await files('data')).length;
+    s3.fault = (step) => (/^DELETE \/bucket\/u\d+\/data\//.test(step) ? 'error' : 'pass');
+    await expect(repository.empty(AbortSignal.timeout(HALF))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect([await repository.snapshots([], never), (await files('data')).length]).toEqual([[], packs]);
+    s3.fault = () => 'pass';
+    await repository.unlock(never);
+    await repository.empty(never);
+    const kinds = ['data', 'index', 'keys', 'locks', 'snapshots'] as const;
+    const left = await Promise.all(kinds.map(async (kind) => [kind, (await files(kind)).length]));
+    expect(Object.fromEntries(left)).toEqual({ data: 0, index: 0, keys: 1, locks: 0, snapshots: 0 });
+    await repository.empty(never);
   });
 
   it('is not opened with another key of the server, and nothing is made where one is missing', async () => {

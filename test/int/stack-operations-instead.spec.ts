@@ -77,7 +77,7 @@ const taken: StackBackups = {
   roomToCarry: () => Promise.resolve(),
   carry: () => Promise.resolve('carried'),
   setPassword: () => Promise.resolve(),
-  erase: () => Promise.resolve(),
+  erase: () => Promise.resolve(null),
 };
 
 describe('asked for again while it is open', () => {

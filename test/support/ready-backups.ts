@@ -18,5 +18,5 @@ export const readyBackups: StackBackups = {
   roomToCarry: never('carried'),
   carry: never('carried'),
   setPassword: never('restored'),
-  erase: () => Promise.resolve(),
+  erase: () => Promise.resolve(null),
 };

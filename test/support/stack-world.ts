@@ -146,7 +146,7 @@ const noBackups: StackBackups = {
   roomToCarry: never,
   carry: never,
   setPassword: never,
-  erase: () => Promise.resolve(),
+  erase: () => Promise.resolve(null),
 };
 
 /** The services, queue, database and planner of production around an engine in memory. */

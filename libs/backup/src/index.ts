@@ -1,5 +1,6 @@
 export { ResticBackups, type StackBackupDeps } from './stack-backups.js';
-export { Repositories, type BackupPlaces, type RepositorySettings } from './repositories.js';
+export type { BackupPlaces } from './places.js';
+export { Repositories, type RepositorySettings } from './repositories.js';
 export { manifestSchema, totals, type Manifest, type PortalManifest } from './domain/manifest.js';
 export { BackupExports, type OpenExport } from './exports.js';
 export { RepositoryPasswords } from './passwords.js';

@@ -1,20 +1,29 @@
 import { rm } from 'node:fs/promises';
-import { DomainError, isDomainError } from '#libs/contracts';
+import { DomainError, isDomainError, type ErrorCode } from '#libs/contracts';
 import { randomToken } from '#libs/crypto';
 import { RepositoryEntity, tx, type Database } from '#libs/db';
 import { repositoryContext, type DataKeys } from '#libs/keys';
-import { Repository, type RepositoryPlace, type ResticSettings, type Snapshot } from '#libs/restic';
+import { removeCache, Repository, type RepositoryPlace, type Snapshot } from '#libs/restic';
+import type { BackupPlaces } from './places.js';
+import { withLock, type Right } from './repository-lock.js';
 
-/** Where repositories lie, as this host is set up. */
-export interface BackupPlaces {
-  restic: ResticSettings;
-  /** Of the repository with that name. */
-  repository(name: string, password: string): Promise<RepositoryPlace>;
-}
+/** Of a repository in a store; its packs go one by one, some thousand a minute. The phase it is part of allows for it. */
+const EMPTY_MS = 540_000;
+/** Ways in which a repository cannot be emptied, now or ever. */
+const NOT_EMPTIED: readonly ErrorCode[] = [
+  'DEADLINE_EXCEEDED',
+  'KEY_LOST',
+  'REPOSITORY_FAILED',
+  'REPOSITORY_KEY',
+  'REPOSITORY_LOCKED',
+  'REPOSITORY_MISSING',
+];
 
 export interface RepositorySettings {
   places: BackupPlaces;
   keys: DataKeys;
+  /** How long emptying one may take before it is left as it is; 9 minutes where nothing is said. */
+  emptyMs?: number;
 }
 
 /** The repositories of stacks: each its own, each with a password of its own, known sealed to the portal's database. */
@@ -103,16 +112,60 @@ export class Repositories {
   }
 
   /**
-   * Takes the stack's repository away, for ever. Out of a bucket nothing is removed, since restic has no way to; what
-   * lies there is worth nothing once the row with its password is gone. The password is not opened for that: what is
-   * sealed for a stack may be lost.
+   * Takes the stack's repository away, for ever: a folder as a whole, of one in a store all that was stored, and what
+   * restic looked up of either on this host. It can be begun again wherever it was broken off, since the password goes
+   * last. One that does not open, or is not emptied in time, holds up nothing: gives what is left and where, in words,
+   * or null.
    */
-  async erase(tenantId: string): Promise<void> {
-    const place = await this.settings.places.repository(tenantId, '');
-    if (place.url.startsWith('/')) {
-      await rm(place.url, { recursive: true, force: true });
+  async erase(tenantId: string, right: Right): Promise<string | null> {
+    const left = await this.emptied(tenantId, right);
+    // It takes no password to remove a folder: what is sealed for a stack may be lost.
+    const { url } = await this.settings.places.repository(tenantId, '');
+    if (isFolder(url)) {
+      await rm(url, { recursive: true, force: true });
     }
     await this.database.manager.delete(RepositoryEntity, { tenantId });
+    if (left === null || (!isFolder(url) && left.code === 'REPOSITORY_MISSING')) {
+      return null;
+    }
+    return isFolder(url)
+      ? `what restic looked up of its backups on this host is encrypted and goes by itself within weeks (${left.message})`
+      : `its backups could not all be removed: the repository ${tenantId} stays in the store until somebody removes it there, and its password is gone (${left.message})`;
+  }
+
+  /** Why it could not be, or null. */
+  private async emptied(tenantId: string, right: Right): Promise<DomainError | null> {
+    const { places, emptyMs = EMPTY_MS } = this.settings;
+    const late = AbortSignal.timeout(emptyMs);
+    const signal = AbortSignal.any([right.signal, late]);
+    try {
+      const place = await this.place(tenantId);
+      if (!place) {
+        return null;
+      }
+      const repository = new Repository(places.restic, place);
+      const id = await repository.id(signal);
+      try {
+        if (!isFolder(place.url)) {
+          await withLock({ ...right, signal }, repository, () => repository.empty(signal));
+        }
+      } finally {
+        await removeCache(places.restic.cacheDir, id);
+      }
+      return null;
+    } catch (error) {
+      right.signal.throwIfAborted();
+      if (error === late.reason) {
+        return new DomainError('DEADLINE_EXCEEDED', {
+          message: `It was not emptied in ${Math.round(emptyMs / 1_000)} s.`,
+          cause: error,
+        });
+      }
+      if (isDomainError(error) && NOT_EMPTIED.includes(error.code)) {
+        return error;
+      }
+      throw error;
+    }
   }
 
   private async place(tenantId: string): Promise<RepositoryPlace | null> {
@@ -123,3 +176,6 @@ export class Repositories {
     return row && key && places.repository(tenantId, key.open(repositoryContext(tenantId), row.sealed));
   }
 }
+
+/** As restic has it: of a place in a store the kind of store comes first. */
+const isFolder = (url: string): boolean => url.startsWith('/');

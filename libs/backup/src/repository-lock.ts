@@ -3,7 +3,7 @@ import type { BackupWork } from '#libs/orchestrator';
 import type { Repository } from '#libs/restic';
 import type { FenceGuard } from './portal/fence-guard.js';
 
-interface Right extends Pick<BackupWork, 'prove' | 'signal'> {
+export interface Right extends Pick<BackupWork, 'prove' | 'signal'> {
   fence: Pick<FenceGuard, 'prove'>;
 }
 

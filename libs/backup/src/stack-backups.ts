@@ -309,12 +309,14 @@ export class ResticBackups implements StackBackups {
     await setPassword(work, password, deadlineMs);
   }
 
-  async erase({ facts }: BackupWork): Promise<void> {
+  async erase(work: BackupWork): Promise<string | null> {
+    const { fence, repositories } = this.deps;
     // A stack that never had one is destroyed also while the portal's own repository gives no answer.
-    if (await this.deps.repositories.has(facts.tenantId)) {
-      await this.deps.fence.prove({ anew: true });
-      await this.deps.repositories.erase(facts.tenantId);
+    if (!(await repositories.has(work.facts.tenantId))) {
+      return null;
     }
+    await fence.prove({ anew: true });
+    return repositories.erase(work.facts.tenantId, { ...work, fence });
   }
 
   /**

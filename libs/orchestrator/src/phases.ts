@@ -169,8 +169,8 @@ export const PHASE_HANDLERS: Record<PhaseName, (context: PhaseContext) => Promis
   },
   erase: async (context) => {
     const detail = await converge(context, wantStack(context.facts), away(context.facts));
-    await context.deps.backups.erase(context);
-    return detail;
+    const left = await context.deps.backups.erase(context);
+    return [detail, left].filter((one) => one !== null).join('; ') || null;
   },
   verify: async (context) => {
     const { engine, facts, deps, signal } = context;

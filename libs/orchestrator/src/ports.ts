@@ -87,8 +87,8 @@ export interface StackBackups {
    * Waits for servers that start. Throws HEALTH_GATE_FAILED.
    */
   setPassword(work: BackupWork, password: string, deadlineMs: number): Promise<void>;
-  /** Takes every backup of the stack away, for ever. */
-  erase(work: BackupWork): Promise<void>;
+  /** Takes every backup of the stack away, for ever. Resolves with what could not be and stays, in words, or null. */
+  erase(work: BackupWork): Promise<string | null>;
 }
 
 /** Looks at a stack from outside. The first two resolve when it answers as it should, and throw HEALTH_GATE_FAILED otherwise. */

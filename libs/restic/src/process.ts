@@ -34,7 +34,10 @@ export interface ResticSettings {
   binary: string;
   /** Of this process alone, mode 0700 and in memory: passwords lie there while a restic runs. */
   secretDir: string;
-  /** Where restic keeps what it may look up again, and packs under way, encrypted; one folder for all repositories. */
+  /**
+   * Where restic keeps what it may look up again, and packs under way, encrypted; one folder for all repositories. What
+   * it has there of a repository that nobody opened for 30 days goes when another is opened.
+   */
   cacheDir: string;
 }
 
@@ -76,6 +79,7 @@ export async function startRestic(
         place.url,
         '--cache-dir',
         settings.cacheDir,
+        '--cleanup-cache',
         '--stuck-request-timeout',
         `${STUCK_SECONDS}s`,
         ...args,
@@ -131,6 +135,11 @@ export async function removeCheckCaches(cacheDir: string): Promise<void> {
   for (const name of names.filter((one) => one.startsWith(CHECK_CACHE))) {
     await rm(join(cacheDir, name), { recursive: true, force: true });
   }
+}
+
+/** Removes what restic looked up of the repository of that id, on this machine. */
+export async function removeCache(cacheDir: string, repositoryId: string): Promise<void> {
+  await rm(join(cacheDir, repositoryId), { recursive: true, force: true });
 }
 
 async function secretsIn(folder: string, { password, s3 }: RepositoryPlace): Promise<Record<string, string>> {

@@ -21,6 +21,8 @@ const snapshotSchema = z.object({
   paths: z.array(z.string()),
   tags: z.array(z.string()).default([]),
 });
+// It becomes the name of a folder.
+const configSchema = z.object({ id: z.string().regex(/^[0-9a-f]{64}$/) });
 const keySchema = z.object({ id: z.string(), current: z.boolean() });
 const lockSchema = z.object({ time: z.iso.datetime({ offset: true }), hostname: z.string() });
 const statsSchema = z.object({ total_size: z.number() });
@@ -191,6 +193,24 @@ export class Repository {
   /** Removes what no snapshot needs. Not while anybody reads, since reading takes no lock. */
   async prune(signal: AbortSignal): Promise<void> {
     await this.read(['prune'], signal);
+  }
+
+  /**
+   * Removes all that was stored, also where somebody was broken off over that. What is left is what makes it a
+   * repository (its configuration and keys), since restic removes none.
+   */
+  async empty(signal: AbortSignal): Promise<void> {
+    const all = await this.snapshots([], signal);
+    await this.unlist(
+      all.map(({ id }) => id),
+      signal,
+    );
+    await this.read(['prune', '--max-unused', '0'], signal);
+  }
+
+  /** What restic calls it, wherever it lies; its cache has that name. */
+  async id(signal: AbortSignal): Promise<string> {
+    return configSchema.parse(JSON.parse(await this.read(['cat', 'config', '--no-lock'], signal))).id;
   }
 
   /**

@@ -80,14 +80,17 @@ async function met(passage: Passage, atWork: Promise<unknown>): Promise<void> {
   await passage.during();
 }
 
-/** Options of `libs/restic` come before the command, each of them but the first with a word of its own. */
+/** Those options of `libs/restic` that have no word of their own. */
+const BARE = ['--json', '--cleanup-cache'];
+
+/** Options of `libs/restic` come before the command. */
 export function commandOf(args: readonly string[]): string {
   for (let at = 0; at < args.length; at += 1) {
     const word = args[at] ?? '';
     if (!word.startsWith('--')) {
       return word;
     }
-    at += word === '--json' ? 0 : 1;
+    at += BARE.includes(word) ? 0 : 1;
   }
   return '';
 }

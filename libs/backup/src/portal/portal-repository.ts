@@ -3,7 +3,7 @@ import type { MasterKey } from '#libs/crypto';
 import { MASTER_KEY, masterKeyOf, type MasterKeys, type PortalRepositoryKeys } from '#libs/keys';
 import { Repository } from '#libs/restic';
 import type { Fence } from '#libs/tenants';
-import type { BackupPlaces } from '../repositories.js';
+import type { BackupPlaces } from '../places.js';
 import { FENCE_TAG, fencesOf } from './fence.js';
 
 /** Its name beside those of stacks, which are ids: recovery knows it without knowing anything of the platform. */

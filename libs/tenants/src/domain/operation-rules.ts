@@ -81,7 +81,12 @@ export const OPERATION_PHASES = {
     { name: 'heal', deadlineMs: 390 * SECOND },
     PUBLISH,
   ],
-  destroy: [UNPUBLISH, { name: 'erase', deadlineMs: 300 * SECOND }, { name: 'verify', deadlineMs: 30 * SECOND }],
+  destroy: [
+    UNPUBLISH,
+    // Its containers, and after them up to nine minutes for the objects its backups are in a store.
+    { name: 'erase', deadlineMs: 900 * SECOND },
+    { name: 'verify', deadlineMs: 30 * SECOND },
+  ],
   suspend: DOWN,
   // What comes back is what the owner wants by then; of a stack that is to be stopped, the last three find nothing to do.
   resume: UP,
