@@ -1,5 +1,7 @@
 import { waitFor } from '#libs/async';
 import type { Bot, OperationView, ReleaseList } from '#libs/contracts';
+import { LABEL } from '#libs/engine';
+import { ContainerEvents } from '../support/container-events.js';
 import { booksOf, tradingBot } from '../support/data-plane.js';
 import { docker, testImage } from '../support/engine.js';
 import {
@@ -29,6 +31,25 @@ const seenBot = async (): Promise<Bot> =>
 const trades = (): Promise<unknown> =>
   waitFor(async () => ((await seenBot()).openOrders.total > 0 ? true : undefined), { what: 'open orders', ...SOON });
 
+const runtimeId = (): Promise<string> =>
+  docker('inspect', '-f', '{{.Id}}', world.platform.service(stack.slug, 'runtime'));
+
+/** What `work` gives, and which runtimes of the stack started and ended meanwhile: the one before, and the one it has now. */
+async function runtimesOf<T>(
+  work: () => Promise<T>,
+): Promise<{ result: T; before: string; after: string; events: ContainerEvents }> {
+  const before = await runtimeId();
+  const events = new ContainerEvents({ [LABEL.tenant]: stack.id, [LABEL.service]: 'runtime' });
+  try {
+    const result = await work();
+    const after = await runtimeId();
+    await events.until('start', after);
+    return { result, before, after, events };
+  } finally {
+    await events.end();
+  }
+}
+
 /** Of a runtime that works unless another is given. */
 async function another(version: string, over: { image?: string; database?: OtherDatabase } = {}): Promise<string> {
   const image = over.image ?? (await sameAgain(testImage('runtime'), version));
@@ -50,15 +71,23 @@ afterAll(async () => {
   }
 }, 200_000);
 
-it('an upgrade backs the stack up, changes its runtime alone, and the bot goes on', async () => {
+it('FM-16 an upgrade backs the stack up, changes its runtime alone and never has two of it, and the bot goes on', async () => {
   const next = await another('9.0.1');
   const [postgres, redis, runtime] = await Promise.all([
     startedAt('postgres'),
     startedAt('redis'),
     startedAt('runtime'),
   ]);
-  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next);
+  const { result, before, after, events } = await runtimesOf(() =>
+    world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, next),
+  );
+  const { code, document } = result;
   expect({ code, error: document.error }).toEqual({ code: 0, error: null });
+  // The old one has ended before the new one starts: two would trade one key.
+  expect(events.seen).toEqual([
+    ['die', before],
+    ['start', after],
+  ]);
   const done = document.data;
   await world.served(stack);
   expect(done.outageMs).toBeGreaterThan(0);
@@ -85,15 +114,19 @@ it('an upgrade backs the stack up, changes its runtime alone, and the bot goes o
   expect(listed.document.data.items.find(({ id }) => id === next)).toMatchObject({ state: 'candidate', stacks: 1 });
 });
 
-it('FM-16 a release whose runtime does not come up is rolled back by itself, and the bot goes on', async () => {
+it('FM-16 a release whose runtime does not come up is rolled back by itself, without two at any time, and the bot goes on', async () => {
   const before = await release();
   const image = await endsAtOnce(testImage('runtime'));
   const bad = await another('9.0.2', { image });
-  const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
-  expect(code).not.toBe(0);
-  const rollback = String((document.data.error?.details as { rollback?: string } | undefined)?.rollback);
-  const over = await stack.owner.operationOver(rollback);
+  const { result: over, ...runtimes } = await runtimesOf(async () => {
+    const { code, document } = await world.platform.cli<OperationView>('tenant', 'upgrade', stack.slug, bad);
+    expect(code).not.toBe(0);
+    const rollback = String((document.data.error?.details as { rollback?: string } | undefined)?.rollback);
+    return stack.owner.operationOver(rollback);
+  });
   expect(over).toMatchObject({ kind: 'rollback', state: 'done' });
+  expect(runtimes.events.seen[0]).toEqual(['die', runtimes.before]);
+  expect(runtimes.events.mostAtOnce(runtimes.before)).toBe(1);
   await world.served(stack);
   expect(await release()).toBe(before);
   expect((await seenBot()).state).toBe('running');

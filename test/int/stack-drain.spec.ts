@@ -1,7 +1,9 @@
 import { createPublicKey } from 'node:crypto';
 import { DomainError, type Accepted, type HoldAnswer } from '#libs/contracts';
-import { OperationStepEntity, TenantEntity } from '#libs/db';
+import { OperationStepEntity, TenantEntity, type ReleaseEntity } from '#libs/db';
 import type { Probes } from '#libs/orchestrator';
+import { nextRelease } from '../support/next-release.js';
+import { readyBackups } from '../support/ready-backups.js';
 import { runningStack, type RunningStack } from '../support/running-stack.js';
 import { healthyProbes, stackWorld, type StackWorld } from '../support/stack-world.js';
 
@@ -9,8 +11,10 @@ jest.setTimeout(60_000);
 
 const never = new AbortController().signal;
 let world: StackWorld;
+let next: ReleaseEntity;
 beforeAll(async () => {
   world = await stackWorld();
+  [, next] = await nextRelease(world);
 });
 afterAll(() => world.close());
 
@@ -38,7 +42,7 @@ async function carriedOut(
   try {
     const probes = { ...healthyProbes, ...answers, hold };
     await world
-      .runner({ probes, databases: { changePassword: () => Promise.resolve(true) } })
+      .runner({ probes, backups: readyBackups, databases: { changePassword: () => Promise.resolve(true) } })
       .run(accepted.operation.id, id, never);
   } finally {
     watched.mockRestore();
@@ -68,6 +72,7 @@ describe('FM-25 a stack whose bots have open orders', () => {
     'new secrets': ({ owner, slug }) => world.resize.rotateSecrets(owner, slug),
     'another number of bots': async ({ slug }) => world.resize.resize(await world.operator(), slug, 'premium'),
     suspend: async ({ slug }) => world.holds.suspend(await world.operator(), slug, 'tried'),
+    'another release': async ({ slug }) => world.upgrades.upgrade(await world.operator(), slug, { release: next.id }),
     destroy: ({ owner, slug }) => world.stacks.request(owner, slug, 'destroy'),
   };
 
