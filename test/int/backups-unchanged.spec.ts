@@ -163,9 +163,10 @@ it('one whose agents all ended in its proof, and which nobody goes on with, lead
   };
   await expect(world.runner().run(asked, stack.id, stop.signal)).rejects.toThrow('the agent is stopping');
   world.asUsual();
-  const { dataSource } = world.world.database;
+  const { queue, database } = world.world;
   const { deadlineAt } = await db().findOneByOrFail(OperationEntity, { id: asked });
-  await expireOperations(dataSource, new Date(deadlineAt.getTime() + EXPIRE_AFTER_MS + 1_000));
+  const late = new Date(deadlineAt.getTime() + EXPIRE_AFTER_MS + 1_000);
+  await expireOperations({ dataSource: database.dataSource, queue }, late);
   expect(await db().findOneByOrFail(OperationEntity, { id: asked })).toMatchObject({ state: 'failed' });
   expect(await world.backupOf(asked)).toMatchObject({ state: 'stored', error: null });
   expect(await skips(stack)).toBe(false);

@@ -80,7 +80,7 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
   });
   const table = await aviary(env, ['backup', 'list', slug]);
   expect(table.stdout.split('\n')[0]).toMatch(
-    /^BACKUP +DATA OF +STATE +SIZE +ADDED +REASON +RELEASE +WHY +SAME UNTIL$/,
+    /^BACKUP +DATA OF +STATE +SIZE +ADDED +REASON +RELEASE +WHY +SAME UNTIL +CHECKED$/,
   );
   const plain = await aviary(env, ['backup', 'list', slug, '--plain', '--limit', '1']);
   expect(plain.stdout.split('\t')).toEqual([
@@ -92,6 +92,7 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
     'manual',
     expect.stringMatching(/\d/),
     'BACKUP_UNVERIFIED: public.bots has 2 rows instead of 3',
+    '',
     '\n',
   ]);
   const json = document(await aviary(env, ['backup', 'list', slug, '--json']));
@@ -99,6 +100,17 @@ it('lists backups as a table, as tabs and as JSON, and of every stack where none
   expect((json.data as BackupList).items.map(({ state }) => state)).toEqual(['stored', 'verified']);
   const fleet = await aviary(env, ['backup', 'list']);
   expect(fleet.stdout).toMatch(new RegExp(`${slug} +2026-11-20T01:14:09.000Z +yes +stored `));
+  // A night that found nothing changed moves what is safe, and not when that was checked.
+  const checked = '2026-11-20T01:14:09.000Z';
+  const same = '2026-11-21T02:10:00.000Z';
+  await world.database.dataSource.query(
+    `update backups set same_until = $2 where tenant_id = $1 and state = 'verified'`,
+    [id, same],
+  );
+  const [line] = (await aviary(env, ['backup', 'list', '--plain'])).stdout
+    .split('\n')
+    .filter((row) => row.startsWith(slug));
+  expect([line?.split('\t').at(1), line?.split('\t').at(-1)]).toEqual([same, checked]);
   expect(fleet.stderr).toContain('the newest try failed of 1');
   expect((await aviary(env, ['backup', 'list', 'uaaaaaa'])).code).toBe(3);
 });

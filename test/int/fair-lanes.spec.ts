@@ -25,6 +25,8 @@ beforeAll(async () => {
 afterAll(() => world.close());
 afterEach(() => world.engine.log.reset());
 
+const expiring = () => ({ dataSource: world.database.dataSource, queue: world.queue });
+
 type Owner = Awaited<ReturnType<StackWorld['account']>>;
 
 async function run(accepted: Accepted): Promise<OperationEntity> {
@@ -267,7 +269,7 @@ describe('FM-10 nothing is under way for ever', () => {
     const { owner, slug } = await running();
     const asked = await world.stacks.request(owner, slug, 'restart');
     await overdue(asked.operation.id, EXPIRE_AFTER_MS - 5_000);
-    expect(await expireOperations(world.database.dataSource, new Date())).toEqual([]);
+    expect(await expireOperations(expiring(), new Date())).toEqual([]);
     await overdue(asked.operation.id, EXPIRE_AFTER_MS + 5_000);
     // As the worker does it, each minute.
     expect(SCHEDULES.find(({ job }) => job === 'operations.expire')?.cron).toBe('* * * * *');
@@ -311,7 +313,7 @@ describe('FM-10 nothing is under way for ever', () => {
         [ENGINE_ID, until],
       );
     await alive(new Date(at.getTime() + 60_000));
-    expect(await expireOperations(dataSource, at)).toEqual([]);
+    expect(await expireOperations(expiring(), at)).toEqual([]);
     const before = await operation(waiting);
     await dataSource.query(
       `update operations set created_at = created_at - interval '13 h', deadline_at = deadline_at - interval '13 h' where id = $1`,
@@ -324,7 +326,7 @@ describe('FM-10 nothing is under way for ever', () => {
 
     const unbegun = (await world.stacks.request(second.owner, second.slug, 'restart')).operation.id;
     await alive(new Date(0));
-    expect(await expireOperations(dataSource, at)).toMatchObject([{ id: unbegun }]);
+    expect(await expireOperations(expiring(), at)).toMatchObject([{ id: unbegun }]);
     await dataSource.query(`update operations set state = 'cancelled', finished_at = now() where id = $1`, [busy]);
     await dataSource.query('delete from engine_leases');
   });
@@ -340,9 +342,7 @@ describe('FM-10 nothing is under way for ever', () => {
     const working = agent.run(asked.operation.id, id, never);
     await held;
     await overdue(asked.operation.id, EXPIRE_AFTER_MS + 5_000);
-    expect(await expireOperations(world.database.dataSource, new Date())).toMatchObject([
-      { id: asked.operation.id, slug },
-    ]);
+    expect(await expireOperations(expiring(), new Date())).toMatchObject([{ id: asked.operation.id, slug }]);
     expect(await operation(asked.operation.id)).toMatchObject({
       state: 'failed',
       error: { details: { why: 'nobody_ended' } },

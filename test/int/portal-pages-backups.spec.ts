@@ -94,6 +94,20 @@ it('takes the first backup, follows it through its steps and says that it counts
   await page.getByText('Restored and checked', { exact: true }).waitFor();
   await page.getByText(/^Restored and checked: \d\d:\d\d$/).waitFor();
   await page.getByRole('button', { name: 'Restore…' }).waitFor();
+  // A night that found nothing changed restored nothing: the time is that of the check, and beside it is what was found.
+  await db().query(
+    `update backups set taken_at = now() - interval '74 h', verified_at = now() - interval '73 h', same_until = now()`,
+  );
+  await page.reload();
+  const unchanged = page.getByText(/^Nothing changed until \d\d:\d\d$/);
+  const checked = page.getByText(/^Restored and checked: .*\d\d:\d\d$/);
+  await unchanged.waitFor();
+  const [time] = /\d\d:\d\d$/.exec(await unchanged.innerText()) ?? [];
+  expect(await checked.innerText()).not.toMatch(new RegExp(`: ${time}$`));
+  await portal.assertSound(page, 'backups-unchanged');
+  await page.goto(`${portal.origin}/app`);
+  await page.getByRole('link', { name: /^Restored and checked: .*\d\d:\d\d$/ }).waitFor();
+  await unchanged.waitFor();
   await db().query('delete from backups');
 });
 
@@ -304,7 +318,7 @@ it('shows operators every stack, the least safe first, and leads to its backups'
   await portal.assertSound(console_, 'backups-overview');
   await console_.getByRole('link', { name: 'All backups', exact: true }).first().click();
   await console_.waitForURL('**/console/backups');
-  await console_.getByText('0 of 2 stacks checked as lately as their plans ask').waitFor();
+  await console_.getByText('0 of 2 stacks safe as lately as their plans ask').waitFor();
   await console_.getByText('1 without any', { exact: false }).waitFor();
   const rows = console_.getByRole('row');
   await rows.nth(2).waitFor();
@@ -314,7 +328,7 @@ it('shows operators every stack, the least safe first, and leads to its backups'
   expect(texts[2]).toContain('25 hours');
   await portal.assertSound(console_, 'backups-console');
   await insertBackup(db(), without, 'verified', { at: ago(1) });
-  await console_.getByText('1 of 2 stacks checked as lately as their plans ask').waitFor();
+  await console_.getByText('1 of 2 stacks safe as lately as their plans ask').waitFor();
   await console_.getByRole('link', { name: stack.slug }).click();
   await console_.waitForURL(`**/console/stacks/${stack.slug}/backups`);
   await console_.getByText('Stored, not checked').waitFor();

@@ -72,6 +72,8 @@ describe('taking a backup', () => {
       items: [],
       next: null,
       verifiedUntil: null,
+      verifiedAt: null,
+      sameUntil: null,
       open: { id: taken.operation.id },
       problem: null,
       safeguards: true,
@@ -182,7 +184,7 @@ describe('the list of backups', () => {
       counts: { fills: 40, bots: 2 },
       release: expect.stringMatching(/\d/) as string,
     });
-    expect(list.verifiedUntil).toBe(at.toISOString());
+    expect(list).toMatchObject({ verifiedUntil: at.toISOString(), verifiedAt: at.toISOString(), sameUntil: null });
     const first = await world.backups.list(stack.owner, stack.slug, { limit: 2 });
     expect(first).toMatchObject({ items: [{ id: failed }, { id: stored }], next: stored });
     expect(await world.backups.list(stack.owner, stack.slug, { limit: 2, cursor: stored })).toMatchObject({
@@ -190,13 +192,37 @@ describe('the list of backups', () => {
       next: null,
     });
     const standing = async () => (await world.stacks.get(stack.owner, stack.slug)).backup;
-    expect(await standing()).toEqual({ takenAt: at.toISOString(), verifiedAt: at.toISOString(), failed: true });
+    expect(await standing()).toEqual({
+      takenAt: at.toISOString(),
+      verifiedAt: at.toISOString(),
+      sameUntil: null,
+      failed: true,
+    });
     // What gave way to something else is no news of how the next will do.
     await backup(stack, 'failed', { error: { code: 'OPERATION_CANCELLED', message: 'A stop was asked for instead.' } });
     expect(await standing()).toMatchObject({ failed: true });
     await backup(stack, 'verified', { at });
     await backup(stack, 'failed', { error: { code: 'OPERATION_CANCELLED', message: 'A stop was asked for instead.' } });
     expect(await standing()).toMatchObject({ failed: false });
+  });
+
+  it('says when the newest that counts was restored and checked, apart from until when nothing changed since', async () => {
+    const stack = await running();
+    const at = new Date(Date.now() - 3 * 86_400_000);
+    const sameUntil = new Date(Date.now() - 60_000);
+    const id = await backup(stack, 'verified', { at });
+    await db().query('update backups set same_until = $2 where id = $1', [id, sameUntil]);
+    const checked = { verifiedAt: at.toISOString(), sameUntil: sameUntil.toISOString() };
+    const until = sameUntil.toISOString();
+    expect((await world.stacks.get(stack.owner, stack.slug)).backup).toEqual({
+      ...checked,
+      takenAt: until,
+      failed: false,
+    });
+    const list = await world.backups.list(stack.owner, stack.slug);
+    expect(list).toMatchObject({ ...checked, verifiedUntil: until });
+    const fleet = await world.backups.fleet(await world.operator());
+    expect(fleet.items.find(({ slug }) => slug === stack.slug)).toMatchObject({ ...checked, verifiedUntil: until });
   });
 
   it('is its owner’s alone, and operators’', async () => {

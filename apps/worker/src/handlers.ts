@@ -70,7 +70,7 @@ export function workerHandlers({
       }
     }),
     handler('operations.expire', async () => {
-      for (const operation of await expireOperations(database, now())) {
+      for (const operation of await expireOperations({ dataSource: database, queue }, now())) {
         logger.error(operation, 'an operation that nobody ended was ended');
       }
     }),

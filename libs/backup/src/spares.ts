@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { DomainError } from '#libs/contracts';
-import { TenantEntity, type Database } from '#libs/db';
+import { TenantEntity, tx, type Database } from '#libs/db';
 import { spareEpochs, wantStack, type BackupWork } from '#libs/orchestrator';
 import { stackNames } from '#libs/tenants';
 import { ScratchServer } from './scratch.js';
@@ -82,25 +82,33 @@ export async function volumesKept({ engine, facts, operation, signal }: BackupWo
   return 'all of it is there';
 }
 
-/** Leads the stack to the volumes that were filled for it, or back to kept ones; those it leaves are kept. */
+/**
+ * Leads the stack to the volumes that were filled for it, or back to kept ones; those it leaves are kept. Throws FENCED
+ * where somebody ended it meanwhile.
+ */
 export async function swapVolumes(
   database: Database,
   { facts, operation, prove }: Pick<BackupWork, 'facts' | 'operation' | 'prove'>,
 ): Promise<string> {
-  await prove();
   const undo = operation.kind === 'undo_restore';
   const to = undo ? undoSchema.parse(operation.input).to : facts.nextEpoch;
   if (to === null || to === facts.epoch) {
+    await prove();
     return 'done before';
   }
-  const [, changed] = await database.query<[unknown, number]>(
-    `update tenants set kept_epochs = array_remove(kept_epochs, $2) || case when $4 then '{}' else array[epoch] end::integer[],
-            epoch = $2,
-            next_epoch = case when next_epoch = $2 then null else next_epoch end
-      where id = $1 and epoch = $3 and (next_epoch = $2 or $2 = any(kept_epochs))`,
-    // A copy had nothing before.
-    [facts.tenantId, to, facts.epoch, operation.kind === 'clone'],
-  );
+  const [, changed] = await tx(database, async (db) => {
+    // Whoever ends it does so behind this lock, and then we are fenced off.
+    await db.query('select from tenants where id = $1 for update', [facts.tenantId]);
+    await prove();
+    return db.query<[unknown, number]>(
+      `update tenants set kept_epochs = array_remove(kept_epochs, $2) || case when $4 then '{}' else array[epoch] end::integer[],
+              epoch = $2,
+              next_epoch = case when next_epoch = $2 then null else next_epoch end
+        where id = $1 and epoch = $3 and (next_epoch = $2 or $2 = any(kept_epochs))`,
+      // A copy had nothing before.
+      [facts.tenantId, to, facts.epoch, operation.kind === 'clone'],
+    );
+  });
   if (changed !== 1) {
     throw new DomainError('LOST_RACE');
   }

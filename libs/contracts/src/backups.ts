@@ -86,12 +86,21 @@ export const keptDataSchema = z.object({
 });
 export type KeptData = z.infer<typeof keptDataSchema>;
 
+/** Of the backup by which a stack's data is certain to come back. */
+const checkedFields = {
+  /** When it was restored and checked; null while none was. */
+  verifiedAt: z.iso.datetime().nullable(),
+  /** Until when a look found the stack's data as it holds it, restoring nothing; null where none did since. */
+  sameUntil: z.iso.datetime().nullable(),
+};
+
 export const backupListSchema = z.object({
   /** Newest first. */
   items: z.array(backupViewSchema),
   next: z.string().nullable(),
   /** Data as of then is certain to come back; null while nothing was verified. */
   verifiedUntil: z.iso.datetime().nullable(),
+  ...checkedFields,
   /** What is under way on the stack's backups. */
   open: operationViewSchema.nullable(),
   /** Why none can be taken at the moment; null where one can. */
@@ -114,6 +123,7 @@ export const stackBackupsSchema = z.object({
   name: z.string(),
   owner: z.string(),
   verifiedUntil: z.iso.datetime().nullable(),
+  ...checkedFields,
   /** Since then; null where nothing was verified. */
   ageSeconds: z.int().min(0).nullable(),
   /** How old it may be while the stack runs, as its plan has it. */

@@ -125,7 +125,14 @@ export const stackViewSchema = z.object({
   openOperation: operationViewSchema.nullable(),
   /** The newest backup that was restored and checked, and whether the newest try failed; null before the first try. */
   backup: z
-    .object({ verifiedAt: z.iso.datetime().nullable(), takenAt: z.iso.datetime().nullable(), failed: z.boolean() })
+    .object({
+      verifiedAt: z.iso.datetime().nullable(),
+      /** Data as of then is certain to come back: of when its data is, or until when that was found unchanged. */
+      takenAt: z.iso.datetime().nullable(),
+      /** Until when a look found the stack's data as it holds it, restoring nothing; null where none did since. */
+      sameUntil: z.iso.datetime().nullable(),
+      failed: z.boolean(),
+    })
     .nullable(),
   /** The newest heartbeat of the runtime, as it reported it; null before the first. */
   heartbeat: z

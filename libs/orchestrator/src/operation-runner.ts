@@ -7,13 +7,11 @@ import type { Engine } from '#libs/engine';
 import type { Logger } from '#libs/telemetry';
 import {
   crossingOf,
+  endHalfWay,
   isCalledOff,
   isShared,
-  isUntouched,
-  leavesStackAlone,
   mayCancel,
   OPERATION_PHASES,
-  startRollback,
   tellLoss,
   type PhaseName,
   type PhaseRule,
@@ -156,7 +154,7 @@ export class OperationRunner {
       log.info('operation done');
     } catch (error) {
       const meant = signal.aborted && !(error instanceof DomainError) ? (signal.reason ?? error) : error;
-      await this.ended({ lease, at }, meant, stop);
+      await this.ended(lease, meant, stop);
     } finally {
       clearInterval(renewing);
       this.pokes.delete(operation.tenantId);
@@ -314,7 +312,7 @@ export class OperationRunner {
     );
   }
 
-  private async ended({ lease, at }: { lease: Lease; at: Progress }, error: unknown, stop: AbortSignal): Promise<void> {
+  private async ended(lease: Lease, error: unknown, stop: AbortSignal): Promise<void> {
     const { operation } = lease;
     if (isDomainError(error, 'FENCED')) {
       this.logger.warn({ operation: operation.id }, 'operation taken over by another worker');
@@ -354,34 +352,19 @@ export class OperationRunner {
         await db.query(`update operation_steps set state = 'skipped' where operation_id = $1 and state = 'pending'`, [
           operation.id,
         ]);
-        const phase = at.phase ?? (await this.firstUndone(operation));
-        if (phase === null ? isShared(operation.kind) : leavesStackAlone(operation.kind, phase)) {
+        const now = this.deps.now();
+        const left = await endHalfWay(db, this.deps.queue, { operation, error: told, now });
+        if (left === 'alone' || left === 'going_back') {
           return;
         }
-        const untouched = isUntouched(told);
-        if (!untouched && operation.kind === 'upgrade' && (await this.rollBack(db, operation, told))) {
-          return;
-        }
+        const untouched = left === 'untouched';
         const { tenantId } = operation;
         const reason = untouched ? null : cancelled ? cancelledHalfWay(operation.kind) : reasonOf(told);
         await tellLoss(db, this.deps, { tenantId, reason });
         const observed = untouched ? 'running' : cancelled ? 'partial' : 'failed';
-        await recordObserved(db, { tenantId, observed, reason, now: this.deps.now() });
+        await recordObserved(db, { tenantId, observed, reason, now });
       }
     });
-  }
-
-  /** What an upgrade left half-way goes back to what it was; its own row says by which operation. */
-  private async rollBack(db: Tx, upgrade: OperationEntity, error: Told): Promise<boolean> {
-    const rollback = await startRollback(db, this.deps.queue, { upgrade, error, now: this.deps.now() });
-    if (rollback === null) {
-      return false;
-    }
-    await db.query(
-      `update operations set error = jsonb_set(error, '{details,rollback}', to_jsonb($2::text)) where id = $1`,
-      [upgrade.id, rollback],
-    );
-    return true;
   }
 }
 

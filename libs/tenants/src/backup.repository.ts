@@ -115,7 +115,8 @@ export async function backupViews(
  * could not be proven, so it failed too; one that gave way to what somebody asked for did not.
  */
 export const NEWEST = `
-  left join lateral (select b.id, greatest(b.taken_at, b.same_until) as taken_at, b.verified_at from backups b
+  left join lateral (select b.id, greatest(b.taken_at, b.same_until) as taken_at, b.verified_at, b.same_until
+    from backups b
     where b.tenant_id = t.id and b.state = 'verified' order by 2 desc limit 1) good on true
   left join lateral (select b.id, b.state = 'failed' or b.error is not null as failed from backups b
     where b.tenant_id = t.id and (b.state in ('verified', 'failed') or b.error is not null)
@@ -128,17 +129,24 @@ export async function standings(
   tenantIds: readonly string[],
 ): Promise<Map<string, NonNullable<StackView['backup']>>> {
   const rows = await db.query<
-    { tenantId: string; takenAt: Date | null; verifiedAt: Date | null; failed: boolean | null }[]
+    {
+      tenantId: string;
+      takenAt: Date | null;
+      verifiedAt: Date | null;
+      sameUntil: Date | null;
+      failed: boolean | null;
+    }[]
   >(
-    `select t.id as "tenantId", good.taken_at as "takenAt", good.verified_at as "verifiedAt", ended.failed
+    `select t.id as "tenantId", good.taken_at as "takenAt", good.verified_at as "verifiedAt",
+            good.same_until as "sameUntil", ended.failed
        from tenants t ${NEWEST}
       where t.id = any($1) and exists (select from backups b where b.tenant_id = t.id)`,
     [tenantIds],
   );
   return new Map(
-    rows.map(({ tenantId, takenAt, verifiedAt, failed }) => [
+    rows.map(({ tenantId, takenAt, verifiedAt, sameUntil, failed }) => [
       tenantId,
-      { takenAt: iso(takenAt), verifiedAt: iso(verifiedAt), failed: failed === true },
+      { takenAt: iso(takenAt), verifiedAt: iso(verifiedAt), sameUntil: iso(sameUntil), failed: failed === true },
     ]),
   );
 }

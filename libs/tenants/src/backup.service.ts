@@ -47,6 +47,8 @@ interface FleetRow {
   name: string;
   owner: string;
   takenAt: Date | null;
+  verifiedAt: Date | null;
+  sameUntil: Date | null;
   maxAgeHours: number;
   newest: string | null;
 }
@@ -73,6 +75,8 @@ export class BackupService {
       items: await backupViews(db, page, { slugOf: () => slug, now }),
       next: found.length > limit ? (page.at(-1)?.id ?? null) : null,
       verifiedUntil: standing?.takenAt ?? null,
+      verifiedAt: standing?.verifiedAt ?? null,
+      sameUntil: standing?.sameUntil ?? null,
       open: operation ?? null,
       problem: backupProblem(tenant),
       safeguards: safeguards(tenant),
@@ -185,11 +189,13 @@ export class BackupService {
     const now = this.deps.now();
     const rows = await db.query<FleetRow[]>(
       `with stacks as (
-         select t.id, t.slug, t.name, a.username as owner, good.taken_at, p.backup_max_age_hours as max_age,
+         select t.id, t.slug, t.name, a.username as owner, good.taken_at, good.verified_at, good.same_until,
+                p.backup_max_age_hours as max_age,
                 coalesce(good.taken_at, '-infinity') as age_key,
                 (select b.id from backups b where b.tenant_id = t.id order by b.id desc limit 1) as newest
            from tenants t join accounts a on a.id = t.account_id join plans p on p.id = a.plan_id ${NEWEST})
-       select id, slug, name, owner, taken_at as "takenAt", max_age as "maxAgeHours", newest from stacks
+       select id, slug, name, owner, taken_at as "takenAt", verified_at as "verifiedAt", same_until as "sameUntil",
+              max_age as "maxAgeHours", newest from stacks
         where $2::uuid is null or (age_key, id) > (select age_key, id from stacks where id = $2)
         order by age_key, id limit $1`,
       [limit + 1, query.cursor ?? null],
@@ -209,11 +215,13 @@ export class BackupService {
     return {
       at: now.toISOString(),
       counts: counts ?? { stacks: 0, fresh: 0, never: 0, failed: 0 },
-      items: page.map(({ slug, name, owner, takenAt, maxAgeHours, newest: id }) => ({
+      items: page.map(({ slug, name, owner, takenAt, verifiedAt, sameUntil, maxAgeHours, newest: id }) => ({
         slug,
         name,
         owner,
         verifiedUntil: takenAt?.toISOString() ?? null,
+        verifiedAt: verifiedAt?.toISOString() ?? null,
+        sameUntil: sameUntil?.toISOString() ?? null,
         ageSeconds: takenAt && Math.max(0, Math.round((now.getTime() - takenAt.getTime()) / 1_000)),
         maxAgeSeconds: maxAgeHours * 3_600,
         newest: views.get(id ?? '') ?? null,

@@ -58,7 +58,7 @@ const fleet = async (context: CommandContext, flags: Readonly<Record<string, unk
   const page = await platform.backups.fleet(await platform.operator(), paged(flags));
   const { stacks, fresh, never, failed } = page.counts;
   context.output.say(
-    `${fresh} of ${stacks} stacks have a checked backup no older than their plans allow; ${never} have none, the newest try failed of ${failed}`,
+    `${fresh} of ${stacks} stacks are safe in a checked backup as lately as their plans ask; ${never} have none, the newest try failed of ${failed}`,
   );
   context.output.list<StackBackups>(FLEET, page, [
     { head: 'tenant', value: ({ slug }) => slug },
@@ -70,6 +70,7 @@ const fleet = async (context: CommandContext, flags: Readonly<Record<string, unk
     { head: 'newest', value: ({ newest }) => newest?.state ?? '' },
     { head: 'owner', value: ({ owner }) => owner },
     { head: 'why', value: ({ newest }) => (newest === null ? '' : why(newest)) },
+    { head: 'checked', value: ({ verifiedAt }) => verifiedAt ?? '' },
   ]);
 };
 
@@ -89,6 +90,8 @@ const list: Action = async (context, [slug], flags) => {
     { head: 'release', value: ({ release }) => release },
     { head: 'why', value: why },
     { head: 'same until', value: ({ sameUntil }) => sameUntil ?? '' },
+    // Behind what was there before, for who cuts columns.
+    { head: 'checked', value: ({ verifiedAt }) => verifiedAt ?? '' },
   ]);
   if (page.open !== null) {
     context.output.say(`a ${page.open.kind} is ${page.open.state}: aviary operation watch ${page.open.id}`);

@@ -1,5 +1,5 @@
 import type { BackupView } from '#libs/contracts';
-import { ageOf, daysOf, lookOf, newestFailure, standingOf } from './backups.js';
+import { ageOf, checkedOf, daysOf, lookOf, newestFailure, standingOf } from './backups.js';
 
 const backup = (state: BackupView['state'], rest: Partial<BackupView> = {}): BackupView =>
   ({ state, operationId: 'o1', error: null, ...rest }) as BackupView;
@@ -95,10 +95,23 @@ it('tells an age in hours up to two days', () => {
   ]);
 });
 
+it('calls restored and checked the moment of the check, and not the night that found nothing changed since', () => {
+  const verifiedAt = '2026-11-18T02:40:00.000Z';
+  const sameUntil = '2026-11-20T02:10:00.000Z';
+  expect(checkedOf(null)).toBeNull();
+  expect(checkedOf({ verifiedAt: null, sameUntil: null })).toBeNull();
+  expect(checkedOf({ verifiedAt, sameUntil: null })).toEqual({ at: verifiedAt, unchangedUntil: null });
+  expect(checkedOf({ verifiedAt, sameUntil })).toEqual({ at: verifiedAt, unchangedUntil: sameUntil });
+  // Until before it was checked is not since.
+  const before = '2026-11-18T02:20:00.000Z';
+  expect(checkedOf({ verifiedAt, sameUntil: before })).toEqual({ at: verifiedAt, unchangedUntil: null });
+});
+
 it('names the standing of a stack', () => {
   const at = '2026-11-21T01:14:09.000Z';
   expect(standingOf(null)).toBe('none');
-  expect(standingOf({ takenAt: null, verifiedAt: null, failed: false })).toBe('none');
-  expect(standingOf({ takenAt: at, verifiedAt: at, failed: false })).toBe('ok');
-  expect(standingOf({ takenAt: at, verifiedAt: at, failed: true })).toBe('failed');
+  const checked = { takenAt: at, verifiedAt: at, sameUntil: null };
+  expect(standingOf({ takenAt: null, verifiedAt: null, sameUntil: null, failed: false })).toBe('none');
+  expect(standingOf({ ...checked, failed: false })).toBe('ok');
+  expect(standingOf({ ...checked, failed: true })).toBe('failed');
 });

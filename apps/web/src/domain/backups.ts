@@ -87,6 +87,25 @@ export function ageOf(ms: number): { unit: 'moment' | 'minute' | 'hour' | 'day';
   return { unit, count: Math.floor(ms / size) };
 }
 
+/** When the newest backup that counts was restored and checked. */
+export interface Checked {
+  at: string;
+  /** Until when a look found since that nothing has changed, restoring nothing; null where none did. */
+  unchangedUntil: string | null;
+}
+
+/** Null while none counts. */
+export function checkedOf(
+  backup: Pick<NonNullable<StackView['backup']>, 'verifiedAt' | 'sameUntil'> | null,
+): Checked | null {
+  if (backup === null || backup.verifiedAt === null) {
+    return null;
+  }
+  const { verifiedAt: at, sameUntil } = backup;
+  const since = sameUntil !== null && Date.parse(sameUntil) > Date.parse(at);
+  return { at, unchangedUntil: since ? sameUntil : null };
+}
+
 /** Of a stack in a list: the tone in one word. */
 export function standingOf(backup: StackView['backup']): 'none' | 'failed' | 'ok' {
   return backup?.failed === true ? 'failed' : (backup?.takenAt ?? null) === null ? 'none' : 'ok';

@@ -16,7 +16,7 @@ import { keys, operationQuery, POLL_MS, stackQuery, stacksQuery } from '../api/q
 import { daysOf, newestFailure } from '../domain/backups.js';
 import { byteParts } from '../domain/usage.js';
 import { useT } from '../i18n/use-text.js';
-import { BackupPill, BackupStanding, CheckedUntil } from '../parts/backup-words.js';
+import { BackupPill, BackupStanding, CheckedAt } from '../parts/backup-words.js';
 import { CloneDialog } from '../parts/clone-dialog.js';
 import { ExportDialog } from '../parts/export-dialog.js';
 import { ExportPanel, KeepPanel } from '../parts/export-panel.js';
@@ -75,7 +75,7 @@ function Several({ stacks }: { stacks: readonly StackView[] }) {
   );
 }
 
-/** The backups of one stack: until when data is safe, what is under way, and each with how far it came. */
+/** The backups of one stack: when data was checked, what is under way, and each with how far it came. */
 export function BackupsPage({ slug, keep = false }: { slug: string; keep?: boolean }) {
   const t = useT();
   const api = useApi();
@@ -148,7 +148,7 @@ function Backups({ stack, list, items, keep, more }: BackupsProps) {
     <>
       <PageTitle
         tone={failure !== null ? 'bad' : list.verifiedUntil === null ? 'none' : 'ok'}
-        facts={<CheckedUntil at={list.verifiedUntil} />}
+        facts={<CheckedAt of={list} />}
         actions={<TakeBackup stack={stack} list={list} offersLogs className="aw-primary-action" />}
       >
         {t('backups.title')} <span className="av-mono aw-title-slug">{slug}</span>

@@ -1,7 +1,7 @@
 import { BACKUP_STATUS, type BackupView, type StackView, type StatusWord } from '#libs/contracts';
 import { StatusPill, useTimeText } from '#libs/ui';
 import { useMe } from '../api/context.js';
-import { ageOf, lookOf, standingOf } from '../domain/backups.js';
+import { ageOf, checkedOf, lookOf, standingOf, type Checked } from '../domain/backups.js';
 import { useT } from '../i18n/use-text.js';
 import { TextLink } from './link-button.js';
 
@@ -37,14 +37,30 @@ export function BackupPill({
   return <StatusPill status={status} size={size} {...(left === null ? {} : { word: t(`backups.${left}`) })} />;
 }
 
-/** Until when data is certain to come back, in one line. */
-export function CheckedUntil({ at, size = 'lg' }: { at: string | null; size?: 'md' | 'lg' }) {
+/** When the data that is certain to come back was restored and checked, and until when nothing has changed since. */
+export function CheckedAt({ of, size = 'lg' }: { of: Parameters<typeof checkedOf>[0]; size?: 'md' | 'lg' }) {
   const t = useT();
   const time = useTimeText();
-  return at === null ? (
+  const checked = checkedOf(of);
+  return checked === null ? (
     <StatusPill status={NONE} word={t('backups.emptyTitle')} size={size} />
   ) : (
-    <StatusPill status={BACKUP_STATUS.verified} word={t('backups.checkedUntil', { time: time(at) })} size={size} />
+    <>
+      <StatusPill
+        status={BACKUP_STATUS.verified}
+        word={t('backups.checkedAt', { time: time(checked.at) })}
+        size={size}
+      />
+      <Unchanged of={checked} />
+    </>
+  );
+}
+
+function Unchanged({ of: { unchangedUntil } }: { of: Checked }) {
+  const t = useT();
+  const time = useTimeText();
+  return unchangedUntil === null ? null : (
+    <span className="av-small av-muted">{t('backups.unchanged', { time: time(unchangedUntil) })}</span>
   );
 }
 
@@ -55,13 +71,18 @@ export function BackupStanding({ stack }: { stack: Pick<StackView, 'slug' | 'bac
   const operator = useMe()?.role === 'operator';
   const { backup, slug } = stack;
   const standing = standingOf(backup);
+  const checked = checkedOf(backup);
   return (
     <span className="aw-backup-fact">
       <TextLink to={operator ? '/console/stacks/$slug/backups' : '/app/stacks/$slug/backups'} params={{ slug }}>
-        {backup === null || backup.takenAt === null
-          ? t('backups.standing.none')
-          : t('backups.checkedUntil', { time: time(backup.takenAt) })}
+        {checked === null ? t('backups.standing.none') : t('backups.checkedAt', { time: time(checked.at) })}
       </TextLink>
+      {checked === null ? null : (
+        <>
+          {' '}
+          <Unchanged of={checked} />
+        </>
+      )}
       {standing === 'failed' ? (
         <span className="aw-standing" data-tone="bad">
           {' '}

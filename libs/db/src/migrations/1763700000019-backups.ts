@@ -48,6 +48,10 @@ export class Backups1763700000019 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    const [kept]: { there: boolean }[] = await runner.query('select exists (select from repositories) as there');
+    if (kept?.there) {
+      throw new Error('Stacks have repositories: without their passwords nobody could open a backup again');
+    }
     await runStatements(runner, [
       `drop table backups`,
       `drop table repositories`,

@@ -50,6 +50,13 @@ export class PortalBackups1763700000025 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    // Nightly work and repairs would begin on stacks whose data is not back yet.
+    const [open]: { there: boolean }[] = await runner.query(
+      'select exists (select from recoveries where ordered_at is null) as there',
+    );
+    if (open?.there) {
+      throw new Error('A recovery has not decided on every stack yet');
+    }
     await runStatements(runner, [`drop table recovery_stacks, recoveries, portal_backups`]);
   }
 }

@@ -19,6 +19,15 @@ export class Fences1763700000030 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    // Of two platforms the one that was replaced would no longer know it, nor the other that it is the newer.
+    const [fenced]: { there: boolean }[] = await runner.query(
+      'select exists (select from fences) or exists (select from recoveries where ordinal > 0) as there',
+    );
+    if (fenced?.there) {
+      throw new Error(
+        'This platform was recovered, or was replaced by one that was: it could not be told from the other',
+      );
+    }
     await runStatements(runner, [`drop table fences`, `alter table recoveries drop column ordinal`]);
   }
 }
