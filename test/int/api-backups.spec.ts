@@ -90,5 +90,6 @@ it('stands in the document of the API', async () => {
   const { paths } = body as { paths: Record<string, Record<string, unknown>> };
   expect(Object.keys(paths['/api/v1/stacks/{slug}/backups'] ?? {}).toSorted()).toEqual(['get', 'post']);
   expect(Object.keys(paths['/api/v1/stacks/{slug}/restore'] ?? {})).toEqual(['post']);
+  expect(Object.keys(paths['/api/v1/stacks/{slug}/backups/{id}/loss'] ?? {})).toEqual(['get']);
   expect(Object.keys(paths['/api/v1/operator/backups'] ?? {})).toEqual(['get']);
 });

@@ -1,5 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
+import type { PresentCounts } from '#libs/contracts';
 import { EngineEntity, OperationEntity, TenantEntity } from '#libs/db';
+import { countsAnswer } from '../../apps/agent/src/counts-answer.js';
+import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 import { insertBackup } from '../support/backup-rows.js';
 import { person, stackOf, type TestPerson } from '../support/api.js';
 import { LOOKS, portalBrowser, type PortalBrowser } from '../support/portal-browser.js';
@@ -12,16 +19,30 @@ let portal: PortalBrowser;
 let owner: TestPerson;
 let page: Page;
 let stack: { id: string; slug: string };
+let home: string;
 
 beforeAll(async () => {
-  portal = await portalBrowser();
+  home = await mkdtemp(join(tmpdir(), 'aviary-pages-'));
+  portal = await portalBrowser({ AVIARY_AGENT_SOCKET: join(home, 'agent.sock') });
   owner = await person(portal.t);
   stack = await running(owner);
   page = await portal.open();
 }, 180_000);
 afterAll(async () => {
   await portal?.close();
+  await rm(home, { recursive: true, force: true });
 });
+
+/** The agent's private port, where it counts by what it is told here: test/int/restore-loss.spec.ts counts for real. */
+async function counting(read: (id: string) => Promise<PresentCounts>): Promise<() => void> {
+  const nothing = (): Promise<never> => Promise.reject(new Error('not asked here'));
+  const counts = countsAnswer(() => ({ read }));
+  const server: Server = await startPrivateServer(join(home, 'agent.sock'), nothing, nothing, { counts });
+  return () => {
+    server.closeAllConnections();
+    server.close();
+  };
+}
 
 const db = () => portal.t.db.dataSource;
 const ago = (hours: number): Date => new Date(Date.now() - hours * HOUR);
@@ -145,7 +166,9 @@ it('restores only after saying what is lost and having the stack named', async (
   await page.goto(`${portal.origin}/app/backups`);
   const dialog = page.getByRole('dialog');
   await page.getByRole('button', { name: 'Restore…' }).last().click();
-  await dialog.getByText('Among it, as the newest backup counts: 12 fills, 1 bot.').waitFor();
+  await dialog
+    .getByText(/^Among it, as the newest backup of .+ counts: 12 fills, 1 bot\. What came after that backup could not/)
+    .waitFor();
   await portal.assertSound(page, 'backups-restore');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   const button = page.getByRole('button', { name: 'Restore…' }).first();
@@ -179,6 +202,55 @@ it('restores only after saying what is lost and having the stack named', async (
   await db().query(`update operation_steps set state = 'done', finished_at = now() where operation_id = $1`, [
     restore.id,
   ]);
+});
+
+it('counts what a restore loses when it is asked for, and asks nobody to wait for the count', async () => {
+  let counted = Promise.withResolvers<PresentCounts>();
+  const asked: string[] = [];
+  const stop = await counting((id) => {
+    asked.push(id);
+    return counted.promise;
+  });
+  await page.goto(`${portal.origin}/app/backups`);
+  const dialog = page.getByRole('dialog');
+  const confirm = dialog.getByRole('button', { name: 'Restore backup' });
+  // The newest that counts: no later backup knows what it loses.
+  const open = () => page.getByRole('button', { name: 'Restore…' }).first().click();
+  const close = () => dialog.getByRole('button', { name: 'Cancel' }).click();
+  await open();
+  await dialog.getByText('Counting what is lost…').waitFor();
+  await dialog.getByRole('textbox').fill(stack.slug);
+  expect(await confirm.isEnabled()).toBe(true);
+  counted.resolve({ at: new Date().toISOString(), counts: { fills: 52, orders: 1, bots: 2 } });
+  await dialog.getByText('Among it, counted just now: 12 fills, 1 order.').waitFor();
+  expect(asked).toEqual([stack.id]);
+  await portal.assertSound(page, 'backups-restore-counted');
+  await close();
+
+  counted = Promise.withResolvers();
+  counted.resolve({ at: new Date().toISOString(), counts: { fills: 40, bots: 2 } });
+  await open();
+  await dialog.getByText('Among it, counted just now: no fill, order or bot.').waitFor();
+  await close();
+  stop();
+
+  await open();
+  await dialog
+    .getByText(/^Among it, as the newest backup of .+ counts: no fill, order or bot\. What came after/)
+    .waitFor();
+  await close();
+  await page.route('**/loss', (route) =>
+    route.fulfill({
+      status: 500,
+      json: { code: 'INTERNAL', message: 'Something went wrong on our side.', errorId: 'e1', details: {} },
+    }),
+  );
+  await open();
+  await dialog.getByText('How much that is could not be counted.').waitFor();
+  await dialog.getByRole('textbox').fill(stack.slug);
+  expect(await confirm.isEnabled()).toBe(true);
+  await close();
+  await page.unrouteAll();
 });
 
 it('tells that what a restore took the place of is kept, and goes back to it only when the stack is named', async () => {

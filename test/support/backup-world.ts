@@ -10,6 +10,7 @@ import {
   Repositories,
   RepositoryPasswords,
   ResticBackups,
+  StackCounts,
 } from '#libs/backup';
 import { FakeEngine, FakeStreams, type Engine } from '#libs/engine';
 import { EdgeKeeper, type OperationRunner, type Probes, type StackDatabases } from '#libs/orchestrator';
@@ -20,7 +21,7 @@ import { startOperation } from '#libs/tenants';
 import { backupTool } from './backup-tools.js';
 import { CheapRepositories } from './cheap-repository.js';
 import type { TestDatabase } from './postgres.js';
-import { IMAGES, stackWorld, type StackWorld } from './stack-world.js';
+import { ENGINE_ID, IMAGES, stackWorld, type StackWorld } from './stack-world.js';
 import { VolumeDatabases } from './volume-databases.js';
 
 export const RESTIC = backupTool('restic');
@@ -210,6 +211,12 @@ export class BackupWorld {
       repositories: this.repositories,
       now: () => new Date(),
     });
+  }
+
+  /** How much is in its stacks' databases, as an agent tells it. */
+  counts(): StackCounts {
+    const { dataSource, platformId } = this.world.database;
+    return new StackCounts({ dataSource, streams: this.streams, platformId, engineId: ENGINE_ID });
   }
 
   /** A stack that runs, with some data in its database; of that account, or of a new one. */

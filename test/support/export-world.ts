@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import type { ExportAsked, ExportView } from '#libs/contracts';
 import { backupListSchema } from '#libs/contracts';
 import type { ExportTimes } from '#libs/tenants';
+import { countsAnswer } from '../../apps/agent/src/counts-answer.js';
 import { exportAnswer } from '../../apps/agent/src/export-answer.js';
 import { passwordAnswer } from '../../apps/agent/src/password-answer.js';
 import { startPrivateServer } from '../../apps/agent/src/private-server.js';
@@ -42,11 +43,16 @@ export class ExportWorld {
     const logger = pino({ level: 'debug' }, { write: (line: string) => void this.agentLogs.push(line) });
     const exports = this.world.exports();
     const passwords = this.world.passwords();
+    const counts = this.world.counts();
     this.server = await startPrivateServer(
       this.socket,
       () => Promise.resolve({ ok: true, checks: {} }),
       () => Promise.resolve(''),
-      { exports: exportAnswer(() => exports, logger), passwords: passwordAnswer(() => passwords) },
+      {
+        exports: exportAnswer(() => exports, logger),
+        passwords: passwordAnswer(() => passwords),
+        counts: countsAnswer(() => counts),
+      },
     );
   }
 

@@ -9,6 +9,7 @@ import { HOLDER_SECONDS, startKeys } from '#libs/keys';
 import type { EngineLease, Probes } from '#libs/orchestrator';
 import type { Logger } from '#libs/telemetry';
 import { engineCapacity } from './capacity.js';
+import { countsAnswer } from './counts-answer.js';
 import { exportAnswer } from './export-answer.js';
 import { imagesAnswer } from './images-answer.js';
 import { KeyKeeper, masterKeysOf } from './key-keeper.js';
@@ -138,6 +139,7 @@ export async function startAgent({
     exports: exportAnswer(() => led().exports, logger),
     passwords: passwordAnswer(() => led().passwords),
     images: imagesAnswer(engine),
+    counts: countsAnswer(() => led().counts),
   });
   timers.every('key-holder', HOLDER_SECONDS, () => keeper.say());
   timers.every('keys', HOLDER_SECONDS, () => keeper.turn(leading !== undefined, stopping.signal));
@@ -205,7 +207,7 @@ export async function startAgent({
     }
   }
 
-  /** Only the active agent has the keys of stacks as they are now. */
+  /** Only the active agent has the keys of stacks as they are now, and one whose host was replaced has none of their data. */
   function led(): Leading {
     if (!leading) {
       throw new DomainError('UNAVAILABLE', {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { BackupExports, FenceGuard, PortalRepository, RepositoryPasswords } from '#libs/backup';
+import type { BackupExports, FenceGuard, PortalRepository, RepositoryPasswords, StackCounts } from '#libs/backup';
 import { httpsOrigin, type Config } from '#libs/config';
 import { platformPrefix } from '#libs/contracts';
 import { ReleaseEntity, type Database } from '#libs/db';
@@ -112,6 +112,7 @@ export interface Leading {
   figures: Omit<AgentFigures, 'active'>;
   exports: BackupExports;
   passwords: RepositoryPasswords;
+  counts: StackCounts;
   /** Null before the first measurement. */
   usage(): LastUsage | null;
   /** Every periodic task by name, and whether its last turn failed. */
@@ -193,7 +194,8 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   const queue = createQueue({ url: config.DATABASE_URL, applicationName: 'aviary-agent-queue', logger });
   await queue.start();
   const portalUrl = httpsOrigin(config.PORTAL_DOMAIN, config.HTTPS_PORT);
-  const { backups, exports, passwords } = await stackBackups({ config, dataSource, keys, fence: parts.fence, now });
+  const { streams, fence } = parts;
+  const { backups, ...asked } = await stackBackups({ config, dataSource, streams, keys, fence, now });
   const runner = new OperationRunner(
     engine,
     {
@@ -391,8 +393,7 @@ export async function lead({ config, dataSource, engine: unguarded, ...parts }: 
   return {
     checks,
     figures,
-    exports,
-    passwords,
+    ...asked,
     usage: () => watching.usage(),
     tasks: () => ({ ...timers.states(), ...watching.states() }),
     stop: async () => {

@@ -3,6 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { DomainError } from '#libs/contracts';
+import type { CountsAnswer } from './counts-answer.js';
 import type { ExportAnswer } from './export-answer.js';
 import type { ImagesAnswer } from './images-answer.js';
 import type { PasswordAnswer } from './password-answer.js';
@@ -16,6 +17,7 @@ export interface PrivateAnswers {
   exports?: ExportAnswer | undefined;
   images?: ImagesAnswer | undefined;
   passwords?: PasswordAnswer | undefined;
+  counts?: CountsAnswer | undefined;
 }
 
 export interface Health {
@@ -25,15 +27,15 @@ export interface Health {
 
 /**
  * The agent's private port: a unix socket on this host, for the health check of its container, for metrics, for
- * logs of stacks, for downloads of their backups, for passwords of their repositories and for what the engine's images
- * are. It answers six fixed paths and parses nothing but the query of one and the bodies of three. Throws CONFIG_INVALID
- * while another process listens there.
+ * logs of stacks, for downloads of their backups, for passwords of their repositories, for how much is in their databases
+ * and for what the engine's images are. It answers seven fixed paths and parses nothing but the queries of two and the
+ * bodies of three. Throws CONFIG_INVALID while another process listens there.
  */
 export async function startPrivateServer(
   path: string,
   health: () => Promise<Health>,
   metrics: () => Promise<string>,
-  { logs, exports, passwords, images }: PrivateAnswers = {},
+  { logs, exports, passwords, images, counts }: PrivateAnswers = {},
 ): Promise<Server> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   if (await listens(path)) {
@@ -51,6 +53,10 @@ export async function startPrivateServer(
     };
     if (logs && request.method === 'GET' && url?.pathname === '/logs') {
       logs(url.searchParams, response).catch(refused);
+      return;
+    }
+    if (counts && request.method === 'GET' && url?.pathname === '/counts') {
+      counts(url.searchParams, response).catch(refused);
       return;
     }
     if (exports && request.method === 'POST' && request.url === '/export') {

@@ -31,6 +31,7 @@ import {
   ReportService,
   ReleaseService,
   ResizeService,
+  RestoreLossQuery,
   RolloutService,
   UpgradeService,
   SignOnService,
@@ -171,6 +172,7 @@ function tenantServices(config: Config<'api'>, database: Database, queue: Queue,
     reports: new ReportService(deps),
     usage: new UsageService({ database, now }),
     logs: new StackLogs({ database, agent }),
+    losses: new RestoreLossQuery({ database, agent, now }),
   };
 }
 

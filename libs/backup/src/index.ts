@@ -4,6 +4,7 @@ export { Repositories, type RepositorySettings } from './repositories.js';
 export { manifestSchema, totals, type Manifest, type PortalManifest } from './domain/manifest.js';
 export { BackupExports, type OpenExport } from './exports.js';
 export { RepositoryPasswords } from './passwords.js';
+export { StackCounts } from './stack-counts.js';
 export type { PortalServer } from './portal/beside.js';
 export { requireNoLife, signOfLife } from './portal/fence.js';
 export { FenceGuard, replacedText, type FenceGuardDeps } from './portal/fence-guard.js';

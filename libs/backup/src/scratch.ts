@@ -200,7 +200,10 @@ export async function onScratch(plan: ScratchPlan, work: (server: ScratchServer)
 }
 
 /** The stack's own database of that service. */
-export function databaseOf(facts: StackFacts, service: string): ContainerDatabase {
+export function databaseOf(
+  facts: Pick<StackFacts, 'platformId' | 'tenantId' | 'slug' | 'template'>,
+  service: string,
+): ContainerDatabase {
   const part = facts.template.services[service];
   const user = part?.environment['POSTGRES_USER'] ?? 'postgres';
   return {

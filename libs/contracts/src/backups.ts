@@ -61,18 +61,54 @@ export type BackupView = z.infer<typeof backupViewSchema>;
 export const LOST_THINGS = ['fills', 'orders', 'bots'] as const;
 export type LostThing = (typeof LOST_THINGS)[number];
 
-/**
- * What a restore of that backup loses for certain: what the newest backup of the same stack holds more. What came after
- * the newest is lost too, and counted nowhere. Empty where nothing newer was counted.
- */
+const lostSchema = z.array(z.object({ what: z.enum(LOST_THINGS), count: z.int() }));
+
+/** What a later count of the same stack has more than that backup. Empty where one of them was not counted. */
 export function countedLoss(
   chosen: Pick<BackupView, 'counts'>,
-  newest: Pick<BackupView, 'counts'> | undefined,
-): { what: LostThing; count: number }[] {
+  later: Pick<BackupView, 'counts'> | undefined,
+): z.infer<typeof lostSchema> {
   return LOST_THINGS.map((what) => ({
     what,
-    count: (newest?.counts?.[what] ?? 0) - (chosen.counts?.[what] ?? 0),
+    count: (later?.counts?.[what] ?? 0) - (chosen.counts?.[what] ?? 0),
   })).filter(({ count }) => chosen.counts !== null && count > 0);
+}
+
+/** GET /counts?stack=ID of the agent's private port, answered with PresentCounts. */
+export const askCountsSchema = z.strictObject({ stack: uuidSchema });
+/** Rows of what a loss is counted in, in the stack's own database at that moment; without tables it does not have. */
+export const presentCountsSchema = z.object({
+  at: z.iso.datetime(),
+  counts: z.partialRecord(z.enum(LOST_THINGS), z.int().min(0)),
+});
+export type PresentCounts = z.infer<typeof presentCountsSchema>;
+
+/** GET /api/v1/stacks/{slug}/backups/{id}/loss: what putting that backup in the place of the stack's data loses. */
+export const restoreLossSchema = z.object({
+  /** What there is more than the backup holds. Empty where that is nothing, and where `countedAt` is null. */
+  lost: lostSchema,
+  /** Of when the data is that the backup is compared with; null where that, or the backup, was not counted. */
+  countedAt: z.iso.datetime().nullable(),
+  /**
+   * Whether that is what is in the stack's own database, counted for this answer. Otherwise it is its newest verified
+   * backup: what came after that is lost too, and not counted.
+   */
+  now: z.boolean(),
+});
+export type RestoreLoss = z.infer<typeof restoreLossSchema>;
+
+/** The loss by what is there now, or where that could not be counted (null) by the stack's newest verified backup. */
+export function restoreLoss(
+  chosen: Pick<BackupView, 'counts'>,
+  present: PresentCounts | null,
+  newest: Pick<BackupView, 'counts' | 'takenAt'> | undefined,
+): RestoreLoss {
+  const later = present ?? { at: newest?.takenAt ?? null, counts: newest?.counts ?? null };
+  return {
+    lost: countedLoss(chosen, later),
+    countedAt: chosen.counts === null || later.counts === null ? null : later.at,
+    now: present !== null && chosen.counts !== null,
+  };
 }
 
 /** What a restore took the place of is still there, and the stack can go back to it. */
@@ -82,7 +118,7 @@ export const keptDataSchema = z.object({
   /** Of when the data is that was put in place; null where it was the kept data of an earlier restore. */
   restored: z.iso.datetime().nullable(),
   /** What the kept data has more than what was put in place, as the backups of both count it. */
-  comesBack: z.array(z.object({ what: z.enum(LOST_THINGS), count: z.int() })),
+  comesBack: lostSchema,
 });
 export type KeptData = z.infer<typeof keptDataSchema>;
 

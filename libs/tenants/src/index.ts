@@ -18,6 +18,7 @@ export * from './stack.service.js';
 export * from './hold.service.js';
 export * from './sleep.service.js';
 export * from './backup.service.js';
+export * from './restore-loss.js';
 export * from './repository-password.service.js';
 export * from './release.service.js';
 export { registerShipped, requireMigrations } from './registered-releases.js';

@@ -7,20 +7,23 @@ import {
   backupAcceptedSchema,
   backupListSchema,
   cloneStackSchema,
+  restoreLossSchema,
   restoreStackSchema,
   slugSchema,
   takeBackupSchema,
   undoRestoreSchema,
+  uuidSchema,
   type Accepted,
   type AllowTrading,
   type BackupAccepted,
   type BackupList,
   type CloneStack,
+  type RestoreLoss,
   type RestoreStack,
   type TakeBackup,
   type UndoRestore,
 } from '#libs/contracts';
-import { BackupService, StackService } from '#libs/tenants';
+import { BackupService, RestoreLossQuery, StackService } from '#libs/tenants';
 import { CurrentActor, Subscriber } from '../http/access.js';
 import { Answers, pageQuery, WithToken } from '../http/answers.js';
 import { Idempotent } from '../http/idempotency.interceptor.js';
@@ -35,6 +38,7 @@ export class StackBackupsController {
   constructor(
     private readonly backups: BackupService,
     private readonly stacks: StackService,
+    private readonly losses: RestoreLossQuery,
   ) {}
 
   @Get(':slug/backups')
@@ -68,6 +72,22 @@ export class StackBackupsController {
     @Body({ schema: takeBackupSchema }) body: TakeBackup,
   ): Promise<BackupAccepted> {
     return this.backups.take(actor, slug, body);
+  }
+
+  @Get(':slug/backups/:id/loss')
+  @Subscriber()
+  @ApiOperation({
+    summary: 'Count what a restore of a backup would lose',
+    description:
+      'Counted in the stack’s own database, within a few seconds. Where that cannot be (the stack rests, its host’s agent is away, it takes too long), `now` is false and it is what the newest verified backup holds more; where nothing was counted `countedAt` is null. Rows that were added since less those removed since.',
+  })
+  @Answers(HttpStatus.OK, restoreLossSchema, 'What is lost, and as of when that was counted.')
+  loss(
+    @CurrentActor() actor: Person,
+    @Param('slug', { schema: slugSchema }) slug: string,
+    @Param('id', { schema: uuidSchema }) id: string,
+  ): Promise<RestoreLoss> {
+    return this.losses.read(actor, slug, id);
   }
 
   @Post(':slug/clone')

@@ -1,10 +1,10 @@
 import {
   cloneStackSchema,
-  countedLoss,
   DomainError,
   type BackupView,
   type ExpiredBackups,
   type OperationView,
+  type RestoreLoss,
   type StackBackups,
 } from '#libs/contracts';
 import { Option, type Command } from 'commander';
@@ -25,26 +25,40 @@ const EXPIRED = 'aviary/backup-expired/1';
 const megabytes = (bytes: number | null): string => (bytes === null ? '' : `${(bytes / 1e6).toFixed(1)} MB`);
 const why = ({ error }: Pick<BackupView, 'error'>): string => (error === null ? '' : `${error.code}: ${error.message}`);
 
-/** Waits for the end unless told not to, and prints `told` then. */
+/** How much a restore loses, and whether that is counted as of now. */
+function lostText({ lost, countedAt, now }: RestoreLoss): string {
+  const what =
+    lost.map((one) => `${one.count} ${one.count === 1 ? one.what.replace(/s$/, '') : one.what}`).join(', ') ||
+    'no fills, orders or bots';
+  if (countedAt === null) {
+    return 'How much that is could not be counted.';
+  }
+  return now
+    ? `Among it, counted just now: ${what}.`
+    : `Among it, as the newest backup of ${countedAt} counts: ${what}; what came after that backup could not be counted.`;
+}
+
+/** Waits for the end unless told not to, and prints `told` then; `beside` stands in the JSON with the operation. */
 async function settle(
   context: CommandContext,
   operation: OperationView,
   told: (view: OperationView) => Promise<string> | string,
+  beside: object = {},
 ): Promise<ExitCode> {
   const { output, options } = context;
   if (options.detach) {
     output.result(
       OPERATION,
-      operation,
+      { ...operation, ...beside },
       `${operation.slug}: ${operation.kind} accepted. Follow it with: aviary operation watch ${operation.id}`,
     );
     return EXIT.done;
   }
   const { view, code } = await followOperation(context, operation.id);
   if (code !== EXIT.done) {
-    return output.failure(OPERATION, operationError(view), view);
+    return output.failure(OPERATION, operationError(view), { ...view, ...beside });
   }
-  output.result(OPERATION, view, `✓ ${view.slug} ${await told(view)}`);
+  output.result(OPERATION, { ...view, ...beside }, `✓ ${view.slug} ${await told(view)}`);
   return EXIT.done;
 }
 
@@ -118,12 +132,8 @@ const restore: Action = async (context, [slug = '', given], flags) => {
   const actor = await platform.operator();
   const stack = await platform.stacks.get(actor, slug);
   const chosen = await platform.backups.get(actor, slug, backup);
-  const { safeguards, items } = await platform.backups.list(actor, slug);
-  const lost = countedLoss(
-    chosen,
-    items.find(({ state }) => state === 'verified'),
-  ).map(({ what, count }) => `${count} ${what}`);
-  const counted = lost.length === 0 ? '' : ` Among it, as the newest backup counts: ${lost.join(', ')}.`;
+  const loss = await platform.losses.read(actor, slug, backup);
+  const { safeguards } = await platform.backups.list(actor, slug, { limit: 1 });
   const at = chosen.takenAt ?? chosen.begunAt;
   const guarded = safeguards
     ? 'What is there now is backed up first.'
@@ -132,13 +142,14 @@ const restore: Action = async (context, [slug = '', given], flags) => {
     context,
     slug,
     flags['confirm'],
-    `Restoring ${slug} of ${stack.owner} puts its data of ${at} back: everything since then is lost to it, fills and edits of bots among them.${counted} ${guarded}`,
+    `Restoring ${slug} of ${stack.owner} puts its data of ${at} back: everything since then is lost to it, fills and edits of bots among them. ${lostText(loss)} ${guarded}`,
   );
   const { operation } = await platform.backups.restore(actor, slug, { backup, confirm: slug });
   return settle(
     context,
     operation,
     () => `has its data of ${at} again; the data before is kept until the next good backup`,
+    { loss },
   );
 };
 

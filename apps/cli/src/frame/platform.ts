@@ -21,6 +21,7 @@ import {
   RecoveryService,
   ReleaseService,
   ResizeService,
+  RestoreLossQuery,
   RolloutService,
   RetentionService,
   UpgradeService,
@@ -40,6 +41,7 @@ export interface Platform {
   sleep: SleepService;
   resize: ResizeService;
   backups: BackupService;
+  losses: RestoreLossQuery;
   retention: RetentionService;
   releases: ReleaseService;
   upgrades: UpgradeService;
@@ -101,6 +103,7 @@ export async function connectPlatform(as: string | undefined, verbose: boolean):
     sleep: new SleepService(deps),
     resize: new ResizeService(deps),
     backups: new BackupService(deps),
+    losses: new RestoreLossQuery({ database: dataSource, agent, now }),
     retention: new RetentionService(deps, config.TIME_ZONE),
     releases: new ReleaseService({ ...deps, agent }),
     upgrades: new UpgradeService(deps),

@@ -21,6 +21,7 @@ import {
   outboxListSchema,
   outboxMailSchema,
   planListSchema,
+  restoreLossSchema,
   releaseListSchema,
   releaseViewSchema,
   rolloutListSchema,
@@ -116,6 +117,8 @@ export function createEndpoints(client: ApiClient) {
       client.request(exportAskedSchema, `/stacks/${slug}/exports`, { ...post, body }),
     stopExport: (slug: string, id: string) =>
       client.request(exportViewSchema, `/stacks/${slug}/exports/${id}`, { method: 'DELETE' }),
+    restoreLoss: (slug: string, backup: string) =>
+      client.request(restoreLossSchema, `/stacks/${slug}/backups/${backup}/loss`),
     restoreStack: (slug: string, backup: string, idempotencyKey: string) =>
       client.request(acceptedSchema, `/stacks/${slug}/restore`, {
         ...post,

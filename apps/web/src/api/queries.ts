@@ -63,6 +63,17 @@ export const rolloutQuery = (api: Endpoints, id: string) =>
 export const overviewQuery = (api: Endpoints) =>
   queryOptions({ queryKey: keys.overview, queryFn: api.operator.overview, refetchInterval: POLL_MS });
 
+/** Counted for each question anew, and once: it reads the stack's own database. */
+export const restoreLossQuery = (api: Endpoints, slug: string, backup: string) =>
+  queryOptions({
+    queryKey: ['restore-loss', slug, backup] as const,
+    queryFn: () => api.restoreLoss(slug, backup),
+    gcTime: 0,
+    retry: false,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+  });
+
 /** The figures of the whole fleet, and its least safe stack. */
 export const fleetBackupsQuery = (api: Endpoints) =>
   queryOptions({

@@ -47,7 +47,11 @@ export const backups = {
   restoreVerb: 'Restore backup',
   effectLost:
     'Everything that came after {{time}} is lost, {{duration}} of it: fills, orders, changes to bots and settings.',
-  effectCounted: 'Among it, as the newest backup counts: {{what}}.',
+  effectCounting: 'Counting what is lost…',
+  effectCountedNow: 'Among it, counted just now: {{what}}.',
+  effectCountedThen:
+    'Among it, as the newest backup of {{time}} counts: {{what}}. What came after that backup could not be counted.',
+  effectUncounted: 'How much that is could not be counted.',
   lost: {
     fills_one: '{{count}} fill',
     fills_other: '{{count}} fills',
@@ -56,6 +60,7 @@ export const backups = {
     bots_one: '{{count}} bot',
     bots_other: '{{count}} bots',
   },
+  lostNothing: 'no fill, order or bot',
   effectOrders_one: '{{count}} open order is taken back first.',
   effectOrders_other: '{{count}} open orders are taken back first.',
   effectSafe: 'What is there now is backed up first, so that you can go back to it.',

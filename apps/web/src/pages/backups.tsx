@@ -198,13 +198,7 @@ function Backups({ stack, list, items, keep, more }: BackupsProps) {
       <p className="av-muted av-small aw-foot">{t('backups.lead')}</p>
       <CloneDialog backup={backupFor('clone')} stack={stack} onClose={close} />
       <ExportDialog backup={backupFor('export')} stack={stack} onClose={close} />
-      <RestoreDialog
-        backup={backupFor('restore')}
-        stack={stack}
-        newest={newest}
-        safeguards={list.safeguards}
-        onClose={close}
-      />
+      <RestoreDialog backup={backupFor('restore')} stack={stack} safeguards={list.safeguards} onClose={close} />
     </>
   );
 }
