@@ -8,7 +8,7 @@ import type { BackupPlaces } from './places.js';
 import { withLock, type Right } from './repository-lock.js';
 
 /** Of a repository in a store; its packs go one by one, some thousand a minute. The phase it is part of allows for it. */
-const EMPTY_MS = 540_000;
+const EMPTY_MS = 240_000;
 /** Ways in which a repository cannot be emptied, now or ever. */
 const NOT_EMPTIED: readonly ErrorCode[] = [
   'DEADLINE_EXCEEDED',
@@ -22,7 +22,7 @@ const NOT_EMPTIED: readonly ErrorCode[] = [
 export interface RepositorySettings {
   places: BackupPlaces;
   keys: DataKeys;
-  /** How long emptying one may take before it is left as it is; 9 minutes where nothing is said. */
+  /** How long emptying one may take before it is left as it is; 4 minutes where nothing is said. */
   emptyMs?: number;
 }
 

@@ -83,8 +83,8 @@ export const OPERATION_PHASES = {
   ],
   destroy: [
     UNPUBLISH,
-    // Its containers, and after them up to nine minutes for the objects its backups are in a store.
-    { name: 'erase', deadlineMs: 900 * SECOND },
+    // Its containers, and after them up to four minutes for the objects its backups are in a store.
+    { name: 'erase', deadlineMs: 540 * SECOND },
     { name: 'verify', deadlineMs: 30 * SECOND },
   ],
   suspend: DOWN,
