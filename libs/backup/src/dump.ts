@@ -7,13 +7,11 @@ import type { EngineStreams, ExecEnd, ExecStreams } from '#libs/engine';
 import type { Part, Repository, Stored } from '#libs/restic';
 import type { DatabaseManifest } from './domain/manifest.js';
 import { Meter } from './meter.js';
-import { countTablesAside, PsqlSession, type ContainerDatabase } from './psql.js';
+import { countTablesAside, PsqlSession, SESSION, type ContainerDatabase } from './psql.js';
 
 /** How a file of PostgreSQL's custom format begins. */
 const MAGIC = 'PGDMP';
 
-/** As the session that holds the moment calls itself. */
-const SESSION = 'aviary-dump';
 /**
  * Of earlier ones, of which an engine that died told nobody the end: its processes live on in the container, and their
  * snapshots hold back the database's own cleaning.
@@ -126,7 +124,6 @@ export async function atOneMoment<T>(
   const session = await PsqlSession.open(streams, place, signal);
   try {
     await session.query(END_DUMPS);
-    await session.query(`set application_name = '${SESSION}'`);
     await session.query('begin isolation level repeatable read, read only');
     return await look(session, await session.one('select pg_export_snapshot()'));
   } catch (error) {

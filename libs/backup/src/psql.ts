@@ -16,6 +16,9 @@ export interface ContainerDatabase {
   database: string;
 }
 
+/** As sessions call themselves from their first moment: whose engine dies then is never told what to do, nor to end. */
+export const SESSION = 'aviary-backup';
+
 /**
  * One session of psql in a container. What a statement throws ends it. Statements are ours; what comes out of the
  * customer's own catalogue (any name is legal there) comes as JSON and goes in again quoted by the server.
@@ -34,7 +37,7 @@ export class PsqlSession {
     const streams = await engine.exec(
       place.container,
       place.owner,
-      { command: [...command, '-d', place.database], user: place.account },
+      { command: [...command, '-d', place.database], user: place.account, environment: { PGAPPNAME: SESSION } },
       signal,
     );
     return new PsqlSession(streams);

@@ -11,6 +11,8 @@ export interface ExecWish {
   command: readonly string[];
   /** `uid:gid`. */
   user: string;
+  /** Beside what the container has; holds no secret either. */
+  environment?: Readonly<Record<string, string>>;
 }
 
 export interface ExecEnd {

@@ -270,7 +270,7 @@ export class FaultedStack implements HeldStack {
     const sessions = await this.platform.stackSql(
       this.slug,
       `select application_name || ' ' || state || ' ' || left(query, 60) from pg_stat_activity
-        where application_name in ('psql', 'pg_dump', 'aviary-dump') and pid <> pg_backend_pid()`,
+        where application_name in ('psql', 'pg_dump', 'aviary-backup') and pid <> pg_backend_pid()`,
     );
     return sessions.split('\n').filter(Boolean);
   }

@@ -52,11 +52,16 @@ export function streamsContract(name: string, prepare: () => Promise<StreamsHarn
     const unpack = ({ name: container }: ContainerSpec, tar: Readable, signal = never): Promise<void> =>
       harness.streams.unpack(container, world.mine, { folder: '/data', tar }, signal);
 
-    it('tells output, exit code and the end of what was said, as that user', async () => {
+    it('tells output, exit code and the end of what was said, as that user, with what its environment is given', async () => {
       const spec = await world.started(world.container('says'));
       const small = await exec(spec, sh('id -u; echo out; echo err >&2; exit 3'));
       expect(await text(small.output)).toBe(`${harness.user.uid}\nout\n`);
       expect(await small.ended).toEqual({ exitCode: 3, said: 'err' });
+      const environment = { GIVEN: 'a=b c' };
+      const wish = { command: sh('echo "$GIVEN" "${PATH:+beside}"'), user: user(), environment };
+      const given = await harness.streams.exec(spec.name, world.mine, wish, never);
+      expect(await text(given.output)).toBe('a=b c beside\n');
+      expect(await given.ended).toEqual({ exitCode: 0, said: '' });
       const chatty = await exec(spec, sh('seq 1 20000 >&2'));
       expect(await text(chatty.output)).toBe('');
       const { exitCode, said } = await chatty.ended;

@@ -43,6 +43,7 @@ export class DockerStreams implements EngineStreams {
         signalled(bounded, {
           Cmd: [...wish.command],
           User: wish.user,
+          Env: Object.entries(wish.environment ?? {}).map(([name, value]) => `${name}=${value}`),
           AttachStdin: true,
           AttachStdout: true,
           AttachStderr: true,

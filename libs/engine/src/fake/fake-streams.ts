@@ -60,7 +60,9 @@ export class FakeStreams implements EngineStreams {
         details: { status: 409 },
       });
     }
-    const child = this.start(this.options.run(container, wish.command));
+    const local = this.options.run(container, wish.command);
+    const given = Object.entries(wish.environment ?? {}).map(([name, value]) => `${name}=${value}`);
+    const child = this.start({ ...local, file: 'env', args: [...given, local.file, ...local.args] });
     const said = tailOf(child.stderr);
     const ended = this.watched(child, signal, async (): Promise<ExecEnd> => {
       try {
