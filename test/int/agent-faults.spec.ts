@@ -2,10 +2,10 @@ import type { Moment } from '../support/faults/door.js';
 import { FaultWorld } from '../support/faults/fault-world.js';
 import { FAULT_OPERATIONS, type FaultOperation } from '../support/faults/operations.js';
 import { inRandomOrder } from '../support/faults/sample.js';
-import { seedOfDay } from '../support/seed.js';
+import { seedOfRun } from '../support/seed.js';
 
 /** Every point is gone through by `npm run bench -- faults`; here some of each operation, others each day. */
-const SEED = seedOfDay();
+const SEED = seedOfRun();
 const POINTS = 1;
 
 // An agent that dies, the lease it leaves and another that takes over: some seconds for each point.

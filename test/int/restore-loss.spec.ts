@@ -1,3 +1,4 @@
+import { promisify } from 'node:util';
 import { randomUUID } from 'node:crypto';
 import { waitFor } from '#libs/async';
 import { restoreLossSchema, type RestoreLoss } from '#libs/contracts';
@@ -7,6 +8,7 @@ import { person, type TestPerson } from '../support/api.js';
 import { aviary, document, environment } from '../support/cli.js';
 import { ExportWorld } from '../support/export-world.js';
 import { insertBackup } from '../support/backup-rows.js';
+import { startPrivateServer } from '../../apps/agent/src/private-server.js';
 
 /** What a restore loses, counted by the agent's part in the real database of a stack, as api and CLI tell it. */
 jest.setTimeout(120_000);
@@ -85,7 +87,7 @@ it('the agent leaves out tables that are not there, and answers for stacks of it
   await db().manager.update(TenantEntity, { id: stack.id }, { engineId: 'local' });
 });
 
-it('says what the newest backup holds more where the stack does not run, or its agent is away', async () => {
+it('says what the newest backup holds more where the stack does not run, its agent is away, or of an earlier version', async () => {
   await world.world.engine.stopContainer(stack.postgres, 1, { deadlineMs: 5_000 });
   await expect(present()).rejects.toMatchObject({ code: 'ENGINE_CONFLICT' });
   expect(await loss()).toEqual(await then());
@@ -93,6 +95,13 @@ it('says what the newest backup holds more where the stack does not run, or its 
   expect(await loss()).toMatchObject({ lost: LOST, now: true });
   world.stopAgent();
   expect(await loss()).toEqual(await then());
+  const earlier = await startPrivateServer(
+    world.socket,
+    () => Promise.resolve({ ok: true, checks: {} }),
+    () => Promise.resolve(''),
+  );
+  expect(await loss()).toEqual(await then());
+  await promisify(earlier.close.bind(earlier))();
   await world.agent();
 });
 

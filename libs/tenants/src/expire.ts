@@ -55,7 +55,8 @@ function wordsOf({ kind, startedAt }: OperationEntity, left: Left | null): strin
 /**
  * Ends operations that nobody ended: no agent took them up, or the one that did hangs. One that waits its turn is not
  * ended. Its holder is fenced off and can do nothing more; what it left half-way is led back as `endHalfWay` says. What
- * is seen of the stack is left to whoever sees it. Returns those it ended.
+ * is seen of the stack is left to whoever sees it. Returns those it ended; throws AggregateError of those it could not end,
+ * once it went through all.
  */
 export async function expireOperations({ dataSource, queue }: Deps, now: Date): Promise<Expired[]> {
   const limit = new Date(now.getTime() - EXPIRE_AFTER_MS);
@@ -65,13 +66,22 @@ export async function expireOperations({ dataSource, queue }: Deps, now: Date): 
     [now, LANE_OF, new Date(now.getTime() - NEXT_BEGINS_MS), limit],
   );
   const ended: Expired[] = [];
+  const failures: unknown[] = [];
   for (const { id, tenant_id: tenantId } of open) {
-    const expired = await tx(dataSource, async (db) => {
-      // In the order of everybody: the stack's row first.
-      await db.query('select from tenants where id = $1 for update', [tenantId]);
-      return expire(db, queue, { id, limit, now });
-    });
-    ended.push(...(expired === null ? [] : [expired]));
+    try {
+      const expired = await tx(dataSource, async (db) => {
+        // In the order of everybody: the stack's row first.
+        await db.query('select from tenants where id = $1 for update', [tenantId]);
+        return expire(db, queue, { id, limit, now });
+      });
+      ended.push(...(expired === null ? [] : [expired]));
+    } catch (error) {
+      // It stays first in the order, and must not keep those behind it from their end.
+      failures.push(new Error(`The operation ${id} could not be ended.`, { cause: error }));
+    }
+  }
+  if (failures.length > 0) {
+    throw new AggregateError(failures, `${failures.length} operations could not be ended, ${ended.length} were.`);
   }
   return ended;
 }
