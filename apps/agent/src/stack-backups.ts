@@ -25,8 +25,8 @@ interface Parts {
 }
 
 /**
- * Backups of this host's stacks, where its settings say, their way out of it, and what a restore would lose. What an agent that died left of its
- * checks goes here, while nothing is begun yet.
+ * Backups of this host's stacks, where its settings say, their way out of it, and what a restore would lose. What an
+ * agent that died left of its checks goes here, while nothing is begun yet.
  */
 export async function stackBackups({ config, dataSource, streams, keys, fence, now }: Parts): Promise<{
   backups: StackBackups;
