@@ -116,6 +116,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     const died = (exitCode: number): void =>
       keeper.hear(stack.id, {
         kind: 'container died',
+        at: new Date(),
         name: stack.container('runtime'),
         containerId: 'one',
         labels: { [LABEL.service]: 'runtime' },
@@ -144,6 +145,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     died(137);
     keeper.hear(stack.id, {
       kind: 'container out of memory',
+      at: new Date(),
       name: stack.container('runtime'),
       containerId: 'one',
       labels: { [LABEL.service]: 'runtime' },
@@ -154,6 +156,35 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
       code: 'SERVICE_OUT_OF_MEMORY',
       params: { service: 'runtime', times: 1 },
     });
+  });
+
+  it('FM-30 what an operation stopped is told of as nothing that ended, however late it is heard', async () => {
+    const stack = await running();
+    const facts = await readFacts(world.database.dataSource.manager, world.facts, stack.id);
+    if (!facts) {
+      throw new Error('The stack is not there.');
+    }
+    const [row] = await world.database.dataSource.query<{ at: Date }[]>(
+      'select max(finished_at) as at from operations where tenant_id = $1',
+      [stack.id],
+    );
+    const keeper = world.endKeeper();
+    const hear = (at: number): void =>
+      keeper.hear(stack.id, {
+        kind: 'container died',
+        at: new Date(at),
+        name: stack.container('postgres'),
+        containerId: 'one',
+        labels: { [LABEL.service]: 'postgres' },
+        exitCode: 0,
+      });
+    const ended = row!.at.getTime();
+    hear(ended - 1);
+    await keeper.note(facts, never);
+    expect(await stack.warnings()).toEqual([]);
+    hear(ended + 1);
+    await keeper.note(facts, never);
+    expect(await first(stack)).toMatchObject({ code: 'SERVICE_ENDED', params: { service: 'postgres', times: 1 } });
   });
 
   it('FM-30 too little memory is hidden by nothing else that ended, beside it or later that day', async () => {
@@ -167,6 +198,7 @@ describe('FM-30 why a service of a stack that goes on ended', () => {
     const hear = (service: string, kind: EventKind, exitCode: number | null = null): void =>
       keeper.hear(stack.id, {
         kind,
+        at: new Date(),
         name: stack.container(service),
         containerId: 'one',
         labels: { [LABEL.service]: service },

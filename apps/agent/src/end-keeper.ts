@@ -43,12 +43,11 @@ export class EndKeeper {
 
   constructor(private readonly deps: KeeperDeps) {}
 
-  hear(tenantId: string, { kind, name, labels, exitCode }: Extract<EngineEvent, { name: string }>): void {
+  hear(tenantId: string, { kind, at, name, labels, exitCode }: Extract<EngineEvent, { name: string }>): void {
     if (kind !== 'container died' && kind !== 'container out of memory') {
       return;
     }
     const service = labels?.[LABEL.service] ?? name;
-    const at = this.deps.now();
     const outOfMemory = kind === 'container out of memory';
     const known = this.ends.get(tenantId) ?? [];
     const told = (this.told.get(tenantId) ?? []).filter((end) => at.getTime() - end.at.getTime() < SAME_END_MS);

@@ -5,6 +5,7 @@ const PLATFORM = '0190a000-0000-7000-8000-000000000001';
 const TENANT = '0190a000-0000-7000-8000-0000000000aa';
 const died = (role: string | null, tenant = TENANT): ObjectEvent => ({
   kind: 'container died',
+  at: new Date(),
   name: 'aviary-0001-u4k7mzq-x',
   containerId: 'c1',
   labels: { [LABEL.platform]: PLATFORM, [LABEL.tenant]: tenant, ...(role === null ? {} : { [LABEL.role]: role }) },

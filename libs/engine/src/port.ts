@@ -189,6 +189,8 @@ export type EventKind = (typeof EVENT_KINDS)[number];
 
 export interface ObjectEvent {
   kind: EventKind;
+  /** When it happened, by the engine's clock; it may be heard much later. */
+  at: Date;
   /** Of the container, network or volume. */
   name: string;
   /** The container that died, or that a network got or lost; null where none is concerned. */

@@ -55,8 +55,7 @@ export function held(world: () => PlatformWorld): void {
 
   it('FM-30 a service that dies is told with exit code and last words, to owner and command line', async () => {
     await killProcess(await container('runtime'));
-    // There is one place for what ended last, and the restart before may be heard of late.
-    const { params, message } = await warning('SERVICE_ENDED', (seen) => seen.params['service'] === 'runtime');
+    const { params, message } = await warning('SERVICE_ENDED');
     expect(params).toMatchObject({
       service: 'runtime',
       exitCode: 137,

@@ -84,7 +84,9 @@ export function eventsContract(world: ContractWorld): void {
     await world.engine.removeVolume(volume.name, world.mine, bounds);
     await listener.until('the volume’s removal', () => listener.of(volume.name).length > 0);
     for (const kind of ['network connected', 'network disconnected']) {
-      expect(listener.heard).toContainEqual({ kind, name: net.name, containerId: id, labels: null, exitCode: null });
+      const unnamed = { labels: null, exitCode: null };
+      const event = { kind, name: net.name, at: expect.any(Date), containerId: id, ...unnamed };
+      expect(listener.heard).toContainEqual(event);
     }
     expect(listener.of(net.name)).toContain('network removed');
     expect(listener.of(volume.name)).toEqual(['volume removed']);

@@ -96,9 +96,12 @@ describe('FM-29 events of an engine in trouble', () => {
   it('leaves out what is another platform’s, and asks for no labels, which networks and volumes have none of', async () => {
     const response = await stream(1);
     response.write(started('a', '1767225600700000001').replace('"p"', '"somebody"'));
-    response.write('{"Type":"volume","Action":"destroy","Actor":{"ID":"v1","Attributes":{"driver":"local"}}}\n');
+    response.write(
+      '{"Type":"volume","Action":"destroy","timeNano":1767225600700000001,"Actor":{"ID":"v1","Attributes":{"driver":"local"}}}\n',
+    );
     await hear(2);
-    expect(heard[1]).toEqual({ kind: 'volume removed', name: 'v1', containerId: null, labels: null, exitCode: null });
+    const unnamed = { containerId: null, labels: null, exitCode: null };
+    expect(heard[1]).toEqual({ kind: 'volume removed', name: 'v1', at: new Date(1_767_225_600_700), ...unnamed });
     expect(asked[0]?.get('filters')).not.toContain('label');
   });
 });

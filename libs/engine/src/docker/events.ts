@@ -185,14 +185,15 @@ function read(line: string): RawEvent | null {
   };
 }
 
-function inOurWords({ what, id, attributes }: RawEvent, owner: Owner): ObjectEvent | null {
+function inOurWords({ what, id, attributes, at: nanoseconds }: RawEvent, owner: Owner): ObjectEvent | null {
+  const at = new Date(Number(nanoseconds / 1_000_000n));
   const kind = KINDS[what];
   if (kind === undefined) {
     return null;
   }
   if (!kind.startsWith('container')) {
     const containerId = attributes['container'] ?? null;
-    return { kind, name: attributes['name'] ?? id, containerId, labels: null, exitCode: null };
+    return { kind, at, name: attributes['name'] ?? id, containerId, labels: null, exitCode: null };
   }
   // The container's labels stand beside the engine's own words of the event.
   if (!provesOwner(attributes, owner)) {
@@ -201,6 +202,7 @@ function inOurWords({ what, id, attributes }: RawEvent, owner: Owner): ObjectEve
   const exitCode = kind === 'container died' ? Number(attributes['exitCode'] ?? Number.NaN) : Number.NaN;
   return {
     kind,
+    at,
     name: attributes['name'] ?? id,
     containerId: id,
     labels: attributes,

@@ -9,9 +9,9 @@ export class FakeEvents {
 
   constructor(private readonly isDown: () => boolean) {}
 
-  tell(event: ObjectEvent): void {
+  tell(event: Omit<ObjectEvent, 'at'>): void {
     if (!this.away && !this.isDown()) {
-      this.changes.emit('event', event);
+      this.changes.emit('event', { ...event, at: new Date() });
     }
   }
 

@@ -121,7 +121,9 @@ export class SocketEngine implements Engine {
       this.waiting.set(id, {
         settle: (response) => {
           if ('event' in response) {
-            waiting.push(response.event);
+            const { event } = response;
+            // It came as text.
+            waiting.push('at' in event ? { ...event, at: new Date(event.at) } : event);
             wake.emit('more');
           }
         },
