@@ -82,9 +82,13 @@ describe('deploys', () => {
   const startedAt = async (service: Service): Promise<number> =>
     Date.parse(await docker('inspect', '-f', '{{.State.StartedAt}}', container(service)));
   const load = async (...more: LoadLine[]): Promise<SteadyLoad> => {
-    // Not /readyz: that tells on purpose of a database that takes seconds, as on a host that is short of everything.
+    // Of the database the line of somebody signed in asks. /readyz gives it two seconds, and this load takes both processors.
     const newcomer = { requests: [{ path: '/healthz', anew: true }] };
-    const steady = new SteadyLoad(world().place, [...linesOf(4, ['/', '/healthz']), newcomer, ...more]);
+    const { accessToken } = await world().operator();
+    const headers = { authorization: `Bearer ${accessToken ?? ''}` };
+    const signedIn = { requests: [{ path: '/api/v1/auth/me', headers }], paceMs: WRITES_PACE_MS };
+    const lines = [...linesOf(4, ['/', '/healthz']), newcomer, signedIn, ...more];
+    const steady = new SteadyLoad(world().place, lines);
     await steady.more(20);
     return steady;
   };
